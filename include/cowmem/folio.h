@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Owning handles on a folio: one reference, and the page lock. */
+#ifndef COWMEM_FOLIO_H
+#define COWMEM_FOLIO_H
+
+#include <utility>
+
+#include <cowmem/kapi.h>
+
+namespace cowmem {
+
+/* One reference on a folio, or none. */
+class FolioRef {
+public:
+	constexpr FolioRef() = default;
+	/* Takes over a reference that the caller has. */
+	explicit FolioRef(folio *owned) : folio_{owned} {}
+	FolioRef(FolioRef &&other) : folio_{std::exchange(other.folio_, nullptr)} {}
+	FolioRef &operator=(FolioRef &&other)
+	{
+		std::swap(folio_, other.folio_);
+		return *this;
+	}
+	~FolioRef()
+	{
+		if (folio_)
+			kapi_folio_put(folio_);
+	}
+
+	explicit operator bool() const { return folio_; }
+	folio *get() const { return folio_; }
+	/* Hands the reference to the caller. */
+	[[nodiscard]] folio *release() { return std::exchange(folio_, nullptr); }
+
+private:
+	folio *folio_ = nullptr;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_FOLIO_H */

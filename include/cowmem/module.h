@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the module's C files share: the entry points that the kernel calls, which
+ * are C++ (src/, .cc), and the tables that name them, which are C (src/module.c).
+ */
+#ifndef COWMEM_MODULE_H
+#define COWMEM_MODULE_H
+
+#include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/percpu.h>
+
+#include <cowmem/counters.h>
+
+extern const struct vm_operations_struct cowmem_vm_ops;
+extern const struct file_operations cowmem_fops;
+extern unsigned int cowmem_default_cow;
+
+struct cowmem_counts {
+	unsigned long value[COWMEM_NR_COUNTERS];
+};
+DECLARE_PER_CPU(struct cowmem_counts, cowmem_counts);
+
+/* The inodes behind the objects (src/inode.c). */
+struct inode *cowmem_inode_create(void);
+int cowmem_inode_init(void);
+void cowmem_inode_exit(void);
+
+/* Entry points; each is described where it is defined. */
+vm_fault_t cowmem_fault(struct vm_fault *vmf);
+vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
+int cowmem_open(struct inode *inode, struct file *file);
+int cowmem_release(struct inode *inode, struct file *file);
+int cowmem_mmap(struct file *file, struct vm_area_struct *vma);
+long cowmem_ioctl(struct file *file, unsigned int command, unsigned long arg);
+loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
+ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
+void cowmem_evict(void *object);
+
+#endif /* COWMEM_MODULE_H */

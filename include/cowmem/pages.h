@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The pages of an object: a sparse index -> folio table, with the lock that keeps
+ * a page's removal apart from everything between its look-up and its use.
+ *
+ * The table is the inode's own i_pages, so that the kernel's fault-around, mincore()
+ * and rmap see what they expect of a file. The lock is the address_space's
+ * invalidate_lock, the kernel's lock for exactly this: faults share it, so they do
+ * not wait for each other (R13); removal takes it alone.
+ *
+ * Invariants:
+ *   P1  every entry is an order-0 folio, uptodate, whose mapping and index say
+ *       where it is; the entry owns one reference on it
+ *   P2  resident() is the number of entries
+ *   P3  an entry goes, and its folio's mapping becomes NULL, only with the lock held
+ *       alone and the page lock held; a folio found under the shared lock stays an
+ *       entry until that lock is dropped
+ *   P4  when remove() returns, no page table maps a removed folio as a page of the
+ *       object, and none will
+ *
+ * Lock order, top first: mmap_lock or VMA lock -> Pages -> page lock ->
+ * i_mmap_rwsem -> PTE lock -> i_pages' xa_lock. User memory is never touched with
+ * Pages held, since a fault takes it.
+ */
+#ifndef COWMEM_PAGES_H
+#define COWMEM_PAGES_H
+
+#include <cowmem/folio.h>
+#include <cowmem/kapi.h>
+#include <cowmem/thread_safety.h>
+
+namespace cowmem {
+
+/* The number of a page in an object. */
+using Index = unsigned long;
+
+constexpr Index no_index = ~0UL;
+
+/* The first page at or after byte @bytes, and the page that byte @bytes lies in. */
+constexpr Index index_up(long long bytes)
+{
+	return (static_cast<unsigned long>(bytes) + KAPI_PAGE_SIZE - 1) >> KAPI_PAGE_SHIFT;
+}
+constexpr Index index_of(long long bytes)
+{
+	return static_cast<unsigned long>(bytes) >> KAPI_PAGE_SHIFT;
+}
+constexpr long long bytes_at(Index index)
+{
+	return static_cast<long long>(index << KAPI_PAGE_SHIFT);
+}
+
+/* What remove() does with the copies that private mappings made of removed pages. */
+enum class PrivateCopies : bool { keep, zap };
+
+class CAPABILITY("invalidate_lock") Pages {
+public:
+	explicit Pages(address_space *mapping) : mapping_{mapping} {}
+	Pages(const Pages &) = delete;
+	Pages &operator=(const Pages &) = delete;
+
+	void lock_shared() ACQUIRE_SHARED() { kapi_mapping_lock_shared(mapping_); }
+	void unlock_shared() RELEASE_SHARED() { kapi_mapping_unlock_shared(mapping_); }
+	void lock() ACQUIRE() { kapi_mapping_lock(mapping_); }
+	void unlock() RELEASE() { kapi_mapping_unlock(mapping_); }
+
+	/* The page at @index, referenced, or none. */
+	FolioRef get(Index index) const REQUIRES_SHARED(this)
+	{
+		folio *found = kapi_mapping_load(mapping_, index);
+
+		if (found)
+			kapi_folio_get(found);
+		return FolioRef{found};
+	}
+
+	/*
+	 * The page at @index, referenced; a hole is filled first with a zeroed page
+	 * from @allocate, a callable that returns a folio or null. Sleeps. Null: no
+	 * memory, and nothing has changed.
+	 */
+	template <class Allocate>
+	FolioRef get_or_create(Index index, Allocate allocate) REQUIRES_SHARED(this)
+	{
+		FolioRef found = get(index);
+
+		return found ? std::move(found) : create(index, allocate());
+	}
+
+	/* The first page at or after @from and not after @last, or no_index. */
+	Index next(Index from, Index last) const REQUIRES_SHARED(this);
+
+	/* The first hole at or after @from; no_index if the table is full to its end. */
+	Index next_hole(Index from) const REQUIRES_SHARED(this);
+
+	/*
+	 * Removes the pages from @first to @last, unmaps that range from every page
+	 * table and frees what nobody else references (R6, R18, P4). Sleeps.
+	 */
+	void remove(Index first, Index last, PrivateCopies copies) REQUIRES(this);
+
+	/* Frees every page of a table that no file and no mapping can reach any more. */
+	void remove_all();
+
+	/* Pages of memory held. */
+	unsigned long resident() const { return __atomic_load_n(&resident_, __ATOMIC_RELAXED); }
+
+	/* Whether @page is still an entry of this table. The page lock must be held. */
+	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
+
+	/* Checks P1 and P2 over the whole table: for tests. */
+	bool check() REQUIRES(this);
+
+private:
+	FolioRef create(Index index, folio *fresh) REQUIRES_SHARED(this);
+	void detach(Index index, folio *page);
+	folio *detach_range(Index first, Index last);
+	void free_list(folio *list);
+
+	address_space *const mapping_;
+	unsigned long resident_ = 0;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_PAGES_H */

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the guest's test programs share: cases that assert, TAP on standard output
+ * (the kernel's kselftest.h), and short names for the device's calls.
+ *
+ * A case names the requirements that it shows (kunit/requirements.md); the runner
+ * reads them off the "# shows:" line before the case's result.
+ */
+#ifndef COWMEM_TEST_H
+#define COWMEM_TEST_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kselftest.h>
+#include <linux/cowmem.h>
+
+#define PAGE 4096UL
+#define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
+struct test_case {
+	const char *name;
+	const char *shows; /* "R1 R2", or "" */
+	void (*run)(void);
+};
+
+static bool test_failed;
+static const char *test_skipped;
+
+/* Records a failure of the running case and goes on. */
+#define CHECK(condition)                                                                       \
+	do {                                                                                   \
+		if (!(condition)) {                                                            \
+			test_failed = true;                                                    \
+			ksft_print_msg("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+		}                                                                              \
+	} while (0)
+
+#define CHECK_EQ(actual, expected)                                                             \
+	do {                                                                                   \
+		long long a_ = (long long)(actual), e_ = (long long)(expected);                \
+		if (a_ != e_) {                                                                \
+			test_failed = true;                                                    \
+			ksft_print_msg("%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__,    \
+				       #actual, a_, e_);                                       \
+		}                                                                              \
+	} while (0)
+
+/* The call must fail with this errno. */
+#define CHECK_ERRNO(call, error)                                                               \
+	do {                                                                                   \
+		errno = 0;                                                                     \
+		long long r_ = (long long)(call);                                              \
+		int e_ = errno;                                                                \
+		if (r_ != -1 || e_ != (error)) {                                               \
+			test_failed = true;                                                    \
+			ksft_print_msg("%s:%d: %s gave %lld, errno %d (%s), not %s\n",         \
+				       __FILE__, __LINE__, #call, r_, e_, strerror(e_), #error); \
+		}                                                                              \
+	} while (0)
+
+/* Without this the rest makes no sense: the program ends, and the plan is broken. */
+#define MUST(condition)                                                                        \
+	do {                                                                                   \
+		if (!(condition))                                                              \
+			ksft_exit_fail_msg("%s:%d: must be: %s (errno %d)\n", __FILE__,        \
+					   __LINE__, #condition, errno);                       \
+	} while (0)
+
+/* Ends the case as skipped; the reason must be one that no change of ours removes. */
+#define SKIP(reason)                    \
+	do {                            \
+		test_skipped = (reason); \
+		return;                 \
+	} while (0)
+
+static inline int run_tests(const struct test_case *cases, unsigned int count)
+{
+	ksft_print_header();
+	ksft_set_plan(count);
+	for (unsigned int i = 0; i < count; i++) {
+		test_failed = false;
+		test_skipped = NULL;
+		cases[i].run();
+		if (cases[i].shows[0])
+			ksft_print_msg("shows: %s\n", cases[i].shows);
+		if (test_skipped && !test_failed)
+			ksft_test_result_skip("%s: %s\n", cases[i].name, test_skipped);
+		else
+			ksft_test_result(!test_failed, "%s\n", cases[i].name);
+	}
+	ksft_finished();
+}
+
+/* --- the device --- */
+static inline int object_open(void)
+{
+	int fd = open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC);
+
+	MUST(fd >= 0);
+	return fd;
+}
+
+static inline struct cowmem_stat object_stat(int fd)
+{
+	struct cowmem_stat stat = { .size = sizeof(stat) };
+
+	MUST(!ioctl(fd, COWMEM_IOC_STAT, &stat));
+	return stat;
+}
+
+static inline int object_resize(int fd, uint64_t bytes)
+{
+	struct cowmem_resize resize = { .size = sizeof(resize), .bytes = bytes };
+
+	return ioctl(fd, COWMEM_IOC_RESIZE, &resize);
+}
+
+static inline int object_punch(int fd, uint64_t offset, uint64_t length)
+{
+	struct cowmem_punch punch = { .size = sizeof(punch), .offset = offset, .length = length };
+
+	return ioctl(fd, COWMEM_IOC_PUNCH, &punch);
+}
+
+static inline int object_set_cow(int fd, uint32_t cow)
+{
+	struct cowmem_set_cow set = { .size = sizeof(set), .cow = cow };
+
+	return ioctl(fd, COWMEM_IOC_SET_COW, &set);
+}
+
+static inline void *object_map(int fd, size_t length, int prot, int flags)
+{
+	void *p = mmap(NULL, length, prot, flags, fd, 0);
+
+	MUST(p != MAP_FAILED);
+	return p;
+}
+
+/* A counter of include/cowmem/counters.h. They are the whole module's: compare differences. */
+static inline unsigned long counter(const char *name)
+{
+	char path[128], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return strtoul(text, NULL, 10);
+}
+
+static inline long minor_faults(void)
+{
+	struct rusage usage;
+
+	MUST(!getrusage(RUSAGE_THREAD, &usage));
+	return usage.ru_minflt;
+}
+
+/* Every 8-byte word of a page says which page it is, and which @generation. */
+static inline void fill_page(void *page, uint64_t number, uint64_t generation)
+{
+	uint64_t *word = page;
+
+	for (size_t i = 0; i < PAGE / sizeof(*word); i++)
+		word[i] = number << 32 | generation << 16 | i;
+}
+
+static inline bool page_is(const void *page, uint64_t number, uint64_t generation)
+{
+	const uint64_t *word = page;
+
+	for (size_t i = 0; i < PAGE / sizeof(*word); i++)
+		if (word[i] != (number << 32 | generation << 16 | i))
+			return false;
+	return true;
+}
+
+#endif /* COWMEM_TEST_H */

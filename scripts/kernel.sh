@@ -1,0 +1,145 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Make a kernel available in the cache and print its directory, the only line on
+# stdout. The directory holds `Image` (bootable), `build` (what KDIR is to be)
+# and `release` (uname -r). What is there already is not made again; to get a
+# newer stock kernel, remove its directory.
+#
+#   scripts/kernel.sh stock ARCH    Debian's own kernel and headers, unpacked
+#   scripts/kernel.sh kunit ARCH    built from Debian's source and qemu/*.config
+#   scripts/kernel.sh source        only that source; it has no Image
+#
+# ARCH is x86_64 or arm64.
+. "$(dirname "$0")/lib.sh"
+
+# Hold the lock on one directory of the cache while we make it, so that two runs do not collide.
+lock() {
+	mkdir -p "$cache"
+	exec {lock_fd}>"$cache/$1.lock"
+	flock -n "$lock_fd" || { progress "waiting for another run that makes $1"; flock "$lock_fd"; }
+}
+
+# apt with both architectures and a state of its own: the system's is left alone, no root is needed.
+private_apt() {
+	local command=$1 state=$cache/apt
+	shift
+	mkdir -p "$state/lists/partial" "$state/archives/partial"
+	"$command" -q -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" \
+		-o APT::Architectures::=amd64 -o APT::Architectures::=arm64 \
+		-o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
+}
+
+stock() {
+	local arch=$1 deb=${deb_arch[$1]} dir=$cache/stock-$1 tmp=$cache/stock-$1.tmp release base file
+	lock "stock-$arch"
+	if [[ ! -e $dir/release ]]; then
+		lock apt
+		progress "asking apt for the newest $series kernel for $arch"
+		private_apt apt-get update >&2
+		release=$(private_apt apt-cache pkgnames "linux-image-$series." |
+			sed -n "s/^linux-image-\($series\.[0-9]*+deb12-$deb\)\$/\1/p" | sort -V | tail -n 1)
+		[[ $release ]] || die "apt serves no linux-image-$series.*+deb12-$deb"
+		base=${release%"-$deb"}
+
+		rm -rf "$dir" "$tmp"
+		mkdir -p "$tmp/debs"
+		progress "downloading $release"
+		(cd "$tmp/debs" && private_apt apt-get download "linux-image-$release:$deb" \
+			"linux-headers-$release:$deb" "linux-headers-$base-common" "linux-kbuild-$base" >&2)
+		progress "unpacking $release"
+		for file in "$tmp"/debs/*.deb; do dpkg -x "$file" "$tmp"; done
+		rm -r "$tmp/debs"
+		# The headers expect to lie in /usr/src.
+		sed -i "s|/usr/src/|$dir/usr/src/|" "$tmp/usr/src/linux-headers-$release/Makefile"
+		depmod -b "$tmp" "$release"
+		ln -s "boot/vmlinuz-$release" "$tmp/Image"
+		ln -s "usr/src/linux-headers-$release" "$tmp/build"
+		echo "$release" >"$tmp/release"
+		mv "$tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
+source_version() { dpkg-query -W -f '${Version}' "linux-source-$series"; }
+
+source_tree() {
+	local tar=/usr/src/linux-source-$series.tar.xz name dir
+	[[ -e $tar ]] || die "no $tar: run scripts/setup.sh first"
+	name=linux-$(source_version)
+	dir=$cache/$name
+	lock "$name"
+	if [[ ! -e $dir ]]; then
+		progress "unpacking $tar"
+		rm -rf "$dir.tmp"
+		mkdir "$dir.tmp"
+		tar -C "$dir.tmp" --strip-components=1 -xf "$tar"
+		mv "$dir.tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
+# Every line of the fragments must have survived: kconfig drops what it does not like, silently.
+check_config() {
+	local config=$1 line symbol missing=()
+	shift
+	while read -r line; do
+		case $line in
+		CONFIG_*=n | '# CONFIG_'*' is not set')
+			symbol=${line#\# }
+			symbol=${symbol%%[= ]*}
+			! grep -q "^$symbol=" "$config" || missing+=("$line") ;;
+		CONFIG_*) grep -qxF -- "$line" "$config" || missing+=("$line") ;;
+		esac
+	done < <(cat "$@")
+	((${#missing[@]} == 0)) || die "not in the kernel's final configuration: $(printf '\n  %s' "${missing[@]}")"
+}
+
+# Read the output of make and say now and then how far it is.
+count_steps() {
+	local count=0 next=20
+	SECONDS=0
+	while read -r _; do
+		count=$((count + 1))
+		if ((SECONDS >= next)); then
+			progress "$1: $count steps in $SECONDS s"
+			next=$((SECONDS + 20))
+		fi
+	done
+	progress "$1: $count steps in $SECONDS s, done"
+}
+
+kunit() {
+	local arch=$1 fragments key dir tree
+	fragments=("$root/qemu/kunit.config" "$root/qemu/kunit-$arch.config")
+	tree=$(source_tree)
+	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
+	dir=$cache/kunit-$arch-$key
+	lock "kunit-$arch-$key"
+	# `release` comes last: without it the build is unfinished, and make takes it up where it stopped.
+	if [[ ! -e $dir/release ]]; then
+		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm")
+		mkdir -p "$dir/build"
+		progress "configuring the KUnit kernel for $arch"
+		"${make[@]}" -s allnoconfig >&2
+		(cd "$tree" && scripts/kconfig/merge_config.sh -m -O "$dir/build" \
+			"$dir/build/.config" "${fragments[@]}" >"$dir/merge.log")
+		"${make[@]}" -s olddefconfig >&2
+		check_config "$dir/build/.config" "${fragments[@]}"
+
+		progress "building it, about 5 minutes on 2 cores; the log is $dir/build.log"
+		"${make[@]}" -j"$(nproc)" "${boot_image[$arch]##*/}" modules 2>&1 |
+			tee "$dir/build.log" | count_steps "KUnit kernel for $arch" ||
+			{ tail -n 30 "$dir/build.log" >&2; die "the KUnit kernel for $arch did not build"; }
+		ln -sfn "build/${boot_image[$arch]}" "$dir/Image"
+		cp "$dir/build/include/config/kernel.release" "$dir/release.tmp"
+		mv "$dir/release.tmp" "$dir/release"
+	fi
+	echo "$dir"
+}
+
+[[ ${1:-} == source || ${deb_arch[${2:-none}]:-} ]] || set -- help
+case $1 in
+stock | kunit) "$1" "$2" ;;
+source) source_tree ;;
+*) die "usage: ${0##*/} stock|kunit x86_64|arm64, or source" ;;
+esac

@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Install the Debian packages that are missing here: those that building the
+# module needs, or (the default) all that the tests need as well.
+#
+#   scripts/setup.sh [build|test]
+. "$(dirname "$0")/lib.sh"
+
+packages=(make gcc libc6-dev kmod xz-utils libelf1
+	"clang$llvm" "llvm$llvm" "lld$llvm" "libc++$llvm-dev")
+case ${1:-test} in
+build) ;;
+test)
+	packages+=(python3 qemu-system-x86 qemu-system-arm) # run the VMs
+	packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) # guest programs
+	packages+=("linux-source-$series" flex bison bc cpio zstd libelf-dev libssl-dev) # KUnit kernels
+	packages+=("clang-format$llvm" sparse) # the checks of the source
+	;;
+*) die "usage: ${0##*/} [build|test]" ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+	[[ $(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null) == *installed\ * ]] ||
+		missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+as_root=()
+if ((EUID)); then
+	command -v sudo >/dev/null || die "need root to install: ${missing[*]}"
+	as_root=(sudo)
+fi
+progress "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -q >&2
+"${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}" >&2 ||
+	die "apt-get could not install ${missing[*]} (this needs Debian 12 with its security archive)"
+progress "installed ${missing[*]}"

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a kernel with an initramfs in QEMU and judge what it said on the console.
+
+The guest's PID 1 (qemu/init.c) brackets every step it takes with "#VM begin" and
+"#VM end STATUS", starts every line that a program printed with "| ", and ends
+with "#VM done"; all other lines are the kernel's own. A run is clean if it came
+to that end in time, every step gave status 0, and the kernel said nothing bad.
+"""
+import argparse
+import dataclasses
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+
+SKIPPED = 4  # a program's exit code for "nothing here to test" (kselftest)
+
+MACHINES = {
+    "x86_64": ("qemu-system-x86_64", ["-M", "q35", "-cpu", "max"], "ttyS0"),
+    "arm64": ("qemu-system-aarch64", ["-M", "virt,gic-version=3", "-cpu", "max,pauth-impdef=on"], "ttyAMA0"),
+}
+
+STAMP = re.compile(r"^\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
+MARK = re.compile(r"^#VM (begin|end (\d+)|done) ?(.*)$")
+PROGRAM = "| "
+
+# What a healthy kernel never says.
+BAD = re.compile(
+    r"""
+    \bWARNING:(?!\ CPU:\ \d+\ PID:\ \d+\ at\ none)
+    | \bBUG:? | kernel\ BUG\ at | \bOops\b | Kernel\ panic | Internal\ error
+    | \bKASAN:\ (?!.*initialized) | \bKFENCE:\ (?!initialized) | \bKCSAN: | \bUBSAN:
+    | \bINFO:\ (?:rcu|possible|task|trying|inconsistent) | suspicious\ RCU | self-detected\ stall
+    | possible\ (?:recursive|irq|circular|deadlock) | inconsistent\ lock\ state | bad\ unlock\ balance
+    | held\ lock\ freed | lock\ held\ when\ returning | still\ held | Invalid\ wait\ context
+    | soft\ lockup | hard\ LOCKUP | blocked\ for\ more\ than | hung_task: | scheduling\ while\ atomic
+    | sleeping\ function\ called | general\ protection\ fault | Unable\ to\ handle\ kernel
+    | unable\ to\ handle\ page\ fault | stack-protector | CFI\ failure | Missing\ ENDBR
+    | [Bb]ad\ page | Bad\ rss-counter | non-zero\ pgtables_bytes | Bad\ swap | swap_free:
+    | page_table_check: | kernel\ tried\ to | pagealloc:.*corruption | page\ dumped\ because
+    | unreferenced\ object | new\ suspected\ memory\ leaks | kmemleak:.*(?:disabled|error)
+    | list_(?:add|del)\ corruption | refcount_t: | Objects\ remaining | Slab\ corruption
+    | ODEBUG: | percpu\ ref.*underflow | module\ verification\ error | Call\ [Tt]race:
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclasses.dataclass
+class Step:
+    """One line of the guest's /etc/run: what it did, what came of it."""
+
+    line: str
+    began: float
+    status: int | None = None  # None: it never ended
+    seconds: float = 0.0
+    kernel: list[str] = dataclasses.field(default_factory=list)
+    program: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Result:
+    """One run of a VM. `problems` is empty if it was clean."""
+
+    steps: list[Step] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    allowed: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Console:
+    """Reads the console line by line into a Result."""
+
+    def __init__(self, result, allow, on_step):
+        self.result, self.on_step = result, on_step
+        self.allow = [re.compile(pattern) for pattern in allow]
+        self.step = None
+        self.done = False
+
+    def feed(self, raw):
+        line = STAMP.sub("", raw.rstrip("\r\n"))
+        if line.startswith(PROGRAM) or line == PROGRAM.rstrip():
+            if self.step:
+                self.step.program.append(line[len(PROGRAM):])
+        elif mark := MARK.match(line):
+            self.mark(*mark.groups())
+        else:
+            if self.step:
+                self.step.kernel.append(line)
+            if BAD.search(line):
+                allowed = any(pattern.search(line) for pattern in self.allow)
+                (self.result.allowed if allowed else self.result.problems).append(line)
+
+    def mark(self, word, status, line):
+        if word == "begin":
+            self.step = Step(line, time.monotonic())
+            self.result.steps.append(self.step)
+            return
+        if word == "done":
+            self.done = True
+            return
+        step, self.step = self.step or Step(line, time.monotonic()), None
+        step.status, step.seconds = int(status), time.monotonic() - step.began
+        if step.status not in ((0, SKIPPED) if line.startswith("run ") else (0,)):
+            self.result.problems.append(f"status {status} from: {line}")
+        if self.on_step:
+            self.on_step(step)
+
+
+def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", timeout=300,
+         extra_qemu=(), allow=(), on_step=None):
+    """Run a VM to its end or `timeout` (seconds); the whole console goes to `log_path`.
+
+    `allow` lists patterns of bad lines that the caller expects: they end in
+    `allowed`, not in `problems`. `on_step` is called with each Step as it ends.
+    """
+    qemu, machine, console_name = MACHINES[arch]
+    command = [
+        qemu, *machine, "-accel", "tcg,thread=multi", "-smp", str(smp), "-m", mem,
+        "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+        "-kernel", str(pathlib.Path(kernel_dir) / "Image"), "-initrd", str(initramfs),
+        "-append", f"console={console_name} rdinit=/init panic=-1 oops=panic printk.devkmsg=on {append}".strip(),
+        *extra_qemu,
+    ]  # fmt: skip
+    result = Result()
+    console = Console(result, allow, on_step)
+    start, late = time.monotonic(), threading.Event()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace")
+
+    def give_up():
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout, give_up)
+    timer.start()
+    try:
+        with process, open(log_path, "w", buffering=1) as log:
+            for line in process.stdout:
+                log.write(line.rstrip("\r\n") + "\n")
+                console.feed(line)
+    finally:
+        timer.cancel()
+        process.kill()
+    result.seconds = time.monotonic() - start
+    if late.is_set():
+        where = f" during: {console.step.line}" if console.step else ""
+        result.problems.append(f"timed out after {timeout} s{where}")
+    elif not console.done:
+        result.problems.append(f"the VM ended (QEMU's exit code {process.returncode}) before its run did")
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("arch", choices=MACHINES)
+    parser.add_argument("kernel_dir", help="as scripts/kernel.sh prints it")
+    parser.add_argument("initramfs")
+    parser.add_argument("--log", default="/dev/stdout")
+    parser.add_argument("--smp", type=int, default=2)
+    parser.add_argument("--mem", default="1G")
+    parser.add_argument("--append", default="", help="more kernel arguments")
+    parser.add_argument("--timeout", type=float, default=300)
+    parser.add_argument("--allow", action="append", default=[], metavar="REGEX")
+    options = vars(parser.parse_args())
+    result = boot(*(options.pop(name) for name in ("arch", "kernel_dir", "initramfs", "log")), **options)
+    for line in result.allowed:
+        print(f"allowed: {line}")
+    for line in result.problems:
+        print(f"problem: {line}")
+    print(f"{len(result.steps)} steps, {len(result.problems)} problems, {result.seconds:.1f} s")
+    return bool(result.problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page faults (cowmem/fault.h): fault and page_mkwrite.
+ *
+ * Called with mmap_lock or only the VMA lock held for read. A truncation is kept out
+ * from the look-up of a page to its PTE: by the object's lock, held shared, where
+ * the handler maps (seed 000's "some lock spanning both", R5, R13), and by the page
+ * lock, handed over with VM_FAULT_LOCKED, where the core does (R16). A page is never
+ * returned unlocked: the core locks it without asking whether it is still the
+ * object's, so a truncation in between would leave a stale PTE.
+ */
+#include <cowmem/fault.h>
+#include <linux/cowmem.h>
+
+#include <cowmem/steps.h>
+
+namespace cowmem {
+
+namespace {
+
+Kind kind_of(const vm_fault *vmf)
+{
+	if (kapi_vmf_cow_page(vmf))
+		return Kind::private_write;
+	return kapi_vmf_flags(vmf) & KAPI_FAULT_FLAG_WRITE ? Kind::shared_write : Kind::read;
+}
+
+cowmem_counter counter_of(Kind kind)
+{
+	switch (kind) {
+	case Kind::read:
+		return COWMEM_COUNT_fault_read;
+	case Kind::shared_write:
+		return COWMEM_COUNT_fault_shared_write;
+	case Kind::private_write:
+		return COWMEM_COUNT_fault_private_write;
+	case Kind::mkwrite:
+		return COWMEM_COUNT_mkwrite;
+	}
+	__builtin_unreachable();
+}
+
+struct Answer {
+	unsigned int code; /* vm_fault_t */
+	cowmem_counter counter;
+};
+
+Answer answer_of(Outcome outcome)
+{
+	switch (outcome) {
+	case Outcome::done_cow:
+		return {KAPI_VM_FAULT_DONE_COW, COWMEM_COUNT_done_cow};
+	case Outcome::page_locked:
+		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_page_returned};
+	case Outcome::lost_race:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_lost_races};
+	case Outcome::beyond_end:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_beyond_end};
+	case Outcome::poisoned:
+		return {KAPI_VM_FAULT_HWPOISON, COWMEM_COUNT_poisoned};
+	case Outcome::no_memory:
+		return {KAPI_VM_FAULT_OOM, COWMEM_COUNT_no_memory};
+	case Outcome::address_space_gone:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_address_space_gone};
+	case Outcome::truncated:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_truncated};
+	}
+	__builtin_unreachable();
+}
+
+/* What finish_fault() says of a private copy that is ready to be mapped. */
+Outcome outcome_of_install(unsigned int code)
+{
+	if (!code)
+		return Outcome::done_cow;
+	if (code & KAPI_VM_FAULT_NOPAGE)
+		return Outcome::lost_race;
+	return code & KAPI_VM_FAULT_OOM ? Outcome::no_memory : Outcome::address_space_gone;
+}
+
+unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
+{
+	const Answer a = answer_of(outcome);
+
+	kapi_count(a.counter);
+	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind), static_cast<unsigned int>(outcome));
+	return a.code;
+}
+
+void lock_page(folio *page)
+{
+	kapi_folio_lock(page);
+	kapi_count(COWMEM_COUNT_page_locks);
+}
+
+void unlock_page(folio *page)
+{
+	kapi_folio_unlock(page);
+	kapi_count(COWMEM_COUNT_page_unlocks);
+}
+
+/*
+ * The first write to a page of a private mapping: fill the core's cow_page from the
+ * object, without the source's page lock (R14), and map it (R2). The core allocated
+ * and charged cow_page; it frees it unless the answer is DONE_COW (R9).
+ */
+Outcome copy_private(const Fault &fault)
+{
+	Shared lock{fault.object->pages()};
+
+	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
+	if (!fault.object->covers(fault.index, fault.vma))
+		return Outcome::beyond_end;
+
+	const FolioRef source = fault.object->pages().get(fault.index);
+
+	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
+	if (!source) {
+		kapi_vmf_clear_cow_page(fault.vmf);
+		kapi_count(COWMEM_COUNT_zero_fills);
+	} else if (kapi_folio_poisoned(source.get()) ||
+		   kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
+		return Outcome::poisoned;
+	} else {
+		kapi_count(COWMEM_COUNT_copies);
+	}
+	kapi_vmf_cow_page_uptodate(fault.vmf);
+	kapi_test_step(COWMEM_STEP_COPIED, fault.vmf);
+
+	const Outcome outcome = outcome_of_install(kapi_finish_fault(fault.vmf));
+
+	kapi_test_step(COWMEM_STEP_INSTALLED, fault.vmf);
+	return outcome;
+}
+
+/*
+ * Any other fault, and private writes that the core is to copy: hand over the
+ * object's page, referenced and locked (R3, R16). A hole takes memory now.
+ */
+Outcome return_page(const Fault &fault)
+{
+	Shared lock{fault.object->pages()};
+
+	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
+	if (!fault.object->covers(fault.index, fault.vma))
+		return Outcome::beyond_end;
+
+	FolioRef page = fault.object->pages().get_or_create(
+		fault.index, [&] { return kapi_folio_alloc_for(fault.vmf); });
+
+	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
+	if (!page)
+		return Outcome::no_memory;
+	if (kapi_folio_poisoned(page.get()))
+		return Outcome::poisoned;
+	lock_page(page.get());
+	kapi_count(COWMEM_COUNT_page_locks_handed_over);
+	kapi_vmf_set_folio(fault.vmf, page.release());
+	return Outcome::page_locked;
+}
+
+/*
+ * A write through a PTE that is read-only because the page may be about to become
+ * dirty. The page comes unlocked; it goes back locked, and still the object's (R17).
+ */
+Outcome make_writable(const Fault &fault)
+{
+	folio *page = kapi_vmf_folio(fault.vmf);
+
+	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
+	lock_page(page);
+	if (!fault.object->pages().owns(page)) {
+		unlock_page(page);
+		return Outcome::truncated;
+	}
+	kapi_count(COWMEM_COUNT_page_locks_handed_over);
+	return Outcome::page_locked;
+}
+
+bool handler_copies(const vm_area_struct *vma)
+{
+	return kapi_vma_private(vma) == COWMEM_COW_HANDLER;
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* vm_operations_struct::fault. Sleeps. R1-R16; kernel counterpart: shmem_fault(), dax_fault_cow_page(). */
+extern "C" unsigned int cowmem_fault(vm_fault *vmf)
+{
+	using namespace cowmem;
+	const Fault fault{vmf};
+	const Kind kind = kind_of(vmf);
+
+	kapi_count(counter_of(kind));
+	kapi_test_step(COWMEM_STEP_ENTERED, vmf);
+	return answer(fault, kind,
+		      kind == Kind::private_write && handler_copies(fault.vma) ? copy_private(fault)
+									       : return_page(fault));
+}
+
+/* vm_operations_struct::page_mkwrite. Sleeps. R17, R18; kernel counterpart: filemap_page_mkwrite(). */
+extern "C" unsigned int cowmem_page_mkwrite(vm_fault *vmf)
+{
+	using namespace cowmem;
+	const Fault fault{vmf};
+
+	kapi_count(COWMEM_COUNT_mkwrite);
+	return answer(fault, Kind::mkwrite, make_writable(fault));
+}

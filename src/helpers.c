@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The helpers of cowmem/kapi.h: one line each over the kernel's inlines and
+ * macros. Compiled to bitcode and inlined into the C++ side; no logic here.
+ */
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/xarray.h>
+
+#include <cowmem/kapi.h>
+#include <cowmem/module.h>
+#include <cowmem/steps.h>
+#include <cowmem/symbols.h>
+#include "trace.h"
+
+#define HELPER __always_inline
+
+#define SAME(ours, kernels) static_assert((unsigned long)(ours) == (unsigned long)(kernels))
+SAME(KAPI_VM_FAULT_OOM, VM_FAULT_OOM);
+SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);
+SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
+SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
+SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
+SAME(KAPI_VM_FAULT_RETRY, VM_FAULT_RETRY);
+SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
+SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
+SAME(KAPI_VM_SHARED, VM_SHARED);
+SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
+SAME(KAPI_SEEK_DATA, SEEK_DATA);
+SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
+SAME(KAPI_EIO, EIO);
+SAME(KAPI_ENXIO, ENXIO);
+SAME(KAPI_EBADF, EBADF);
+SAME(KAPI_ENOMEM, ENOMEM);
+SAME(KAPI_EFAULT, EFAULT);
+SAME(KAPI_EINVAL, EINVAL);
+SAME(KAPI_ENOTTY, ENOTTY);
+SAME(KAPI_EFBIG, EFBIG);
+SAME(KAPI_ENOSPC, ENOSPC);
+SAME(KAPI_EOVERFLOW, EOVERFLOW);
+#undef SAME
+
+/* Pages of an object are unmovable user pages, charged to whoever makes them. */
+#define OBJECT_PAGE_GFP (GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO)
+
+/* --- struct vm_fault and struct vm_area_struct --- */
+HELPER struct vm_area_struct *kapi_vmf_vma(const struct vm_fault *vmf) { return vmf->vma; }
+HELPER struct page *kapi_vmf_cow_page(const struct vm_fault *vmf) { return vmf->cow_page; }
+HELPER struct folio *kapi_vmf_folio(const struct vm_fault *vmf) { return page_folio(vmf->page); }
+HELPER unsigned int kapi_vmf_flags(const struct vm_fault *vmf) { return vmf->flags; }
+HELPER unsigned long kapi_vmf_pgoff(const struct vm_fault *vmf) { return vmf->pgoff; }
+HELPER void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio) { vmf->page = &folio->page; }
+HELPER struct file *kapi_vma_file(const struct vm_area_struct *vma) { return vma->vm_file; }
+HELPER unsigned long kapi_vma_first_index(const struct vm_area_struct *vma) { return vma->vm_pgoff; }
+HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { return vma->vm_pgoff + ((vma->vm_end - vma->vm_start) >> PAGE_SHIFT); }
+HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
+HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
+HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem_vm_ops; }
+
+HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma); }
+HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_highpage(vmf->cow_page, vmf->address); }
+HELPER void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf) { __folio_mark_uptodate(page_folio(vmf->cow_page)); }
+HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force unsigned int)cowmem_symbol_call(finish_fault)(vmf); }
+
+/* --- folios --- */
+HELPER struct folio *kapi_folio_alloc(void) { return folio_alloc(OBJECT_PAGE_GFP, 0); }
+HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf) { return vma_alloc_folio(OBJECT_PAGE_GFP, 0, vmf->vma, vmf->address, false); }
+HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
+HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
+HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
+HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
+HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodate(folio); }
+HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(folio); }
+HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
+HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
+HELPER unsigned long kapi_folio_index(const struct folio *folio) { return folio->index; }
+HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
+HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { folio->mapping = mapping; folio->index = index; }
+HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
+HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
+HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->private = *list; *list = folio; }
+HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio = *list; *list = folio ? folio_change_private(folio, NULL) : NULL; return folio; }
+HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
+HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
+
+/* --- the object's address_space --- */
+HELPER void kapi_mapping_lock_shared(struct address_space *mapping) { filemap_invalidate_lock_shared(mapping); }
+HELPER void kapi_mapping_unlock_shared(struct address_space *mapping) { filemap_invalidate_unlock_shared(mapping); }
+HELPER void kapi_mapping_lock(struct address_space *mapping) { filemap_invalidate_lock(mapping); }
+HELPER void kapi_mapping_unlock(struct address_space *mapping) { filemap_invalidate_unlock(mapping); }
+HELPER struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index) { return xa_load(&mapping->i_pages, index); }
+HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, XA_PRESENT); }
+HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return xa_insert_irq(&mapping->i_pages, index, folio, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
+HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
+
+/* --- the object's inode --- */
+HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
+HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
+HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
+HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
+HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
+HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
+HELPER void kapi_inode_lock_size(struct inode *inode) { spin_lock(&inode->i_lock); }
+HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_lock); }
+HELPER long long kapi_max_bytes(void) { return MAX_LFS_FILESIZE & PAGE_MASK; }
+
+/* --- files and I/O --- */
+HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
+HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
+HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; }
+HELPER long long kapi_file_position(const struct file *file) { return file->f_pos; }
+HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
+HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
+HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }
+HELPER long long kapi_iocb_position(const struct kiocb *iocb) { return iocb->ki_pos; }
+HELPER void kapi_iocb_set_position(struct kiocb *iocb, long long position) { iocb->ki_pos = position; }
+HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
+HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
+HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
+HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }
+HELPER int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size) { return copy_struct_from_user(to, known, (void __user *)arg, size); }
+HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return copy_to_user((void __user *)arg, from, n) ? -EFAULT : 0; }
+
+/* --- the rest --- */
+HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_free(const void *p) { kfree(p); }
+HELPER void kapi_cond_resched(void) { cond_resched(); }
+HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
+HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
+HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
+HELPER void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome) { trace_cowmem_fault(vmf, kind, outcome); }
+#ifdef COWMEM_KUNIT
+HELPER void kapi_test_step(unsigned int step, struct vm_fault *vmf) { if (cowmem_test_step) cowmem_test_step(step, vmf); }
+#else
+HELPER void kapi_test_step(unsigned int step, struct vm_fault *vmf) { }
+#endif

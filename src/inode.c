@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The inode behind each object: its own address_space (so its own i_mmap tree and
+ * invalidate lock), its own size, and an end of life when the last file, and so
+ * the last mapping, is gone. They live on a kernel-internal mount.
+ */
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+
+#include <cowmem/module.h>
+
+#define COWMEM_FS_MAGIC 0x636f776d /* "cowm" */
+
+static struct vfsmount *cowmem_mount;
+
+/* The last reference is gone: no file, no mapping, no walker can come any more. */
+static void evict_inode(struct inode *inode)
+{
+	cowmem_evict(inode->i_private);
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+}
+
+static const struct super_operations super_operations = {
+	.statfs = simple_statfs,
+	.evict_inode = evict_inode,
+};
+
+static int init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *context = init_pseudo(fc, COWMEM_FS_MAGIC);
+
+	if (!context)
+		return -ENOMEM;
+	context->ops = &super_operations;
+	return 0;
+}
+
+/* No owner: the mount must not pin the module; each open file does. */
+static struct file_system_type file_system_type = {
+	.name = "cowmem",
+	.init_fs_context = init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+/* A new inode with no object yet, or NULL. May sleep. */
+struct inode *cowmem_inode_create(void)
+{
+	struct inode *inode = alloc_anon_inode(cowmem_mount->mnt_sb);
+
+	return IS_ERR(inode) ? NULL : inode;
+}
+
+int cowmem_inode_init(void)
+{
+	cowmem_mount = kern_mount(&file_system_type);
+	return PTR_ERR_OR_ZERO(cowmem_mount);
+}
+
+void cowmem_inode_exit(void)
+{
+	kern_unmount(cowmem_mount);
+}

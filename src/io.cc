@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * read, write and lseek, so that any tool that handles files can load and save an
+ * object. User memory is touched with no lock held: it may be a mapping of the very
+ * object, whose fault takes the object's lock.
+ */
+#include <cowmem/minmax.h>
+#include <cowmem/object.h>
+
+namespace cowmem {
+
+namespace {
+
+size_t left_in_page(long long position)
+{
+	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
+}
+
+FolioRef page_to_read(Object &object, Index index)
+{
+	Shared lock{object.pages()};
+
+	return object.pages().get(index);
+}
+
+/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM. */
+int page_to_write(Object &object, Index index, FolioRef &page)
+{
+	Shared lock{object.pages()};
+
+	if (!object.may_write(index))
+		return -KAPI_ENOSPC;
+	page = object.pages().get_or_create(index, kapi_folio_alloc);
+	return page ? 0 : -KAPI_ENOMEM;
+}
+
+/* How many bytes a write of @wanted at @position may put down: an unset size has no end. */
+size_t writable_bytes(const Object &object, long long position, size_t wanted)
+{
+	if (!object.fixed_size())
+		return wanted;
+	return static_cast<size_t>(
+		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
+}
+
+/* The next data at or after @from, or the next hole; both end at @end. */
+long long seek_data(Object &object, long long from, long long end)
+{
+	Shared lock{object.pages()};
+	const Index index = object.pages().next(index_of(from), index_up(end) - 1);
+
+	return index == no_index ? -KAPI_ENXIO : max_of(from, bytes_at(index));
+}
+
+long long seek_hole(Object &object, long long from, long long end)
+{
+	Shared lock{object.pages()};
+	const Index index = object.pages().next_hole(index_of(from));
+
+	return clamp(bytes_at(index), from, end);
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* file_operations::read_iter. Holes read as zeroes and stay holes. */
+extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
+{
+	using namespace cowmem;
+	Object &object = Object::of(kapi_iocb_file(iocb));
+	long long position = kapi_iocb_position(iocb);
+	long done = 0;
+	bool fault = false;
+
+	while (!fault && kapi_iter_count(to)) {
+		const long long end = object.size();
+
+		if (position >= end || kapi_signal_pending())
+			break;
+
+		const size_t chunk = min_of(min_of(left_in_page(position), kapi_iter_count(to)),
+					    static_cast<size_t>(end - position));
+		const FolioRef page = page_to_read(object, index_of(position));
+		const size_t offset = static_cast<size_t>(position) % KAPI_PAGE_SIZE;
+
+		if (page && kapi_folio_poisoned(page.get()))
+			return done ? done : -KAPI_EIO;
+
+		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
+					   : kapi_iter_zero(to, chunk);
+
+		fault = copied < chunk;
+		position += static_cast<long long>(copied);
+		done += static_cast<long>(copied);
+		kapi_cond_resched();
+	}
+	kapi_iocb_set_position(iocb, position);
+	return done || !fault ? done : -KAPI_EFAULT;
+}
+
+/*
+ * file_operations::write_iter. An object whose size was never set grows; at the end
+ * of one whose size was set: -ENOSPC, like a block device.
+ */
+extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
+{
+	using namespace cowmem;
+	Object &object = Object::of(kapi_iocb_file(iocb));
+	long err = kapi_iocb_write_checks(iocb, from);
+	long long position = kapi_iocb_position(iocb);
+	long done = 0;
+
+	if (err <= 0)
+		return err;
+	err = 0;
+	while (!err && kapi_iter_count(from) && !kapi_signal_pending()) {
+		const size_t chunk = writable_bytes(
+			object, position, min_of(left_in_page(position), kapi_iter_count(from)));
+		FolioRef page;
+
+		err = chunk ? page_to_write(object, index_of(position), page) : -KAPI_ENOSPC;
+		if (err)
+			break;
+
+		const size_t copied = kapi_folio_copy_from_iter(
+			page.get(), static_cast<size_t>(position) % KAPI_PAGE_SIZE, chunk, from);
+
+		if (copied < chunk)
+			err = -KAPI_EFAULT;
+		position += static_cast<long long>(copied);
+		done += static_cast<long>(copied);
+		object.grow(position);
+		kapi_cond_resched();
+	}
+	kapi_iocb_set_position(iocb, position);
+	return done ? done : err;
+}
+
+/* file_operations::llseek, with SEEK_DATA and SEEK_HOLE. -ENXIO: beyond the end, or no data. */
+extern "C" long long cowmem_llseek(file *f, long long offset, int whence)
+{
+	using namespace cowmem;
+	Object &object = Object::of(f);
+	const long long end = object.size(), max = kapi_max_bytes();
+
+	if (whence != KAPI_SEEK_DATA && whence != KAPI_SEEK_HOLE)
+		return kapi_file_seek(f, offset, whence, max, end);
+	if (offset < 0 || offset >= end)
+		return -KAPI_ENXIO;
+
+	const long long found = whence == KAPI_SEEK_DATA ? seek_data(object, offset, end)
+							 : seek_hole(object, offset, end);
+
+	return found < 0 ? found : kapi_file_set_position(f, found, max);
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module as the kernel sees it: metadata, parameters, the device, and the
+ * tables that name the C++ entry points.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/device.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/splice.h>
+#include <linux/version.h>
+
+#include <linux/cowmem.h>
+#include <cowmem/module.h>
+#include <cowmem/symbols.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#error "cowmem supports Linux 6.12.x; this kernel's headers are of another version"
+#endif
+
+/* --- parameters --- */
+static const char *const cow_names[] = {
+	[COWMEM_COW_HANDLER] = "handler",
+	[COWMEM_COW_CORE] = "core",
+};
+
+unsigned int cowmem_default_cow = COWMEM_COW_HANDLER;
+
+static int cow_via_set(const char *value, const struct kernel_param *kp)
+{
+	int cow = sysfs_match_string(cow_names, value);
+
+	if (cow < 0)
+		return cow;
+	WRITE_ONCE(cowmem_default_cow, cow);
+	return 0;
+}
+
+static int cow_via_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", cow_names[READ_ONCE(cowmem_default_cow)]);
+}
+
+static const struct kernel_param_ops cow_via_ops = { .set = cow_via_set, .get = cow_via_get };
+module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
+MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from now on: handler (default) or core");
+
+/* --- counters, one sysfs file each --- */
+DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
+
+static ssize_t counter_show(enum cowmem_counter counter, char *buffer)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(cowmem_counts, cpu).value[counter]);
+	return sysfs_emit(buffer, "%lu\n", sum);
+}
+
+#define X(name, what)                                                                            \
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
+	{                                                                                        \
+		return counter_show(COWMEM_COUNT_##name, buf);                                   \
+	}                                                                                        \
+	static DEVICE_ATTR_RO(name);
+COWMEM_COUNTERS(X)
+#undef X
+
+static struct attribute *counter_attributes[] = {
+#define X(name, what) &dev_attr_##name.attr,
+	COWMEM_COUNTERS(X)
+#undef X
+	NULL
+};
+
+static const struct attribute_group counter_group = {
+	.name = "counters",
+	.attrs = counter_attributes,
+};
+
+static const struct attribute_group *cowmem_groups[] = { &counter_group, NULL };
+
+/* --- the tables of entry points --- */
+
+/*
+ * map_pages is the page cache's: an object keeps its folios in i_pages the way the
+ * page cache does (uptodate, mapping and index set, detached under the page lock),
+ * so read faults map their neighbours, and the handlers run under the VMA lock.
+ */
+const struct vm_operations_struct cowmem_vm_ops = {
+	.fault = cowmem_fault,
+	.map_pages = filemap_map_pages,
+	.page_mkwrite = cowmem_page_mkwrite,
+};
+
+const struct file_operations cowmem_fops = {
+	.owner = THIS_MODULE,
+	.open = cowmem_open,
+	.release = cowmem_release,
+	.mmap = cowmem_mmap,
+	.unlocked_ioctl = cowmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = cowmem_llseek,
+	.read_iter = cowmem_read_iter,
+	.write_iter = cowmem_write_iter,
+	.splice_read = copy_splice_read,
+	.splice_write = iter_file_splice_write,
+	.fsync = noop_fsync,
+};
+
+static struct miscdevice cowmem_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "cowmem",
+	.fops = &cowmem_fops,
+	.groups = cowmem_groups,
+	.mode = 0600,
+};
+
+static int __init cowmem_init(void)
+{
+	int err = cowmem_symbols_resolve();
+
+	if (err)
+		return err;
+	err = cowmem_inode_init();
+	if (err)
+		return err;
+	err = misc_register(&cowmem_device);
+	if (err)
+		cowmem_inode_exit();
+	return err;
+}
+module_init(cowmem_init);
+
+static void __exit cowmem_exit(void)
+{
+	misc_deregister(&cowmem_device);
+	cowmem_inode_exit();
+}
+module_exit(cowmem_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The cowmem authors");
+MODULE_DESCRIPTION("Memory that can be mapped, snapshotted, cloned, paged out and inspected, behind /dev/cowmem");
+MODULE_VERSION("0.1.0");

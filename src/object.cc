@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Objects (cowmem/object.h): their life, their size, and what shrinks them. */
+#include <cowmem/object.h>
+
+namespace cowmem {
+
+namespace {
+
+/* Holds the inode's size still for a scope; nothing sleeps under it. */
+class SizeLock {
+public:
+	explicit SizeLock(inode *node) : inode_{node} { kapi_inode_lock_size(inode_); }
+	~SizeLock() { kapi_inode_unlock_size(inode_); }
+	SizeLock(const SizeLock &) = delete;
+	SizeLock &operator=(const SizeLock &) = delete;
+
+private:
+	inode *inode_;
+};
+
+} /* namespace */
+
+int Object::open(file *f)
+{
+	inode *node = kapi_inode_create();
+
+	if (!node)
+		return -KAPI_ENOMEM;
+
+	auto *object = new (Gfp::kernel_account) Object{node, kapi_default_cow()};
+
+	if (!object) {
+		kapi_inode_put(node);
+		return -KAPI_ENOMEM;
+	}
+	kapi_inode_set_object(node, object);
+	kapi_file_bind(f, node, object);
+	kapi_count(COWMEM_COUNT_objects_created);
+	return 0;
+}
+
+void Object::close(const file *f)
+{
+	kapi_inode_put(of(f).inode_);
+}
+
+Object::~Object()
+{
+	pages_.remove_all();
+	kapi_count(COWMEM_COUNT_objects_freed);
+}
+
+void Object::grow(long long bytes)
+{
+	SizeLock lock{inode_};
+
+	if (!fixed_size_ && bytes > size())
+		kapi_inode_set_size(inode_, bytes);
+}
+
+bool Object::covers(Index index, const vm_area_struct *vma)
+{
+	if (index < index_up(size()))
+		return true;
+	if (fixed_size())
+		return false;
+	/* mmap() grew the object, unless the kernel merged or moved the mapping itself. */
+	grow(bytes_at(kapi_vma_end_index(vma)));
+	return index < index_up(size());
+}
+
+void Object::resize(long long bytes)
+{
+	Exclusive lock{pages_};
+	long long old;
+	{
+		SizeLock size_lock{inode_};
+
+		old = size();
+		kapi_inode_set_size(inode_, bytes);
+		__atomic_store_n(&fixed_size_, true, __ATOMIC_RELAXED);
+	}
+	/* Also when growing: a write may have made pages that it had no time to cover. */
+	if (const FolioRef tail = pages_.get(index_of(bytes)); tail && bytes < old)
+		if (const size_t kept = static_cast<size_t>(bytes) % KAPI_PAGE_SIZE)
+			kapi_folio_zero_range(tail.get(), kept, KAPI_PAGE_SIZE - kept);
+	pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
+}
+
+void Object::punch(long long offset, long long length)
+{
+	Exclusive lock{pages_};
+
+	pages_.remove(index_of(offset), index_of(offset + length - 1), PrivateCopies::keep);
+}
+
+} /* namespace cowmem */
+
+/* file_operations::open: a fresh object for each. */
+extern "C" int cowmem_open(inode *, file *f)
+{
+	return cowmem::Object::open(f);
+}
+
+/* file_operations::release: the last descriptor and mapping of @f are gone. */
+extern "C" int cowmem_release(inode *, file *f)
+{
+	cowmem::Object::close(f);
+	return 0;
+}
+
+/* From evict_inode: nobody can reach the object any more. Null if open() failed midway. */
+extern "C" void cowmem_evict(void *object)
+{
+	delete static_cast<cowmem::Object *>(object);
+}
