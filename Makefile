@@ -10,11 +10,11 @@ LLVM := $(patsubst clang%,%,$(CLANG))
 
 # Debian's kernels were built by gcc and their configuration says so. The compiler
 # at hand is clang: told the truth, the kernel's makefiles use clang's flags. objtool
-# finds the ftrace call sites then, where gcc would have recorded them itself. (The
-# configured headers still declare per-CPU data in gcc's named address spaces, which
-# clang has too, and remarks on.)
+# finds the ftrace call sites then, where gcc would have recorded them itself; it must
+# leave them as calls, as gcc does, since the running kernel expects to patch calls.
 truth := CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough \
-	CONFIG_FTRACE_MCOUNT_USE_CC= $(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y KCFLAGS=-Wno-duplicate-decl-specifier)
+	CONFIG_FTRACE_MCOUNT_USE_CC= $(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=) \
+	KCFLAGS="-include $(CURDIR)/include/cowmem/clang_for_gcc_kernel.h"
 built-by-gcc = $(shell grep -s CONFIG_CC_IS_GCC=y $(KDIR)/include/config/auto.conf)
 
 # No BTF for the module: pahole cannot read debug information of C and C++ in one object.

@@ -159,14 +159,13 @@ def main():
     parser.add_argument("arch", choices=MACHINES)
     parser.add_argument("kernel_dir", help="as scripts/kernel.sh prints it")
     parser.add_argument("initramfs")
-    parser.add_argument("--log", default="/dev/stdout")
+    parser.add_argument("--log", dest="log_path", default="/dev/stdout")
     parser.add_argument("--smp", type=int, default=2)
     parser.add_argument("--mem", default="1G")
     parser.add_argument("--append", default="", help="more kernel arguments")
     parser.add_argument("--timeout", type=float, default=300)
     parser.add_argument("--allow", action="append", default=[], metavar="REGEX")
-    options = vars(parser.parse_args())
-    result = boot(*(options.pop(name) for name in ("arch", "kernel_dir", "initramfs", "log")), **options)
+    result = boot(**vars(parser.parse_args()))
     for line in result.allowed:
         print(f"allowed: {line}")
     for line in result.problems:
