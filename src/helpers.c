@@ -15,8 +15,10 @@
 
 #include <cowmem/kapi.h>
 #include <cowmem/module.h>
-#include <cowmem/steps.h>
 #include <cowmem/symbols.h>
+#ifdef COWMEM_KUNIT
+#include <cowmem/testing.h>
+#endif
 #include "trace.h"
 
 #define HELPER __always_inline

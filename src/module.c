@@ -50,20 +50,20 @@ MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for obj
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
-static ssize_t counter_show(enum cowmem_counter counter, char *buffer)
+unsigned long cowmem_counter_sum(enum cowmem_counter counter)
 {
 	unsigned long sum = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu(cowmem_counts, cpu).value[counter]);
-	return sysfs_emit(buffer, "%lu\n", sum);
+	return sum;
 }
 
 #define X(name, what)                                                                            \
 	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
 	{                                                                                        \
-		return counter_show(COWMEM_COUNT_##name, buf);                                   \
+		return sysfs_emit(buf, "%lu\n", cowmem_counter_sum(COWMEM_COUNT_##name));         \
 	}                                                                                        \
 	static DEVICE_ATTR_RO(name);
 COWMEM_COUNTERS(X)

@@ -21,6 +21,9 @@ struct cowmem_counts {
 };
 DECLARE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
+/* A counter over all CPUs; it may miss what happens meanwhile. */
+unsigned long cowmem_counter_sum(enum cowmem_counter counter);
+
 /* The inodes behind the objects (src/inode.c). */
 struct inode *cowmem_inode_create(void);
 int cowmem_inode_init(void);

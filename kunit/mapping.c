@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The fixture of the fault suites (mapping.h). */
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/sched/mm.h>
+#include <linux/uaccess.h>
+#include <linux/xarray.h>
+#include <trace/events/kmem.h>
+
+#include "mapping.h"
+
+/* The one test that runs; KUnit runs them one at a time. */
+static struct mapping *running;
+
+/* Slab allocations of the test's thread while a handler runs. */
+static bool in_handler;
+static unsigned int allocations;
+
+static void count_kmalloc(void *data, unsigned long ip, const void *p, size_t requested,
+			  size_t allocated, gfp_t gfp, int node)
+{
+	if (in_handler && running && current == running->task)
+		allocations++;
+}
+
+static void count_cache_alloc(void *data, unsigned long ip, const void *p,
+			      struct kmem_cache *cache, gfp_t gfp, int node)
+{
+	if (in_handler && running && current == running->task)
+		allocations++;
+}
+
+static int held_locks(void)
+{
+#ifdef CONFIG_LOCKDEP
+	return current->lockdep_depth;
+#else
+	return 0;
+#endif
+}
+
+static vm_fault_t record(struct vm_fault *vmf, struct answer *answer,
+			 vm_fault_t (*handler)(struct vm_fault *))
+{
+	int held = held_locks();
+
+	answer->had_cow_page = vmf->cow_page;
+	allocations = 0;
+	in_handler = true;
+	answer->code = handler(vmf);
+	in_handler = false;
+	answer->allocations = allocations;
+	answer->locks_held = held_locks() - held;
+	answer->page_set = vmf->page;
+	answer->page_locked = vmf->page && PageLocked(vmf->page);
+	return answer->code;
+}
+
+static vm_fault_t recording_fault(struct vm_fault *vmf)
+{
+	if (current != running->task)
+		return cowmem_vm_ops.fault(vmf);
+	running->faults++;
+	if (vmf->cow_page) {
+		if (running->cow_page)
+			put_page(running->cow_page);
+		running->cow_page = vmf->cow_page;
+		get_page(vmf->cow_page);
+	}
+	return record(vmf, &running->fault, cowmem_vm_ops.fault);
+}
+
+static vm_fault_t recording_page_mkwrite(struct vm_fault *vmf)
+{
+	if (current != running->task)
+		return cowmem_vm_ops.page_mkwrite(vmf);
+	running->mkwrites++;
+	return record(vmf, &running->mkwrite, cowmem_vm_ops.page_mkwrite);
+}
+
+/* No map_pages: a fault is about its own page here, and comes under mmap_lock. */
+static const struct vm_operations_struct recording_ops = {
+	.fault = recording_fault,
+	.page_mkwrite = recording_page_mkwrite,
+};
+
+static void take_turn(unsigned int step, struct vm_fault *vmf)
+{
+	struct mapping *m = running;
+
+	if (m && current == m->task && m->turn && m->step == step) {
+		void (*turn)(struct mapping *, struct vm_fault *) = m->turn;
+
+		m->turn = NULL;
+		turn(m, vmf);
+	}
+}
+
+int mapping_init(struct kunit *test)
+{
+	struct mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	m->test = test;
+	m->task = current;
+	m->file = filp_open(COWMEM_DEVICE, O_RDWR, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(m->file));
+	test->priv = m;
+	running = m;
+	KUNIT_ASSERT_EQ(test, 0, register_trace_kmalloc(count_kmalloc, NULL));
+	KUNIT_ASSERT_EQ(test, 0, register_trace_kmem_cache_alloc(count_cache_alloc, NULL));
+	cowmem_test_step = take_turn;
+	return 0;
+}
+
+void mapping_exit(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	cowmem_test_step = NULL;
+	unregister_trace_kmem_cache_alloc(count_cache_alloc, NULL);
+	unregister_trace_kmalloc(count_kmalloc, NULL);
+	tracepoint_synchronize_unregister();
+	running = NULL;
+	if (!m)
+		return;
+	if (m->cow_page)
+		put_page(m->cow_page);
+	KUNIT_EXPECT_TRUE(test, cowmem_test_check(m->file));
+	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_page_locks),
+			cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +
+				cowmem_counter_sum(COWMEM_COUNT_page_locks_handed_over));
+	filp_close(m->file, NULL);
+}
+
+unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
+{
+	unsigned long address = kunit_vm_mmap(m->test, m->file, 0, pages << PAGE_SHIFT,
+					      PROT_READ | PROT_WRITE, flags, 0);
+	struct vm_area_struct *vma;
+
+	KUNIT_ASSERT_NE(m->test, address, 0UL);
+	KUNIT_ASSERT_FALSE(m->test, IS_ERR_VALUE(address));
+	m->mm = current->mm;
+	mmap_write_lock(m->mm);
+	vma = vma_lookup(m->mm, address);
+	if (vma)
+		vma->vm_ops = &recording_ops;
+	mmap_write_unlock(m->mm);
+	KUNIT_ASSERT_NOT_NULL(m->test, vma);
+	return address;
+}
+
+unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)
+{
+	unsigned long shared = mapping_map(m, pages, MAP_SHARED);
+
+	for (unsigned long at = 0; at < pages << PAGE_SHIFT; at++)
+		KUNIT_ASSERT_EQ(m->test, 0, poke(shared + at, value));
+	return shared;
+}
+
+void mapping_at(struct mapping *m, enum cowmem_step step,
+		void (*turn)(struct mapping *m, struct vm_fault *vmf))
+{
+	m->step = step;
+	m->turn = turn;
+}
+
+int peek(unsigned long address)
+{
+	u8 value;
+
+	return copy_from_user(&value, (void __user *)address, 1) ? -EFAULT : value;
+}
+
+int poke(unsigned long address, u8 value)
+{
+	return copy_to_user((void __user *)address, &value, 1) ? -EFAULT : 0;
+}
+
+struct folio *mapping_folio(struct mapping *m, pgoff_t index)
+{
+	return xa_load(&m->file->f_mapping->i_pages, index);
+}
+
+pte_t mapping_pte(struct mapping *m, unsigned long address)
+{
+	pte_t pte = __pte(0);
+	pgd_t *pgd = pgd_offset(m->mm, address);
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
+
+	mmap_read_lock(m->mm);
+	if (!pgd_none(*pgd)) {
+		p4d = p4d_offset(pgd, address);
+		if (!p4d_none(*p4d)) {
+			pud = pud_offset(p4d, address);
+			if (!pud_none(*pud)) {
+				pmd = pmd_offset(pud, address);
+				if (!pmd_none(*pmd))
+					pte = ptep_get(pte_offset_kernel(pmd, address));
+			}
+		}
+	}
+	mmap_read_unlock(m->mm);
+	return pte;
+}
+
+static int other_thread(void *data)
+{
+	struct other *other = data;
+
+	if (other->mapping->mm)
+		kthread_use_mm(other->mapping->mm);
+	other->run(other);
+	if (other->mapping->mm)
+		kthread_unuse_mm(other->mapping->mm);
+	complete(&other->done);
+	return 0;
+}
+
+void other_start(struct other *other, struct mapping *m, void (*run)(struct other *))
+{
+	other->mapping = m;
+	other->run = run;
+	init_completion(&other->done);
+	other->task = kthread_run(other_thread, other, "cowmem-other");
+	KUNIT_ASSERT_FALSE(m->test, IS_ERR(other->task));
+}
+
+void other_finish(struct other *other)
+{
+	KUNIT_ASSERT_NE(other->mapping->test, 0UL,
+			wait_for_completion_timeout(&other->done, 60 * HZ));
+}
+
+bool other_is_blocked(struct other *other)
+{
+	for (int i = 0; i < 60 * 1000; i++) {
+		if (completion_done(&other->done))
+			return false;
+		if (READ_ONCE(other->task->__state) & TASK_UNINTERRUPTIBLE)
+			return true;
+		usleep_range(500, 1000);
+	}
+	return false;
+}
+
+void other_poke(struct other *other)
+{
+	other->result = poke(other->address, 0xee);
+}
+
+void other_peek(struct other *other)
+{
+	other->result = peek(other->address);
+}
+
+void other_resize(struct other *other)
+{
+	cowmem_test_resize(other->mapping->file, other->bytes);
+}
+
+void other_punch(struct other *other)
+{
+	cowmem_test_punch(other->mapping->file, 0, PAGE_SIZE);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A test's object, its mappings over a real mm, what the handlers answered there,
+ * and the test's turn between the steps of a fault.
+ */
+#ifndef COWMEM_KUNIT_MAPPING_H
+#define COWMEM_KUNIT_MAPPING_H
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+
+#include <linux/cowmem.h>
+#include <cowmem/testing.h>
+
+/* What the requirements' list is made from (scripts/test.py). */
+#define SHOWS(test, requirements) kunit_info(test, "shows: " requirements)
+
+/* One call of a handler, seen from its caller. */
+struct answer {
+	vm_fault_t code;
+	bool had_cow_page;
+	bool page_set;
+	bool page_locked;       /* vmf->page, on return */
+	int locks_held;         /* lockdep: held on return, more than on entry */
+	unsigned int allocations; /* slab allocations that it made */
+};
+
+struct mapping {
+	struct kunit *test;
+	struct file *file;
+	struct task_struct *task; /* the test's own thread, whose mm this is */
+	struct mm_struct *mm;
+
+	struct answer fault, mkwrite; /* the last answer of each */
+	unsigned int faults, mkwrites;
+	struct page *cow_page; /* of the last fault that had one: referenced until the next */
+
+	/* The test's turn: called at @step of a fault by @task, once, then disarmed. */
+	int step;
+	void (*turn)(struct mapping *m, struct vm_fault *vmf);
+};
+
+/* A fresh object behind m->file; KUnit's suite hooks. */
+int mapping_init(struct kunit *test);
+void mapping_exit(struct kunit *test);
+
+/* Map @pages pages of the object, its handlers' answers recorded. */
+unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags);
+
+/* The same, shared, with every byte of the object @value. */
+unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value);
+
+/* Take a turn at @step of the next fault that this thread takes. */
+void mapping_at(struct mapping *m, enum cowmem_step step,
+		void (*turn)(struct mapping *m, struct vm_fault *vmf));
+
+/* One byte of user memory: what is there, or -EFAULT; 0 or -EFAULT. */
+int peek(unsigned long address);
+int poke(unsigned long address, u8 value);
+
+/* The object's page, as its table has it. No reference. */
+struct folio *mapping_folio(struct mapping *m, pgoff_t index);
+
+/* The PTE that maps @address, or none. */
+pte_t mapping_pte(struct mapping *m, unsigned long address);
+
+/* Something that another thread does, in the test's mm or not. */
+struct other {
+	struct mapping *mapping;
+	void (*run)(struct other *other);
+	unsigned long address;
+	loff_t bytes;
+	int result;
+	struct task_struct *task;
+	struct completion done;
+};
+
+void other_start(struct other *other, struct mapping *m, void (*run)(struct other *));
+/* Waits for its end; a minute is an error. */
+void other_finish(struct other *other);
+/* Waits until it sleeps on a lock, not done. False if it was done. */
+bool other_is_blocked(struct other *other);
+
+void other_poke(struct other *other);   /* stores 0xee at address: result */
+void other_peek(struct other *other);   /* loads from address: result */
+void other_resize(struct other *other); /* resizes to bytes */
+void other_punch(struct other *other);  /* punches the first page */
+
+#endif /* COWMEM_KUNIT_MAPPING_H */

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The windows between the steps of a fault, each with another thread in it: a
+ * truncation, a fault at the same address, a fault elsewhere.
+ */
+#include <linux/mman.h>
+#include <linux/page_ref.h>
+#include <linux/pagemap.h>
+
+#include "mapping.h"
+
+#define COUNT(name) cowmem_counter_sum(COWMEM_COUNT_##name)
+
+static struct other other;
+
+/* --- truncation while a private write is on its way --- */
+
+static void start_truncation(struct mapping *m, struct vm_fault *vmf)
+{
+	other.bytes = 0;
+	other_start(&other, m, other_resize);
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+	KUNIT_EXPECT_EQ(m->test, (loff_t)PAGE_SIZE, i_size_read(m->file->f_mapping->host));
+}
+
+/*
+ * From the look-up to the install the truncation waits; afterwards it takes the
+ * private copy, too, and frees the source.
+ */
+static void truncation_waits(struct kunit *test, enum cowmem_step step)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, freed = COUNT(pages_freed);
+
+	mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	mapping_at(m, step, start_truncation);
+	/* The store itself may or may not come before the truncation. */
+	poke(private, 0x22);
+	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_DONE_COW, (__force unsigned int)m->fault.code);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, freed + 1, COUNT(pages_freed));
+	KUNIT_EXPECT_NULL(test, mapping_folio(m, 0));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private)));
+	KUNIT_EXPECT_EQ(test, -EFAULT, peek(private));
+}
+
+static void truncation_after_the_lock(struct kunit *test)
+{
+	SHOWS(test, "R5 R6");
+	truncation_waits(test, COWMEM_STEP_LOCKED);
+}
+
+static void truncation_after_the_look_up(struct kunit *test)
+{
+	SHOWS(test, "R5 R6");
+	truncation_waits(test, COWMEM_STEP_LOOKED_UP);
+}
+
+static void truncation_after_the_copy(struct kunit *test)
+{
+	SHOWS(test, "R5 R6");
+	truncation_waits(test, COWMEM_STEP_COPIED);
+}
+
+static void truncation_after_the_install(struct kunit *test)
+{
+	SHOWS(test, "R5 R6");
+	truncation_waits(test, COWMEM_STEP_INSTALLED);
+}
+
+static void truncate_now(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_resize(m->file, 0);
+}
+
+static void truncation_before_the_lock(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, copies = COUNT(copies);
+
+	SHOWS(test, "R6 R9");
+	mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_ENTERED, truncate_now);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private, 0x22));
+	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_SIGBUS, (__force unsigned int)m->fault.code);
+	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+}
+
+/* The page that the core copies from is locked until the copy is mapped. */
+static void truncation_while_the_core_copies(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private;
+
+	SHOWS(test, "R6");
+	mapping_source(m, 1, 0x11);
+	cowmem_test_set_cow(m->file, COWMEM_COW_CORE);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_LOOKED_UP, start_truncation);
+	poke(private, 0x22);
+	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->fault.code);
+	other_finish(&other);
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private)));
+	KUNIT_EXPECT_EQ(test, -EFAULT, peek(private));
+}
+
+static void start_punch(struct mapping *m, struct vm_fault *vmf)
+{
+	other_start(&other, m, other_punch);
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+}
+
+/* A punch takes the object's page, not the copy that was made of it. */
+static void punch_keeps_the_complete_private_copy(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_source(m, 1, 0x11);
+	unsigned long private = mapping_map(m, 1, MAP_PRIVATE);
+
+	SHOWS(test, "R6");
+	mapping_at(m, COWMEM_STEP_LOOKED_UP, start_punch);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+	KUNIT_EXPECT_EQ(test, 0, peek(shared));
+}
+
+/* --- truncation before page_mkwrite has the page lock --- */
+
+static void truncation_before_page_mkwrite(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_map(m, 1, MAP_SHARED), before = COUNT(mkwrite_truncated);
+
+	SHOWS(test, "R18");
+	KUNIT_EXPECT_EQ(test, 0, peek(shared));
+	mapping_at(m, COWMEM_STEP_MKWRITE, truncate_now);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(shared, 0x33));
+	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_NOPAGE, (__force unsigned int)m->mkwrite.code);
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(mkwrite_truncated));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, shared)));
+}
+
+static void punch_now(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_punch(m->file, 0, PAGE_SIZE);
+}
+
+static void punch_before_page_mkwrite(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_source(m, 1, 0x11), again, before = COUNT(mkwrite_truncated);
+
+	SHOWS(test, "R18");
+	again = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	mapping_at(m, COWMEM_STEP_MKWRITE, punch_now);
+	/* Retried on a fresh page: the store is there, the old content is not. */
+	KUNIT_EXPECT_EQ(test, 0, poke(again + 1, 0x33));
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(mkwrite_truncated));
+	KUNIT_EXPECT_EQ(test, 0, peek(shared));
+	KUNIT_EXPECT_EQ(test, 0x33, peek(shared + 1));
+}
+
+/* --- somebody else at the same address --- */
+
+static void let_other_store(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = vmf->address;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+}
+
+static void the_second_of_two_private_writes_loses(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, before = COUNT(lost_races), copies = COUNT(copies);
+
+	SHOWS(test, "R7 R8 R9 R13");
+	mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	m->faults = 0;
+	mapping_at(m, COWMEM_STEP_COPIED, let_other_store);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, 1U, m->faults);
+	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_NOPAGE, (__force unsigned int)m->fault.code);
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(lost_races));
+	KUNIT_EXPECT_EQ(test, copies + 2, COUNT(copies));
+	/* The loser's page is nobody's but ours; the winner's has both stores. */
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_NE(test, pte_pfn(mapping_pte(m, private)), page_to_pfn(m->cow_page));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private + 2));
+}
+
+static void let_other_load(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = vmf->address;
+	other_start(&other, m, other_peek);
+	other_finish(&other);
+}
+
+/* A read-only entry appeared: dropped, and the retry copies from that entry. */
+static void a_read_in_between_is_not_overwritten(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, before = COUNT(lost_races);
+
+	SHOWS(test, "R8 R9");
+	mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_COPIED, let_other_load);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, 0x11, other.result);
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(lost_races));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_TRUE(test, pte_write(mapping_pte(m, private)));
+	KUNIT_EXPECT_NE(test, pte_pfn(mapping_pte(m, private)), page_to_pfn(m->cow_page));
+	KUNIT_EXPECT_EQ(test, 1, folio_mapcount(mapping_folio(m, 0)));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+}
+
+/* --- somebody else at another address --- */
+
+static void let_other_store_elsewhere(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = vmf->address + PAGE_SIZE;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+}
+
+/* In the middle of one private write another one runs from end to end. */
+static void private_writes_do_not_exclude_each_other(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, before = COUNT(done_cow);
+
+	SHOWS(test, "R13");
+	mapping_source(m, 2, 0x11);
+	private = mapping_map(m, 2, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_LOOKED_UP, let_other_store_elsewhere);
+	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x22));
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, before + 2, COUNT(done_cow));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(private + PAGE_SIZE));
+}
+
+static struct kunit_case race_cases[] = {
+	KUNIT_CASE(truncation_before_the_lock),
+	KUNIT_CASE(truncation_after_the_lock),
+	KUNIT_CASE(truncation_after_the_look_up),
+	KUNIT_CASE(truncation_after_the_copy),
+	KUNIT_CASE(truncation_after_the_install),
+	KUNIT_CASE(truncation_while_the_core_copies),
+	KUNIT_CASE(punch_keeps_the_complete_private_copy),
+	KUNIT_CASE(truncation_before_page_mkwrite),
+	KUNIT_CASE(punch_before_page_mkwrite),
+	KUNIT_CASE(the_second_of_two_private_writes_loses),
+	KUNIT_CASE(a_read_in_between_is_not_overwritten),
+	KUNIT_CASE(private_writes_do_not_exclude_each_other),
+	{}
+};
+
+static struct kunit_suite race_suite = {
+	.name = "cowmem_race",
+	.init = mapping_init,
+	.exit = mapping_exit,
+	.test_cases = race_cases,
+};
+kunit_test_suite(race_suite);

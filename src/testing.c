@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The exports of a KUnit build (cowmem/testing.h), on the C side. */
+#include <linux/export.h>
+
+#include <cowmem/module.h>
+#include <cowmem/symbols.h>
+#include <cowmem/testing.h>
+
+void (*cowmem_test_step)(unsigned int step, struct vm_fault *vmf);
+EXPORT_SYMBOL_GPL(cowmem_test_step);
+
+EXPORT_SYMBOL_GPL(cowmem_vm_ops);
+EXPORT_SYMBOL_GPL(cowmem_symbol_find);
+EXPORT_SYMBOL_GPL(cowmem_test_resize);
+EXPORT_SYMBOL_GPL(cowmem_test_punch);
+EXPORT_SYMBOL_GPL(cowmem_test_set_cow);
+EXPORT_SYMBOL_GPL(cowmem_test_check);
+
+EXPORT_SYMBOL_GPL(cowmem_counter_sum);
