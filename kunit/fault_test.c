@@ -294,7 +294,7 @@ static struct kunit_case fault_cases[] = {
 	KUNIT_CASE(a_reaped_address_space_gets_nothing_installed),
 	KUNIT_CASE(a_private_write_ignores_the_source_s_page_lock),
 	KUNIT_CASE(the_source_is_unlocked_at_the_install),
-	{}
+	{},
 };
 
 static struct kunit_suite fault_suite = {

@@ -20,14 +20,14 @@ static bool in_handler;
 static unsigned int allocations;
 
 static void count_kmalloc(void *data, unsigned long ip, const void *p, size_t requested,
-			  size_t allocated, gfp_t gfp, int node)
+                          size_t allocated, gfp_t gfp, int node)
 {
 	if (in_handler && running && current == running->task)
 		allocations++;
 }
 
-static void count_cache_alloc(void *data, unsigned long ip, const void *p,
-			      struct kmem_cache *cache, gfp_t gfp, int node)
+static void count_cache_alloc(void *data, unsigned long ip, const void *p, struct kmem_cache *cache,
+                              gfp_t gfp, int node)
 {
 	if (in_handler && running && current == running->task)
 		allocations++;
@@ -42,8 +42,8 @@ static int held_locks(void)
 #endif
 }
 
-static vm_fault_t record(struct vm_fault *vmf, struct answer *answer,
-			 vm_fault_t (*handler)(struct vm_fault *))
+static void record(struct vm_fault *vmf, struct answer *answer,
+                         vm_fault_t (*handler)(struct vm_fault *))
 {
 	int held = held_locks();
 
@@ -56,21 +56,25 @@ static vm_fault_t record(struct vm_fault *vmf, struct answer *answer,
 	answer->locks_held = held_locks() - held;
 	answer->page_set = vmf->page;
 	answer->page_locked = vmf->page && PageLocked(vmf->page);
-	return answer->code;
 }
 
 static vm_fault_t recording_fault(struct vm_fault *vmf)
 {
+	bool first;
+
 	if (current != running->task)
 		return cowmem_vm_ops.fault(vmf);
-	running->faults++;
+	first = !running->faults++;
 	if (vmf->cow_page) {
 		if (running->cow_page)
 			put_page(running->cow_page);
 		running->cow_page = vmf->cow_page;
 		get_page(vmf->cow_page);
 	}
-	return record(vmf, &running->fault, cowmem_vm_ops.fault);
+	record(vmf, &running->fault, cowmem_vm_ops.fault);
+	if (first)
+		running->first = running->fault;
+	return running->fault.code;
 }
 
 static vm_fault_t recording_page_mkwrite(struct vm_fault *vmf)
@@ -78,7 +82,8 @@ static vm_fault_t recording_page_mkwrite(struct vm_fault *vmf)
 	if (current != running->task)
 		return cowmem_vm_ops.page_mkwrite(vmf);
 	running->mkwrites++;
-	return record(vmf, &running->mkwrite, cowmem_vm_ops.page_mkwrite);
+	record(vmf, &running->mkwrite, cowmem_vm_ops.page_mkwrite);
+	return running->mkwrite.code;
 }
 
 /* No map_pages: a fault is about its own page here, and comes under mmap_lock. */
@@ -131,15 +136,21 @@ void mapping_exit(struct kunit *test)
 		put_page(m->cow_page);
 	KUNIT_EXPECT_TRUE(test, cowmem_test_check(m->file));
 	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_page_locks),
-			cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +
-				cowmem_counter_sum(COWMEM_COUNT_page_locks_handed_over));
+	                cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +
+	                        cowmem_counter_sum(COWMEM_COUNT_page_locks_handed_over));
 	filp_close(m->file, NULL);
+	/*
+	 * KUnit attached the mm with kthread_use_mm() and let the thread die with it:
+	 * nobody drops the reference that this took.
+	 */
+	if (m->mm)
+		mmdrop(m->mm);
 }
 
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
 {
 	unsigned long address = kunit_vm_mmap(m->test, m->file, 0, pages << PAGE_SHIFT,
-					      PROT_READ | PROT_WRITE, flags, 0);
+	                                      PROT_READ | PROT_WRITE, flags, 0);
 	struct vm_area_struct *vma;
 
 	KUNIT_ASSERT_NE(m->test, address, 0UL);
@@ -164,7 +175,7 @@ unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)
 }
 
 void mapping_at(struct mapping *m, enum cowmem_step step,
-		void (*turn)(struct mapping *m, struct vm_fault *vmf))
+                void (*turn)(struct mapping *m, struct vm_fault *vmf))
 {
 	m->step = step;
 	m->turn = turn;
@@ -236,7 +247,7 @@ void other_start(struct other *other, struct mapping *m, void (*run)(struct othe
 void other_finish(struct other *other)
 {
 	KUNIT_ASSERT_NE(other->mapping->test, 0UL,
-			wait_for_completion_timeout(&other->done, 60 * HZ));
+	                wait_for_completion_timeout(&other->done, 60 * HZ));
 }
 
 bool other_is_blocked(struct other *other)

@@ -22,8 +22,8 @@ struct answer {
 	vm_fault_t code;
 	bool had_cow_page;
 	bool page_set;
-	bool page_locked;       /* vmf->page, on return */
-	int locks_held;         /* lockdep: held on return, more than on entry */
+	bool page_locked;         /* vmf->page, on return */
+	int locks_held;           /* lockdep: held on return, more than on entry */
 	unsigned int allocations; /* slab allocations that it made */
 };
 
@@ -33,6 +33,7 @@ struct mapping {
 	struct task_struct *task; /* the test's own thread, whose mm this is */
 	struct mm_struct *mm;
 
+	struct answer first;          /* of the first fault since faults was set to 0 */
 	struct answer fault, mkwrite; /* the last answer of each */
 	unsigned int faults, mkwrites;
 	struct page *cow_page; /* of the last fault that had one: referenced until the next */
@@ -54,7 +55,7 @@ unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value);
 
 /* Take a turn at @step of the next fault that this thread takes. */
 void mapping_at(struct mapping *m, enum cowmem_step step,
-		void (*turn)(struct mapping *m, struct vm_fault *vmf));
+                void (*turn)(struct mapping *m, struct vm_fault *vmf));
 
 /* One byte of user memory: what is there, or -EFAULT; 0 or -EFAULT. */
 int peek(unsigned long address);

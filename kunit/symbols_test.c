@@ -19,7 +19,7 @@ static void an_unknown_function_is_not(struct kunit *test)
 static struct kunit_case symbols_cases[] = {
 	KUNIT_CASE(a_known_function_is_found),
 	KUNIT_CASE(an_unknown_function_is_not),
-	{}
+	{},
 };
 
 static struct kunit_suite symbols_suite = {

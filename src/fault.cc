@@ -83,7 +83,8 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 	const Answer a = answer_of(outcome);
 
 	kapi_count(a.counter);
-	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind), static_cast<unsigned int>(outcome));
+	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind),
+	                 static_cast<unsigned int>(outcome));
 	return a.code;
 }
 
@@ -119,7 +120,7 @@ Outcome copy_private(const Fault &fault)
 		kapi_vmf_clear_cow_page(fault.vmf);
 		kapi_count(COWMEM_COUNT_zero_fills);
 	} else if (kapi_folio_poisoned(source.get()) ||
-		   kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
+	           kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
 		return Outcome::poisoned;
 	} else {
 		kapi_count(COWMEM_COUNT_copies);
@@ -196,8 +197,9 @@ extern "C" unsigned int cowmem_fault(vm_fault *vmf)
 	kapi_count(counter_of(kind));
 	kapi_test_step(COWMEM_STEP_ENTERED, vmf);
 	return answer(fault, kind,
-		      kind == Kind::private_write && handler_copies(fault.vma) ? copy_private(fault)
-									       : return_page(fault));
+	              kind == Kind::private_write && handler_copies(fault.vma)
+	                      ? copy_private(fault)
+	                      : return_page(fault));
 }
 
 /* vm_operations_struct::page_mkwrite. Sleeps. R17, R18; kernel counterpart: filemap_page_mkwrite(). */

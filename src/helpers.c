@@ -23,6 +23,9 @@
 
 #define HELPER __always_inline
 
+/* One line each, however long. */
+/* clang-format off */
+
 #define SAME(ours, kernels) static_assert((unsigned long)(ours) == (unsigned long)(kernels))
 SAME(KAPI_VM_FAULT_OOM, VM_FAULT_OOM);
 SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);

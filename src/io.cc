@@ -80,7 +80,7 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 			break;
 
 		const size_t chunk = min_of(min_of(left_in_page(position), kapi_iter_count(to)),
-					    static_cast<size_t>(end - position));
+		                            static_cast<size_t>(end - position));
 		const FolioRef page = page_to_read(object, index_of(position));
 		const size_t offset = static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 
@@ -88,7 +88,7 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 			return done ? done : -KAPI_EIO;
 
 		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
-					   : kapi_iter_zero(to, chunk);
+		                           : kapi_iter_zero(to, chunk);
 
 		fault = copied < chunk;
 		position += static_cast<long long>(copied);
@@ -150,7 +150,7 @@ extern "C" long long cowmem_llseek(file *f, long long offset, int whence)
 		return -KAPI_ENXIO;
 
 	const long long found = whence == KAPI_SEEK_DATA ? seek_data(object, offset, end)
-							 : seek_hole(object, offset, end);
+	                                                 : seek_hole(object, offset, end);
 
 	return found < 0 ? found : kapi_file_set_position(f, found, max);
 }

@@ -50,7 +50,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-			 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH;
+	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH;
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }

@@ -43,9 +43,10 @@ static int cow_via_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%s\n", cow_names[READ_ONCE(cowmem_default_cow)]);
 }
 
-static const struct kernel_param_ops cow_via_ops = { .set = cow_via_set, .get = cow_via_get };
+static const struct kernel_param_ops cow_via_ops = {.set = cow_via_set, .get = cow_via_get};
 module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
-MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from now on: handler (default) or core");
+MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
+                          "now on: handler (default) or core");
 
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
@@ -63,7 +64,7 @@ unsigned long cowmem_counter_sum(enum cowmem_counter counter)
 #define X(name, what)                                                                            \
 	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
 	{                                                                                        \
-		return sysfs_emit(buf, "%lu\n", cowmem_counter_sum(COWMEM_COUNT_##name));         \
+		return sysfs_emit(buf, "%lu\n", cowmem_counter_sum(COWMEM_COUNT_##name));        \
 	}                                                                                        \
 	static DEVICE_ATTR_RO(name);
 COWMEM_COUNTERS(X)
@@ -73,7 +74,7 @@ static struct attribute *counter_attributes[] = {
 #define X(name, what) &dev_attr_##name.attr,
 	COWMEM_COUNTERS(X)
 #undef X
-	NULL
+		NULL,
 };
 
 static const struct attribute_group counter_group = {
@@ -81,7 +82,7 @@ static const struct attribute_group counter_group = {
 	.attrs = counter_attributes,
 };
 
-static const struct attribute_group *cowmem_groups[] = { &counter_group, NULL };
+static const struct attribute_group *cowmem_groups[] = {&counter_group, NULL};
 
 /* --- the tables of entry points --- */
 
@@ -144,5 +145,6 @@ module_exit(cowmem_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_AUTHOR("The cowmem authors");
-MODULE_DESCRIPTION("Memory that can be mapped, snapshotted, cloned, paged out and inspected, behind /dev/cowmem");
+MODULE_DESCRIPTION("Memory that can be mapped, snapshotted, cloned, paged out and inspected, "
+                   "behind /dev/cowmem");
 MODULE_VERSION("0.1.0");

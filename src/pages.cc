@@ -67,7 +67,8 @@ folio *Pages::detach_range(Index first, Index last)
 {
 	folio *removed = nullptr;
 
-	for (Index index = first; folio *page = kapi_mapping_find(mapping_, &index, last); index++) {
+	for (Index index = first; folio *page = kapi_mapping_find(mapping_, &index, last);
+	     index++) {
 		detach(index, page);
 		kapi_folio_push(&removed, page);
 		kapi_cond_resched();
@@ -93,7 +94,7 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 				 : static_cast<unsigned long long>(bytes_at(last - first + 1));
 
 	kapi_mapping_unmap(mapping_, static_cast<unsigned long long>(bytes_at(first)), length,
-			   copies == PrivateCopies::zap);
+	                   copies == PrivateCopies::zap);
 	free_list(removed);
 }
 
@@ -106,7 +107,8 @@ bool Pages::check()
 {
 	unsigned long entries = 0;
 
-	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index); index++) {
+	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index);
+	     index++) {
 		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page))
 			return false;
 		entries++;

@@ -45,11 +45,12 @@ static bool can_be_called(unsigned long address)
  */
 static int find_lookup_name(void)
 {
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	struct kprobe probe = {.symbol_name = "kallsyms_lookup_name"};
 	int err = register_kprobe(&probe);
 
 	if (err) {
-		pr_err("cannot probe kallsyms_lookup_name (%d): does the kernel allow kprobes?\n", err);
+		pr_err("cannot probe kallsyms_lookup_name (%d): does the kernel allow kprobes?\n",
+		       err);
 		return err;
 	}
 	SET(kallsyms_lookup_name, probe.addr);
@@ -78,11 +79,11 @@ int cowmem_symbols_resolve(void)
 
 	if (err)
 		return err;
-#define X(name)                                  \
-	address = cowmem_symbol_find(#name);     \
-	if (address)                             \
-		SET(name, address);              \
-	else                                     \
+#define X(name)                              \
+	address = cowmem_symbol_find(#name); \
+	if (address)                         \
+		SET(name, address);          \
+	else                                 \
 		missing++;
 	COWMEM_SYMBOLS(X)
 #undef X

@@ -122,7 +122,8 @@ void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
 void kapi_folio_push(struct folio **list, struct folio *folio);
 struct folio *kapi_folio_pop(struct folio **list);
 size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to);
-size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from);
+size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n,
+                                 struct iov_iter *from);
 
 /* --- the object's address_space: its page index, its lock, its mappings --- */
 void kapi_mapping_lock_shared(struct address_space *mapping);
@@ -130,11 +131,12 @@ void kapi_mapping_unlock_shared(struct address_space *mapping);
 void kapi_mapping_lock(struct address_space *mapping);
 void kapi_mapping_unlock(struct address_space *mapping);
 struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index);
-struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last);
+struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index,
+                                unsigned long last);
 int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio);
 void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
-			unsigned long long length, bool private_copies);
+                        unsigned long long length, bool private_copies);
 
 /* --- the object's inode --- */
 struct inode *kapi_inode_create(void);
@@ -152,7 +154,8 @@ void *kapi_file_private(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
 long long kapi_file_position(const struct file *file);
-long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof);
+long long kapi_file_seek(struct file *file, long long offset, int whence, long long max,
+                         long long eof);
 long long kapi_file_set_position(struct file *file, long long position, long long max);
 struct file *kapi_iocb_file(const struct kiocb *iocb);
 long long kapi_iocb_position(const struct kiocb *iocb);

@@ -8,12 +8,12 @@
 #define COWMEM_STEPS_H
 
 enum cowmem_step {
-	COWMEM_STEP_ENTERED,    /* the handler runs, no lock of ours held */
-	COWMEM_STEP_LOCKED,     /* the object is locked shared, before the look-up */
-	COWMEM_STEP_LOOKED_UP,  /* the source is found and referenced */
-	COWMEM_STEP_COPIED,     /* cow_page is filled, before the install */
-	COWMEM_STEP_INSTALLED,  /* after the install, before the locks go */
-	COWMEM_STEP_MKWRITE,    /* page_mkwrite entered, page not yet locked */
+	COWMEM_STEP_ENTERED,   /* the handler runs, no lock of ours held */
+	COWMEM_STEP_LOCKED,    /* the object is locked shared, before the look-up */
+	COWMEM_STEP_LOOKED_UP, /* the source is found and referenced */
+	COWMEM_STEP_COPIED,    /* cow_page is filled, before the install */
+	COWMEM_STEP_INSTALLED, /* after the install, before the locks go */
+	COWMEM_STEP_MKWRITE,   /* page_mkwrite entered, page not yet locked */
 	COWMEM_NR_STEPS,
 };
 

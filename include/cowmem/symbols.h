@@ -18,7 +18,7 @@
 #include <linux/mm.h>
 #include <linux/static_call.h>
 
-#define COWMEM_SYMBOLS(X)                                                               \
+#define COWMEM_SYMBOLS(X)                                                                  \
 	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */ \
 	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */     \
 	X(finish_fault)

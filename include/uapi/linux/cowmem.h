@@ -102,9 +102,9 @@ enum cowmem_cow {
 };
 
 struct cowmem_set_cow {
-	__u32 size;  /* in: sizeof(struct cowmem_set_cow) */
-	__u32 flags; /* in: 0 */
-	__u32 cow;   /* in: enum cowmem_cow */
+	__u32 size;       /* in: sizeof(struct cowmem_set_cow) */
+	__u32 flags;      /* in: 0 */
+	__u32 cow;        /* in: enum cowmem_cow */
 	__u32 __reserved; /* in: 0 */
 };
 
