@@ -6,23 +6,58 @@ ARCH ?= $(patsubst aarch64,arm64,$(shell uname -m))
 KDIR ?= /lib/modules/$(shell uname -r)/build
 OUT ?= build/$(ARCH)
 CLANG ?= clang-19
-LLVM := $(patsubst clang%,%,$(CLANG))
+DESTDIR ?=
 
 # Debian's kernels were built by gcc and their configuration says so. The compiler
 # at hand is clang: told the truth, the kernel's makefiles use clang's flags. objtool
 # finds the ftrace call sites then, where gcc would have recorded them itself; it must
 # leave them as calls, as gcc does, since the running kernel expects to patch calls.
-truth := CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough \
-	CONFIG_FTRACE_MCOUNT_USE_CC= $(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=) \
+truth := CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
+	CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough CONFIG_FTRACE_MCOUNT_USE_CC= \
+	$(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=) \
 	KCFLAGS="-include $(CURDIR)/include/cowmem/clang_for_gcc_kernel.h"
 built-by-gcc = $(shell grep -s CONFIG_CC_IS_GCC=y $(KDIR)/include/config/auto.conf)
 
 # No BTF for the module: pahole cannot read debug information of C and C++ in one object.
-kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) LLVM=$(LLVM) CC=$(CLANG) \
-	CONFIG_DEBUG_INFO_BTF_MODULES= \
+kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
+	LLVM=$(patsubst clang%,%,$(CLANG)) CC=$(CLANG) CONFIG_DEBUG_INFO_BTF_MODULES= \
 	$(if $(built-by-gcc),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1)
 
-module:
+module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
 	@mkdir -p $(OUT)
 	@cp -rsf $(abspath Kbuild src include kunit) $(OUT)/
+	@find $(OUT) -xtype l -delete
 	+$(kbuild) modules
+	@scripts/check-module.sh $(OUT)
+
+check-kernel:
+	@scripts/check-kernel.sh $(KDIR) $(CLANG)
+
+demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
+	@scripts/setup.sh test
+	@scripts/demo.py
+
+test: ## everything, in four VMs: stock and KUnit kernels, x86_64 and arm64
+	@scripts/setup.sh test
+	@scripts/test.py
+
+lint: ## clang-format, sparse and checkpatch
+	@scripts/setup.sh test
+	@scripts/lint.sh
+
+compile_commands.json: module ## for clangd, from what the last build did
+	@scripts/compile_commands.py $(OUT) > $@
+
+install: module ## install the module and the udev rule (DESTDIR)
+	$(kbuild) modules_install
+	install -D -m 0644 scripts/60-cowmem.rules $(DESTDIR)/lib/udev/rules.d/60-cowmem.rules
+	install -D -m 0644 include/uapi/linux/cowmem.h $(DESTDIR)/usr/include/linux/cowmem.h
+
+clean: ## remove what was built here; the kernels' cache stays
+	rm -rf build compile_commands.json
+
+help: ## this list
+	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+.PHONY: module check-kernel demo test lint compile_commands.json install clean help

@@ -36,7 +36,7 @@ static void private_write_is_done_by_the_handler(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
 	KUNIT_EXPECT_EQ(test, 1U, m->faults);
 	KUNIT_EXPECT_TRUE(test, m->fault.had_cow_page);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_DONE_COW, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->fault.code);
 	KUNIT_EXPECT_EQ(test, 0, m->fault.locks_held);
 	KUNIT_EXPECT_EQ(test, 0U, m->fault.allocations);
 	KUNIT_EXPECT_EQ(test, copies + 1, COUNT(copies));
@@ -59,7 +59,7 @@ static void private_write_to_a_hole_takes_no_page_of_the_object(struct kunit *te
 
 	SHOWS(test, "R2");
 	KUNIT_EXPECT_EQ(test, 0, poke(private + 100, 0x22));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_DONE_COW, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->fault.code);
 	KUNIT_EXPECT_EQ(test, zero_fills + 1, COUNT(zero_fills));
 	KUNIT_EXPECT_EQ(test, pages, COUNT(pages_allocated));
 	KUNIT_EXPECT_EQ(test, 0, peek(private + 99));
@@ -78,7 +78,7 @@ static void private_write_can_be_left_to_the_core(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
 	KUNIT_EXPECT_EQ(test, 1U, m->faults);
 	KUNIT_EXPECT_TRUE(test, m->fault.had_cow_page);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->fault.code);
 	KUNIT_EXPECT_TRUE(test, m->fault.page_set && m->fault.page_locked);
 	KUNIT_EXPECT_EQ(test, 0, m->fault.locks_held);
 	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
@@ -98,9 +98,9 @@ static void two_mappings_of_one_object_copy_in_their_own_way(struct kunit *test)
 	cowmem_test_set_cow(m->file, COWMEM_COW_CORE);
 	by_core = mapping_map(m, 1, MAP_PRIVATE);
 	KUNIT_EXPECT_EQ(test, 0, poke(by_core + 1, 0x22));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->fault.code);
 	KUNIT_EXPECT_EQ(test, 0, poke(by_handler + 1, 0x22));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_DONE_COW, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->fault.code);
 	for (unsigned long i = 0; i < PAGE_SIZE; i++)
 		if (peek(by_handler + i) != peek(by_core + i))
 			KUNIT_FAIL(test, "they differ at byte %lu", i);
@@ -114,7 +114,7 @@ static void read_fault_returns_the_page_locked(struct kunit *test)
 	SHOWS(test, "R1 R5 R16");
 	KUNIT_EXPECT_EQ(test, 0, peek(shared));
 	KUNIT_EXPECT_FALSE(test, m->fault.had_cow_page);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->fault.code);
 	KUNIT_EXPECT_TRUE(test, m->fault.page_set && m->fault.page_locked);
 	KUNIT_EXPECT_EQ(test, 0, m->fault.locks_held);
 	KUNIT_EXPECT_FALSE(test, pte_write(mapping_pte(m, shared)));
@@ -132,7 +132,7 @@ static void shared_write_passes_page_mkwrite_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1U, m->mkwrites);
 	KUNIT_EXPECT_FALSE(test, m->fault.had_cow_page);
 	KUNIT_EXPECT_FALSE(test, m->mkwrite.had_cow_page);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->mkwrite.code);
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->mkwrite.code);
 	KUNIT_EXPECT_TRUE(test, m->mkwrite.page_locked);
 	/* One in fault, one in page_mkwrite: the core unlocks in between. */
 	KUNIT_EXPECT_EQ(test, locks + 2, COUNT(page_locks));
@@ -180,7 +180,7 @@ static void a_read_only_entry_is_replaced_not_doubled(struct kunit *test)
 static void expect_failed_private_write(struct mapping *m, unsigned long private, vm_fault_t code)
 {
 	KUNIT_EXPECT_EQ(m->test, -EFAULT, poke(private, 0x22));
-	KUNIT_EXPECT_EQ(m->test, (__force unsigned int)code, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(m->test, code, m->fault.code);
 	KUNIT_EXPECT_EQ(m->test, 0, m->fault.locks_held);
 	KUNIT_EXPECT_FALSE(m->test, m->fault.page_set);
 	KUNIT_EXPECT_TRUE(m->test, pte_none(mapping_pte(m, private)));
@@ -216,7 +216,7 @@ static void a_poisoned_source_is_reported_not_copied(struct kunit *test)
 	expect_failed_private_write(m, private, VM_FAULT_HWPOISON);
 	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(other));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_HWPOISON, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_HWPOISON, m->fault.code);
 	ClearPageHWPoison(folio_page(mapping_folio(m, 0), 0));
 	KUNIT_EXPECT_EQ(test, 0, poke(private, 1));
 }

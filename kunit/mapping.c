@@ -43,7 +43,7 @@ static int held_locks(void)
 }
 
 static void record(struct vm_fault *vmf, struct answer *answer,
-                         vm_fault_t (*handler)(struct vm_fault *))
+                   vm_fault_t (*handler)(struct vm_fault *))
 {
 	int held = held_locks();
 

@@ -17,6 +17,9 @@
 /* What the requirements' list is made from (scripts/test.py). */
 #define SHOWS(test, requirements) kunit_info(test, "shows: " requirements)
 
+#define EXPECT_CODE(test, expected, actual) \
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)(expected), (__force unsigned int)(actual))
+
 /* One call of a handler, seen from its caller. */
 struct answer {
 	vm_fault_t code;

@@ -38,7 +38,7 @@ static void truncation_waits(struct kunit *test, enum cowmem_step step)
 	m->faults = 0;
 	/* The store itself, or its retry, may or may not come before the truncation. */
 	poke(private, 0x22);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_DONE_COW, (__force unsigned int)m->first.code);
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->first.code);
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, freed + 1, COUNT(pages_freed));
 	KUNIT_EXPECT_NULL(test, mapping_folio(m, 0));
@@ -85,7 +85,7 @@ static void truncation_before_the_lock(struct kunit *test)
 	private = mapping_map(m, 1, MAP_PRIVATE);
 	mapping_at(m, COWMEM_STEP_ENTERED, truncate_now);
 	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private, 0x22));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_SIGBUS, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
 	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
 	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
 }
@@ -103,7 +103,7 @@ static void truncation_while_the_core_copies(struct kunit *test)
 	mapping_at(m, COWMEM_STEP_LOOKED_UP, start_truncation);
 	m->faults = 0;
 	poke(private, 0x22);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_LOCKED, (__force unsigned int)m->first.code);
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->first.code);
 	other_finish(&other);
 	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private)));
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(private));
@@ -142,7 +142,7 @@ static void truncation_before_page_mkwrite(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, peek(shared));
 	mapping_at(m, COWMEM_STEP_MKWRITE, truncate_now);
 	KUNIT_EXPECT_EQ(test, -EFAULT, poke(shared, 0x33));
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_NOPAGE, (__force unsigned int)m->mkwrite.code);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->mkwrite.code);
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(mkwrite_truncated));
 	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, shared)));
 }
@@ -190,7 +190,7 @@ static void the_second_of_two_private_writes_loses(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
 	KUNIT_EXPECT_EQ(test, 0, other.result);
 	KUNIT_EXPECT_EQ(test, 1U, m->faults);
-	KUNIT_EXPECT_EQ(test, (unsigned int)VM_FAULT_NOPAGE, (__force unsigned int)m->fault.code);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(lost_races));
 	KUNIT_EXPECT_EQ(test, copies + 2, COUNT(copies));
 	/* The loser's page is nobody's but ours; the winner's has both stores. */

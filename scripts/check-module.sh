@@ -5,9 +5,8 @@
 #   - no call is left between the C++ side and a one-line helper: every helper that
 #     is an inline or a macro of the kernel became instructions (the disassembly);
 #   - no undefined symbol of a C++ runtime, and no static constructor;
-#   - on x86_64, no indirect branch in the C++ object but through a retpoline that
-#     the kernel's own inlines ask for, and the resolved functions reached by static
-#     calls.
+#   - on x86_64, no indirect branch in the fault handler: the unexported functions
+#     that it needs are reached by static calls.
 #
 # usage: check-module.sh DIR    (where Kbuild left cowmem.ko and src/)
 set -euo pipefail
@@ -36,10 +35,14 @@ instrumented=$("$nm" -u "$module" | grep -cE ' (__asan_register_globals|__llvm_g
 groups=$("$readelf" -gW "$module" | grep -c 'COMDAT' || true)
 [ "$groups" = 0 ] || fail "$groups COMDAT groups"
 
-if "$readelf" -hW "$module" | grep -q X86-64; then
-	"$readelf" -SW "$module" | grep -q '\.static_call_sites' || fail "no static calls"
+# A KUnit build calls its tests between the steps of a fault, through a pointer.
+symbols=$("$nm" "$module")
+header=$("$readelf" -hSW "$module")
+if [[ $header == *X86-64* && $symbols != *cowmem_test_step* ]]; then
+	[[ $header == *.static_call_sites* ]] || fail "no static calls"
 	fault=$(awk '/<cowmem_fault>:/ { on = 1 } on && /^$/ { on = 0 } on' <<< "$calls")
 	indirect=$(grep -E 'indirect_thunk|(call|jmp)q?[[:space:]]+\*' <<< "$fault" || true)
+	[ -n "$fault" ] || fail "no cowmem_fault"
 	[ -z "$indirect" ] || fail "indirect branches in cowmem_fault: $indirect"
 fi
 

@@ -26,7 +26,7 @@
 /* One line each, however long. */
 /* clang-format off */
 
-#define SAME(ours, kernels) static_assert((unsigned long)(ours) == (unsigned long)(kernels))
+#define SAME(ours, kernels) static_assert((unsigned long)(ours) == (__force unsigned long)(kernels))
 SAME(KAPI_VM_FAULT_OOM, VM_FAULT_OOM);
 SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);
 SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);

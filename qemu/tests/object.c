@@ -1108,8 +1108,6 @@ static void mremap_grows(void)
 	CHECK_EQ(touch(p + PAGES(6), false), BUS_ADRERR);
 	CHECK_EQ(object_stat(fd).bytes, PAGES(6));
 	CHECK(page_is(p + PAGE, 1, 1));
-
-	/* And when it grew in place by merging with a later mapping of the same object. */
 	munmap(p, PAGES(8));
 	close(fd);
 }
@@ -1150,8 +1148,10 @@ static void move_steps(struct answers *answers, int fd, int flags)
 	if (q != MAP_FAILED)
 		munmap(q, PAGES(3));
 	munmap(area, PAGES(64));
-	ASK(answers, lseek(fd, 0, SEEK_DATA));
 	ASK(answers, lseek(fd, 0, SEEK_END));
+	/* A private write has tmpfs make a page to copy from; the object keeps its hole. */
+	if (flags == MAP_SHARED)
+		ASK(answers, lseek(fd, 0, SEEK_DATA));
 }
 
 static void mremap_moves_as_memfd(void)
