@@ -49,6 +49,9 @@ BAD = re.compile(
 )
 
 
+running = set()  # the QEMU processes, for kill_all()
+
+
 @dataclasses.dataclass
 class Step:
     """One line of the guest's /etc/run: what it did, what came of it."""
@@ -131,6 +134,8 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", t
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
 
+    running.add(process)
+
     def give_up():
         late.set()
         process.kill()
@@ -145,6 +150,7 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", t
     finally:
         timer.cancel()
         process.kill()
+        running.discard(process)
     result.seconds = time.monotonic() - start
     if late.is_set():
         where = f" during: {console.step.line}" if console.step else ""
@@ -152,6 +158,12 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", t
     elif not console.done:
         result.problems.append(f"the VM ended (QEMU's exit code {process.returncode}) before its run did")
     return result
+
+
+def kill_all():
+    """End every VM at once."""
+    for process in list(running):
+        process.kill()
 
 
 def main():

@@ -9,9 +9,11 @@
  * returned unlocked: the core locks it without asking whether it is still the
  * object's, so a truncation in between would leave a stale PTE.
  */
-#include <cowmem/fault.h>
 #include <linux/cowmem.h>
 
+#include <optional>
+
+#include <cowmem/fault.h>
 #include <cowmem/steps.h>
 
 namespace cowmem {
@@ -64,6 +66,8 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_address_space_gone};
 	case Outcome::truncated:
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_truncated};
+	case Outcome::made_writable:
+		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_made_writable};
 	}
 	__builtin_unreachable();
 }
@@ -135,10 +139,10 @@ Outcome copy_private(const Fault &fault)
 }
 
 /*
- * Any other fault, and private writes that the core is to copy: hand over the
- * object's page, referenced and locked (R3, R16). A hole takes memory now.
+ * The object's page, referenced and locked, in vmf->page; with the object's lock held
+ * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none.
  */
-Outcome return_page(const Fault &fault)
+std::optional<Outcome> lock_page_of(const Fault &fault, FolioRef &fresh)
 {
 	Shared lock{fault.object->pages()};
 
@@ -146,18 +150,31 @@ Outcome return_page(const Fault &fault)
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	FolioRef page = fault.object->pages().get_or_create(
-		fault.index, [&] { return kapi_folio_alloc_for(fault.vmf); });
+	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!page)
-		return Outcome::no_memory;
+		return fresh ? std::optional{Outcome::no_memory} : std::nullopt;
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
 	lock_page(page.get());
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());
 	return Outcome::page_locked;
+}
+
+/*
+ * Any other fault, and private writes that the core is to copy: hand over the
+ * object's page (R3, R16). A hole takes memory now, allocated with no lock held.
+ */
+Outcome return_page(const Fault &fault)
+{
+	FolioRef fresh;
+
+	if (const auto outcome = lock_page_of(fault, fresh))
+		return *outcome;
+	fresh = FolioRef{kapi_folio_alloc_for(fault.vmf)};
+	return fresh ? *lock_page_of(fault, fresh) : Outcome::no_memory;
 }
 
 /*
@@ -174,8 +191,12 @@ Outcome make_writable(const Fault &fault)
 		unlock_page(page);
 		return Outcome::truncated;
 	}
+	if (kapi_folio_poisoned(page)) {
+		unlock_page(page);
+		return Outcome::poisoned;
+	}
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
-	return Outcome::page_locked;
+	return Outcome::made_writable;
 }
 
 bool handler_copies(const vm_area_struct *vma)

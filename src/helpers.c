@@ -39,8 +39,10 @@ SAME(KAPI_VM_SHARED, VM_SHARED);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
+SAME(KAPI_EINTR, EINTR);
 SAME(KAPI_EIO, EIO);
 SAME(KAPI_ENXIO, ENXIO);
+SAME(KAPI_E2BIG, E2BIG);
 SAME(KAPI_EBADF, EBADF);
 SAME(KAPI_ENOMEM, ENOMEM);
 SAME(KAPI_EFAULT, EFAULT);
@@ -86,6 +88,8 @@ HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison
 HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
 HELPER unsigned long kapi_folio_index(const struct folio *folio) { return folio->index; }
 HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
+HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
+HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
 HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { folio->mapping = mapping; folio->index = index; }
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
@@ -112,14 +116,16 @@ HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
+HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
+HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }
 HELPER void kapi_inode_lock_size(struct inode *inode) { spin_lock(&inode->i_lock); }
 HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_lock); }
-HELPER long long kapi_max_bytes(void) { return MAX_LFS_FILESIZE & PAGE_MASK; }
+HELPER long long kapi_max_bytes(void) { return COWMEM_MAX_BYTES; }
 
 /* --- files and I/O --- */
 HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
-HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; }
+HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; file->f_mode |= FMODE_ATOMIC_POS; }
 HELPER long long kapi_file_position(const struct file *file) { return file->f_pos; }
 HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
 HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
@@ -128,6 +134,8 @@ HELPER long long kapi_iocb_position(const struct kiocb *iocb) { return iocb->ki_
 HELPER void kapi_iocb_set_position(struct kiocb *iocb, long long position) { iocb->ki_pos = position; }
 HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
 HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
+/* Whether something of the next @n bytes can be read: user memory is made present. */
+HELPER bool kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n) < n; }
 HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
 HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }
 HELPER int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size) { return copy_struct_from_user(to, known, (void __user *)arg, size); }

@@ -57,7 +57,10 @@ struct inode *cowmem_inode_create(void)
 int cowmem_inode_init(void)
 {
 	cowmem_mount = kern_mount(&file_system_type);
-	return PTR_ERR_OR_ZERO(cowmem_mount);
+	if (IS_ERR(cowmem_mount))
+		return PTR_ERR(cowmem_mount);
+	cowmem_mount->mnt_sb->s_maxbytes = COWMEM_MAX_BYTES;
+	return 0;
 }
 
 void cowmem_inode_exit(void)

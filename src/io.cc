@@ -23,15 +23,27 @@ FolioRef page_to_read(Object &object, Index index)
 	return object.pages().get(index);
 }
 
-/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM. */
+/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO. */
 int page_to_write(Object &object, Index index, FolioRef &page)
 {
-	Shared lock{object.pages()};
+	FolioRef fresh;
 
-	if (!object.may_write(index))
-		return -KAPI_ENOSPC;
-	page = object.pages().get_or_create(index, kapi_folio_alloc);
-	return page ? 0 : -KAPI_ENOMEM;
+	for (;;) {
+		{
+			Shared lock{object.pages()};
+
+			if (!object.may_write(index))
+				return -KAPI_ENOSPC;
+			page = object.pages().get_or_fill(index, fresh);
+		}
+		if (page)
+			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+		if (fresh)
+			return -KAPI_ENOMEM;
+		fresh = FolioRef{kapi_folio_alloc()};
+		if (!fresh)
+			return -KAPI_ENOMEM;
+	}
 }
 
 /* How many bytes a write of @wanted at @position may put down: an unset size has no end. */
@@ -54,29 +66,50 @@ long long seek_data(Object &object, long long from, long long end)
 
 long long seek_hole(Object &object, long long from, long long end)
 {
-	Shared lock{object.pages()};
-	const Index index = object.pages().next_hole(index_of(from));
+	constexpr Index batch = 1024; /* looked at in one go; faults may wait for us meanwhile */
+	Index index = index_of(from), last = index_up(end) - 1;
 
+	while (index <= last) {
+		const Index stop = min_of(last, index + batch - 1);
+		Shared lock{object.pages()};
+
+		index = object.pages().next_hole(index, stop);
+		if (index <= stop)
+			break;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
 	return clamp(bytes_at(index), from, end);
 }
+
+/* Holds off other write()s for a scope. */
+class WriteLock {
+public:
+	explicit WriteLock(Object &object) : object_{object} { object_.lock_writes(); }
+	~WriteLock() { object_.unlock_writes(); }
+	WriteLock(const WriteLock &) = delete;
+	WriteLock &operator=(const WriteLock &) = delete;
+
+private:
+	Object &object_;
+};
 
 } /* namespace */
 
 } /* namespace cowmem */
 
-/* file_operations::read_iter. Holes read as zeroes and stay holes. */
+/* file_operations::read_iter. Holes read as zeroes and stay holes. -EIO: poisoned memory. */
 extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 {
 	using namespace cowmem;
 	Object &object = Object::of(kapi_iocb_file(iocb));
 	long long position = kapi_iocb_position(iocb);
-	long done = 0;
-	bool fault = false;
+	long done = 0, err = 0;
 
-	while (!fault && kapi_iter_count(to)) {
+	while (!err && kapi_iter_count(to) && !kapi_signal_pending()) {
 		const long long end = object.size();
 
-		if (position >= end || kapi_signal_pending())
+		if (position >= end)
 			break;
 
 		const size_t chunk = min_of(min_of(left_in_page(position), kapi_iter_count(to)),
@@ -84,19 +117,22 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 		const FolioRef page = page_to_read(object, index_of(position));
 		const size_t offset = static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 
-		if (page && kapi_folio_poisoned(page.get()))
-			return done ? done : -KAPI_EIO;
+		if (page && kapi_folio_poisoned(page.get())) {
+			err = -KAPI_EIO;
+			break;
+		}
 
 		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
 		                           : kapi_iter_zero(to, chunk);
 
-		fault = copied < chunk;
+		if (copied < chunk)
+			err = -KAPI_EFAULT;
 		position += static_cast<long long>(copied);
 		done += static_cast<long>(copied);
 		kapi_cond_resched();
 	}
 	kapi_iocb_set_position(iocb, position);
-	return done || !fault ? done : -KAPI_EFAULT;
+	return done ? done : err;
 }
 
 /*
@@ -107,6 +143,7 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 {
 	using namespace cowmem;
 	Object &object = Object::of(kapi_iocb_file(iocb));
+	WriteLock lock{object};
 	long err = kapi_iocb_write_checks(iocb, from);
 	long long position = kapi_iocb_position(iocb);
 	long done = 0;
@@ -119,7 +156,12 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 			object, position, min_of(left_in_page(position), kapi_iter_count(from)));
 		FolioRef page;
 
-		err = chunk ? page_to_write(object, index_of(position), page) : -KAPI_ENOSPC;
+		/* Before there is a page: what cannot be read must not take memory. */
+		if (chunk && !kapi_iter_fault_in(from, chunk))
+			err = -KAPI_EFAULT;
+		else
+			err = chunk ? page_to_write(object, index_of(position), page)
+			            : -KAPI_ENOSPC;
 		if (err)
 			break;
 
@@ -130,7 +172,8 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 			err = -KAPI_EFAULT;
 		position += static_cast<long long>(copied);
 		done += static_cast<long>(copied);
-		object.grow(position);
+		if (copied)
+			object.grow(position);
 		kapi_cond_resched();
 	}
 	kapi_iocb_set_position(iocb, position);

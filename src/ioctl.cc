@@ -24,6 +24,8 @@ public:
 			return err;
 		if (size_ < sizeof(T))
 			return -KAPI_EINVAL;
+		if (size_ > KAPI_PAGE_SIZE)
+			return -KAPI_E2BIG;
 		if (int err = kapi_user_get(&value_, sizeof(T), user, size_))
 			return err;
 		return value_.flags ? -KAPI_EINVAL : 0;
@@ -57,11 +59,10 @@ int get_info(Object &, Argument<cowmem_info> &info)
 
 int stat(Object &object, Argument<cowmem_stat> &stat)
 {
-	stat->flags = object.fixed_size() ? COWMEM_STAT_FIXED_SIZE : 0;
 	stat->bytes = static_cast<unsigned long long>(object.size());
 	stat->resident_pages = object.pages().resident();
 	stat->cow = object.cow();
-	stat->__reserved = 0;
+	stat->state = object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0;
 	return stat.put();
 }
 

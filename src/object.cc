@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Objects (cowmem/object.h): their life, their size, and what shrinks them. */
+#include <cowmem/minmax.h>
 #include <cowmem/object.h>
 
 namespace cowmem {
@@ -73,18 +74,32 @@ void Object::resize(long long bytes)
 {
 	Exclusive lock{pages_};
 	long long old;
+	bool was_fixed;
 	{
 		SizeLock size_lock{inode_};
 
 		old = size();
+		was_fixed = fixed_size_;
 		kapi_inode_set_size(inode_, bytes);
 		__atomic_store_n(&fixed_size_, true, __ATOMIC_RELAXED);
 	}
-	/* Also when growing: a write may have made pages that it had no time to cover. */
-	if (const FolioRef tail = pages_.get(index_of(bytes)); tail && bytes < old)
-		if (const size_t kept = static_cast<size_t>(bytes) % KAPI_PAGE_SIZE)
-			kapi_folio_zero_range(tail.get(), kept, KAPI_PAGE_SIZE - kept);
+	/*
+	 * What a mapping stored behind the end is gone when the end moves. (An unset
+	 * size that is only fixed further out may have a write at its end right now.)
+	 */
+	if (was_fixed || bytes < old)
+		zero_tail(min_of(bytes, old));
 	pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
+}
+
+/* Zeroes the last page from byte @end on, if that is within a page that is there. */
+void Object::zero_tail(long long end)
+{
+	const size_t kept = static_cast<size_t>(end) % KAPI_PAGE_SIZE;
+	const FolioRef tail = pages_.get(index_of(end));
+
+	if (kept && tail && !kapi_folio_poisoned(tail.get()))
+		kapi_folio_zero_range(tail.get(), kept, KAPI_PAGE_SIZE - kept);
 }
 
 void Object::punch(long long offset, long long length)

@@ -4,28 +4,24 @@
 
 namespace cowmem {
 
-/* Puts @fresh, whose reference it takes over, at @index, unless another CPU was first. */
-FolioRef Pages::create(Index index, folio *fresh)
+/* Puts @fresh at @index, unless another CPU was first: then that one's page it is. */
+FolioRef Pages::fill(Index index, FolioRef &fresh)
 {
-	FolioRef page{fresh};
+	folio *page = fresh.get();
 
-	if (!page)
-		return page;
-	kapi_folio_mark_uptodate(fresh);
-	kapi_folio_mark_dirty(fresh);
-	kapi_folio_attach(fresh, mapping_, index);
-	kapi_folio_get(fresh); /* the table's; the look-ups under RCU may come at once */
+	kapi_folio_mark_uptodate(page);
+	kapi_folio_mark_dirty(page);
+	kapi_folio_attach(page, mapping_, index);
+	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
 
-	const int err = kapi_mapping_insert(mapping_, index, fresh);
-
-	if (!err) {
-		__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
-		kapi_count(COWMEM_COUNT_pages_allocated);
-		return page;
+	if (const int err = kapi_mapping_insert(mapping_, index, page)) {
+		kapi_folio_detach(page);
+		kapi_folio_put(page);
+		return err == -KAPI_ENOMEM ? FolioRef{} : get(index);
 	}
-	kapi_folio_detach(fresh);
-	kapi_folio_put(fresh);
-	return err == -KAPI_ENOMEM ? FolioRef{} : get(index);
+	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	return std::move(fresh);
 }
 
 Index Pages::next(Index from, Index last) const
@@ -33,20 +29,35 @@ Index Pages::next(Index from, Index last) const
 	return kapi_mapping_find(mapping_, &from, last) ? from : no_index;
 }
 
-Index Pages::next_hole(Index from) const
+Index Pages::next_hole(Index from, Index last) const
 {
-	while (from != no_index && kapi_mapping_load(mapping_, from)) {
+	while (from <= last && kapi_mapping_load(mapping_, from))
 		from++;
-		kapi_cond_resched();
-	}
 	return from;
 }
 
-/* Takes @page out of the table; the table's reference goes to the caller. */
+/* Takes the PTEs of a range out of every page table that has some. */
+void Pages::unmap(Index first, Index last, PrivateCopies copies)
+{
+	const unsigned long long to_the_end = 0;
+	const unsigned long long length =
+		last == no_index ? to_the_end
+				 : static_cast<unsigned long long>(bytes_at(last - first + 1));
+
+	kapi_mapping_unmap(mapping_, static_cast<unsigned long long>(bytes_at(first)), length,
+	                   copies == PrivateCopies::zap);
+}
+
+/*
+ * Takes @page out of the table; the table's reference goes to the caller. With the
+ * page lock held nobody can map it any more: a fault that returned it has mapped it
+ * by now, fault-around wants the lock and then sees that it has no mapping.
+ */
 void Pages::detach(Index index, folio *page)
 {
-	/* Whoever holds the page lock maps the page, or is done with it, before this. */
 	kapi_folio_lock(page);
+	if (kapi_folio_mapped(page))
+		unmap(index, index, PrivateCopies::keep);
 	kapi_mapping_erase(mapping_, index);
 	kapi_folio_detach(page);
 	kapi_folio_unlock(page);
@@ -79,22 +90,20 @@ folio *Pages::detach_range(Index first, Index last)
 }
 
 /*
- * Every page is detached first and the range unmapped once, afterwards. A fault
- * that looked its page up earlier either holds the lock shared until its PTE is in
- * place (then remove() has not begun), or holds the page lock until then (then
- * detach() waits for it); so the one pass over the mappings meets every PTE, and
- * the pages are freed only after it.
+ * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
+ * any page is still mapped when it is detached; and, where private copies have to go,
+ * once more at the end, for the copy that the core was making of a locked page. A
+ * copy that the handler makes cannot be under way: it holds the lock shared until the
+ * copy is mapped.
  */
 void Pages::remove(Index first, Index last, PrivateCopies copies)
 {
-	folio *removed = detach_range(first, last);
-	const unsigned long long to_the_end = 0;
-	const unsigned long long length =
-		last == no_index ? to_the_end
-				 : static_cast<unsigned long long>(bytes_at(last - first + 1));
+	unmap(first, last, copies);
 
-	kapi_mapping_unmap(mapping_, static_cast<unsigned long long>(bytes_at(first)), length,
-	                   copies == PrivateCopies::zap);
+	folio *removed = detach_range(first, last);
+
+	if (copies == PrivateCopies::zap)
+		unmap(first, last, copies);
 	free_list(removed);
 }
 
@@ -109,7 +118,8 @@ bool Pages::check()
 
 	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index);
 	     index++) {
-		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page))
+		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page) ||
+		    !kapi_folio_dirty(page))
 			return false;
 		entries++;
 	}

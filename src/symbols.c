@@ -53,8 +53,12 @@ static int find_lookup_name(void)
 		       err);
 		return err;
 	}
-	SET(kallsyms_lookup_name, probe.addr);
 	unregister_kprobe(&probe);
+	if (!can_be_called((unsigned long)probe.addr)) {
+		pr_err("kallsyms_lookup_name has no landing pad\n");
+		return -ENOENT;
+	}
+	SET(kallsyms_lookup_name, probe.addr);
 	return 0;
 }
 

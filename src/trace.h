@@ -15,7 +15,8 @@
 	{ 0, "read" }, { 1, "shared-write" }, { 2, "private-write" }, { 3, "mkwrite" }
 #define COWMEM_TRACE_OUTCOMES                                                              \
 	{ 0, "done-cow" }, { 1, "page-locked" }, { 2, "lost-race" }, { 3, "beyond-end" },  \
-	{ 4, "poisoned" }, { 5, "no-memory" }, { 6, "address-space-gone" }, { 7, "truncated" }
+	{ 4, "poisoned" }, { 5, "no-memory" }, { 6, "address-space-gone" }, { 7, "truncated" },  \
+	{ 8, "made-writable" }
 
 /* One fault, as the handler answered it. The object is named by its inode number. */
 TRACE_EVENT(cowmem_fault,

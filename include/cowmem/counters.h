@@ -11,7 +11,7 @@
 	X(fault_shared_write, "faults that write a page of a shared mapping")             \
 	X(fault_private_write, "faults that write a page of a private mapping (R1)")      \
 	X(done_cow, "private writes that the handler copied and installed itself (R2)")   \
-	X(page_returned, "faults answered with a page, locked, for the core to map (R3)") \
+	X(page_returned, "faults answered with a page, locked, for the core to map (R3)")   \
 	X(mkwrite, "page_mkwrite calls: first write through a read-only shared PTE (R17)") \
 	X(copies, "pages copied into a fault's cow_page")                                 \
 	X(zero_fills, "cow_pages zero-filled because the object has a hole there")        \
@@ -20,6 +20,7 @@
 	X(poisoned, "faults on a poisoned page: SIGBUS (R10)")                            \
 	X(no_memory, "faults that found no memory")                                       \
 	X(address_space_gone, "faults refused while the OOM killer reaps the process")    \
+	X(made_writable, "page_mkwrite calls answered with the page locked")                \
 	X(mkwrite_truncated, "page_mkwrite calls on a page truncated meanwhile (R18)")    \
 	X(page_locks, "page locks taken by a fault handler (R16)")                        \
 	X(page_unlocks, "of these, released by the handler itself")                       \

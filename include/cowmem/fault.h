@@ -25,6 +25,7 @@ enum class Outcome : unsigned int {
 	no_memory,          /* the core frees some or kills */
 	address_space_gone, /* the OOM reaper has been through it: SIGBUS */
 	truncated,          /* the page left the object before page_mkwrite: retried */
+	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */

@@ -69,8 +69,10 @@ enum kapi_seek {
 
 /* The errnos that the C++ side returns. */
 enum kapi_errno {
+	KAPI_EINTR = 4,
 	KAPI_EIO = 5,
 	KAPI_ENXIO = 6,
+	KAPI_E2BIG = 7,
 	KAPI_EBADF = 9,
 	KAPI_ENOMEM = 12,
 	KAPI_EFAULT = 14,
@@ -116,6 +118,8 @@ bool kapi_folio_poisoned(const struct folio *folio);
 struct address_space *kapi_folio_mapping(const struct folio *folio);
 unsigned long kapi_folio_index(const struct folio *folio);
 bool kapi_folio_uptodate(const struct folio *folio);
+bool kapi_folio_dirty(const struct folio *folio);
+bool kapi_folio_mapped(const struct folio *folio);
 void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index);
 void kapi_folio_detach(struct folio *folio);
 void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
@@ -145,6 +149,8 @@ void kapi_inode_put(struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
+void kapi_inode_lock(struct inode *inode);
+void kapi_inode_unlock(struct inode *inode);
 void kapi_inode_lock_size(struct inode *inode);
 void kapi_inode_unlock_size(struct inode *inode);
 long long kapi_max_bytes(void);
@@ -162,6 +168,7 @@ long long kapi_iocb_position(const struct kiocb *iocb);
 void kapi_iocb_set_position(struct kiocb *iocb, long long position);
 long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from);
 size_t kapi_iter_count(const struct iov_iter *iter);
+bool kapi_iter_fault_in(const struct iov_iter *from, size_t n);
 size_t kapi_iter_zero(struct iov_iter *to, size_t n);
 int kapi_user_size(unsigned long arg, unsigned int *size);
 int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size);

@@ -16,6 +16,9 @@ extern const struct vm_operations_struct cowmem_vm_ops;
 extern const struct file_operations cowmem_fops;
 extern unsigned int cowmem_default_cow;
 
+/* The largest object: whole pages, each with an index and a byte offset. */
+#define COWMEM_MAX_BYTES (MAX_LFS_FILESIZE & PAGE_MASK)
+
 struct cowmem_counts {
 	unsigned long value[COWMEM_NR_COUNTERS];
 };

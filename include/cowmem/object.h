@@ -55,11 +55,17 @@ public:
 
 	Pages &pages() { return pages_; }
 
+	/* One write() at a time, so that appends do not overlap; above every other lock. */
+	void lock_writes() { kapi_inode_lock(inode_); }
+	void unlock_writes() { kapi_inode_unlock(inode_); }
+
 private:
 	Object(inode *node, unsigned int cow)
 		: inode_{node}, pages_{kapi_inode_mapping(node)}, cow_{cow}
 	{
 	}
+
+	void zero_tail(long long end) REQUIRES(pages_);
 
 	inode *const inode_;
 	Pages pages_;

@@ -9,8 +9,9 @@
  * not wait for each other (R13); removal takes it alone.
  *
  * Invariants:
- *   P1  every entry is an order-0 folio, uptodate, whose mapping and index say
- *       where it is; the entry owns one reference on it
+ *   P1  every entry is an order-0 folio, uptodate and dirty, whose mapping and
+ *       index say where it is; the entry owns one reference on it. (Dirty, or the
+ *       kernel's memory-failure code would take it for clean page cache and drop it.)
  *   P2  resident() is the number of entries
  *   P3  an entry goes, and its folio's mapping becomes NULL, only with the lock held
  *       alone and the page lock held; a folio found under the shared lock stays an
@@ -75,23 +76,22 @@ public:
 	}
 
 	/*
-	 * The page at @index, referenced; a hole is filled first with a zeroed page
-	 * from @allocate, a callable that returns a folio or null. Sleeps. Null: no
-	 * memory, and nothing has changed.
+	 * The page at @index, referenced; a hole is filled with @fresh, a zeroed page
+	 * or none. None: it is a hole and @fresh is none, or the table found no memory
+	 * to grow (then @fresh is still the caller's). Sleeps.
 	 */
-	template <class Allocate>
-	FolioRef get_or_create(Index index, Allocate allocate) REQUIRES_SHARED(this)
+	FolioRef get_or_fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this)
 	{
 		FolioRef found = get(index);
 
-		return found ? std::move(found) : create(index, allocate());
+		return found || !fresh ? std::move(found) : fill(index, fresh);
 	}
 
 	/* The first page at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);
 
-	/* The first hole at or after @from; no_index if the table is full to its end. */
-	Index next_hole(Index from) const REQUIRES_SHARED(this);
+	/* The first hole at or after @from; last + 1 if there is none up to @last. */
+	Index next_hole(Index from, Index last) const REQUIRES_SHARED(this);
 
 	/*
 	 * Removes the pages from @first to @last, unmaps that range from every page
@@ -112,7 +112,8 @@ public:
 	bool check() REQUIRES(this);
 
 private:
-	FolioRef create(Index index, folio *fresh) REQUIRES_SHARED(this);
+	FolioRef fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this);
+	void unmap(Index first, Index last, PrivateCopies copies);
 	void detach(Index index, folio *page);
 	folio *detach_range(Index first, Index last);
 	void free_list(folio *list);

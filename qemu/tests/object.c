@@ -155,7 +155,7 @@ static void each_open_makes_an_object(void)
 
 	CHECK_EQ(counter("objects_created") - created, 2);
 	CHECK_EQ(object_stat(a).bytes, 0);
-	CHECK_EQ(object_stat(a).flags, 0);
+	CHECK_EQ(object_stat(a).state, 0);
 	CHECK_EQ(pwrite(a, "A", 1, 0), 1);
 	CHECK_EQ(object_stat(b).bytes, 0);
 	CHECK_EQ(pread(b, &byte, 1, 0), 0);
@@ -414,7 +414,7 @@ static void grows_by_itself(void)
 	CHECK_EQ(pwrite(fd, "z", 1, PAGES(5) + 1), 1);
 	CHECK_EQ(object_stat(fd).bytes, PAGES(5) + 2);
 	CHECK_EQ(object_stat(fd).resident_pages, 2);
-	CHECK_EQ(object_stat(fd).flags, 0);
+	CHECK_EQ(object_stat(fd).state, 0);
 	p = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
 	CHECK_EQ(object_stat(fd).bytes, PAGES(8));
 	CHECK_EQ(touch(p + PAGES(8) - 1, true), 0);
@@ -435,7 +435,7 @@ static void keeps_a_fixed_size(void)
 	char text[16] = "", *p[2];
 
 	CHECK_EQ(object_resize(fd, PAGE + 10), 0);
-	CHECK_EQ(object_stat(fd).flags, COWMEM_STAT_FIXED_SIZE);
+	CHECK_EQ(object_stat(fd).state, COWMEM_STATE_FIXED_SIZE);
 	CHECK_EQ(object_stat(fd).bytes, PAGE + 10);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	for (int i = 0; i < 2; i++) {
@@ -588,7 +588,7 @@ static void punches(void)
 	CHECK_EQ(counter("pages_allocated") - taken, 11);
 	CHECK_EQ(counter("pages_freed") - freed, 5);
 	CHECK_EQ(object_stat(fd).resident_pages, 6);
-	CHECK_EQ(object_stat(fd).flags, 0);
+	CHECK_EQ(object_stat(fd).state, 0);
 	CHECK_EQ(object_punch(fd, 0, 1UL << 60), 0);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	CHECK_EQ(object_stat(fd).bytes, PAGES(8));
@@ -615,7 +615,7 @@ static void tells_about_itself(void)
 	       COWMEM_FEATURE_PUNCH));
 
 	CHECK_EQ(object_stat(fd).size, sizeof(struct cowmem_stat));
-	CHECK_EQ(object_stat(fd).__reserved, 0);
+	CHECK_EQ(object_stat(fd).flags, 0);
 	CHECK_EQ(object_stat(fd).cow, COWMEM_COW_HANDLER);
 	CHECK_EQ(object_set_cow(fd, COWMEM_COW_CORE), 0);
 	CHECK_EQ(object_stat(fd).cow, COWMEM_COW_CORE);

@@ -578,7 +578,7 @@ static void storm_round(struct storm *storm, bool private, int recycler)
 
 static void storm(enum removal removal, bool private)
 {
-	enum { MIN_ROUNDS = 5, MAX_ROUNDS = 200 };
+	enum { MIN_ROUNDS = 3, MAX_ROUNDS = 200 };
 	struct storm storm = { .removal = removal, .fd = object_open() };
 	const struct counts before = counts_now();
 	const double end = now() + SECONDS;

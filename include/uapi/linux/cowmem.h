@@ -11,7 +11,7 @@
  * Every ioctl takes a pointer to one struct whose first member is its own size
  * as the caller was compiled with. A newer caller on an older module works as
  * long as the members the module does not know are zero (else E2BIG); an older
- * caller on a newer module works always. `flags` members have no bits but the
+ * caller on a newer module works always. A size of more than a page is E2BIG. `flags` members have no bits but the
  * ones defined here; any other bit is EINVAL. Unknown commands are ENOTTY.
  */
 #ifndef _UAPI_LINUX_COWMEM_H
@@ -54,15 +54,15 @@ struct cowmem_info {
 };
 
 /* STAT: this object. */
-#define COWMEM_STAT_FIXED_SIZE (1U << 0) /* RESIZE was called: it no longer grows by itself */
+#define COWMEM_STATE_FIXED_SIZE (1U << 0) /* RESIZE was called: it no longer grows by itself */
 
 struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
-	__u32 flags;          /* in: 0; out: COWMEM_STAT_* */
+	__u32 flags;          /* in: 0 */
 	__u64 bytes;          /* out: size of the object in bytes */
 	__u64 resident_pages; /* out: pages of memory that the object holds */
 	__u32 cow;            /* out: enum cowmem_cow that the next mmap() will take */
-	__u32 __reserved;
+	__u32 state;          /* out: COWMEM_STATE_* */
 };
 
 /*

@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * When there is not enough memory: who is charged for what, what a memory cgroup's
+ * limit does, and every allocation of every operation failing in its turn.
+ */
+#include "cowmem_test.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "../../include/cowmem/counters.h"
+
+#define CGROUPS "/sys/fs/cgroup"
+#define CGROUP CGROUPS "/cowmem-limits"
+#define DEBUG "/sys/kernel/debug/"
+#define FAIL_NTH "/proc/thread-self/fail-nth"
+
+/* --- counters --- */
+struct counts {
+	unsigned long of[COWMEM_NR_COUNTERS];
+};
+
+static struct counts counts_now(void)
+{
+	struct counts now;
+
+#define X(name, what) now.of[COWMEM_COUNT_##name] = counter(#name);
+	COWMEM_COUNTERS(X)
+#undef X
+	return now;
+}
+
+#define SINCE(before, name) (counter(#name) - (before).of[COWMEM_COUNT_##name])
+
+/* Every object and page made since came back, and every page lock was released once. */
+static void check_returned(struct counts before)
+{
+	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed); i++)
+		usleep(20000);
+	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
+	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
+	CHECK_EQ(SINCE(before, page_locks),
+		 SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
+}
+
+/* --- files of the kernel --- */
+static bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* The number after @key in a file of "key number" lines; an empty key: the file's first. */
+static long read_number(const char *path, const char *key)
+{
+	char text[4096] = "", *found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	found = strstr(text, key);
+	MUST(found);
+	return strtol(found + strlen(key), NULL, 10);
+}
+
+/* --- a child process in a memory cgroup of its own --- */
+static long dying_cgroups(void)
+{
+	return read_number(CGROUPS "/cgroup.stat", "nr_dying_descendants ");
+}
+
+static long charged_bytes(void)
+{
+	return read_number(CGROUP "/memory.current", "");
+}
+
+/* @limit: memory.max. Returns how the child ended: a wait status. */
+static int run_in_cgroup(const char *limit, void (*body)(void))
+{
+	int status;
+	pid_t pid;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755));
+	MUST(write_text(CGROUP "/memory.max", limit));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		test_failed = false;
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		body();
+		_exit(test_failed);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/*
+ * A removed cgroup goes only when every anonymous page charged to it was freed;
+ * one that leaked keeps it for ever.
+ */
+static void check_cgroup_goes(long dying_before)
+{
+	MUST(!rmdir(CGROUP));
+	for (int i = 0; i < 100 && dying_cgroups() > dying_before; i++) {
+		write_text("/proc/sys/vm/drop_caches", "5"); /* empties the per-CPU lists */
+		usleep(50000);
+	}
+	CHECK_EQ(dying_cgroups(), dying_before);
+}
+
+/* --- charging --- */
+
+/* The kernel charges ahead, by some pages for each CPU. */
+#define CHECK_CHARGED(pages)                                                           \
+	do {                                                                           \
+		long charged_ = charged_bytes() - base, expected_ = (pages) * PAGE;    \
+		if (charged_ < expected_ - SLACK || charged_ > expected_ + SLACK) {    \
+			test_failed = true;                                            \
+			ksft_print_msg("%s:%d: charged %ld KiB, not about %ld\n",      \
+				       __FILE__, __LINE__, charged_ >> 10,             \
+				       expected_ >> 10);                               \
+		}                                                                      \
+	} while (0)
+
+static void touch(volatile unsigned char *map, unsigned int pages, bool write)
+{
+	for (unsigned int i = 0; i < pages; i++)
+		if (write)
+			map[i * PAGE] = 0xEE;
+		else
+			(void)map[i * PAGE];
+}
+
+static void charge_and_uncharge(void)
+{
+	enum { N = 1024, SLACK = 1 << 20 };
+	const long base = charged_bytes();
+	int fd = object_open();
+	unsigned char *maps[2], page[PAGE];
+
+	for (unsigned int i = 0; i < N; i++) {
+		fill_page(page, i, 1);
+		MUST(pwrite(fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+	}
+	CHECK_CHARGED(N);
+	for (int i = 0; i < 2; i++) {
+		maps[i] = object_map(fd, N * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+		touch(maps[i], N, i);
+		CHECK_CHARGED(N); /* mapped is not charged again */
+	}
+	munmap(maps[0], N * PAGE);
+	munmap(maps[1], N * PAGE);
+	CHECK_CHARGED(N);
+
+	for (uint32_t cow = COWMEM_COW_HANDLER; cow <= COWMEM_COW_CORE; cow++) {
+		MUST(!object_set_cow(fd, cow));
+		maps[cow] = object_map(fd, N * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+		touch(maps[cow], N, true);
+		CHECK_CHARGED((2 + cow) * N);
+	}
+	CHECK(!object_punch(fd, 0, N * PAGE)); /* a reference left on a source keeps its charge */
+	CHECK_CHARGED(2 * N);
+	for (unsigned int i = 0; i < N; i++) {
+		fill_page(page, i, 1);
+		page[0] = 0xEE;
+		CHECK(!memcmp(maps[COWMEM_COW_HANDLER] + i * PAGE, page, PAGE));
+		CHECK(!memcmp(maps[COWMEM_COW_CORE] + i * PAGE, page, PAGE));
+	}
+	munmap(maps[0], N * PAGE);
+	CHECK_CHARGED(N);
+	munmap(maps[1], N * PAGE);
+	CHECK_CHARGED(0);
+	touch(maps[0] = object_map(fd, N * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), N, true);
+	CHECK_CHARGED(N);
+	munmap(maps[0], N * PAGE);
+	close(fd);
+	CHECK_CHARGED(0);
+}
+
+static void pages_are_charged_once(void)
+{
+	const long dying = dying_cgroups();
+	const struct counts before = counts_now();
+
+	CHECK_EQ(run_in_cgroup("max", charge_and_uncharge), 0);
+	CHECK(SINCE(before, done_cow) > 0);
+	CHECK(SINCE(before, page_returned) > 0);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
+/* --- the limit --- */
+enum { GREEDY_PAGES = 2048 };
+#define LIMIT "4194304" /* bytes: half of them */
+
+static int greedy_fd;
+
+static void greedy_shared_writer(void)
+{
+	unsigned char *map = object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (unsigned int i = 0; i < GREEDY_PAGES; i++)
+		fill_page(map + i * PAGE, i + 1, 1);
+}
+
+static void greedy_private_writer(void)
+{
+	unsigned char *map = object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+	touch(map, GREEDY_PAGES, true);
+}
+
+static void greedy_pwriter(void)
+{
+	unsigned char page[PAGE];
+
+	for (unsigned int i = 0; i < GREEDY_PAGES; i++) {
+		fill_page(page, i + 1, 1);
+		if (pwrite(greedy_fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+			_exit(errno);
+	}
+}
+
+/* What was written before the end is there, nothing else, and nothing is lost for good. */
+static void exceed_limit(void (*body)(void), bool private)
+{
+	const long dying = dying_cgroups();
+	const struct counts before = counts_now();
+	unsigned char page[PAGE], zeroes[PAGE] = { 0 };
+	unsigned int whole = 0;
+	int status;
+
+	greedy_fd = object_open();
+	MUST(!object_resize(greedy_fd, GREEDY_PAGES * PAGE));
+	if (private)
+		for (unsigned int i = 0; i < GREEDY_PAGES; i++) {
+			fill_page(page, i + 1, 1);
+			MUST(pwrite(greedy_fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+		}
+	status = run_in_cgroup(LIMIT, body);
+	if (WIFSIGNALED(status)) {
+		CHECK_EQ(WTERMSIG(status), SIGKILL);
+		CHECK(read_number(CGROUP "/memory.events", "oom_kill ") >= 1);
+	} else {
+		CHECK_EQ(WEXITSTATUS(status), ENOMEM);
+	}
+
+	while (whole < GREEDY_PAGES && pread(greedy_fd, page, PAGE, whole * PAGE) == (ssize_t)PAGE &&
+	       page_is(page, whole + 1, 1))
+		whole++;
+	CHECK(private ? whole == GREEDY_PAGES : whole > 0 && whole < GREEDY_PAGES);
+	CHECK(object_stat(greedy_fd).resident_pages - whole <= 1);
+	for (unsigned int i = whole + 1; i < GREEDY_PAGES; i++)
+		CHECK(pread(greedy_fd, page, PAGE, i * PAGE) == (ssize_t)PAGE &&
+		      !memcmp(page, zeroes, PAGE));
+	ksft_print_msg("%u pages written, %lu faults without memory\n", whole, SINCE(before, no_memory));
+
+	CHECK(!object_resize(greedy_fd, 0));
+	CHECK_EQ(object_stat(greedy_fd).resident_pages, 0);
+	close(greedy_fd);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
+static void limit_under_shared_writes(void)
+{
+	exceed_limit(greedy_shared_writer, false);
+}
+
+static void limit_under_private_writes(void)
+{
+	exceed_limit(greedy_private_writer, true);
+}
+
+static void limit_under_write(void)
+{
+	exceed_limit(greedy_pwriter, false);
+}
+
+/* --- injection: the Nth allocation of this thread fails --- */
+static const struct setting {
+	const char *path, *wanted;
+} settings[] = {
+	{ DEBUG "failslab/verbose", "0" },
+	{ DEBUG "failslab/ignore-gfp-wait", "N" },
+	{ DEBUG "fail_page_alloc/verbose", "0" },
+	{ DEBUG "fail_page_alloc/ignore-gfp-wait", "N" },
+	{ DEBUG "fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ DEBUG "fail_page_alloc/min-order", "0" },
+};
+static int fail_nth = -1;
+
+static void arm(unsigned int n)
+{
+	char text[16];
+	const int length = snprintf(text, sizeof(text), "%u", n);
+
+	MUST(pwrite(fail_nth, text, length, 0) == length);
+}
+
+/* Whether the failure came. */
+static bool disarm(void)
+{
+	char text[16] = "";
+
+	MUST(pread(fail_nth, text, sizeof(text) - 1, 0) > 0);
+	MUST(pwrite(fail_nth, "0", 1, 0) == 1);
+	return atoi(text) == 0;
+}
+
+/*
+ * What each attempt starts with: an object of DATA pages and as many of holes, and
+ * a mapping of it whose page table does not exist yet.
+ */
+enum { DATA = 4, ALL = 8, TABLE = 512 };
+
+struct attempt {
+	int fd;
+	unsigned char *map;
+	unsigned char *reserved;
+};
+
+struct operation {
+	const char *name;
+	bool (*run)(struct attempt *); /* false and errno: it failed */
+	int flags;		       /* of the mapping, or 0 for none */
+	uint32_t cow;
+	bool no_memory;		       /* a fault of it can find none */
+	unsigned int page;	       /* that it works on; the others stay as they were */
+	/* What the page is afterwards, in the object and in the mapping. */
+	unsigned char object_byte, map_byte;
+};
+
+static const struct operation *operation;
+
+static bool store_byte(struct attempt *a)
+{
+	((volatile unsigned char *)a->map)[operation->page * PAGE] = operation->map_byte;
+	return true;
+}
+
+static bool load_byte(struct attempt *a)
+{
+	(void)((volatile unsigned char *)a->map)[operation->page * PAGE];
+	return true;
+}
+
+static bool load_then_store(struct attempt *a)
+{
+	return load_byte(a) && store_byte(a);
+}
+
+static bool open_another(struct attempt *a)
+{
+	int fd = open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC);
+
+	(void)a;
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool map_another(struct attempt *a)
+{
+	void *map = mmap(NULL, ALL * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, a->fd, 0);
+
+	if (map == MAP_FAILED)
+		return false;
+	((volatile unsigned char *)map)[0] = 1;
+	munmap(map, ALL * PAGE);
+	return true;
+}
+
+static bool write_byte(struct attempt *a)
+{
+	return pwrite(a->fd, &operation->object_byte, 1, operation->page * PAGE) == 1;
+}
+
+static bool read_byte(struct attempt *a)
+{
+	unsigned char byte;
+
+	return pread(a->fd, &byte, 1, operation->page * PAGE) == 1;
+}
+
+/* Where the page index has no node yet, then away with it again. */
+static bool write_far_away(struct attempt *a)
+{
+	const off_t far = 1L << 32;
+
+	if (pwrite(a->fd, "x", 1, far) != 1)
+		return false;
+	return !object_punch(a->fd, far, PAGE);
+}
+
+static bool punch_page(struct attempt *a)
+{
+	return !object_punch(a->fd, operation->page * PAGE, PAGE);
+}
+
+static bool resize_to_same(struct attempt *a)
+{
+	return !object_resize(a->fd, ALL * PAGE);
+}
+
+static unsigned char byte_at_start(unsigned int page)
+{
+	return page < DATA ? 0x11 + page : 0;
+}
+
+static struct attempt begin(void)
+{
+	struct attempt a = { .fd = object_open() };
+	unsigned char page[PAGE];
+	uintptr_t aligned;
+
+	for (unsigned int i = 0; i < DATA; i++) {
+		memset(page, byte_at_start(i), PAGE);
+		MUST(pwrite(a.fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+	}
+	MUST(!object_set_cow(a.fd, operation->cow));
+	/* In the middle of nowhere: no other mapping shares its page table. */
+	a.reserved = mmap(NULL, 3 * TABLE * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(a.reserved != MAP_FAILED);
+	aligned = ((uintptr_t)a.reserved + TABLE * PAGE - 1) & ~(TABLE * PAGE - 1);
+	if (operation->flags) {
+		a.map = mmap((void *)aligned, ALL * PAGE, PROT_READ | PROT_WRITE,
+			     operation->flags | MAP_FIXED, a.fd, 0);
+		MUST(a.map == (void *)aligned);
+	} else {
+		MUST(!object_resize(a.fd, ALL * PAGE));
+		a.map = NULL;
+	}
+	return a;
+}
+
+static void end(struct attempt *a)
+{
+	munmap(a->reserved, 3 * TABLE * PAGE);
+	close(a->fd);
+}
+
+static bool page_reads(const unsigned char *page, unsigned char first, unsigned char rest)
+{
+	if (page[0] != first)
+		return false;
+	for (size_t i = 1; i < PAGE; i++)
+		if (page[i] != rest)
+			return false;
+	return true;
+}
+
+/* The object, and what is mapped of it, with the operation done or not. */
+static void check_contents(const struct attempt *a, bool done)
+{
+	unsigned char page[PAGE];
+
+	for (unsigned int i = 0; i < ALL; i++) {
+		const bool mine = done && i == operation->page;
+		const unsigned char was = byte_at_start(i);
+		const unsigned char rest = mine && operation->run == punch_page ? 0 : was;
+
+		CHECK_EQ(pread(a->fd, page, PAGE, i * PAGE), PAGE);
+		CHECK(page_reads(page, mine ? operation->object_byte : was, rest));
+		if (a->map)
+			CHECK(page_reads(a->map + i * PAGE, mine ? operation->map_byte : was, rest));
+	}
+}
+
+/* Returns whether the failure came before the operation's end. */
+static bool try_with_failure(unsigned int n, unsigned int *failures, unsigned long *no_memory)
+{
+	const struct counts before = counts_now();
+	struct attempt a = begin();
+	bool done, injected;
+	int error;
+
+	arm(n);
+	done = operation->run(&a);
+	error = errno;
+	injected = disarm();
+
+	*no_memory += SINCE(before, no_memory);
+	CHECK(SINCE(before, no_memory) <= injected);
+	if (!done) {
+		CHECK(injected);
+		CHECK_EQ(error, ENOMEM);
+		(*failures)++;
+	}
+	CHECK(done || !operation->flags || operation->run == write_far_away);
+	check_contents(&a, done);
+	CHECK(operation->run(&a)); /* no lock is held, and it works now */
+	check_contents(&a, true);
+	end(&a);
+	check_returned(before);
+	return injected;
+}
+
+static void fail_each_allocation(void)
+{
+	enum { MAX = 300 };
+	unsigned int n = 1, failures = 0;
+	unsigned long no_memory = 0;
+
+	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	MUST(fail_nth >= 0);
+	while (!test_failed && n < MAX && try_with_failure(n, &failures, &no_memory))
+		n++;
+	CHECK(n < MAX);
+	ksft_print_msg("%s: %u failed allocations; %u calls failed, %lu faults without memory\n",
+		       operation->name, n - 1, failures, no_memory);
+	/* The allocations of the operation itself were among them. */
+	if (operation->no_memory)
+		CHECK(no_memory > 0);
+	else if (operation->run != read_byte && operation->run != punch_page &&
+		 operation->run != resize_to_same && operation->page >= DATA)
+		CHECK(failures > 0);
+	close(fail_nth);
+}
+
+static void inject(const struct operation *operations, size_t count)
+{
+	const long dying = dying_cgroups();
+	char saved[ARRAY_LENGTH(settings)][16] = { 0 };
+
+	if (access(FAIL_NTH, W_OK))
+		SKIP("this kernel has no fault injection");
+	for (size_t i = 0; i < ARRAY_LENGTH(settings); i++) {
+		int fd = open(settings[i].path, O_RDONLY | O_CLOEXEC);
+
+		MUST(fd >= 0 && read(fd, saved[i], sizeof(saved[i]) - 1) > 0);
+		close(fd);
+		MUST(write_text(settings[i].path, settings[i].wanted));
+	}
+	for (operation = operations; operation < operations + count; operation++) {
+		CHECK_EQ(run_in_cgroup("max", fail_each_allocation), 0);
+		check_cgroup_goes(dying);
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(settings); i++)
+		MUST(write_text(settings[i].path, saved[i]));
+}
+
+/* Page 1 is data, page 6 is a hole. */
+static void failing_private_writes(void)
+{
+	static const struct operation operations[] = {
+		{ "private write, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, true, 1, 0x12, 0xEE },
+		{ "private write to hole, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, true, 6, 0, 0xEE },
+		{ "private write, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, false, 1, 0x12, 0xEE },
+		{ "private write to hole, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, true, 6, 0, 0xEE },
+		{ "private read and write", load_then_store, MAP_PRIVATE, COWMEM_COW_HANDLER, true, 6, 0, 0xEE },
+	};
+
+	inject(operations, ARRAY_LENGTH(operations));
+}
+
+static void failing_shared_faults(void)
+{
+	static const struct operation operations[] = {
+		{ "read of hole", load_byte, MAP_SHARED, 0, true, 6, 0, 0 },
+		{ "shared write to hole", store_byte, MAP_SHARED, 0, true, 6, 0xEE, 0xEE },
+		{ "read and shared write", load_then_store, MAP_SHARED, 0, true, 6, 0xEE, 0xEE },
+	};
+
+	inject(operations, ARRAY_LENGTH(operations));
+}
+
+static void failing_calls(void)
+{
+	static const struct operation operations[] = {
+		{ "open", open_another, 0, 0, false, ALL, 0, 0 },
+		{ "mmap and first write", map_another, 0, 0, false, ALL, 0, 0 },
+		{ "write", write_byte, 0, 0, false, 1, 0xEE, 0 },
+		{ "write to hole", write_byte, 0, 0, false, 6, 0xEE, 0 },
+		{ "write far away", write_far_away, MAP_SHARED, 0, false, ALL, 0, 0 },
+		{ "read", read_byte, 0, 0, false, 6, 0, 0 },
+		{ "punch", punch_page, MAP_SHARED, 0, false, 1, 0, 0 },
+		{ "resize", resize_to_same, MAP_SHARED, 0, false, ALL, 0, 0 },
+	};
+
+	inject(operations, ARRAY_LENGTH(operations));
+}
+
+/* The page was there before its bytes were asked for. */
+static void write_from_nowhere(void)
+{
+	const struct counts before = counts_now();
+	void *nowhere = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = object_open();
+
+	CHECK_ERRNO(pwrite(fd, nowhere, PAGE, 1 << 20), EFAULT);
+	CHECK_EQ(object_stat(fd).bytes, 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	close(fd);
+	munmap(nowhere, PAGE);
+	check_returned(before);
+}
+
+int main(void)
+{
+	static const struct test_case cases[] = {
+		{ "pages are charged once, to who made them, and uncharged", "R3 R90", pages_are_charged_once },
+		{ "a cgroup's limit under shared writes", "", limit_under_shared_writes },
+		{ "a cgroup's limit under private writes", "", limit_under_private_writes },
+		{ "a cgroup's limit under write()", "", limit_under_write },
+		{ "each allocation of a private write fails", "R9", failing_private_writes },
+		{ "each allocation of a shared fault fails", "R9", failing_shared_faults },
+		{ "each allocation of a call fails", "", failing_calls },
+		{ "a write that cannot read its buffer leaves no page", "", write_from_nowhere },
+	};
+
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module as such: when it may go, that it leaves nothing behind, what it tells
+ * through sysfs and tracefs. argv[1] is its file; it is left loaded, as it was found.
+ */
+#include "cowmem_test.h"
+
+#include <dirent.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "../../include/cowmem/counters.h"
+
+#define PAGES(n) ((n) * PAGE)
+#define TRACING "/sys/kernel/tracing"
+
+static const char *module_file = "/lib/cowmem.ko";
+
+static int load(const char *parameters)
+{
+	int fd = open(module_file, O_RDONLY | O_CLOEXEC), result;
+
+	MUST(fd >= 0);
+	result = syscall(SYS_finit_module, fd, parameters, 0);
+	close(fd);
+	return result;
+}
+
+static int unload(int flags)
+{
+	return syscall(SYS_delete_module, "cowmem", flags);
+}
+
+/* A file's last reference may go a little after its close(). */
+static void unload_soon(void)
+{
+	for (int i = 0; i < 200 && unload(O_NONBLOCK); i++) {
+		MUST(errno == EWOULDBLOCK);
+		usleep(10000);
+	}
+	MUST(access("/sys/module/cowmem", F_OK) && errno == ENOENT);
+}
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	return n >= 0;
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* --- in use --- */
+static void stays_while_in_use(void)
+{
+	int fd = object_open(), status, ends[2];
+	char *shared, *private, text[8] = "";
+	pid_t child;
+
+	/* A descriptor. */
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	CHECK_ERRNO(unload(0), EWOULDBLOCK);
+	CHECK_EQ(pwrite(fd, "alive", 5, 0), 5);
+	CHECK_EQ(pread(fd, text, 8, 0), 5);
+	CHECK(!strcmp(text, "alive"));
+	/* New ones may still be made after a refusal. */
+	close(object_open());
+
+	/* A mapping, and no descriptor any more. */
+	shared = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_SHARED);
+	private = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	close(fd);
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	fill_page(shared + PAGE, 1, 1);
+	CHECK(page_is(private + PAGE, 1, 1));
+	munmap(shared, PAGES(4));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	/* Part of a mapping, with all of it private copies. */
+	fill_page(private + PAGE, 1, 2);
+	munmap(private, PAGE);
+	munmap(private + PAGES(2), PAGES(2));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	CHECK(page_is(private + PAGE, 1, 2));
+
+	/* Another process' mapping. */
+	MUST(!pipe(ends));
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		char byte;
+
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) || !page_is(private + PAGE, 1, 2));
+	}
+	munmap(private + PAGE, PAGE);
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	close(ends[0]);
+	close(ends[1]);
+	MUST(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+
+	unload_soon();
+	CHECK_ERRNO(open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC), ENOENT);
+	CHECK_ERRNO(unload(O_NONBLOCK), ENOENT);
+	CHECK_EQ(load(""), 0);
+	CHECK_ERRNO(load(""), EEXIST);
+	close(object_open());
+}
+
+/* What an object's pages were put to must not need the module: only files and mappings do. */
+static void goes_while_its_pages_are_held(void)
+{
+	int fd = object_open(), ends[2];
+	char *p = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), bytes[PAGE];
+	struct iovec vector = { p, PAGE };
+
+	fill_page(p, 3, 1);
+	MUST(!pipe2(ends, O_CLOEXEC) && vmsplice(ends[1], &vector, 1, 0) == (ssize_t)PAGE);
+	munmap(p, PAGE);
+	close(fd);
+	unload_soon();
+	CHECK_EQ(read(ends[0], bytes, PAGE), PAGE);
+	CHECK(page_is(bytes, 3, 1));
+	close(ends[0]);
+	close(ends[1]);
+	CHECK_EQ(load(""), 0);
+}
+
+/* Uses everything a little: what a load or an unload forgets shows after many. */
+static void use_an_object(int generation)
+{
+	int fd = object_open();
+	char *shared = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
+	char *private = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+	for (int i = 0; i < 4; i++)
+		fill_page(shared + PAGES(i), i, generation);
+	fill_page(private + PAGE, 1, generation + 1);
+	fill_page(private + PAGES(6), 6, generation + 1);
+	CHECK(page_is(private + PAGES(2), 2, generation));
+	CHECK(page_is(shared + PAGE, 1, generation));
+	CHECK_EQ(object_punch(fd, PAGES(3), PAGE), 0);
+	CHECK_EQ(pwrite(fd, "x", 1, PAGES(20)), 1);
+	CHECK_EQ(object_resize(fd, PAGES(2)), 0);
+	CHECK(page_is(private + PAGE, 1, generation + 1));
+	CHECK_EQ(object_stat(fd).resident_pages, 2);
+	CHECK_EQ(counter("done_cow"), 2); /* per load: they start from 0 */
+	CHECK_EQ(counter("objects_created"), 1);
+	munmap(shared, PAGES(8));
+	munmap(private, PAGES(8));
+	close(fd);
+}
+
+static long meminfo(const char *name)
+{
+	char line[256];
+	FILE *file = fopen("/proc/meminfo", "re");
+	long value = -1;
+
+	MUST(file);
+	while (value < 0 && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			value = atol(line + strlen(name) + 1);
+	fclose(file);
+	MUST(value >= 0);
+	return value;
+}
+
+struct memory {
+	long free, slab, vmalloc, percpu;
+};
+
+static struct memory memory_now(void)
+{
+	/* What is freed after a grace period, or from a work queue, is given time. */
+	usleep(300000);
+	write_text("/proc/sys/vm/drop_caches", "3");
+	write_text("/proc/sys/vm/stat_refresh", "1");
+	return (struct memory){ meminfo("MemFree"), meminfo("Slab"), meminfo("VmallocUsed"),
+				meminfo("Percpu") };
+}
+
+/*
+ * The first loads fill caches that stay (module lists, lockdep, kallsyms, tracing);
+ * from then on nothing may trend. What one load takes is more than the bound allows
+ * each cycle by far: some 200 KiB of vmalloc space, some KiB of slab.
+ */
+static void loads_and_unloads(void)
+{
+	enum { warm_up = 10, cycles_wanted = 200, cycles_least = 20, bound_kb = 3072 };
+	const double limit = 20;
+	double start;
+	struct memory before, after;
+	int cycles;
+
+	for (int i = 0; i < warm_up; i++) {
+		unload_soon();
+		MUST(!load(""));
+		use_an_object(i);
+	}
+	unload_soon();
+	before = memory_now();
+	start = seconds();
+	for (cycles = 0; cycles < cycles_wanted; cycles++) {
+		if (cycles >= cycles_least && seconds() - start > limit)
+			break;
+		MUST(!load(cycles & 1 ? "cow_via=handler" : ""));
+		use_an_object(cycles);
+		unload_soon();
+	}
+	after = memory_now();
+	MUST(!load(""));
+	ksft_print_msg("%d cycles in %.1f s; KiB: free %ld %+ld, slab %ld %+ld, vmalloc %ld %+ld, percpu %ld %+ld\n",
+		       cycles, seconds() - start, before.free, after.free - before.free, before.slab,
+		       after.slab - before.slab, before.vmalloc, after.vmalloc - before.vmalloc,
+		       before.percpu, after.percpu - before.percpu);
+	CHECK(cycles >= cycles_least);
+	CHECK(labs(after.free - before.free) < bound_kb);
+	CHECK(labs(after.slab - before.slab) < bound_kb);
+	CHECK(labs(after.vmalloc - before.vmalloc) < 512);
+	CHECK(labs(after.percpu - before.percpu) < 64);
+}
+
+static void parameters(void)
+{
+	char text[64];
+	struct stat st;
+	int fd;
+
+	MUST(!stat("/sys/module/cowmem/parameters/cow_via", &st));
+	CHECK_EQ(st.st_mode & 07777, 0644);
+	CHECK(read_text("/sys/module/cowmem/parameters/cow_via", text, sizeof(text)));
+	CHECK(!strcmp(text, "handler\n"));
+	CHECK(read_text("/sys/module/cowmem/version", text, sizeof(text)));
+	CHECK(strlen(text) >= 4); /* "0.1\n" */
+	CHECK(read_text("/sys/module/cowmem/refcnt", text, sizeof(text)));
+	CHECK(!strcmp(text, "0\n"));
+	fd = object_open();
+	CHECK(read_text("/sys/module/cowmem/refcnt", text, sizeof(text)));
+	CHECK(!strcmp(text, "1\n"));
+	close(fd);
+
+	unload_soon();
+	CHECK_ERRNO(load("cow_via=nonsense"), EINVAL);
+	CHECK_ERRNO(load("cow_via="), EINVAL);
+	CHECK(access("/sys/module/cowmem", F_OK));
+	CHECK_EQ(load("cow_via=core"), 0);
+	CHECK(read_text("/sys/module/cowmem/parameters/cow_via", text, sizeof(text)));
+	CHECK(!strcmp(text, "core\n"));
+	fd = object_open();
+	CHECK_EQ(object_stat(fd).cow, COWMEM_COW_CORE);
+	close(fd);
+	unload_soon();
+	CHECK_EQ(load(""), 0);
+	fd = object_open();
+	CHECK_EQ(object_stat(fd).cow, COWMEM_COW_HANDLER);
+	close(fd);
+}
+
+/* --- counters --- */
+static const char *const counter_names[] = {
+#define X(name, what) #name,
+	COWMEM_COUNTERS(X)
+#undef X
+};
+
+static void some_faults(void)
+{
+	int fd = object_open();
+	char *shared = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_SHARED);
+	char *private = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+	fill_page(shared, 0, 1);
+	CHECK(page_is(private, 0, 1));
+	fill_page(private, 0, 2);
+	fill_page(private + PAGES(2), 2, 2);
+	munmap(shared, PAGES(4));
+	munmap(private, PAGES(4));
+	close(fd);
+}
+
+static void counters(void)
+{
+	unsigned long before[ARRAY_LENGTH(counter_names)];
+	const char *directory = "/sys/class/misc/cowmem/counters";
+	size_t files = 0;
+	struct dirent *entry;
+	DIR *dir = opendir(directory);
+	int status;
+	pid_t child;
+
+	/* All that the header names, and nothing else. */
+	MUST(dir);
+	while ((entry = readdir(dir)))
+		files += entry->d_name[0] != '.';
+	closedir(dir);
+	CHECK_EQ(files, ARRAY_LENGTH(counter_names));
+	for (size_t i = 0; i < ARRAY_LENGTH(counter_names); i++) {
+		char path[128], text[64];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/%s", directory, counter_names[i]);
+		MUST(!stat(path, &st));
+		CHECK_EQ(st.st_mode & 07777, 0444);
+		CHECK(read_text(path, text, sizeof(text)));
+		CHECK(strspn(text, "0123456789") == strlen(text) - 1 && strlen(text) >= 2);
+	}
+
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		test_failed = false;
+		MUST(!setgroups(0, NULL) && !setresgid(65534, 65534, 65534));
+		MUST(!setresuid(65534, 65534, 65534));
+		for (size_t i = 0; i < ARRAY_LENGTH(counter_names); i++)
+			counter(counter_names[i]);
+		CHECK_ERRNO(open("/sys/class/misc/cowmem/counters/copies", O_WRONLY), EACCES);
+		fflush(stdout);
+		_exit(test_failed);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+
+	/* They only rise, each fault by what it was, and idle not at all. */
+	for (int round = 0; round < 20; round++) {
+		bool faults = round % 2;
+
+		for (size_t i = 0; i < ARRAY_LENGTH(counter_names); i++)
+			before[i] = counter(counter_names[i]);
+		if (faults)
+			some_faults();
+		usleep(2000);
+		for (size_t i = 0; i < ARRAY_LENGTH(counter_names); i++) {
+			long risen = counter(counter_names[i]) - before[i];
+
+			if (risen < 0 || (!faults && risen)) {
+				test_failed = true;
+				ksft_print_msg("%s rose by %ld\n", counter_names[i], risen);
+			}
+			if (faults && !strcmp(counter_names[i], "fault_shared_write"))
+				CHECK_EQ(risen, 1);
+			if (faults && !strcmp(counter_names[i], "zero_fills"))
+				CHECK_EQ(risen, 1);
+		}
+	}
+	CHECK_EQ(counter("page_locks"), counter("page_unlocks") + counter("page_locks_handed_over"));
+}
+
+/* --- tracing --- */
+static char trace[1 << 16];
+
+/* How many recorded faults have this end; every one must be of this address and index. */
+static int traced(const char *end, const void *p, unsigned long index)
+{
+	char expected[160];
+	int found = 0;
+
+	snprintf(expected, sizeof(expected), "index=%lu address=0x%lx %s\n", index, (unsigned long)p, end);
+	for (char *at = trace; (at = strstr(at, expected)); at++)
+		found++;
+	return found;
+}
+
+static void tracepoint(void)
+{
+	static const char *const event = TRACING "/events/cowmem/cowmem_fault";
+	const char *on = TRACING "/events/cowmem/cowmem_fault/enable";
+	int fd = object_open(), reader;
+	volatile char *shared, *private, *beyond;
+	size_t length = 0;
+	ssize_t n;
+	pid_t child;
+
+	if (access(TRACING "/events", F_OK)) {
+		close(fd);
+		SKIP("this kernel has no tracefs");
+	}
+	CHECK(!access(event, F_OK));
+	CHECK(!access(TRACING "/events/cowmem/cowmem_fault/format", R_OK));
+	shared = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
+	private = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	beyond = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
+	write_text(TRACING "/trace", "\n");
+	write_text(TRACING "/tracing_on", "1");
+	write_text(on, "1");
+	(void)shared[PAGES(1) + 5];      /* read */
+	shared[PAGES(1) + 6] = 1;        /* mkwrite */
+	shared[PAGES(3)] = 1;            /* shared-write */
+	private[PAGES(5) + 9] = 1;       /* private-write, of a hole */
+	private[PAGES(3) + 2] = 1;       /* private-write, of data */
+	MUST(!object_set_cow(fd, COWMEM_COW_CORE));
+	{
+		char *core = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+		core[PAGES(6)] = 1; /* private-write, answered with the page */
+		MUST(!object_resize(fd, PAGES(7)));
+		child = fork();
+		MUST(child >= 0);
+		if (!child) {
+			beyond[PAGES(7) + 3] = 1; /* beyond-end */
+			_exit(0);
+		}
+		MUST(waitpid(child, &(int){ 0 }, 0) == child);
+		write_text(on, "0");
+		(void)core[PAGES(4)]; /* no longer recorded */
+
+		reader = open(TRACING "/trace", O_RDONLY | O_CLOEXEC);
+		MUST(reader >= 0);
+		while ((n = read(reader, trace + length, sizeof(trace) - 1 - length)) > 0)
+			length += n;
+		close(reader);
+		CHECK_EQ(traced("private-write: page-locked", core + PAGES(6), 6), 1);
+		munmap(core, PAGES(8));
+	}
+	CHECK_EQ(traced("read: page-locked", (char *)shared + PAGES(1), 1), 1);
+	CHECK_EQ(traced("shared-write: page-locked", (char *)shared + PAGES(3), 3), 1);
+	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(5), 5), 1);
+	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(3), 3), 1);
+	CHECK_EQ(traced("shared-write: beyond-end", (char *)beyond + PAGES(7), 7), 1);
+	CHECK(traced("mkwrite: made-writable", (char *)shared + PAGES(1), 1) == 1);
+	/* These, the mkwrite of a shared write that the core asks for too, and no others. */
+	int lines = 0, mkwrites = 0;
+
+	for (char *at = trace; (at = strstr(at, "cowmem_fault:")); at++)
+		lines++;
+	for (char *at = trace; (at = strstr(at, "mkwrite:")); at++)
+		mkwrites++;
+	CHECK_EQ(lines - mkwrites, 6);
+	CHECK_EQ(mkwrites, 2);
+	if (test_failed)
+		ksft_print_msg("%s", trace);
+	write_text(TRACING "/trace", "\n");
+	munmap((void *)shared, PAGES(8));
+	munmap((void *)private, PAGES(8));
+	munmap((void *)beyond, PAGES(8));
+	close(fd);
+
+	/* Switched on when the module goes: neither the event nor its record stays. */
+	write_text(on, "1");
+	some_faults();
+	unload_soon();
+	CHECK(access(event, F_OK));
+	CHECK_EQ(load(""), 0);
+	CHECK(!access(event, F_OK));
+}
+
+static const struct test_case cases[] = {
+	{ "stays while a descriptor or mapping lives", "", stays_while_in_use },
+	{ "goes while a pipe holds a page", "", goes_while_its_pages_are_held },
+	{ "parameters", "", parameters },
+	{ "counters", "R16", counters },
+	{ "tracepoint", "", tracepoint },
+	{ "loads and unloads without a trace", "", loads_and_unloads },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		module_file = argv[1];
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The demonstration behind `make demo`: Debian's own kernel in a VM, this module
+in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c).
+"""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import initramfs
+import vm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ARCH = "x86_64"
+
+
+def output_of(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def real_file():
+    """A file of some tens of MB that is on every machine that can build: the compiler's own."""
+    for name in ("cc1plus", "cc1"):
+        path = pathlib.Path(output_of("gcc", f"-print-prog-name={name}"))
+        if path.is_absolute() and path.exists():
+            return path
+    sys.exit("demo.py: gcc has neither cc1plus nor cc1 here")
+
+
+def main():
+    kernel = pathlib.Path(output_of(ROOT / "scripts/kernel.sh", "stock", ARCH))
+    out = ROOT / "build" / f"stock-{ARCH}"
+    print("demo: building the module for " + (kernel / "release").read_text().strip(), flush=True)
+    subprocess.run(["make", "-s", "-C", ROOT, "module", f"KDIR={kernel}/build", f"ARCH={ARCH}",
+                    f"OUT={out}"], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+    programs = {}
+    for name in ("init", "demo"):
+        programs[name] = out / name
+        subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "include/uapi",
+                        "-o", programs[name], ROOT / f"qemu/{name}.c"], check=True)  # fmt: skip
+    data = real_file()
+    print(f"demo: {data.name} of this machine into a VM", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        image = pathlib.Path(folder) / "initramfs.gz"
+        initramfs.write(image, {
+            "init": (programs["init"].read_bytes(), 0o755),
+            "bin/demo": (programs["demo"].read_bytes(), 0o755),
+            "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
+            "lib/cowmem.ko": ((out / "cowmem.ko").read_bytes(), 0o644),
+            "data": (data.read_bytes(), 0o644),
+            "etc/run": (b"load /lib/cowmem.ko\nrun /bin/demo /data\nunload cowmem\n", 0o644),
+        }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
+        result = vm.boot(ARCH, kernel, image, out / "demo.log", timeout=110)
+    print(f"\ncowmem: {data.name} of this machine, served to 8 processes out of /dev/cowmem\n")
+    for step in result.steps:
+        for line in step.program:
+            print(line)
+    for problem in result.problems:
+        print(f"demo.py: {problem}", file=sys.stderr)
+    if not result.problems:
+        print(f"\nno kernel warning, module unloaded; {result.seconds:.0f} s in the VM")
+    return bool(result.problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run all tests: boot each kernel in a VM, load cowmem, run every program of
+qemu/tests and, on the KUnit kernels, the KUnit suites; then say what passed and
+which requirements of kunit/requirements.md that shows.
+
+A test claims requirements by printing "# shows: R1 R2" before its result (from
+KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
+"""
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import importlib
+import io
+import lzma
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+
+import initramfs
+import vm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "build" / "test"
+REQUIREMENTS = ROOT / "kunit" / "requirements.md"
+
+AT_ONCE = 2  # VMs, each with two CPUs
+EXCERPT = 30  # log lines told of a failed test
+COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
+LOAD_SUITES = "load /lib/cowmem_kunit.ko"  # KUnit runs them as the module comes in
+CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to do with one kernel."""
+
+    kind: str
+    arch: str
+    program_limit: int  # seconds
+    timeout: int  # seconds, for the whole boot
+    append: str = ""
+    modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
+    allow: tuple[str, ...] = ()  # bad log lines that are expected
+
+    @property
+    def name(self):
+        return f"{self.kind}-{self.arch}"
+
+
+PLANS = [
+    Plan("stock", "x86_64", 120, 900, modules=("lz4", "zstd", "deflate")),
+    Plan("stock", "arm64", 120, 900, modules=("lz4", "zstd", "deflate")),
+    Plan("kunit", "x86_64", 600, 1800),
+    Plan("kunit", "arm64", 600, 1800),
+]
+
+
+@dataclasses.dataclass
+class Test:
+    """One test in one boot."""
+
+    name: str
+    status: str  # passed, failed or skipped
+    shows: list[str] = dataclasses.field(default_factory=list)
+    why: str = ""
+    log: list[str] = dataclasses.field(default_factory=list)
+    boot: str = ""
+
+
+results = []
+output_lock = threading.Lock()
+
+
+def say(text):
+    with output_lock:
+        print(text, flush=True)
+
+
+def count(tests):
+    by_status = collections.Counter(test.status for test in tests)
+    return ", ".join(f"{by_status[s]} {s}" for s in ("passed", "failed", "skipped") if s != "skipped" or by_status[s])
+
+
+def report(boot, title, tests, seconds):
+    """Take in the tests of one step of one boot; tell about them in one line, more where one failed."""
+    for test in tests:
+        test.boot = boot
+    lines = [f"{boot:12}  {title}: {count(tests)} ({seconds:.1f} s)"]
+    for test in tests:
+        if test.status == "failed":
+            lines.append(f"    FAILED {test.name}" + (f": {test.why}" if test.why else ""))
+            lines += [f"      | {line}" for line in test.log[-EXCERPT:]]
+    results.extend(tests)
+    say("\n".join(lines))
+
+
+# ---- Reading results -------------------------------------------------------------------
+
+SHOWS = re.compile(r"^\s*#\s*(?:(\S+): )?shows:\s*(.*)$")
+RESULT = re.compile(r"^(not )?ok (\d+)(?: -)? ?(.*)$")
+DIRECTIVE = re.compile(r"\s*# (SKIP|XFAIL|error)\b\s*", re.IGNORECASE)
+PLAN = re.compile(r"^1\.\.(\d+)( # SKIP\s*(.*))?$")
+
+
+def read_tap(program, lines, status):
+    """The tests of one user-space program, from its output and its exit status (None: none)."""
+    tests, shows, log, planned, skip = [], [], [], None, None
+    for line in lines:
+        log.append(line)
+        if match := SHOWS.match(line):
+            shows += re.findall(r"\bR\d+\b", match[2])
+        elif match := PLAN.match(line):
+            planned, skip = int(match[1]), match[3] if match[2] else None
+        elif match := RESULT.match(line):
+            directive = DIRECTIVE.search(match[3])
+            # "name # SKIP why", or "# SKIP name": kselftest.h says it the second way.
+            name, why = match[3], ""
+            if directive:
+                name, why = name[: directive.start()], name[directive.end() :]
+                name, why = (name, why) if name else (why, "")
+            state = "failed" if match[1] else "skipped" if directive else "passed"
+            tests.append(Test(f"{program}: {name.strip()}", state, shows, why, log))
+            shows, log = [], []
+    if planned == 0 and skip is not None and not tests and status in (0, vm.SKIPPED):
+        return [Test(program, "skipped", shows, skip)]
+    if status is None and not lines:
+        return [Test(program, "failed", [], "did not run")]
+
+    wrong = []
+    if planned is None:
+        wrong.append("no plan")
+    elif planned != len(tests):
+        wrong.append(f"{planned} planned, {len(tests)} seen")
+    if status is None:
+        wrong.append("did not end")
+    elif status and not any(test.status == "failed" for test in tests):
+        wrong.append(f"exit status {status}")
+    if wrong:
+        tests.append(Test(program, "failed", shows, "; ".join(wrong), log))
+    return tests
+
+
+def read_ktap(lines, source):
+    """The tests of KUnit, from the kernel log, read by the kernel's own parser."""
+    sys.path.insert(0, str(source / "tools/testing/kunit"))
+    parser = importlib.import_module("kunit_parser")
+    sys.path.pop(0)
+    with output_lock:
+        chatter = io.StringIO()
+        parser.stdout = importlib.import_module("kunit_printer").Printer(chatter)
+        tree = parser.parse_run_tests(lines)
+    statuses = parser.TestStatus
+    states = {statuses.SUCCESS: "passed", statuses.SKIPPED: "skipped"}
+    tests = []
+
+    def shown_by(test, shows):
+        for line in test.log:
+            if (match := SHOWS.match(line)) and match[1]:
+                shows[match[1]] += re.findall(r"\bR\d+\b", match[2])
+        for subtest in test.subtests:
+            shown_by(subtest, shows)
+        return shows
+
+    def leaves(test, path, shows):
+        path = [*path, test.name or "a test that is missing"]
+        before = len(tests)
+        for subtest in test.subtests:
+            leaves(subtest, path, shows)
+        state = states.get(test.status, "failed")
+        # A node above speaks for itself only if it failed and nothing below it did.
+        if test.subtests and (state != "failed" or any(t.status == "failed" for t in tests[before:])):
+            return
+        why = "" if state == "passed" else test.status.name.lower()
+        tests.append(Test(".".join(path), state, shows[path[1]] if len(path) > 1 else [], why, test.log))
+
+    for suite in tree.subtests:
+        leaves(suite, [], shown_by(suite, collections.defaultdict(list)))
+    errors = re.findall(r"\[ERROR\] (.*)", chatter.getvalue())
+    if not tests or errors and not any(test.status == "failed" for test in tests):
+        tests.append(Test("KUnit", "failed", [], "; ".join(errors) or "no KTAP in the log", lines))
+    return tests
+
+
+# ---- One boot ----------------------------------------------------------------------------
+
+
+def run(*command):
+    """Run a command on the host; its stdout comes back, an error carries all that it said."""
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, text=True, capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def kernel(*what):
+    """A directory that scripts/kernel.sh makes; its progress goes to our stderr."""
+    done = subprocess.run([ROOT / "scripts/kernel.sh", *what], text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(f"scripts/kernel.sh {' '.join(what)} failed")
+    return pathlib.Path(done.stdout.strip())
+
+
+def build_program(code, arch, source):
+    """A static guest program from one C file, built again only if something it is made of is newer."""
+    program = OUT / arch / code.stem
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h")]
+    if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        fresh = program.with_suffix(f".{threading.get_ident()}")
+        include = [f"-I{ROOT / 'include/uapi'}", "-isystem", source / "tools/testing/selftests"]
+        run(COMPILER[arch], *CFLAGS, *include, code, "-o", fresh)
+        fresh.rename(program)
+    return program
+
+
+def module_files(kernel_dir, names):
+    """The kernel's own modules and what they need, uncompressed, in the order to load them."""
+    release = (kernel_dir / "release").read_text().strip()
+    files = {}
+    for name in names:
+        for line in run("modprobe", "-d", kernel_dir, "-S", release, "-D", name).splitlines():
+            if line.startswith("insmod "):
+                path = pathlib.Path(line.split()[1])
+                data = path.read_bytes()
+                files[path.name.partition(".")[0]] = lzma.decompress(data) if path.suffix == ".xz" else data
+    return files
+
+
+def prepare(plan, codes, suites, kernel_dir, source):
+    """Build all that one boot needs into an initramfs; the steps it will take come back."""
+    out = OUT / plan.name
+    out.mkdir(parents=True, exist_ok=True)
+    run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={plan.arch}", f"OUT={out / 'module'}",
+        *(["KUNIT=1"] if plan.kind == "kunit" else []))  # fmt: skip
+    modules = module_files(kernel_dir, plan.modules)
+    modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+
+    steps = [f"limit {plan.program_limit}"]
+    steps += [f"load /lib/{name}.ko" for name in modules]
+    steps += [f"run /bin/{code.stem}" for code in codes]
+    if suites:
+        modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
+        steps += [LOAD_SUITES, "unload cowmem_kunit"]
+    steps += ["unload cowmem", "kmemleak"]
+
+    files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
+    for code in codes:
+        files[f"bin/{code.stem}"] = (build_program(code, plan.arch, source).read_bytes(), 0o755)
+    files["init"] = (build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
+    files["etc/run"] = ("\n".join(steps + [""]).encode(), 0o644)
+    initramfs.write(out / "initramfs.gz", files)
+    return steps
+
+
+def boot(plan, codes, suites):
+    out = OUT / plan.name
+    source = kernel("source")
+    kernel_dir = kernel(plan.kind, plan.arch)
+    steps = prepare(plan, codes, suites and plan.kind == "kunit", kernel_dir, source)
+
+    def on_step(step):
+        word, _, argument = step.line.partition(" ")
+        name = pathlib.Path(argument).stem
+        if word == "run":
+            report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
+        elif step.line == LOAD_SUITES:
+            report(plan.name, "KUnit", read_ktap(step.kernel, source), step.seconds)
+
+    log = out / "console.log"
+    say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
+    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, append=plan.append,
+                     timeout=plan.timeout, allow=plan.allow, on_step=on_step)  # fmt: skip
+    # What the VM's end cut off or kept from running has failed, too.
+    unfinished = [step for step in result.steps if step.status is None]
+    for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
+        on_step(step)
+    for line in result.allowed:
+        say(f"{plan.name:12}  allowed: {line}")
+    clean = Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)
+    report(plan.name, "log", [clean], result.seconds)
+
+
+def try_boot(plan, codes, suites):
+    """One kernel that cannot be tested is a failure, but keeps no other from being tested."""
+    try:
+        boot(plan, codes, suites)
+    except Exception as error:
+        told = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
+        report(plan.name, "boot", [Test(f"boot of {plan.name}", "failed", log=told.splitlines())], 0)
+
+
+# ---- All of it ---------------------------------------------------------------------------
+
+
+def say_requirements():
+    """One line for each requirement: a claim counts only if every test that makes it passed."""
+    if not REQUIREMENTS.exists():
+        return
+    known = re.findall(r"^\|\s*(R\d+)\s*\|", REQUIREMENTS.read_text(), re.MULTILINE)
+    claims = collections.defaultdict(list)
+    for test in results:
+        for requirement in test.shows:
+            claims[requirement].append(test)
+    shown = 0
+    for requirement in known:
+        passed = {test.name for test in claims[requirement] if test.status == "passed"}
+        failed = [f"{test.name} ({test.boot})" for test in claims[requirement] if test.status == "failed"]
+        if failed:
+            print(f"{requirement} FAILED in {', '.join(failed)}")
+        elif passed:
+            shown += 1
+            print(f"{requirement} shown by {len(passed)} test{'s' * (len(passed) != 1)}")
+        else:
+            print(f"{requirement} not shown")
+    unknown = sorted(claims.keys() - set(known))
+    if unknown:
+        results.append(Test("requirements", "failed"))
+        print(f"FAILED: claimed, but not in {REQUIREMENTS.relative_to(ROOT)}: {', '.join(unknown)}")
+    print(f"{shown} of {len(known)} requirements shown")
+
+
+def choose(given, possible, what):
+    """The possible ones that a comma-separated option names; all of them without it."""
+    wanted = given.split(",") if given else possible
+    if unknown := set(wanted) - set(possible):
+        sys.exit(f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(possible)}")
+    return [name for name in possible if name in wanted]
+
+
+def run_all(plans, codes, suites):
+    pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+    try:
+        for future in [pool.submit(try_boot, plan, codes, suites) for plan in plans]:
+            future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        vm.kill_all()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
+    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, or `kunit` for the KUnit suites")
+    options = parser.parse_args()
+    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob("*.c"))}
+    plans = choose(options.only, [plan.name for plan in PLANS], "boot")
+    tests = choose(options.test, [*programs, "kunit"], "test")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    try:
+        run_all([plan for plan in PLANS if plan.name in plans],
+                [programs[name] for name in tests if name != "kunit"], "kunit" in tests)  # fmt: skip
+        say_requirements()
+    except BaseException as error:
+        traceback.print_exception(error)
+        results.append(Test("the test runner", "failed"))
+    say(count(results))
+    return any(test.status == "failed" for test in results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
