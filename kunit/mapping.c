@@ -42,6 +42,18 @@ static int held_locks(void)
 #endif
 }
 
+static void take_turn(unsigned int step, struct vm_fault *vmf)
+{
+	struct mapping *m = running;
+
+	if (m && current == m->task && m->turn && m->step == step) {
+		void (*turn)(struct mapping *, struct vm_fault *) = m->turn;
+
+		m->turn = NULL;
+		turn(m, vmf);
+	}
+}
+
 static void record(struct vm_fault *vmf, struct answer *answer,
                    vm_fault_t (*handler)(struct vm_fault *))
 {
@@ -56,6 +68,7 @@ static void record(struct vm_fault *vmf, struct answer *answer,
 	answer->locks_held = held_locks() - held;
 	answer->page_set = vmf->page;
 	answer->page_locked = vmf->page && PageLocked(vmf->page);
+	take_turn(STEP_ANSWERED, vmf);
 }
 
 static vm_fault_t recording_fault(struct vm_fault *vmf)
@@ -91,18 +104,6 @@ static const struct vm_operations_struct recording_ops = {
 	.fault = recording_fault,
 	.page_mkwrite = recording_page_mkwrite,
 };
-
-static void take_turn(unsigned int step, struct vm_fault *vmf)
-{
-	struct mapping *m = running;
-
-	if (m && current == m->task && m->turn && m->step == step) {
-		void (*turn)(struct mapping *, struct vm_fault *) = m->turn;
-
-		m->turn = NULL;
-		turn(m, vmf);
-	}
-}
 
 int mapping_init(struct kunit *test)
 {
@@ -174,8 +175,7 @@ unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)
 	return shared;
 }
 
-void mapping_at(struct mapping *m, enum cowmem_step step,
-                void (*turn)(struct mapping *m, struct vm_fault *vmf))
+void mapping_at(struct mapping *m, int step, void (*turn)(struct mapping *m, struct vm_fault *vmf))
 {
 	m->step = step;
 	m->turn = turn;

@@ -46,6 +46,9 @@ struct mapping {
 	void (*turn)(struct mapping *m, struct vm_fault *vmf);
 };
 
+/* The step after the handler's last: it has answered, the core has not acted on it. */
+#define STEP_ANSWERED COWMEM_NR_STEPS
+
 /* A fresh object behind m->file; KUnit's suite hooks. */
 int mapping_init(struct kunit *test);
 void mapping_exit(struct kunit *test);
@@ -57,8 +60,7 @@ unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long 
 unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value);
 
 /* Take a turn at @step of the next fault that this thread takes. */
-void mapping_at(struct mapping *m, enum cowmem_step step,
-                void (*turn)(struct mapping *m, struct vm_fault *vmf));
+void mapping_at(struct mapping *m, int step, void (*turn)(struct mapping *m, struct vm_fault *vmf));
 
 /* One byte of user memory: what is there, or -EFAULT; 0 or -EFAULT. */
 int peek(unsigned long address);

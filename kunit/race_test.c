@@ -90,7 +90,19 @@ static void truncation_before_the_lock(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
 }
 
-/* The page that the core copies from is locked until the copy is mapped. */
+static void start_truncation_of_locked_page(struct mapping *m, struct vm_fault *vmf)
+{
+	other.bytes = 0;
+	other_start(&other, m, other_resize);
+	/* It has the object's lock, has unmapped what was mapped, and waits for the page. */
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+	KUNIT_EXPECT_EQ(m->test, (loff_t)0, i_size_read(m->file->f_mapping->host));
+}
+
+/*
+ * The page that the core copies from is locked until the copy is mapped: a truncation
+ * that began in between takes that copy in its second pass.
+ */
 static void truncation_while_the_core_copies(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -100,7 +112,7 @@ static void truncation_while_the_core_copies(struct kunit *test)
 	mapping_source(m, 1, 0x11);
 	cowmem_test_set_cow(m->file, COWMEM_COW_CORE);
 	private = mapping_map(m, 1, MAP_PRIVATE);
-	mapping_at(m, COWMEM_STEP_LOOKED_UP, start_truncation);
+	mapping_at(m, STEP_ANSWERED, start_truncation_of_locked_page);
 	m->faults = 0;
 	poke(private, 0x22);
 	EXPECT_CODE(test, VM_FAULT_LOCKED, m->first.code);
