@@ -36,7 +36,7 @@
 #define RUN_FILE "/etc/run"
 #define KMEMLEAK "/sys/kernel/debug/kmemleak"
 #define KMEMLEAK_MIN_AGE 6 /* seconds: it reports nothing younger than 5 */
-#define LINE 900	   /* bytes; a log record holds some more */
+#define LINE 900           /* bytes; a log record holds some more */
 #define MAX_ARGS 64
 
 static int kmsg = -1;
@@ -46,15 +46,15 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
 	char text[LINE + 64];
 	va_list args;
-	int length;
+	size_t length;
 
 	va_start(args, format);
-	length = vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text) - 1, format, args);
 	va_end(args);
-	if (length >= (int)sizeof(text))
-		length = sizeof(text) - 1;
+	/* Without its newline a record is kept back until the next one comes. */
+	length = strlen(strcat(text, "\n"));
 	if (write(kmsg, text, length) < 0)
-		dprintf(STDERR_FILENO, "%s\n", text);
+		dprintf(STDERR_FILENO, "%s", text);
 }
 
 static int write_file(const char *path, const char *text)
@@ -112,7 +112,7 @@ static int unload(const char *name)
 
 static void exec_program(char **argv, int output)
 {
-	static char *const environment[] = { "PATH=/bin", "HOME=/tmp", NULL };
+	static char *const environment[] = {"PATH=/bin", "HOME=/tmp", NULL};
 	int null = open("/dev/null", O_RDONLY);
 
 	setsid();
@@ -143,7 +143,7 @@ static int reap(pid_t child, int flags, int *status)
 static int run(char **argv)
 {
 	time_t start = time(NULL);
-	struct lines out = { .length = 0 };
+	struct lines out = {.length = 0};
 	struct pollfd poll_fd;
 	int status = EIO, output[2];
 	char buffer[4096];
@@ -159,7 +159,7 @@ static int run(char **argv)
 		exec_program(argv, output[1]);
 	close(output[1]);
 
-	poll_fd = (struct pollfd){ .fd = output[0], .events = POLLIN };
+	poll_fd = (struct pollfd){.fd = output[0], .events = POLLIN};
 	while (!reap(child, WNOHANG, &status)) {
 		if (limit && time(NULL) - start > limit) {
 			say("| # %s: no end after %ld s, killed", argv[0], limit);
@@ -185,7 +185,7 @@ static int run(char **argv)
 
 static int kmemleak(void)
 {
-	struct lines out = { .length = 0 };
+	struct lines out = {.length = 0};
 	char buffer[4096];
 	ssize_t length;
 	int fd, leaks = 0, status;
@@ -226,7 +226,7 @@ static int execute(char *line)
 	if (!strcmp(command, "unload"))
 		return unload(rest);
 	if (!strcmp(command, "run")) {
-		char *argv[MAX_ARGS + 1] = { NULL };
+		char *argv[MAX_ARGS + 1] = {NULL};
 
 		for (int i = 0; i < MAX_ARGS && rest; i++)
 			argv[i] = strsep(&rest, " ");
@@ -255,14 +255,14 @@ static void mount_all(void)
 	static const struct {
 		const char *type, *where, *options;
 	} mounts[] = {
-		{ "proc", "/proc", NULL },
-		{ "sysfs", "/sys", NULL },
-		{ "devtmpfs", "/dev", NULL },
-		{ "debugfs", "/sys/kernel/debug", NULL },
-		{ "tracefs", "/sys/kernel/tracing", NULL },
-		{ "cgroup2", "/sys/fs/cgroup", NULL },
-		{ "tmpfs", "/tmp", NULL },
-		{ "tmpfs", "/dev/shm", NULL },
+		{"proc", "/proc", NULL},
+		{"sysfs", "/sys", NULL},
+		{"devtmpfs", "/dev", NULL},
+		{"debugfs", "/sys/kernel/debug", NULL},
+		{"tracefs", "/sys/kernel/tracing", NULL},
+		{"cgroup2", "/sys/fs/cgroup", NULL},
+		{"tmpfs", "/tmp", NULL},
+		{"tmpfs", "/dev/shm", NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(*mounts); i++) {

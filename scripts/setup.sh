@@ -7,14 +7,14 @@
 . "$(dirname "$0")/lib.sh"
 
 packages=(make gcc libc6-dev kmod xz-utils libelf1
-	"clang$llvm" "llvm$llvm" "lld$llvm" "libc++$llvm-dev")
+	"clang$llvm" "llvm$llvm" "lld$llvm" libstdc++-12-dev)
 case ${1:-test} in
 build) ;;
 test)
-	packages+=(python3 qemu-system-x86 qemu-system-arm) # run the VMs
+	packages+=(python3 qemu-system-x86 qemu-system-arm busybox-static) # run the VMs
 	packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) # guest programs
 	packages+=("linux-source-$series" flex bison bc cpio zstd libelf-dev libssl-dev) # KUnit kernels
-	packages+=("clang-format$llvm" sparse) # the checks of the source
+	packages+=("clang-format$llvm" sparse git perl) # the checks of the source
 	;;
 *) die "usage: ${0##*/} [build|test]" ;;
 esac

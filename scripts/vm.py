@@ -27,12 +27,13 @@ STAMP = re.compile(r"^\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
 MARK = re.compile(r"^#VM (begin|end (\d+)|done) ?(.*)$")
 PROGRAM = "| "
 
-# What a healthy kernel never says.
+# What a healthy kernel never says. "Call Trace:" is not among it: an OOM kill or an
+# injected fault that a test asked for prints one too, and every real complaint has a title.
 BAD = re.compile(
     r"""
-    \bWARNING:(?!\ CPU:\ \d+\ PID:\ \d+\ at\ none)
+    \bWARNING:
     | \bBUG:? | kernel\ BUG\ at | \bOops\b | Kernel\ panic | Internal\ error
-    | \bKASAN:\ (?!.*initialized) | \bKFENCE:\ (?!initialized) | \bKCSAN: | \bUBSAN:
+    | \bKASAN: | \bKFENCE: | \bKCSAN: | \bUBSAN:
     | \bINFO:\ (?:rcu|possible|task|trying|inconsistent) | suspicious\ RCU | self-detected\ stall
     | possible\ (?:recursive|irq|circular|deadlock) | inconsistent\ lock\ state | bad\ unlock\ balance
     | held\ lock\ freed | lock\ held\ when\ returning | still\ held | Invalid\ wait\ context
@@ -43,7 +44,7 @@ BAD = re.compile(
     | page_table_check: | kernel\ tried\ to | pagealloc:.*corruption | page\ dumped\ because
     | unreferenced\ object | new\ suspected\ memory\ leaks | kmemleak:.*(?:disabled|error)
     | list_(?:add|del)\ corruption | refcount_t: | Objects\ remaining | Slab\ corruption
-    | ODEBUG: | percpu\ ref.*underflow | module\ verification\ error | Call\ [Tt]race:
+    | ODEBUG: | percpu\ ref.*underflow
     """,
     re.VERBOSE,
 )

@@ -147,17 +147,23 @@ static long smaps(const void *p, const char *name)
 #define PM_PFN ((1UL << 55) - 1)
 #define PM_STATE (PM_EXCLUSIVE | PM_FILE | PM_SWAPPED | PM_PRESENT)
 
-static uint64_t pagemap(const void *p)
+static void read_pagemap(const void *p, uint64_t *entries, size_t count)
 {
 	static int fd = -1;
 	static pid_t owner;
-	uint64_t entry;
 
 	if (owner != getpid()) { /* it shows the one who opened it */
 		fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 		owner = getpid();
 	}
-	MUST(fd >= 0 && pread(fd, &entry, 8, (uintptr_t)p / PAGE * 8) == 8);
+	MUST(fd >= 0 && pread(fd, entries, count * 8, (uintptr_t)p / PAGE * 8) == (ssize_t)count * 8);
+}
+
+static uint64_t pagemap(const void *p)
+{
+	uint64_t entry;
+
+	read_pagemap(p, &entry, 1);
 	return entry;
 }
 
@@ -255,21 +261,31 @@ static int in_child(int (*body)(char *p), char *p)
 }
 
 /* --- accounting --- */
+/* All figures of the mapping that starts at @p, in one go: smaps is slow to make. */
 static void ask_smaps(struct answers *answers, const char *p)
 {
-	ASK(answers, smaps(p, "Size"));
-	ASK(answers, smaps(p, "Rss"));
-	ASK(answers, smaps(p, "Pss"));
-	ASK(answers, smaps(p, "Pss_Dirty"));
-	ASK(answers, smaps(p, "Shared_Clean"));
-	ASK(answers, smaps(p, "Shared_Dirty"));
-	ASK(answers, smaps(p, "Private_Clean"));
-	ASK(answers, smaps(p, "Private_Dirty"));
-	ASK(answers, smaps(p, "Anonymous"));
-	ASK(answers, smaps(p, "AnonHugePages"));
-	ASK(answers, smaps(p, "FilePmdMapped"));
-	ASK(answers, smaps(p, "Swap"));
-	ASK(answers, smaps(p, "Locked"));
+	static const char *const names[] = {
+		"Size", "Rss", "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean",
+		"Private_Dirty", "Anonymous", "AnonHugePages", "FilePmdMapped", "Swap", "Locked",
+	};
+	FILE *file = fopen("/proc/self/smaps", "re");
+	char line[512], start[32];
+	size_t found = 0;
+	bool here = false;
+
+	MUST(file);
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)p);
+	while (found < ARRAY_LENGTH(names) && fgets(line, sizeof(line), file)) {
+		here = here || !strncmp(line, start, strlen(start));
+		for (size_t i = 0; here && i < ARRAY_LENGTH(names); i++)
+			if (!strncmp(line, names[i], strlen(names[i])) && line[strlen(names[i])] == ':') {
+				ASK(answers, atol(line + strlen(names[i]) + 1));
+				answers->at[answers->count - 1].question = names[i];
+				found++;
+			}
+	}
+	fclose(file);
+	MUST(found == ARRAY_LENGTH(names));
 }
 
 static void smaps_steps(struct answers *answers, int fd, int flags)
@@ -322,7 +338,7 @@ static void smaps_as_memfd(void)
 /* The mm's own counters are kept per CPU: exact to some 64 pages only. */
 static void status_counts_pages(void)
 {
-	enum { pages = 2048, slack_kb = 4 * 160, kb = 4 * pages };
+	enum { pages = 512, slack_kb = 4 * 96, kb = 4 * pages };
 	const char *status = "/proc/self/status";
 	int fd = object_open();
 	char *shared = map_alone(fd, PAGES(pages), PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -572,7 +588,7 @@ static long cgroup_number(const char *file)
 /* Who makes an object's page pays for it, by write() and by touching alike. */
 static void pages_are_charged(void)
 {
-	enum { pages = 1024 };
+	enum { pages = 512 };
 	const long bytes = PAGES(pages), slack = PAGES(128); /* a CPU takes 64 in advance */
 	int ready[2], go[2], status;
 	char byte;
@@ -1336,7 +1352,7 @@ static void vmsplice_as_memfd(void)
 }
 
 /* --- who wrote what: soft-dirty, userfaultfd --- */
-enum { tracked_pages = 96, tracking_rounds = 24 };
+enum { tracked_pages = 96, tracking_rounds = 12 };
 
 /* Random touches; afterwards `model` says which pages were written through @p. */
 static void random_touches(int fd, char *p, bool *model, bool zaps, bool object)
@@ -1535,6 +1551,7 @@ static void soft_dirty(void)
 	for (size_t f = 0; f < ARRAY_LENGTH(flags); f++) {
 		int fd = object_open(), seen = 0;
 		char *p = map_alone(fd, PAGES(tracked_pages), PROT_READ | PROT_WRITE, flags[f]);
+		uint64_t entries[tracked_pages];
 		bool model[tracked_pages];
 
 		random_state = 0xbeef + f;
@@ -1543,8 +1560,9 @@ static void soft_dirty(void)
 		for (int round = 0; round < tracking_rounds; round++) {
 			write_text("/proc/self/clear_refs", "4");
 			random_touches(fd, p, model, false, true);
+			read_pagemap(p, entries, tracked_pages);
 			for (int i = 0; i < tracked_pages; i++) {
-				CHECK_EQ(!!(pagemap(p + PAGES(i)) & PM_SOFT_DIRTY), model[i]);
+				CHECK_EQ(!!(entries[i] & PM_SOFT_DIRTY), model[i]);
 				seen += model[i];
 			}
 		}

@@ -211,7 +211,7 @@ static void outlives_its_descriptor(void)
 
 static void memory_comes_back(void)
 {
-	enum { pages = 256 };
+	enum { pages = 64 };
 	unsigned long held = pages_held();
 	int fds[8];
 

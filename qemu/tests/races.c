@@ -28,17 +28,38 @@ struct counts {
 	unsigned long of[COWMEM_NR_COUNTERS];
 };
 
+/* Like counter(), but the file stays open: opening it takes a debug kernel 20 ms. */
+static unsigned long count_of(enum cowmem_counter which)
+{
+	static const char *const names[] = {
+#define X(name, what) #name,
+		COWMEM_COUNTERS(X)
+#undef X
+	};
+	static int files[COWMEM_NR_COUNTERS];
+	char text[32] = "";
+
+	if (!files[which]) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", names[which]);
+		files[which] = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	MUST(pread(files[which], text, sizeof(text) - 1, 0) > 0);
+	return strtoul(text, NULL, 10);
+}
+
 static struct counts counts_now(void)
 {
 	struct counts now;
 
-#define X(name, what) now.of[COWMEM_COUNT_##name] = counter(#name);
-	COWMEM_COUNTERS(X)
-#undef X
+	for (int i = 0; i < COWMEM_NR_COUNTERS; i++)
+		now.of[i] = count_of(i);
 	return now;
 }
 
-#define SINCE(before, name) (counter(#name) - (before).of[COWMEM_COUNT_##name])
+#define SINCE(before, name) \
+	(count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
 
 /* Every object and page made since came back, and every page lock was released once. */
 static void check_returned(struct counts before)
@@ -245,8 +266,9 @@ static void in_cgroup(void (*body)(void))
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
 	MUST(!rmdir(CGROUP));
+	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
 	for (int i = 0; i < 100 && dying_cgroups() > dying; i++) {
-		write_text("/proc/sys/vm/drop_caches", "5"); /* empties the per-CPU lists */
+		MUST(write_text("/proc/sys/vm/drop_caches", "1")); /* empties the per-CPU lists */
 		usleep(50000);
 	}
 	CHECK_EQ(dying_cgroups(), dying);
@@ -290,11 +312,11 @@ static bool has_all_stores(const unsigned char *page, unsigned int number)
 
 static void race_for_one_page(uint32_t cow)
 {
-	enum { N = 64, MIN_ROUNDS = 8 };
+	enum { N = 64, MIN_ROUNDS = 4, PATIENCE = 20 /* seconds */ };
 	const bool handler = cow == COWMEM_COW_HANDLER;
 	struct sweep sweep = { .pages = N };
 	struct thread threads[THREADS];
-	const double end = now() + SECONDS;
+	const double end = now() + PATIENCE;
 	const struct counts before = counts_now();
 	unsigned int rounds = 0;
 	int fd = object_open();
@@ -432,7 +454,7 @@ static void different_pages(void)
 }
 
 /* --- removal, under fire --- */
-enum { STORM_PAGES = 128, GENERATION = 7, LAST_WORD = PAGE / 8 - 1 };
+enum { STORM_PAGES = 64, GENERATION = 7, LAST_WORD = PAGE / 8 - 1 };
 enum removal { RESIZE, PUNCH };
 
 struct storm {
@@ -881,45 +903,63 @@ static void live_dangerously(unsigned int number, void *shared)
 	}
 }
 
+/* Every thread but the one that removes pages, which does not count. */
+static bool all_have_begun(struct mix *mix)
+{
+	for (unsigned int t = 1; t < THREADS; t++)
+		if (!atomic_load(&mix->done[t]))
+			return false;
+	return true;
+}
+
 static void kill_under_faults(void)
 {
-	enum { KILLS = 15 };
+	enum { MIN_KILLS = 4, MAX_KILLS = 20 };
 	const struct counts before = counts_now();
+	const double end = now() + SECONDS;
 
-	for (unsigned int kills = 0; kills < KILLS; kills++) {
-		struct mix mix = { .fd = object_open() };
+	struct mix *mix = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	MUST(mix != MAP_FAILED);
+	for (unsigned int kills = 0; kills < MIN_KILLS || (kills < MAX_KILLS && now() < end); kills++) {
 		struct thread threads[THREADS];
 		unsigned char page[PAGE];
 		int status;
 		pid_t pid;
 
-		mix.shared = map_pages(mix.fd, MIX_PAGES, MAP_SHARED, COWMEM_COW_HANDLER);
-		mix.private = map_pages(mix.fd, MIX_PAGES, MAP_PRIVATE, kills % 2);
+		memset(mix, 0, sizeof(*mix));
+		mix->fd = object_open();
+		mix->shared = map_pages(mix->fd, MIX_PAGES, MAP_SHARED, COWMEM_COW_HANDLER);
+		mix->private = map_pages(mix->fd, MIX_PAGES, MAP_PRIVATE, kills % 2);
 		pid = fork();
 		MUST(pid >= 0);
 		if (!pid) {
-			start(threads, THREADS, live_dangerously, &mix);
+			start(threads, THREADS, live_dangerously, mix);
 			join(threads, THREADS);
 			_exit(0);
 		}
-		usleep(20000 + below(60000));
+		for (int waits = 0; waits < 5000 && !all_have_begun(mix); waits++)
+			usleep(1000);
+		usleep(below(20000));
 		CHECK(!kill(pid, SIGKILL));
 		CHECK_EQ(waitpid(pid, &status, 0), pid);
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		CHECK(all_have_begun(mix));
 
 		/* No lock went down with it, and the object still works. */
-		CHECK(!object_resize(mix.fd, 0));
-		CHECK_EQ(object_stat(mix.fd).resident_pages, 0);
-		CHECK(!object_resize(mix.fd, MIX_PAGES * PAGE));
-		fill(mix.fd, MIX_PAGES, GENERATION);
+		CHECK(!object_resize(mix->fd, 0));
+		CHECK_EQ(object_stat(mix->fd).resident_pages, 0);
+		CHECK(!object_resize(mix->fd, MIX_PAGES * PAGE));
+		fill(mix->fd, MIX_PAGES, GENERATION);
 		for (unsigned int i = 0; i < MIX_PAGES; i++)
-			CHECK(pread(mix.fd, page, PAGE, i * PAGE) == (ssize_t)PAGE &&
+			CHECK(pread(mix->fd, page, PAGE, i * PAGE) == (ssize_t)PAGE &&
 			      page_is(page, i + 1, GENERATION) &&
-			      page_is(page_of(mix.private, i), i + 1, GENERATION));
-		munmap(mix.shared, MIX_PAGES * PAGE);
-		munmap(mix.private, MIX_PAGES * PAGE);
-		close(mix.fd);
+			      page_is(page_of(mix->private, i), i + 1, GENERATION));
+		munmap(mix->shared, MIX_PAGES * PAGE);
+		munmap(mix->private, MIX_PAGES * PAGE);
+		close(mix->fd);
 	}
+	munmap(mix, PAGE);
 	CHECK(SINCE(before, fault_private_write) > 0);
 	CHECK(SINCE(before, fault_shared_write) + SINCE(before, mkwrite) > 0);
 	check_returned(before);
@@ -976,7 +1016,7 @@ static void copy_onto_itself(int fd, unsigned int pages, int flags, uint32_t cow
 
 static void self_io(void)
 {
-	enum { N = 32, ROUNDS = 5 };
+	enum { N = 32, ROUNDS = 2 };
 	struct self_io io = { .fd = object_open() };
 	struct thread thread;
 
@@ -996,7 +1036,7 @@ static void self_io(void)
 
 static void buffer_is_the_object(void)
 {
-	enum { PATIENCE = 20 }; /* seconds: a deadlock is not slow, it is for ever */
+	enum { PATIENCE = 60 }; /* seconds: a deadlock is not slow, it is for ever */
 	const struct counts before = counts_now();
 	const double end = now() + PATIENCE;
 	pid_t pid = fork(), ended;
