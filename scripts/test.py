@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import importlib
 import io
+import lzma
 import pathlib
 import re
 import signal
@@ -44,6 +45,7 @@ class Plan:
     program_limit: int  # seconds
     timeout: int  # seconds, for the whole boot
     append: str = ""
+    modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
     allow: tuple[str, ...] = ()  # bad log lines that are expected
 
     @property
@@ -52,8 +54,8 @@ class Plan:
 
 
 PLANS = [
-    Plan("stock", "x86_64", 120, 900),
-    Plan("stock", "arm64", 120, 900),
+    Plan("stock", "x86_64", 120, 900, modules=("loop",)),
+    Plan("stock", "arm64", 120, 900, modules=("loop",)),
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
@@ -217,16 +219,30 @@ def build_program(code, arch, source):
     return program
 
 
+def module_files(kernel_dir, names):
+    """The kernel's own modules and what they need, uncompressed, in the order to load them."""
+    release = (kernel_dir / "release").read_text().strip()
+    files = {}
+    for name in names:
+        for line in run("modprobe", "-d", kernel_dir, "-S", release, "-D", name).splitlines():
+            if line.startswith("insmod "):
+                path = pathlib.Path(line.split()[1])
+                data = path.read_bytes()
+                files[path.name.partition(".")[0]] = lzma.decompress(data) if path.suffix == ".xz" else data
+    return files
+
+
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs into an initramfs; the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
     run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={plan.arch}", f"OUT={out / 'module'}",
         *(["KUNIT=1"] if plan.kind == "kunit" else []))  # fmt: skip
-    modules = {"cowmem": (out / "module/cowmem.ko").read_bytes()}
+    modules = module_files(kernel_dir, plan.modules)
+    modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
 
     steps = [f"limit {plan.program_limit}"]
-    steps += ["load /lib/cowmem.ko"]
+    steps += [f"load /lib/{name}.ko" for name in modules]
     steps += [f"run /bin/{code.stem}" for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()

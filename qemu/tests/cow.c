@@ -59,20 +59,20 @@ static struct counts counts_now(void)
 	return now;
 }
 
-#define SINCE(before, name) \
-	(count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
+#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
 
 /* Every page lock that a handler took was released once, by it or by the core (R16). */
 static void check_locks(struct counts before)
 {
 	CHECK_EQ(SINCE(before, page_locks),
-		 SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
+	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
 }
 
 /* Every object and page made since came back. */
 static void check_returned(struct counts before)
 {
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed); i++)
+	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
+	     i++)
 		usleep(20000);
 	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
 	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
@@ -184,7 +184,7 @@ static void patch(volatile unsigned char *map, unsigned int page, unsigned int w
 
 /* @map's page is @source with only the patch of @writer applied. */
 static bool is_patched(const unsigned char *map, unsigned int page, unsigned int writer,
-		       const void *source)
+                       const void *source)
 {
 	unsigned char expected[PAGE];
 
@@ -219,7 +219,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 /* The signal that a one-byte access gives, or 0. */
 static int signal_of(volatile unsigned char *at, bool write)
 {
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
 	struct sigaction old_bus, old_segv;
 	int signal;
 
@@ -359,22 +359,22 @@ struct cost {
 	unsigned long reads, shared_writes, private_writes, mkwrites;
 };
 
-#define CHECK_COST(accesses, ...)                                                         \
-	do {                                                                              \
-		const struct cost expected = { __VA_ARGS__ };                             \
-		const struct counts before = counts_now();                                \
-		long faults = minor_faults();                                             \
-                                                                                          \
-		accesses;                                                                 \
-		faults = minor_faults() - faults;                                         \
-		CHECK_EQ(faults, expected.faults);                                        \
-		CHECK_EQ(SINCE(before, fault_read), expected.reads);                      \
-		CHECK_EQ(SINCE(before, fault_shared_write), expected.shared_writes);      \
-		CHECK_EQ(SINCE(before, fault_private_write), expected.private_writes);    \
-		CHECK_EQ(SINCE(before, mkwrite), expected.mkwrites);                      \
-		CHECK_EQ(SINCE(before, copies) + SINCE(before, zero_fills),               \
-			 expected.private_writes);                                        \
-		check_locks(before);                                                      \
+#define CHECK_COST(accesses, ...)                                                      \
+	do {                                                                           \
+		const struct cost expected = {__VA_ARGS__};                            \
+		const struct counts before = counts_now();                             \
+		long faults = minor_faults();                                          \
+                                                                                       \
+		accesses;                                                              \
+		faults = minor_faults() - faults;                                      \
+		CHECK_EQ(faults, expected.faults);                                     \
+		CHECK_EQ(SINCE(before, fault_read), expected.reads);                   \
+		CHECK_EQ(SINCE(before, fault_shared_write), expected.shared_writes);   \
+		CHECK_EQ(SINCE(before, fault_private_write), expected.private_writes); \
+		CHECK_EQ(SINCE(before, mkwrite), expected.mkwrites);                   \
+		CHECK_EQ(SINCE(before, copies) + SINCE(before, zero_fills),            \
+		         expected.private_writes);                                     \
+		check_locks(before);                                                   \
 	} while (0)
 
 static void read_pages(const unsigned char *map, unsigned int first, unsigned int pages)
@@ -501,8 +501,8 @@ static void write_between_read(void)
 		for (unsigned int i = 0; i < N; i++) {
 			CHECK_EQ(frames[i] == sources[i], i % 2 == 0);
 			CHECK_EQ(map_count(frames[i]), i % 2 == 0 ? 2 : 1);
-			CHECK(i % 2 == 0 ? page_is(private + i * PAGE, i, 1) :
-					   is_source_patched(private, i, 0));
+			CHECK(i % 2 == 0 ? page_is(private + i * PAGE, i, 1)
+			                 : is_source_patched(private, i, 0));
 		}
 		munmap(shared, N * PAGE);
 		munmap(private, N * PAGE);
@@ -625,7 +625,7 @@ static void modes_agree(void)
 	enum { N = 64, ACCESSES = 3000 };
 	const struct counts before = counts_now();
 	const unsigned int first_seed = seed;
-	struct model m = { .fd = object_open() };
+	struct model m = {.fd = object_open()};
 
 	m.shared = map_pages(m.fd, N, MAP_SHARED);
 	m.handler = map_private(m.fd, N, COWMEM_COW_HANDLER);
@@ -644,9 +644,9 @@ static void modes_agree(void)
 	/* Both ways were gone. */
 	CHECK(SINCE(before, copies) && SINCE(before, zero_fills));
 	CHECK(SINCE(before, fault_private_write) > SINCE(before, done_cow));
-	ksft_print_msg("%d accesses, seed %u; %lu copies by the handler, %lu private writes in all\n",
-		       ACCESSES, first_seed, SINCE(before, done_cow),
-		       SINCE(before, fault_private_write));
+	ksft_print_msg(
+		"%d accesses, seed %u; %lu copies by the handler, %lu private writes in all\n",
+		ACCESSES, first_seed, SINCE(before, done_cow), SINCE(before, fault_private_write));
 
 	munmap(m.shared, N * PAGE);
 	munmap(m.handler, N * PAGE);
@@ -690,8 +690,8 @@ static void fork_shows_each_its_own(void)
 			patch(family_map, i, 1);
 		check_child(start_child(forked_child, 0));
 		for (unsigned int i = 0; i < PAGES; i++)
-			CHECK(i % 3 ? page_is(family_map + i * PAGE, i, 1) :
-				      is_source_patched(family_map, i, 1));
+			CHECK(i % 3 ? page_is(family_map + i * PAGE, i, 1)
+			            : is_source_patched(family_map, i, 1));
 		/* One the child has written, and one that nobody has. */
 		patch(family_map, 1, 3);
 		patch(family_map, 2, 3);
@@ -717,8 +717,8 @@ static void sibling(unsigned int number)
 		usleep(1000);
 	CHECK_EQ(atomic_load(family_done), CHILDREN);
 	for (unsigned int i = 0; i < PAGES; i++)
-		CHECK(i % CHILDREN == number ? is_source_patched(map, i, number) :
-					       page_is(map + i * PAGE, i, 1));
+		CHECK(i % CHILDREN == number ? is_source_patched(map, i, number)
+		                             : page_is(map + i * PAGE, i, 1));
 }
 
 static void children_patch_different_pages(void)
@@ -790,14 +790,14 @@ static int set_parameter(const char *text)
 
 static void parameter_is_the_default(void)
 {
-	static const char *const bad[] = { "nobody", "handle", "core2", "1", " ", "handler core" };
+	static const char *const bad[] = {"nobody", "handle", "core2", "1", " ", "handler core"};
 	static const struct {
 		const char *name, *shown;
 		uint32_t cow;
 	} modes[] = {
-		{ "core", "core\n", COWMEM_COW_CORE },
-		{ "handler\n", "handler\n", COWMEM_COW_HANDLER },
-		{ "core\n", "core\n", COWMEM_COW_CORE },
+		{"core", "core\n", COWMEM_COW_CORE},
+		{"handler\n", "handler\n", COWMEM_COW_HANDLER},
+		{"core\n", "core\n", COWMEM_COW_CORE},
 	};
 	char saved[32], text[32];
 	int old = object_open();
@@ -961,22 +961,26 @@ static void restore_fault_around(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "first store, the handler copies: one fault, one copy", "R2", first_store_handler },
-		{ "first store, the core copies: one fault, no copy of ours", "R16", first_store_core },
-		{ "first store to a hole: zeroes, and no memory of the object's", "R2", first_store_to_hole },
-		{ "every kind of access reaches the handler as what it is", "R1", access_mix },
-		{ "read with fault-around, then write: one copy, neighbours shared", "R8", read_then_write },
-		{ "write between pages that are mapped already", "R8", write_between_read },
-		{ "write through a read-only entry: one lock, handed over", "R16 R17",
-		  write_through_readonly_entry },
-		{ "both modes, byte for byte, over random accesses", "R4", modes_agree },
-		{ "fork: parent and child each see their own", "", fork_shows_each_its_own },
-		{ "children patch different pages, none sees another's", "", children_patch_different_pages },
-		{ "the copy mode is taken at mmap", "R4", mode_is_taken_at_mmap },
-		{ "parameter cow_via", "", parameter_is_the_default },
-		{ "a forced write makes a private copy", "R1", forced_write },
-		{ "mprotect keeps private copies", "", mprotect_keeps_copies },
-		{ "beyond the end: SIGBUS at the address", "", beyond_the_end },
+		{"first store, the handler copies: one fault, one copy", "R2", first_store_handler},
+		{"first store, the core copies: one fault, no copy of ours", "R16",
+	         first_store_core},
+		{"first store to a hole: zeroes, and no memory of the object's", "R2",
+	         first_store_to_hole},
+		{"every kind of access reaches the handler as what it is", "R1", access_mix},
+		{"read with fault-around, then write: one copy, neighbours shared", "R8",
+	         read_then_write},
+		{"write between pages that are mapped already", "R8", write_between_read},
+		{"write through a read-only entry: one lock, handed over", "R16 R17",
+	         write_through_readonly_entry},
+		{"both modes, byte for byte, over random accesses", "R4", modes_agree},
+		{"fork: parent and child each see their own", "", fork_shows_each_its_own},
+		{"children patch different pages, none sees another's", "",
+	         children_patch_different_pages},
+		{"the copy mode is taken at mmap", "R4", mode_is_taken_at_mmap},
+		{"parameter cow_via", "", parameter_is_the_default},
+		{"a forced write makes a private copy", "R1", forced_write},
+		{"mprotect keeps private copies", "", mprotect_keeps_copies},
+		{"beyond the end: SIGBUS at the address", "", beyond_the_end},
 	};
 
 	if (argc > 1)

@@ -5,6 +5,7 @@
  */
 #include "cowmem_test.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@
 
 #define CGROUPS "/sys/fs/cgroup"
 #define CGROUP CGROUPS "/cowmem-limits"
+#define OTHER_CGROUP CGROUPS "/cowmem-limits-other"
 #define DEBUG "/sys/kernel/debug/"
 #define FAIL_NTH "/proc/thread-self/fail-nth"
 
@@ -50,18 +52,18 @@ static struct counts counts_now(void)
 	return now;
 }
 
-#define SINCE(before, name) \
-	(count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
+#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
 
 /* Every object and page made since came back, and every page lock was released once. */
 static void check_returned(struct counts before)
 {
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed); i++)
+	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
+	     i++)
 		usleep(20000);
 	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
 	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
 	CHECK_EQ(SINCE(before, page_locks),
-		 SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
+	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
 }
 
 /* --- files of the kernel --- */
@@ -121,6 +123,35 @@ static int run_in_cgroup(const char *limit, void (*body)(void))
 }
 
 /*
+ * Each CPU keeps a charge in stock for the cgroup it last charged, and with it the
+ * cgroup, even when that stock has run out. Makes them all turn to another one.
+ */
+static void displace_stocks(void)
+{
+	int status;
+	pid_t pid;
+
+	MUST(!mkdir(OTHER_CGROUP, 0755));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
+		for (long cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1; cpu >= 0; cpu--) {
+			cpu_set_t one;
+
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			MUST(!sched_setaffinity(0, sizeof(one), &one));
+			*(volatile char *)mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+		}
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && status == 0);
+	MUST(!rmdir(OTHER_CGROUP));
+}
+
+/*
  * A removed cgroup goes only when every anonymous page charged to it was freed;
  * one that leaked keeps it for ever.
  */
@@ -129,6 +160,8 @@ static void check_cgroup_goes(long dying_before)
 	MUST(!rmdir(CGROUP));
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
 	for (int i = 0; i < 100 && dying_cgroups() > dying_before; i++) {
+		if (i % 25 == 0)
+			displace_stocks();
 		MUST(write_text("/proc/sys/vm/drop_caches", "1")); /* empties the per-CPU lists */
 		usleep(50000);
 	}
@@ -138,15 +171,14 @@ static void check_cgroup_goes(long dying_before)
 /* --- charging --- */
 
 /* The kernel charges ahead, by some pages for each CPU. */
-#define CHECK_CHARGED(pages)                                                           \
-	do {                                                                           \
-		long charged_ = charged_bytes() - base, expected_ = (pages) * PAGE;    \
-		if (charged_ < expected_ - SLACK || charged_ > expected_ + SLACK) {    \
-			test_failed = true;                                            \
-			ksft_print_msg("%s:%d: charged %ld KiB, not about %ld\n",      \
-				       __FILE__, __LINE__, charged_ >> 10,             \
-				       expected_ >> 10);                               \
-		}                                                                      \
+#define CHECK_CHARGED(pages)                                                                \
+	do {                                                                                \
+		long charged_ = charged_bytes() - base, expected_ = (pages) * PAGE;         \
+		if (charged_ < expected_ - SLACK || charged_ > expected_ + SLACK) {         \
+			test_failed = true;                                                 \
+			ksft_print_msg("%s:%d: charged %ld KiB, not about %ld\n", __FILE__, \
+			               __LINE__, charged_ >> 10, expected_ >> 10);          \
+		}                                                                           \
 	} while (0)
 
 static void touch(volatile unsigned char *map, unsigned int pages, bool write)
@@ -226,7 +258,8 @@ static int greedy_fd;
 
 static void greedy_shared_writer(void)
 {
-	unsigned char *map = object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	unsigned char *map =
+		object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 
 	for (unsigned int i = 0; i < GREEDY_PAGES; i++)
 		fill_page(map + i * PAGE, i + 1, 1);
@@ -234,7 +267,8 @@ static void greedy_shared_writer(void)
 
 static void greedy_private_writer(void)
 {
-	unsigned char *map = object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	unsigned char *map =
+		object_map(greedy_fd, GREEDY_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
 	touch(map, GREEDY_PAGES, true);
 }
@@ -255,7 +289,7 @@ static void exceed_limit(void (*body)(void), bool private)
 {
 	const long dying = dying_cgroups();
 	const struct counts before = counts_now();
-	unsigned char page[PAGE], zeroes[PAGE] = { 0 };
+	unsigned char page[PAGE], zeroes[PAGE] = {0};
 	unsigned int whole = 0, wrong = 0;
 	int status;
 
@@ -274,16 +308,18 @@ static void exceed_limit(void (*body)(void), bool private)
 		CHECK_EQ(WEXITSTATUS(status), ENOMEM);
 	}
 
-	while (whole < GREEDY_PAGES && pread(greedy_fd, page, PAGE, whole * PAGE) == (ssize_t)PAGE &&
+	while (whole < GREEDY_PAGES &&
+	       pread(greedy_fd, page, PAGE, whole * PAGE) == (ssize_t)PAGE &&
 	       page_is(page, whole + 1, 1))
 		whole++;
 	CHECK(private ? whole == GREEDY_PAGES : whole > 0 && whole < GREEDY_PAGES);
 	CHECK(object_stat(greedy_fd).resident_pages - whole <= 1);
 	for (unsigned int i = whole + 1; i < GREEDY_PAGES; i++)
 		wrong += pread(greedy_fd, page, PAGE, i * PAGE) != (ssize_t)PAGE ||
-			 memcmp(page, zeroes, PAGE);
+		         memcmp(page, zeroes, PAGE);
 	CHECK_EQ(wrong, 0);
-	ksft_print_msg("%u pages written, %lu faults without memory\n", whole, SINCE(before, no_memory));
+	ksft_print_msg("%u pages written, %lu faults without memory\n", whole,
+	               SINCE(before, no_memory));
 
 	CHECK(!object_resize(greedy_fd, 0));
 	CHECK_EQ(object_stat(greedy_fd).resident_pages, 0);
@@ -366,11 +402,11 @@ struct attempt {
 struct operation {
 	const char *name;
 	bool (*run)(struct attempt *); /* false and errno: it failed */
-	int flags;		       /* of the mapping, or 0 for none */
+	int flags;                     /* of the mapping, or 0 for none */
 	uint32_t cow;
-	bool no_memory;		       /* a fault of it can find none */
-	bool fails;		       /* the call can */
-	unsigned int page;	       /* that it works on; the others stay as they were */
+	bool no_memory;    /* a fault of it can find none */
+	bool fails;        /* the call can */
+	unsigned int page; /* that it works on; the others stay as they were */
 	/* What the page is afterwards, in the object and in the mapping. */
 	unsigned char object_byte, map_byte;
 };
@@ -454,7 +490,7 @@ static unsigned char byte_at_start(unsigned int page)
 
 static struct attempt begin(void)
 {
-	struct attempt a = { .fd = object_open() };
+	struct attempt a = {.fd = object_open()};
 	unsigned char page[PAGE];
 	uintptr_t aligned;
 
@@ -469,7 +505,7 @@ static struct attempt begin(void)
 	aligned = ((uintptr_t)a.reserved + TABLE * PAGE - 1) & ~(TABLE * PAGE - 1);
 	if (operation->flags) {
 		a.map = mmap((void *)aligned, ALL * PAGE, PROT_READ | PROT_WRITE,
-			     operation->flags | MAP_FIXED, a.fd, 0);
+		             operation->flags | MAP_FIXED, a.fd, 0);
 		MUST(a.map == (void *)aligned);
 	} else {
 		MUST(!object_resize(a.fd, ALL * PAGE));
@@ -507,7 +543,8 @@ static void check_contents(const struct attempt *a, bool done)
 		CHECK_EQ(pread(a->fd, page, PAGE, i * PAGE), PAGE);
 		CHECK(page_reads(page, mine ? operation->object_byte : was, rest));
 		if (a->map)
-			CHECK(page_reads(a->map + i * PAGE, mine ? operation->map_byte : was, rest));
+			CHECK(page_reads(a->map + i * PAGE, mine ? operation->map_byte : was,
+			                 rest));
 	}
 }
 
@@ -561,7 +598,7 @@ static void fail_each_allocation_of(const struct operation *which)
 			break;
 	}
 	ksft_print_msg("%s: %u failed allocations; %u calls failed, %lu faults without memory\n",
-		       which->name, allocations, failures, no_memory);
+	               which->name, allocations, failures, no_memory);
 	/* The module's own allocations were among them. */
 	CHECK_EQ(no_memory > 0, which->no_memory);
 	CHECK_EQ(failures > 0, which->fails);
@@ -579,12 +616,12 @@ static void fail_each_allocation(void)
 static void inject(const struct operation *first, size_t count)
 {
 	static struct setting settings[] = {
-		{ .path = DEBUG "failslab/verbose", .wanted = "0" },
-		{ .path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N" },
-		{ .path = DEBUG "fail_page_alloc/verbose", .wanted = "0" },
-		{ .path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N" },
-		{ .path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N" },
-		{ .path = DEBUG "fail_page_alloc/min-order", .wanted = "0" },
+		{.path = DEBUG "failslab/verbose", .wanted = "0"},
+		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/min-order", .wanted = "0"},
 	};
 	long dying;
 
@@ -606,11 +643,16 @@ static void inject(const struct operation *first, size_t count)
 static void failing_private_writes(void)
 {
 	static const struct operation operations[] = {
-		{ "private write, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, false, false, 1, 0x12, 0xEE },
-		{ "private write to hole, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, false, false, 6, 0, 0xEE },
-		{ "private write, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, false, false, 1, 0x12, 0xEE },
-		{ "private write to hole, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, true, false, 6, 0, 0xEE },
-		{ "private read and write", load_then_store, MAP_PRIVATE, COWMEM_COW_HANDLER, true, false, 6, 0, 0xEE },
+		{"private write, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, false,
+	         false, 1, 0x12, 0xEE},
+		{"private write to hole, handler", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER,
+	         false, false, 6, 0, 0xEE},
+		{"private write, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, false, false, 1,
+	         0x12, 0xEE},
+		{"private write to hole, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE, true,
+	         false, 6, 0, 0xEE},
+		{"private read and write", load_then_store, MAP_PRIVATE, COWMEM_COW_HANDLER, true,
+	         false, 6, 0, 0xEE},
 	};
 
 	inject(operations, ARRAY_LENGTH(operations));
@@ -619,9 +661,10 @@ static void failing_private_writes(void)
 static void failing_shared_faults(void)
 {
 	static const struct operation operations[] = {
-		{ "read of hole", load_byte, MAP_SHARED, 0, true, false, 6, 0, 0 },
-		{ "shared write to hole", store_byte, MAP_SHARED, 0, true, false, 6, 0xEE, 0xEE },
-		{ "read and shared write", load_then_store, MAP_SHARED, 0, true, false, 6, 0xEE, 0xEE },
+		{"read of hole", load_byte, MAP_SHARED, 0, true, false, 6, 0, 0},
+		{"shared write to hole", store_byte, MAP_SHARED, 0, true, false, 6, 0xEE, 0xEE},
+		{"read and shared write", load_then_store, MAP_SHARED, 0, true, false, 6, 0xEE,
+	         0xEE},
 	};
 
 	inject(operations, ARRAY_LENGTH(operations));
@@ -630,14 +673,14 @@ static void failing_shared_faults(void)
 static void failing_calls(void)
 {
 	static const struct operation operations[] = {
-		{ "open", open_another, 0, 0, false, true, ALL, 0, 0 },
-		{ "mmap and first write", map_another, 0, 0, false, true, ALL, 0, 0 },
-		{ "write", write_byte, 0, 0, false, false, 1, 0xEE, 0 },
-		{ "write to hole", write_byte, 0, 0, false, true, 6, 0xEE, 0 },
-		{ "write far away", write_far_away, MAP_SHARED, 0, false, true, ALL, 0, 0 },
-		{ "read", read_byte, 0, 0, false, false, 6, 0, 0 },
-		{ "punch", punch_page, MAP_SHARED, 0, false, false, 1, 0, 0 },
-		{ "resize", resize_to_same, MAP_SHARED, 0, false, false, ALL, 0, 0 },
+		{"open", open_another, 0, 0, false, true, ALL, 0, 0},
+		{"mmap and first write", map_another, 0, 0, false, true, ALL, 0, 0},
+		{"write", write_byte, 0, 0, false, false, 1, 0xEE, 0},
+		{"write to hole", write_byte, 0, 0, false, true, 6, 0xEE, 0},
+		{"write far away", write_far_away, MAP_SHARED, 0, false, true, ALL, 0, 0},
+		{"read", read_byte, 0, 0, false, false, 6, 0, 0},
+		{"punch", punch_page, MAP_SHARED, 0, false, false, 1, 0, 0},
+		{"resize", resize_to_same, MAP_SHARED, 0, false, false, ALL, 0, 0},
 	};
 
 	inject(operations, ARRAY_LENGTH(operations));
@@ -654,14 +697,14 @@ static void failing_index(void)
 {
 #define NODES "/sys/kernel/slab/radix_tree_node/failslab"
 	static struct setting settings[] = {
-		{ .path = DEBUG "failslab/verbose", .wanted = "0" },
-		{ .path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N" },
-		{ .path = DEBUG "failslab/cache-filter", .wanted = "Y" },
-		{ .path = DEBUG "failslab/task-filter", .wanted = "Y" },
-		{ .path = DEBUG "failslab/times", .wanted = "0" },
-		{ .path = NODES, .wanted = "1" },
-		{ .path = "/proc/thread-self/make-it-fail", .wanted = "1" },
-		{ .path = DEBUG "failslab/probability", .wanted = "100" },
+		{.path = DEBUG "failslab/verbose", .wanted = "0"},
+		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "failslab/cache-filter", .wanted = "Y"},
+		{.path = DEBUG "failslab/task-filter", .wanted = "Y"},
+		{.path = DEBUG "failslab/times", .wanted = "0"},
+		{.path = NODES, .wanted = "1"},
+		{.path = "/proc/thread-self/make-it-fail", .wanted = "1"},
+		{.path = DEBUG "failslab/probability", .wanted = "100"},
 	};
 	const off_t far = 1L << 32;
 	struct counts before;
@@ -715,15 +758,16 @@ static void write_from_nowhere(void)
 int main(void)
 {
 	static const struct test_case cases[] = {
-		{ "pages are charged once, to who made them, and uncharged", "R3 R90", pages_are_charged_once },
-		{ "a cgroup's limit under shared writes", "", limit_under_shared_writes },
-		{ "a cgroup's limit under private writes", "", limit_under_private_writes },
-		{ "a cgroup's limit under write()", "", limit_under_write },
-		{ "each allocation of a private write fails", "R9", failing_private_writes },
-		{ "each allocation of a shared fault fails", "R9", failing_shared_faults },
-		{ "each allocation of a call fails", "", failing_calls },
-		{ "the object's index finds no memory", "R9", failing_index },
-		{ "a write that cannot read its buffer leaves no page", "", write_from_nowhere },
+		{"pages are charged once, to who made them, and uncharged", "R3 R90",
+	         pages_are_charged_once},
+		{"a cgroup's limit under shared writes", "", limit_under_shared_writes},
+		{"a cgroup's limit under private writes", "", limit_under_private_writes},
+		{"a cgroup's limit under write()", "", limit_under_write},
+		{"each allocation of a private write fails", "R9", failing_private_writes},
+		{"each allocation of a shared fault fails", "R9", failing_shared_faults},
+		{"each allocation of a call fails", "", failing_calls},
+		{"the object's index finds no memory", "R9", failing_index},
+		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};
 
 	return run_tests(cases, ARRAY_LENGTH(cases));

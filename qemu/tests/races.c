@@ -22,6 +22,7 @@
 #define SECONDS 2.0 /* how long a case may go on looking for its race */
 #define CGROUPS "/sys/fs/cgroup"
 #define CGROUP CGROUPS "/cowmem-races"
+#define OTHER_CGROUP CGROUPS "/cowmem-races-other"
 
 /* --- counters --- */
 struct counts {
@@ -58,18 +59,18 @@ static struct counts counts_now(void)
 	return now;
 }
 
-#define SINCE(before, name) \
-	(count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
+#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
 
 /* Every object and page made since came back, and every page lock was released once. */
 static void check_returned(struct counts before)
 {
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed); i++)
+	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
+	     i++)
 		usleep(20000);
 	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
 	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
 	CHECK_EQ(SINCE(before, page_locks),
-		 SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
+	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
 }
 
 /* --- time and chance --- */
@@ -110,10 +111,10 @@ static void *thread_main(void *argument)
 }
 
 static void start(struct thread *threads, unsigned int count, void (*body)(unsigned int, void *),
-		  void *shared)
+                  void *shared)
 {
 	for (unsigned int i = 0; i < count; i++) {
-		threads[i] = (struct thread){ .number = i, .body = body, .shared = shared };
+		threads[i] = (struct thread){.number = i, .body = body, .shared = shared};
 		MUST(!pthread_create(&threads[i].id, NULL, thread_main, &threads[i]));
 	}
 }
@@ -137,7 +138,7 @@ static void on_bus(int signal)
 
 static void catch_bus(void)
 {
-	struct sigaction action = { .sa_handler = on_bus, .sa_flags = SA_NODEFER };
+	struct sigaction action = {.sa_handler = on_bus, .sa_flags = SA_NODEFER};
 
 	MUST(!sigaction(SIGBUS, &action, NULL));
 }
@@ -244,6 +245,35 @@ static long dying_cgroups(void)
 }
 
 /*
+ * Each CPU keeps a charge in stock for the cgroup it last charged, and with it the
+ * cgroup, even when that stock has run out. Makes them all turn to another one.
+ */
+static void displace_stocks(void)
+{
+	int status;
+	pid_t pid;
+
+	MUST(!mkdir(OTHER_CGROUP, 0755));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
+		for (long cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1; cpu >= 0; cpu--) {
+			cpu_set_t one;
+
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			MUST(!sched_setaffinity(0, sizeof(one), &one));
+			*(volatile char *)mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+		}
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && status == 0);
+	MUST(!rmdir(OTHER_CGROUP));
+}
+
+/*
  * Runs @body in a child in a memory cgroup of its own. A cgroup goes only when
  * every anonymous page charged to it was freed; one that leaked keeps it for ever.
  */
@@ -268,6 +298,8 @@ static void in_cgroup(void (*body)(void))
 	MUST(!rmdir(CGROUP));
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
 	for (int i = 0; i < 100 && dying_cgroups() > dying; i++) {
+		if (i % 25 == 0)
+			displace_stocks();
 		MUST(write_text("/proc/sys/vm/drop_caches", "1")); /* empties the per-CPU lists */
 		usleep(50000);
 	}
@@ -284,7 +316,8 @@ struct sweep {
 static void wait_for_all(struct sweep *sweep, unsigned int meeting)
 {
 	atomic_fetch_add(&sweep->arrived, 1);
-	for (unsigned int spins = 0; atomic_load(&sweep->arrived) < THREADS * (meeting + 1); spins++)
+	for (unsigned int spins = 0; atomic_load(&sweep->arrived) < THREADS * (meeting + 1);
+	     spins++)
 		if (spins > 100)
 			sched_yield();
 }
@@ -314,7 +347,7 @@ static void race_for_one_page(uint32_t cow)
 {
 	enum { N = 64, MIN_ROUNDS = 4, PATIENCE = 20 /* seconds */ };
 	const bool handler = cow == COWMEM_COW_HANDLER;
-	struct sweep sweep = { .pages = N };
+	struct sweep sweep = {.pages = N};
 	struct thread threads[THREADS];
 	const double end = now() + PATIENCE;
 	const struct counts before = counts_now();
@@ -323,7 +356,8 @@ static void race_for_one_page(uint32_t cow)
 
 	fill(fd, N, 1);
 	sweep.map = map_pages(fd, N, MAP_PRIVATE, cow);
-	while (rounds < MIN_ROUNDS || (handler && !SINCE(before, lost_races) && now() < end)) {
+	while (!test_failed &&
+	       (rounds < MIN_ROUNDS || (handler && !SINCE(before, lost_races) && now() < end))) {
 		atomic_store(&sweep.arrived, 0);
 		start(threads, THREADS, store_to_every_page, &sweep);
 		join(threads, THREADS);
@@ -337,7 +371,7 @@ static void race_for_one_page(uint32_t cow)
 		CHECK(SINCE(before, lost_races) > 0);
 		CHECK_EQ(SINCE(before, done_cow), rounds * N);
 		CHECK_EQ(SINCE(before, fault_private_write),
-			 SINCE(before, done_cow) + SINCE(before, lost_races));
+		         SINCE(before, done_cow) + SINCE(before, lost_races));
 		ksft_print_msg("%u rounds, %lu races lost\n", rounds, SINCE(before, lost_races));
 	} else {
 		CHECK(SINCE(before, page_returned) >= rounds * N);
@@ -378,7 +412,7 @@ struct contention {
 /* What lock_stat knows of the lock that keeps faults and removal apart. */
 static struct contention contention_now(void)
 {
-	struct contention sum = { 0 };
+	struct contention sum = {0};
 	FILE *file = fopen(LOCK_STAT, "re");
 	char *line = NULL;
 	size_t size = 0;
@@ -391,7 +425,7 @@ static struct contention contention_now(void)
 		numbers = numbers ? strchr(numbers, ':') : NULL;
 		/* con-bounces contentions wait-min -max -total -avg acq-bounces acquisitions */
 		if (numbers && sscanf(numbers, ": %*u %lu %*f %*f %*f %*f %*u %lu", &contentions,
-				      &acquisitions) == 2) {
+		                      &acquisitions) == 2) {
 			sum.contentions += contentions;
 			sum.acquisitions += acquisitions;
 		}
@@ -415,7 +449,7 @@ static void different_pages(void)
 	enum { N = 512, ROUNDS = 3 };
 	const bool lock_stat = !access(LOCK_STAT, R_OK);
 	const struct counts before = counts_now();
-	struct sweep sweep = { .pages = N };
+	struct sweep sweep = {.pages = N};
 	struct thread threads[THREADS];
 	int fd = object_open();
 
@@ -553,7 +587,7 @@ static void write_in_storm(unsigned int number, void *shared)
 static void check_punched(int fd, void *map)
 {
 	for (unsigned int i = 0; i < STORM_PAGES; i++) {
-		uint64_t expected[PAGE / 8] = { 0 }, page[PAGE / 8];
+		uint64_t expected[PAGE / 8] = {0}, page[PAGE / 8];
 
 		for (unsigned int t = 0; t < THREADS; t++)
 			expected[t] = token(t) + 1;
@@ -601,7 +635,7 @@ static void storm_round(struct storm *storm, bool private, int recycler)
 static void storm(enum removal removal, bool private)
 {
 	enum { MIN_ROUNDS = 3, MAX_ROUNDS = 200 };
-	struct storm storm = { .removal = removal, .fd = object_open() };
+	struct storm storm = {.removal = removal, .fd = object_open()};
 	const struct counts before = counts_now();
 	const double end = now() + SECONDS;
 	int recycler = object_open();
@@ -609,17 +643,20 @@ static void storm(enum removal removal, bool private)
 
 	for (unsigned int t = 0; t < THREADS; t++)
 		storm.maps[t] = map_pages(storm.fd, STORM_PAGES, private ? MAP_PRIVATE : MAP_SHARED,
-					  t == 2 ? COWMEM_COW_CORE : COWMEM_COW_HANDLER);
-	while (rounds < MIN_ROUNDS || (now() < end && rounds < MAX_ROUNDS)) {
+		                          t == 2 ? COWMEM_COW_CORE : COWMEM_COW_HANDLER);
+	while (!test_failed && (rounds < MIN_ROUNDS || (now() < end && rounds < MAX_ROUNDS))) {
 		storm_round(&storm, private, recycler);
 		rounds++;
 	}
 	CHECK_EQ(atomic_load(&storm.torn), 0);
 	CHECK_EQ(atomic_load(&storm.late), 0);
 	CHECK(atomic_load(&storm.whole) > 0);
-	CHECK(atomic_load(removal == RESIZE ? &storm.bus : private ? &storm.zero : &storm.whole) > 0);
-	ksft_print_msg("%u rounds: %u whole, %u zero, %u SIGBUS, %lu truncated before mkwrite\n", rounds,
-		       storm.whole, storm.zero, storm.bus, SINCE(before, mkwrite_truncated));
+	CHECK(atomic_load(removal == RESIZE ? &storm.bus
+	                  : private         ? &storm.zero
+	                                    : &storm.whole) > 0);
+	ksft_print_msg("%u rounds: %u whole, %u zero, %u SIGBUS, %lu truncated before mkwrite\n",
+	               rounds, storm.whole, storm.zero, storm.bus,
+	               SINCE(before, mkwrite_truncated));
 	for (unsigned int t = 0; t < THREADS; t++)
 		munmap(storm.maps[t], STORM_PAGES * PAGE);
 	close(storm.fd);
@@ -707,10 +744,10 @@ static void mixed_access(unsigned int number, void *shared)
 
 static void io_and_mappings_and_resize(void)
 {
-	static const uint64_t sizes[] = { MIX_PAGES * PAGE, MIX_PAGES * PAGE / 2,
-					  MIX_PAGES * PAGE - 100, 5 };
+	static const uint64_t sizes[] = {MIX_PAGES * PAGE, MIX_PAGES * PAGE / 2,
+	                                 MIX_PAGES * PAGE - 100, 5};
 	const struct counts before = counts_now();
-	struct mix mix = { .fd = object_open() };
+	struct mix mix = {.fd = object_open()};
 	struct thread threads[THREADS];
 	const double end = now() + SECONDS;
 	unsigned int removals = 0;
@@ -733,7 +770,7 @@ static void io_and_mappings_and_resize(void)
 	for (unsigned int t = 0; t < THREADS; t++)
 		CHECK(atomic_load(&mix.done[t]) > 0);
 	ksft_print_msg("%u writes, %u reads, %u shared and %u private stores, %u removals\n",
-		       mix.done[0], mix.done[1], mix.done[2], mix.done[3], removals);
+	               mix.done[0], mix.done[1], mix.done[2], mix.done[3], removals);
 
 	CHECK(!object_resize(mix.fd, 0));
 	CHECK_EQ(object_stat(mix.fd).resident_pages, 0);
@@ -769,11 +806,11 @@ static void write_held_up(unsigned int number, void *shared)
 static void resize_during_write(void)
 {
 	static const unsigned char zeroes[PAGE];
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
 	const struct counts before = counts_now();
 	unsigned char text[PAGE], page[PAGE];
-	struct held_write held = { .fd = object_open() };
+	struct held_write held = {.fd = object_open()};
 	struct uffdio_copy copy;
 	struct uffd_msg message;
 	struct thread thread;
@@ -782,14 +819,15 @@ static void resize_during_write(void)
 	MUST(uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api));
 	held.buffer = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(held.buffer != MAP_FAILED);
-	range.range = (struct uffdio_range){ .start = (uintptr_t)held.buffer, .len = PAGE };
+	range.range = (struct uffdio_range){.start = (uintptr_t)held.buffer, .len = PAGE};
 	MUST(!ioctl(uffd, UFFDIO_REGISTER, &range));
 	memset(text, 0xEE, PAGE);
 
 	start(&thread, 1, write_held_up, &held);
 	MUST(read(uffd, &message, sizeof(message)) == sizeof(message));
 	CHECK(!object_resize(held.fd, SHORT)); /* would wait for ever for a lock that write held */
-	copy = (struct uffdio_copy){ .dst = (uintptr_t)held.buffer, .src = (uintptr_t)text, .len = PAGE };
+	copy = (struct uffdio_copy){
+		.dst = (uintptr_t)held.buffer, .src = (uintptr_t)text, .len = PAGE};
 	MUST(!ioctl(uffd, UFFDIO_COPY, &copy));
 	join(&thread, 1);
 
@@ -857,7 +895,7 @@ static void fork_under_faults(void)
 {
 	enum { N = 64, MAX_FORKS = 40 };
 	const struct counts before = counts_now();
-	struct forking forking = { .pages = N };
+	struct forking forking = {.pages = N};
 	struct thread threads[THREADS];
 	const double end = now() + SECONDS;
 	unsigned int forks = 0;
@@ -918,10 +956,12 @@ static void kill_under_faults(void)
 	const struct counts before = counts_now();
 	const double end = now() + SECONDS;
 
-	struct mix *mix = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct mix *mix =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	MUST(mix != MAP_FAILED);
-	for (unsigned int kills = 0; kills < MIN_KILLS || (kills < MAX_KILLS && now() < end); kills++) {
+	for (unsigned int kills = 0; kills < MIN_KILLS || (kills < MAX_KILLS && now() < end);
+	     kills++) {
 		struct thread threads[THREADS];
 		unsigned char page[PAGE];
 		int status;
@@ -1017,7 +1057,7 @@ static void copy_onto_itself(int fd, unsigned int pages, int flags, uint32_t cow
 static void self_io(void)
 {
 	enum { N = 32, ROUNDS = 2 };
-	struct self_io io = { .fd = object_open() };
+	struct self_io io = {.fd = object_open()};
 	struct thread thread;
 
 	MUST(!object_resize(io.fd, N * PAGE));
@@ -1087,20 +1127,26 @@ static void lockdep_has_no_complaint(void)
 int main(void)
 {
 	static const struct test_case cases[] = {
-		{ "one address, the handler copies: one copy, none leaks", "R7", same_address_handler },
-		{ "one address, the core copies: one copy, none leaks", "", same_address_core },
-		{ "different pages: no thread waits for another", "R13", different_pages },
-		{ "resize under private writes: whole copies or SIGBUS", "R6", resize_under_private_writes },
-		{ "punch under private writes: whole copies or zeroes", "R6", punch_under_private_writes },
-		{ "resize under shared writes: nothing stays mapped", "R6 R18", resize_under_shared_writes },
-		{ "punch under shared writes: no store goes astray", "R6 R18", punch_under_shared_writes },
-		{ "read, write, mappings and resize at once", "R6", io_and_mappings_and_resize },
-		{ "resize during a write: nothing is left beyond the end", "", resize_during_write },
-		{ "fork under faults", "", fork_under_faults },
-		{ "SIGKILL under faults: no lock and no page is lost", "R9", kill_under_faults },
-		{ "read and write with the object's own mapping as buffer", "", buffer_is_the_object },
-		{ "every object and page came back", "", nothing_is_left },
-		{ "lockdep has no complaint", "R82", lockdep_has_no_complaint },
+		{"one address, the handler copies: one copy, none leaks", "R7",
+	         same_address_handler},
+		{"one address, the core copies: one copy, none leaks", "", same_address_core},
+		{"different pages: no thread waits for another", "R13", different_pages},
+		{"resize under private writes: whole copies or SIGBUS", "R6",
+	         resize_under_private_writes},
+		{"punch under private writes: whole copies or zeroes", "R6",
+	         punch_under_private_writes},
+		{"resize under shared writes: nothing stays mapped", "R6 R18",
+	         resize_under_shared_writes},
+		{"punch under shared writes: no store goes astray", "R6 R18",
+	         punch_under_shared_writes},
+		{"read, write, mappings and resize at once", "R6", io_and_mappings_and_resize},
+		{"resize during a write: nothing is left beyond the end", "", resize_during_write},
+		{"fork under faults", "", fork_under_faults},
+		{"SIGKILL under faults: no lock and no page is lost", "R9", kill_under_faults},
+		{"read and write with the object's own mapping as buffer", "",
+	         buffer_is_the_object},
+		{"every object and page came back", "", nothing_is_left},
+		{"lockdep has no complaint", "R82", lockdep_has_no_complaint},
 	};
 
 	catch_bus();
