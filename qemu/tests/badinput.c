@@ -17,7 +17,7 @@
 
 /* Below mmap_min_addr, so never there. Volatile, lest the compiler warn of what we do with it. */
 static void *volatile nowhere = (void *)8;
-static volatile int bad_counts[] = { -1, 1025 };
+static volatile int bad_counts[] = {-1, 1025};
 
 #define MAX_BYTES 0x7ffffffffffff000ULL
 
@@ -28,15 +28,18 @@ static const struct command {
 	size_t size;
 	bool answers; /* writes to the struct */
 } commands[] = {
-	{ "GET_INFO", COWMEM_IOC_GET_INFO, sizeof(struct cowmem_info), true },
-	{ "STAT", COWMEM_IOC_STAT, sizeof(struct cowmem_stat), true },
-	{ "RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false },
-	{ "PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), false },
-	{ "SET_COW", COWMEM_IOC_SET_COW, sizeof(struct cowmem_set_cow), false },
+	{"GET_INFO", COWMEM_IOC_GET_INFO, sizeof(struct cowmem_info), true},
+	{"STAT", COWMEM_IOC_STAT, sizeof(struct cowmem_stat), true},
+	{"RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false},
+	{"PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), false},
+	{"SET_COW", COWMEM_IOC_SET_COW, sizeof(struct cowmem_set_cow), false},
 };
-_Static_assert(offsetof(struct cowmem_info, flags) == 4 && offsetof(struct cowmem_stat, flags) == 4 &&
-	       offsetof(struct cowmem_resize, flags) == 4 && offsetof(struct cowmem_punch, flags) == 4 &&
-	       offsetof(struct cowmem_set_cow, flags) == 4, "");
+_Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
+                       offsetof(struct cowmem_stat, flags) == 4 &&
+                       offsetof(struct cowmem_resize, flags) == 4 &&
+                       offsetof(struct cowmem_punch, flags) == 4 &&
+                       offsetof(struct cowmem_set_cow, flags) == 4,
+               "");
 
 union argument {
 	uint32_t size;
@@ -84,15 +87,15 @@ static char *page_before_nothing(void)
 	return p;
 }
 
-#define CHECK_COMMAND(command, fd, argument, error)                                          \
-	do {                                                                                 \
-		errno = 0;                                                                   \
-		int r_ = ioctl(fd, (command)->number, argument), e_ = errno;                 \
-		if (r_ != ((error) == 0 ? 0 : -1) || (r_ && e_ != (error))) {                         \
-			test_failed = true;                                                  \
-			ksft_print_msg("%s:%d: %s gave %d, errno %d (%s), not %s\n", __FILE__, \
-				       __LINE__, (command)->name, r_, e_, strerror(e_), #error); \
-		}                                                                            \
+#define CHECK_COMMAND(command, fd, argument, error)                                              \
+	do {                                                                                     \
+		errno = 0;                                                                       \
+		int r_ = ioctl(fd, (command)->number, argument), e_ = errno;                     \
+		if (r_ != ((error) == 0 ? 0 : -1) || (r_ && e_ != (error))) {                    \
+			test_failed = true;                                                      \
+			ksft_print_msg("%s:%d: %s gave %d, errno %d (%s), not %s\n", __FILE__,   \
+			               __LINE__, (command)->name, r_, e_, strerror(e_), #error); \
+		}                                                                                \
 	} while (0)
 
 static void bad_pointers(void)
@@ -215,7 +218,7 @@ static void unknown_flags(void)
 
 static void bad_cow_mode(void)
 {
-	struct cowmem_set_cow set = { .size = sizeof(set), .cow = COWMEM_COW_CORE, .__reserved = 1 };
+	struct cowmem_set_cow set = {.size = sizeof(set), .cow = COWMEM_COW_CORE, .__reserved = 1};
 	int fd = object_open();
 
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SET_COW, &set), EINVAL);
@@ -241,7 +244,8 @@ static void unknown_commands(void)
 	for (int number = 0; number < 256; number++) {
 		if (number > 4)
 			CHECK_ERRNO(ioctl(fd, _IO(COWMEM_IOC_TYPE, number), &argument), ENOTTY);
-		CHECK_ERRNO(ioctl(fd, _IOWR(COWMEM_IOC_TYPE, number, union argument), &argument), ENOTTY);
+		CHECK_ERRNO(ioctl(fd, _IOWR(COWMEM_IOC_TYPE, number, union argument), &argument),
+		            ENOTTY);
 		CHECK_ERRNO(ioctl(fd, _IO(COWMEM_IOC_TYPE - 1, number), &argument), ENOTTY);
 	}
 	CHECK_ERRNO(ioctl(fd, 0, &argument), ENOTTY);
@@ -293,21 +297,21 @@ static void bad_resize(void)
 static void bad_punch(void)
 {
 	static const uint64_t bad[][2] = {
-		{ 1, PAGE },
-		{ PAGE - 1, PAGE },
-		{ 0, 1 },
-		{ 0, PAGE - 1 },
-		{ 0, PAGE + 1 },
-		{ 0, 0 },
-		{ PAGE, 0 },
-		{ MAX_BYTES, PAGE },
-		{ PAGE, MAX_BYTES },
-		{ MAX_BYTES + PAGE, PAGE },
-		{ PAGE, -PAGE },
-		{ -PAGE, PAGE },
-		{ -PAGE, 2 * PAGE },
-		{ 0, 1ULL << 63 },
-		{ 1ULL << 63, PAGE },
+		{1, PAGE},
+		{PAGE - 1, PAGE},
+		{0, 1},
+		{0, PAGE - 1},
+		{0, PAGE + 1},
+		{0, 0},
+		{PAGE, 0},
+		{MAX_BYTES, PAGE},
+		{PAGE, MAX_BYTES},
+		{MAX_BYTES + PAGE, PAGE},
+		{PAGE, -PAGE},
+		{-PAGE, PAGE},
+		{-PAGE, 2 * PAGE},
+		{0, 1ULL << 63},
+		{1ULL << 63, PAGE},
 	};
 	int fd = some_object();
 	struct cowmem_stat before = object_stat(fd);
@@ -377,8 +381,8 @@ static long raw_mmap(int fd, size_t length, int flags, unsigned long offset)
 
 static void bad_mmap(void)
 {
-	static const int sharing[] = { MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE };
-	int fds[2] = { object_open(), memfd_create("m", MFD_CLOEXEC) };
+	static const int sharing[] = {MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE};
+	int fds[2] = {object_open(), memfd_create("m", MFD_CLOEXEC)};
 	long p;
 
 	for (size_t i = 0; i < 2 * ARRAY_LENGTH(sharing); i++) {
@@ -414,8 +418,8 @@ static void bad_mmap(void)
 
 static void bad_offsets(void)
 {
-	int fds[2] = { object_open(), memfd_create("m", MFD_CLOEXEC) };
-	struct iovec vector = { "x", 1 };
+	int fds[2] = {object_open(), memfd_create("m", MFD_CLOEXEC)};
+	struct iovec vector = {"x", 1};
 	char byte;
 
 	for (int i = 0; i < 2; i++) {
@@ -501,8 +505,8 @@ static void not_a_regular_file(void)
 static void bad_buffers(void)
 {
 	char *page = page_before_nothing(), text[PAGES(2)];
-	int fds[2] = { object_open(), memfd_create("m", MFD_CLOEXEC) };
-	struct iovec good_bad[2] = { { text, 10 }, { nowhere, 10 } };
+	int fds[2] = {object_open(), memfd_create("m", MFD_CLOEXEC)};
+	struct iovec good_bad[2] = {{text, 10}, {nowhere, 10}};
 
 	memset(text, 't', sizeof(text));
 	memset(page, 'p', PAGE);
@@ -561,7 +565,7 @@ static void bad_buffers(void)
 /* A write that put down nothing has changed nothing: neither size nor memory. */
 static void faulting_write_leaves_no_trace(void)
 {
-	int fds[2] = { object_open(), memfd_create("m", MFD_CLOEXEC) };
+	int fds[2] = {object_open(), memfd_create("m", MFD_CLOEXEC)};
 	unsigned long taken = counter("pages_allocated"), freed = counter("pages_freed");
 
 	for (int i = 0; i < 2; i++) {
@@ -597,7 +601,7 @@ static void on_size(int signal)
 static void file_size_limit(void)
 {
 	struct rlimit old, limit;
-	int fds[2] = { object_open(), memfd_create("m", MFD_CLOEXEC) };
+	int fds[2] = {object_open(), memfd_create("m", MFD_CLOEXEC)};
 	char text[64] = "";
 
 	MUST(signal(SIGXFSZ, on_size) != SIG_ERR);
@@ -661,7 +665,8 @@ static void unprivileged_user(void)
 
 static void bad_parameter(void)
 {
-	static const char *const bad[] = { "nonsense", "", "\n", "hand", "handlers", "1", "CORE", "core " };
+	static const char *const bad[] = {"nonsense", "",  "\n",   "hand",
+	                                  "handlers", "1", "CORE", "core "};
 	int fd = open("/sys/module/cowmem/parameters/cow_via", O_RDWR | O_CLOEXEC), object;
 	char text[32] = "";
 
@@ -685,9 +690,9 @@ static long call32(long number, long a, long b, long c, long d, long e, long f)
 
 	/* %ebp is the sixth argument, and ours to restore. */
 	asm volatile("push %%rbp\n\tmov %%r8, %%rbp\n\tint $0x80\n\tpop %%rbp"
-		     : "=a"(result)
-		     : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e), "r"(f)
-		     : "memory", "cc", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
+	             : "=a"(result)
+	             : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e), "r"(f)
+	             : "memory", "cc", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
 	return (int)result;
 }
 
@@ -695,7 +700,7 @@ static void as_32_bit(int fd)
 {
 	enum { ioctl_ = 54, pread64 = 180, pwrite64 = 181, mmap2 = 192 };
 	union argument *low = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	unsigned int mapped;
 	char *p;
 	long at = (long)low;
@@ -774,26 +779,26 @@ static void callers_of_32_bits(void)
 #endif
 
 static const struct test_case cases[] = {
-	{ "ioctl: pointers to nothing", "", bad_pointers },
-	{ "ioctl: short, long and longer structs", "", bad_sizes },
-	{ "ioctl: unknown flags", "", unknown_flags },
-	{ "ioctl: no such copy mode, reserved member", "", bad_cow_mode },
-	{ "ioctl: unknown commands", "", unknown_commands },
-	{ "ioctl: descriptors of something else", "", foreign_descriptors },
-	{ "RESIZE: too large", "", bad_resize },
-	{ "PUNCH: misaligned, empty, overflowing", "", bad_punch },
-	{ "a read-only descriptor", "", read_only_descriptor },
-	{ "a write-only descriptor", "", write_only_descriptor },
-	{ "mmap: offsets, lengths, flags", "", bad_mmap },
-	{ "lseek, pread, pwrite: offsets", "", bad_offsets },
-	{ "writes beyond the largest size", "", writes_beyond_the_maximum },
-	{ "calls for regular files", "", not_a_regular_file },
-	{ "read and write: buffers that are not there", "", bad_buffers },
-	{ "a write of nothing but a fault leaves no trace", "", faulting_write_leaves_no_trace },
-	{ "RLIMIT_FSIZE", "", file_size_limit },
-	{ "an unprivileged user", "", unprivileged_user },
-	{ "cow_via: bad values", "", bad_parameter },
-	{ "32-bit callers", "", callers_of_32_bits },
+	{"ioctl: pointers to nothing", "", bad_pointers},
+	{"ioctl: short, long and longer structs", "", bad_sizes},
+	{"ioctl: unknown flags", "", unknown_flags},
+	{"ioctl: no such copy mode, reserved member", "", bad_cow_mode},
+	{"ioctl: unknown commands", "", unknown_commands},
+	{"ioctl: descriptors of something else", "", foreign_descriptors},
+	{"RESIZE: too large", "", bad_resize},
+	{"PUNCH: misaligned, empty, overflowing", "", bad_punch},
+	{"a read-only descriptor", "", read_only_descriptor},
+	{"a write-only descriptor", "", write_only_descriptor},
+	{"mmap: offsets, lengths, flags", "", bad_mmap},
+	{"lseek, pread, pwrite: offsets", "", bad_offsets},
+	{"writes beyond the largest size", "", writes_beyond_the_maximum},
+	{"calls for regular files", "", not_a_regular_file},
+	{"read and write: buffers that are not there", "", bad_buffers},
+	{"a write of nothing but a fault leaves no trace", "", faulting_write_leaves_no_trace},
+	{"RLIMIT_FSIZE", "", file_size_limit},
+	{"an unprivileged user", "", unprivileged_user},
+	{"cow_via: bad values", "", bad_parameter},
+	{"32-bit callers", "", callers_of_32_bits},
 };
 
 int main(void)

@@ -5,15 +5,13 @@
  *
  * usage: cow [SEED]
  */
-#include "cowmem_test.h"
+#include "counts.h"
 
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/random.h>
-
-#include "../../include/cowmem/counters.h"
 
 #define PAGES 128u
 #define CHILDREN 5u
@@ -23,69 +21,6 @@
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
 
 static unsigned int seed;
-
-/* --- counters --- */
-struct counts {
-	unsigned long of[COWMEM_NR_COUNTERS];
-};
-
-/* Like counter(), but the file stays open: opening it takes a debug kernel 20 ms. */
-static unsigned long count_of(enum cowmem_counter which)
-{
-	static const char *const names[] = {
-#define X(name, what) #name,
-		COWMEM_COUNTERS(X)
-#undef X
-	};
-	static int files[COWMEM_NR_COUNTERS];
-	char text[32] = "";
-
-	if (!files[which]) {
-		char path[128];
-
-		snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", names[which]);
-		files[which] = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	MUST(pread(files[which], text, sizeof(text) - 1, 0) > 0);
-	return strtoul(text, NULL, 10);
-}
-
-static struct counts counts_now(void)
-{
-	struct counts now;
-
-	for (int i = 0; i < COWMEM_NR_COUNTERS; i++)
-		now.of[i] = count_of(i);
-	return now;
-}
-
-#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
-
-/* Every page lock that a handler took was released once, by it or by the core (R16). */
-static void check_locks(struct counts before)
-{
-	CHECK_EQ(SINCE(before, page_locks),
-	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
-}
-
-/* Every object and page made since came back. */
-static void check_returned(struct counts before)
-{
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
-	     i++)
-		usleep(20000);
-	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
-	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
-}
-
-/* --- files of the kernel --- */
-static void write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
 
 static void read_text(const char *path, char *text, size_t size)
 {
@@ -422,7 +357,7 @@ static void read_then_write(void)
 {
 	enum { N = 64, VICTIM = 21 };
 
-	write_text(FAULT_AROUND, "65536");
+	MUST(write_text(FAULT_AROUND, "65536"));
 	for (uint32_t cow = COWMEM_COW_HANDLER; cow <= COWMEM_COW_CORE; cow++) {
 		int fd = object_filled(N);
 		unsigned char *shared = map_pages(fd, N, MAP_SHARED);
@@ -470,7 +405,7 @@ static void read_then_write(void)
 		munmap(private, N * PAGE);
 		close(fd);
 	}
-	write_text(FAULT_AROUND, "4096");
+	MUST(write_text(FAULT_AROUND, "4096"));
 }
 
 /* A page not present, next to present ones: the handler's own install. */
@@ -955,7 +890,7 @@ static char fault_around[32];
 
 static void restore_fault_around(void)
 {
-	write_text(FAULT_AROUND, fault_around);
+	MUST(write_text(FAULT_AROUND, fault_around));
 }
 
 int main(int argc, char **argv)
@@ -989,6 +924,6 @@ int main(int argc, char **argv)
 		MUST(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
 	read_text(FAULT_AROUND, fault_around, sizeof(fault_around));
 	atexit(restore_fault_around);
-	write_text(FAULT_AROUND, "4096"); /* off: each read is one fault */
+	MUST(write_text(FAULT_AROUND, "4096")); /* off: each read is one fault */
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

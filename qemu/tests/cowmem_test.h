@@ -49,42 +49,42 @@ static const char *test_skipped;
 		}                                                                              \
 	} while (0)
 
-#define CHECK_EQ(actual, expected)                                                             \
-	do {                                                                                   \
-		long long a_ = (long long)(actual), e_ = (long long)(expected);                \
-		if (a_ != e_) {                                                                \
-			test_failed = true;                                                    \
-			ksft_print_msg("%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__,    \
-				       #actual, a_, e_);                                       \
-		}                                                                              \
+#define CHECK_EQ(actual, expected)                                                          \
+	do {                                                                                \
+		long long a_ = (long long)(actual), e_ = (long long)(expected);             \
+		if (a_ != e_) {                                                             \
+			test_failed = true;                                                 \
+			ksft_print_msg("%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, \
+			               #actual, a_, e_);                                    \
+		}                                                                           \
 	} while (0)
 
 /* The call must fail with this errno. */
-#define CHECK_ERRNO(call, error)                                                               \
-	do {                                                                                   \
-		errno = 0;                                                                     \
-		long long r_ = (long long)(call);                                              \
-		int e_ = errno;                                                                \
-		if (r_ != -1 || e_ != (error)) {                                               \
-			test_failed = true;                                                    \
-			ksft_print_msg("%s:%d: %s gave %lld, errno %d (%s), not %s\n",         \
-				       __FILE__, __LINE__, #call, r_, e_, strerror(e_), #error); \
-		}                                                                              \
+#define CHECK_ERRNO(call, error)                                                                 \
+	do {                                                                                     \
+		errno = 0;                                                                       \
+		long long r_ = (long long)(call);                                                \
+		int e_ = errno;                                                                  \
+		if (r_ != -1 || e_ != (error)) {                                                 \
+			test_failed = true;                                                      \
+			ksft_print_msg("%s:%d: %s gave %lld, errno %d (%s), not %s\n", __FILE__, \
+			               __LINE__, #call, r_, e_, strerror(e_), #error);           \
+		}                                                                                \
 	} while (0)
 
 /* Without this the rest makes no sense: the program ends, and the plan is broken. */
-#define MUST(condition)                                                                        \
-	do {                                                                                   \
-		if (!(condition))                                                              \
-			ksft_exit_fail_msg("%s:%d: must be: %s (errno %d)\n", __FILE__,        \
-					   __LINE__, #condition, errno);                       \
+#define MUST(condition)                                                                           \
+	do {                                                                                      \
+		if (!(condition))                                                                 \
+			ksft_exit_fail_msg("%s:%d: must be: %s (errno %d)\n", __FILE__, __LINE__, \
+			                   #condition, errno);                                    \
 	} while (0)
 
 /* Ends the case as skipped; the reason must be one that no change of ours removes. */
-#define SKIP(reason)                    \
-	do {                            \
+#define SKIP(reason)                     \
+	do {                             \
 		test_skipped = (reason); \
-		return;                 \
+		return;                  \
 	} while (0)
 
 static inline int run_tests(const struct test_case *cases, unsigned int count)
@@ -116,7 +116,7 @@ static inline int object_open(void)
 
 static inline struct cowmem_stat object_stat(int fd)
 {
-	struct cowmem_stat stat = { .size = sizeof(stat) };
+	struct cowmem_stat stat = {.size = sizeof(stat)};
 
 	MUST(!ioctl(fd, COWMEM_IOC_STAT, &stat));
 	return stat;
@@ -124,21 +124,21 @@ static inline struct cowmem_stat object_stat(int fd)
 
 static inline int object_resize(int fd, uint64_t bytes)
 {
-	struct cowmem_resize resize = { .size = sizeof(resize), .bytes = bytes };
+	struct cowmem_resize resize = {.size = sizeof(resize), .bytes = bytes};
 
 	return ioctl(fd, COWMEM_IOC_RESIZE, &resize);
 }
 
 static inline int object_punch(int fd, uint64_t offset, uint64_t length)
 {
-	struct cowmem_punch punch = { .size = sizeof(punch), .offset = offset, .length = length };
+	struct cowmem_punch punch = {.size = sizeof(punch), .offset = offset, .length = length};
 
 	return ioctl(fd, COWMEM_IOC_PUNCH, &punch);
 }
 
 static inline int object_set_cow(int fd, uint32_t cow)
 {
-	struct cowmem_set_cow set = { .size = sizeof(set), .cow = cow };
+	struct cowmem_set_cow set = {.size = sizeof(set), .cow = cow};
 
 	return ioctl(fd, COWMEM_IOC_SET_COW, &set);
 }
@@ -170,6 +170,17 @@ static inline long minor_faults(void)
 
 	MUST(!getrusage(RUSAGE_THREAD, &usage));
 	return usage.ru_minflt;
+}
+
+/* Writes all of @text to the file at @path, or says that it could not. */
+static inline bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
 }
 
 /* Every 8-byte word of a page says which page it is, and which @generation. */

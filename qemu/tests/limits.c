@@ -3,79 +3,17 @@
  * When there is not enough memory: who is charged for what, what a memory cgroup's
  * limit does, and every allocation of every operation failing in its turn.
  */
-#include "cowmem_test.h"
+#include "counts.h"
 
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
-
-#include "../../include/cowmem/counters.h"
 
 #define CGROUPS "/sys/fs/cgroup"
 #define CGROUP CGROUPS "/cowmem-limits"
 #define OTHER_CGROUP CGROUPS "/cowmem-limits-other"
 #define DEBUG "/sys/kernel/debug/"
 #define FAIL_NTH "/proc/thread-self/fail-nth"
-
-/* --- counters --- */
-struct counts {
-	unsigned long of[COWMEM_NR_COUNTERS];
-};
-
-/* Like counter(), but the file stays open: opening it takes a debug kernel 20 ms. */
-static unsigned long count_of(enum cowmem_counter which)
-{
-	static const char *const names[] = {
-#define X(name, what) #name,
-		COWMEM_COUNTERS(X)
-#undef X
-	};
-	static int files[COWMEM_NR_COUNTERS];
-	char text[32] = "";
-
-	if (!files[which]) {
-		char path[128];
-
-		snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", names[which]);
-		files[which] = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	MUST(pread(files[which], text, sizeof(text) - 1, 0) > 0);
-	return strtoul(text, NULL, 10);
-}
-
-static struct counts counts_now(void)
-{
-	struct counts now;
-
-	for (int i = 0; i < COWMEM_NR_COUNTERS; i++)
-		now.of[i] = count_of(i);
-	return now;
-}
-
-#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
-
-/* Every object and page made since came back, and every page lock was released once. */
-static void check_returned(struct counts before)
-{
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
-	     i++)
-		usleep(20000);
-	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
-	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
-	CHECK_EQ(SINCE(before, page_locks),
-	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
-}
-
-/* --- files of the kernel --- */
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	const bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
 
 /* The number after @key in a file of "key number" lines; an empty key: the file's first. */
 static long read_number(const char *path, const char *key)

@@ -3,7 +3,7 @@
  * A mapping is ordinary memory: what the kernel tells of it, and what else of the
  * kernel reaches into it. Most steps are done to a memfd too, and must answer alike.
  */
-#include "cowmem_test.h"
+#include "answers.h"
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
@@ -37,36 +37,6 @@ struct pm_scan_arg {
 };
 #endif
 
-/* --- asking two files the same --- */
-struct answers {
-	int count;
-	struct {
-		const char *question;
-		long long answer;
-	} at[400];
-};
-
-#define ASK(answers, call)                                                      \
-	do {                                                                    \
-		MUST((answers)->count < (int)ARRAY_LENGTH((answers)->at));      \
-		errno = 0;                                                      \
-		long long r_ = (long long)(call);                               \
-		(answers)->at[(answers)->count].question = #call;               \
-		(answers)->at[(answers)->count++].answer = r_ == -1 ? -errno : r_; \
-	} while (0)
-
-static void check_same(const struct answers *object, const struct answers *memfd)
-{
-	CHECK_EQ(object->count, memfd->count);
-	for (int i = 0; i < object->count && i < memfd->count; i++) {
-		if (object->at[i].answer == memfd->at[i].answer)
-			continue;
-		test_failed = true;
-		ksft_print_msg("answer %d, %s: the object says %lld, memfd %lld\n", i,
-			       object->at[i].question, object->at[i].answer, memfd->at[i].answer);
-	}
-}
-
 /* An object, or a memfd that is as large as any mapping here. */
 static int new_file(bool object)
 {
@@ -81,7 +51,7 @@ static int new_file(bool object)
 /* Runs @steps on an object and on a memfd; with the same mapping flags, if it asks. */
 static void compare(void (*steps)(struct answers *answers, int fd, int flags), int flags)
 {
-	struct answers answers[2] = { 0 };
+	struct answers answers[2] = {0};
 
 	for (int object = 0; object < 2; object++) {
 		int fd = new_file(object);
@@ -98,7 +68,7 @@ static void compare(void (*steps)(struct answers *answers, int fd, int flags), i
 static char *map_alone(int fd, size_t length, int prot, int flags)
 {
 	char *area = mmap(NULL, length + PAGES(2), PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	char *p;
 
 	MUST(area != MAP_FAILED);
@@ -156,7 +126,8 @@ static void read_pagemap(const void *p, uint64_t *entries, size_t count)
 		fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 		owner = getpid();
 	}
-	MUST(fd >= 0 && pread(fd, entries, count * 8, (uintptr_t)p / PAGE * 8) == (ssize_t)count * 8);
+	MUST(fd >= 0 &&
+	     pread(fd, entries, count * 8, (uintptr_t)p / PAGE * 8) == (ssize_t)count * 8);
 }
 
 static uint64_t pagemap(const void *p)
@@ -172,24 +143,6 @@ static uint64_t pfn(const void *p)
 	return pagemap(p) & PM_PFN;
 }
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t bound)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (random_state >> 16) % bound;
-}
-
 /* Touches a byte: 0, or the signal that it got. */
 static sigjmp_buf fault_jump;
 
@@ -200,7 +153,7 @@ static void on_fault(int signal)
 
 static int touch(volatile char *p, bool write)
 {
-	struct sigaction action = { .sa_handler = on_fault }, bus, segv;
+	struct sigaction action = {.sa_handler = on_fault}, bus, segv;
 	int signal;
 
 	MUST(!sigaction(SIGBUS, &action, &bus) && !sigaction(SIGSEGV, &action, &segv));
@@ -265,8 +218,9 @@ static int in_child(int (*body)(char *p), char *p)
 static void ask_smaps(struct answers *answers, const char *p)
 {
 	static const char *const names[] = {
-		"Size", "Rss", "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean",
-		"Private_Dirty", "Anonymous", "AnonHugePages", "FilePmdMapped", "Swap", "Locked",
+		"Size",          "Rss",           "Pss",           "Pss_Dirty", "Shared_Clean",
+		"Shared_Dirty",  "Private_Clean", "Private_Dirty", "Anonymous", "AnonHugePages",
+		"FilePmdMapped", "Swap",          "Locked",
 	};
 	FILE *file = fopen("/proc/self/smaps", "re");
 	char line[512], start[32];
@@ -278,7 +232,8 @@ static void ask_smaps(struct answers *answers, const char *p)
 	while (found < ARRAY_LENGTH(names) && fgets(line, sizeof(line), file)) {
 		here = here || !strncmp(line, start, strlen(start));
 		for (size_t i = 0; here && i < ARRAY_LENGTH(names); i++)
-			if (!strncmp(line, names[i], strlen(names[i])) && line[strlen(names[i])] == ':') {
+			if (!strncmp(line, names[i], strlen(names[i])) &&
+			    line[strlen(names[i])] == ':') {
 				ASK(answers, atol(line + strlen(names[i]) + 1));
 				answers->at[answers->count - 1].question = names[i];
 				found++;
@@ -465,7 +420,7 @@ static void mincore_as_memfd(void)
 /* Exact figures of /proc/meminfo: the CPUs' shares are gathered first. */
 static long meminfo(const char *name)
 {
-	write_text("/proc/sys/vm/stat_refresh", "1");
+	MUST(write_text("/proc/sys/vm/stat_refresh", "1"));
 	return field_of("/proc/meminfo", NULL, name);
 }
 
@@ -541,18 +496,24 @@ static void maps_names_it(void)
 	int fd = object_open();
 	char *area = mmap(NULL, PAGES(16), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char expected[3][64], line[512];
-	bool found[3] = { false };
+	bool found[3] = {false};
 	struct stat st;
 	FILE *file;
 
 	MUST(area != MAP_FAILED && !fstat(fd, &st));
-	MUST(mmap(area + PAGES(1), PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, PAGES(5)) == area + PAGES(1));
-	MUST(mmap(area + PAGES(4), PAGES(1), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 1UL << 42) == area + PAGES(4));
-	MUST(mmap(area + PAGES(6), PAGES(3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) == area + PAGES(6));
+	MUST(mmap(area + PAGES(1), PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+	          PAGES(5)) == area + PAGES(1));
+	MUST(mmap(area + PAGES(4), PAGES(1), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 1UL << 42) ==
+	     area + PAGES(4));
+	MUST(mmap(area + PAGES(6), PAGES(3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+	          0) == area + PAGES(6));
 	close(fd); /* named still */
-	snprintf(expected[0], 64, "%lx-%lx rw-s %08lx ", (long)area + PAGES(1), (long)area + PAGES(3), PAGES(5));
-	snprintf(expected[1], 64, "%lx-%lx r--p %08lx ", (long)area + PAGES(4), (long)area + PAGES(5), 1UL << 42);
-	snprintf(expected[2], 64, "%lx-%lx rw-p %08lx ", (long)area + PAGES(6), (long)area + PAGES(9), 0UL);
+	snprintf(expected[0], 64, "%lx-%lx rw-s %08lx ", (long)area + PAGES(1),
+	         (long)area + PAGES(3), PAGES(5));
+	snprintf(expected[1], 64, "%lx-%lx r--p %08lx ", (long)area + PAGES(4),
+	         (long)area + PAGES(5), 1UL << 42);
+	snprintf(expected[2], 64, "%lx-%lx rw-p %08lx ", (long)area + PAGES(6),
+	         (long)area + PAGES(9), 0UL);
 	file = fopen("/proc/self/maps", "re");
 	MUST(file);
 	while (fgets(line, sizeof(line), file)) {
@@ -563,7 +524,8 @@ static void maps_names_it(void)
 				unsigned long inode = 0;
 
 				CHECK(!strcmp(name, COWMEM_DEVICE "\n"));
-				CHECK_EQ(sscanf(line + strlen(expected[i]), "%*x:%*x %lu", &inode), 1);
+				CHECK_EQ(sscanf(line + strlen(expected[i]), "%*x:%*x %lu", &inode),
+				         1);
 				CHECK_EQ(inode, st.st_ino);
 				found[i] = true;
 			}
@@ -595,7 +557,7 @@ static void pages_are_charged(void)
 	pid_t child;
 	long base;
 
-	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	MUST(write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory"));
 	MUST(!mkdir("/sys/fs/cgroup/cowmem-test", 0755) && !pipe(ready) && !pipe(go));
 	child = fork();
 	MUST(child >= 0);
@@ -603,7 +565,7 @@ static void pages_are_charged(void)
 		int fd;
 		char *p;
 
-		write_text("/sys/fs/cgroup/cowmem-test/cgroup.procs", "0");
+		MUST(write_text("/sys/fs/cgroup/cowmem-test/cgroup.procs", "0"));
 		MUST(write(ready[1], "1", 1) == 1 && read(go[0], &byte, 1) == 1);
 		fd = object_open();
 		p = object_map(fd, 2 * bytes, PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -690,9 +652,10 @@ static int child_touches(char *p)
 static void advice_steps(struct answers *answers, int fd, int flags)
 {
 	static const int advice[] = {
-		MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT,
-		MADV_DONTDUMP, MADV_DODUMP, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE,
-		MADV_UNMERGEABLE, MADV_FREE, MADV_WIPEONFORK, MADV_KEEPONFORK, 12345,
+		MADV_NORMAL,   MADV_RANDOM,     MADV_SEQUENTIAL, MADV_WILLNEED,
+		MADV_COLD,     MADV_PAGEOUT,    MADV_DONTDUMP,   MADV_DODUMP,
+		MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE,  MADV_UNMERGEABLE,
+		MADV_FREE,     MADV_WIPEONFORK, MADV_KEEPONFORK, 12345,
 	};
 	char *p = map_alone(fd, PAGES(8), PROT_READ | PROT_WRITE, flags);
 
@@ -857,9 +820,9 @@ static void fork_as_memfd(void)
 
 static void sparse_terabyte(void)
 {
-	static const int flags[] = { MAP_SHARED, MAP_PRIVATE | MAP_NORESERVE };
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE | MAP_NORESERVE};
 	const size_t length = 1UL << 40;
-	const size_t at[] = { 0, PAGES(511), 1UL << 30, 1UL << 39, length - PAGE };
+	const size_t at[] = {0, PAGES(511), 1UL << 30, 1UL << 39, length - PAGE};
 
 	for (size_t f = 0; f < ARRAY_LENGTH(flags); f++) {
 		int fd = object_open();
@@ -888,11 +851,11 @@ static void sparse_terabyte(void)
 static void runs_code(void)
 {
 #ifdef __x86_64__
-	static const unsigned char code[] = { 0xb8, 42, 0, 0, 0, 0xc3 }; /* mov $42,%eax; ret */
+	static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov $42,%eax; ret */
 #else
-	static const uint32_t code[] = { 0x52800540, 0xd65f03c0 }; /* mov w0,#42; ret */
+	static const uint32_t code[] = {0x52800540, 0xd65f03c0}; /* mov w0,#42; ret */
 #endif
-	static const int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE};
 	int fd = object_open();
 
 	MUST(pwrite(fd, code, sizeof(code), 0) == sizeof(code));
@@ -934,13 +897,13 @@ static void release(pid_t child)
 static void process_vm_steps(struct answers *answers, int fd, int flags)
 {
 	char *p = map_alone(fd, PAGES(8), PROT_READ | PROT_WRITE, flags), page[PAGES(2)], *r;
-	struct iovec local = { page, PAGES(2) }, remote = { p + PAGE + 100, PAGES(2) };
+	struct iovec local = {page, PAGES(2)}, remote = {p + PAGE + 100, PAGES(2)};
 	struct iovec read_only;
 	pid_t child;
 
 	fill_file(fd, 8, 1);
 	r = map_alone(fd, PAGES(8), PROT_READ, flags);
-	read_only = (struct iovec){ r, PAGE };
+	read_only = (struct iovec){r, PAGE};
 	child = holder(false);
 	ASK(answers, process_vm_readv(child, &local, 1, &remote, 1, 0));
 	ASK(answers, memcmp(page, p + PAGE + 100, PAGES(2)));
@@ -1050,7 +1013,8 @@ static int wait_for_wake(char *p)
 
 	word[1] = 1; /* about to wait */
 	while (word[0] == 0)
-		if (syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0) && errno != EAGAIN && errno != EINTR)
+		if (syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0) && errno != EAGAIN &&
+		    errno != EINTR)
 			return 1;
 	return word[0] != 7;
 }
@@ -1060,7 +1024,8 @@ static void futexes(void)
 {
 	int fd = object_open(), status;
 	char *p = map_alone(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
-	volatile uint32_t *word = (uint32_t *)map_alone(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
+	volatile uint32_t *word =
+		(uint32_t *)map_alone(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
 	long woken = 0;
 	pid_t child = fork();
 
@@ -1184,7 +1149,7 @@ static struct {
 
 static bool ring_open(void)
 {
-	struct io_uring_params params = { 0 };
+	struct io_uring_params params = {0};
 	char *rings;
 
 	ring.fd = syscall(SYS_io_uring_setup, 4, &params);
@@ -1192,9 +1157,9 @@ static bool ring_open(void)
 		return false;
 	MUST(params.features & IORING_FEAT_SINGLE_MMAP);
 	rings = object_map(ring.fd, params.cq_off.cqes + params.cq_entries * sizeof(*ring.cqes),
-			   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE);
+	                   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE);
 	ring.sqes = mmap(NULL, params.sq_entries * sizeof(*ring.sqes), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_POPULATE, ring.fd, IORING_OFF_SQES);
+	                 MAP_SHARED | MAP_POPULATE, ring.fd, IORING_OFF_SQES);
 	MUST(ring.sqes != MAP_FAILED);
 	ring.sq_tail = (unsigned int *)(rings + params.sq_off.tail);
 	ring.cq_head = (unsigned int *)(rings + params.cq_off.head);
@@ -1210,8 +1175,8 @@ static ssize_t ring_do(int opcode, int file, void *buffer, size_t length)
 	unsigned int at = *ring.sq_tail & ring.sq_mask;
 	ssize_t result;
 
-	ring.sqes[at] = (struct io_uring_sqe){ .opcode = opcode, .fd = file,
-					       .addr = (uintptr_t)buffer, .len = length };
+	ring.sqes[at] = (struct io_uring_sqe){
+		.opcode = opcode, .fd = file, .addr = (uintptr_t)buffer, .len = length};
 	ring.sq_array[at] = at;
 	__atomic_store_n(ring.sq_tail, *ring.sq_tail + 1, __ATOMIC_RELEASE);
 	MUST(syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
@@ -1228,12 +1193,13 @@ static ssize_t ring_io(int file, bool write, void *buffer, size_t length)
 /* With the buffer pinned beforehand, for as long as it is registered. */
 static ssize_t ring_fixed_io(int file, bool write, void *buffer, size_t length)
 {
-	struct iovec vector = { buffer, length };
+	struct iovec vector = {buffer, length};
 	ssize_t result;
 
 	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector, 1))
 		return -errno;
-	result = ring_do(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, file, buffer, length);
+	result =
+		ring_do(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, file, buffer, length);
 	MUST(!syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0));
 	return result;
 }
@@ -1267,7 +1233,7 @@ static void long_pins_of_shared_memory(void)
 {
 	enum { pages = 4 };
 	struct iovec vector[2];
-	int fds[2] = { object_open(), memfd_create("reference", MFD_CLOEXEC) };
+	int fds[2] = {object_open(), memfd_create("reference", MFD_CLOEXEC)};
 	char *p[2];
 
 	if (!ring_open())
@@ -1275,15 +1241,17 @@ static void long_pins_of_shared_memory(void)
 	MUST(!ftruncate(fds[1], PAGES(pages)));
 	for (int i = 0; i < 2; i++) {
 		p[i] = map_alone(fds[i], PAGES(pages), PROT_READ | PROT_WRITE, MAP_SHARED);
-		vector[i] = (struct iovec){ p[i], PAGES(pages) };
+		vector[i] = (struct iovec){p[i], PAGES(pages)};
 	}
-	CHECK_EQ(syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector[1], 1), 0);
+	CHECK_EQ(syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector[1], 1),
+	         0);
 	CHECK_EQ(syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0), 0);
 	/*
 	 * The kernel refuses it to every mapping with page_mkwrite (mm/gup.c,
 	 * writable_file_mapping_allowed()): the write would go unnoticed.
 	 */
-	CHECK_ERRNO(syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector[0], 1), EFAULT);
+	CHECK_ERRNO(syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector[0], 1),
+	            EFAULT);
 	for (int i = 0; i < 2; i++) {
 		unmap_alone(p[i], PAGES(pages));
 		close(fds[i]);
@@ -1294,7 +1262,7 @@ static void long_pins_of_shared_memory(void)
 static void vmsplice_steps(struct answers *answers, int fd, int flags)
 {
 	char *p = map_alone(fd, PAGES(4), PROT_READ | PROT_WRITE, flags), bytes[PAGES(2)];
-	struct iovec vector = { p + PAGE, PAGES(2) };
+	struct iovec vector = {p + PAGE, PAGES(2)};
 	int ends[2];
 
 	MUST(!pipe2(ends, O_CLOEXEC));
@@ -1313,7 +1281,7 @@ static void vmsplice_steps(struct answers *answers, int fd, int flags)
 	p = map_alone(fd, PAGES(4), PROT_READ | PROT_WRITE, flags);
 	fill_page(bytes, 7, 7);
 	MUST(write(ends[1], bytes, PAGE) == (ssize_t)PAGE);
-	vector = (struct iovec){ p + PAGES(3), PAGE };
+	vector = (struct iovec){p + PAGES(3), PAGE};
 	ASK(answers, vmsplice(ends[0], &vector, 1, 0));
 	ASK(answers, page_is(p + PAGES(3), 7, 7));
 	ASK(answers, pread(fd, bytes, PAGE, PAGES(3)));
@@ -1327,7 +1295,7 @@ static void vmsplice_as_memfd(void)
 {
 	int fd = object_open(), ends[2];
 	char *p = map_alone(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED), bytes[PAGE];
-	struct iovec vector = { p, PAGE };
+	struct iovec vector = {p, PAGE};
 	unsigned long freed;
 
 	compare(vmsplice_steps, MAP_SHARED);
@@ -1379,8 +1347,8 @@ static void random_touches(int fd, char *p, bool *model, bool zaps, bool object)
 			break;
 		case 5:
 			MUST(!(object ? object_punch(fd, PAGES(page), PAGE)
-				      : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-						  PAGES(page), PAGE)));
+			              : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			                          PAGES(page), PAGE)));
 			break;
 		}
 	}
@@ -1388,9 +1356,9 @@ static void random_touches(int fd, char *p, bool *model, bool zaps, bool object)
 
 static int wp_register(char *p)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
-	struct uffdio_register reg = { .range = { (uintptr_t)p, PAGES(tracked_pages) },
-				       .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC};
+	struct uffdio_register reg = {.range = {(uintptr_t)p, PAGES(tracked_pages)},
+	                              .mode = UFFDIO_REGISTER_MODE_WP};
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 
 	if (fd < 0)
@@ -1470,9 +1438,9 @@ static void write_protection(void)
 		int flags;
 		uint32_t cow;
 	} kinds[] = {
-		{ MAP_SHARED, COWMEM_COW_HANDLER },
-		{ MAP_PRIVATE, COWMEM_COW_HANDLER },
-		{ MAP_PRIVATE, COWMEM_COW_CORE },
+		{MAP_SHARED, COWMEM_COW_HANDLER},
+		{MAP_PRIVATE, COWMEM_COW_HANDLER},
+		{MAP_PRIVATE, COWMEM_COW_CORE},
 	};
 
 	if (!have_userfaultfd())
@@ -1480,7 +1448,7 @@ static void write_protection(void)
 	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
 		/* Against the model; then, where pages are also taken away, against memfd. */
 		for (int zaps = 0; zaps < 2; zaps++) {
-			struct answers answers[2] = { 0 };
+			struct answers answers[2] = {0};
 
 			for (int object = 0; object < 2; object++) {
 				int fd = new_file(object);
@@ -1498,15 +1466,16 @@ static void write_protection(void)
 /* Write-protected by userfaultfd, a page not there yet: the marker is carried over. */
 static void protection_of_unpopulated_pages(void)
 {
-	static const int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE};
 
 	if (!have_userfaultfd())
 		SKIP("this kernel has no userfaultfd");
 	for (size_t f = 0; f < ARRAY_LENGTH(flags); f++) {
-		int fd = object_open(), uffd, pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		int fd = object_open(), uffd,
+		    pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 		char *p = map_alone(fd, PAGES(tracked_pages), PROT_READ | PROT_WRITE, flags[f]);
 		struct uffdio_writeprotect protect = {
-			.range = { (uintptr_t)p, PAGES(tracked_pages) },
+			.range = {(uintptr_t)p, PAGES(tracked_pages)},
 			.mode = UFFDIO_WRITEPROTECT_MODE_WP,
 		};
 		const uint64_t pm_uffd_wp = 1UL << 57;
@@ -1540,7 +1509,7 @@ static void protection_of_unpopulated_pages(void)
 #ifdef __x86_64__
 static void soft_dirty(void)
 {
-	static const int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE};
 	char *probe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	MUST(probe != MAP_FAILED);
@@ -1558,7 +1527,7 @@ static void soft_dirty(void)
 		fill_file(fd, tracked_pages / 2, 1);
 		CHECK(pagemap(p) & PM_SOFT_DIRTY); /* a new mapping is dirty as a whole */
 		for (int round = 0; round < tracking_rounds; round++) {
-			write_text("/proc/self/clear_refs", "4");
+			MUST(write_text("/proc/self/clear_refs", "4"));
 			random_touches(fd, p, model, false, true);
 			read_pagemap(p, entries, tracked_pages);
 			for (int i = 0; i < tracked_pages; i++) {
@@ -1579,30 +1548,30 @@ static void soft_dirty(void)
 #endif
 
 static const struct test_case cases[] = {
-	{ "smaps as of memfd, and in figures", "", smaps_as_memfd },
-	{ "RssFile and RssAnon", "", status_counts_pages },
-	{ "pagemap as of memfd, and in bits", "", pagemap_as_memfd },
-	{ "mincore as of memfd", "", mincore_as_memfd },
-	{ "mlock, Mlocked as of memfd", "", mlock_as_memfd },
-	{ "/proc/PID/maps names the device", "", maps_names_it },
-	{ "pages are charged to the cgroup that makes them", "", pages_are_charged },
-	{ "mprotect cycles as of memfd", "", mprotect_as_memfd },
-	{ "madvise as of memfd", "", madvise_as_memfd },
-	{ "populating leaves no faults", "", populating },
-	{ "fork as of memfd", "", fork_as_memfd },
-	{ "a terabyte, sparse", "", sparse_terabyte },
-	{ "code runs from it", "", runs_code },
-	{ "process_vm_readv and writev as of memfd", "", process_vm_as_memfd },
-	{ "ptrace and /proc/PID/mem as of memfd", "", ptrace_as_memfd },
-	{ "futexes between mappings and processes", "", futexes },
-	{ "O_DIRECT to tmpfs", "", direct_io_to_tmpfs },
-	{ "O_DIRECT to a block device", "", direct_io_to_a_disk },
-	{ "io_uring: reads, writes, fixed buffers", "", io_uring_both_ways },
-	{ "long pins: private only", "", long_pins_of_shared_memory },
-	{ "vmsplice as of memfd", "", vmsplice_as_memfd },
-	{ "userfaultfd write protection: the exact written set", "", write_protection },
-	{ "userfaultfd write protection of unpopulated pages", "", protection_of_unpopulated_pages },
-	{ "soft-dirty: the exact written set", "", soft_dirty },
+	{"smaps as of memfd, and in figures", "", smaps_as_memfd},
+	{"RssFile and RssAnon", "", status_counts_pages},
+	{"pagemap as of memfd, and in bits", "", pagemap_as_memfd},
+	{"mincore as of memfd", "", mincore_as_memfd},
+	{"mlock, Mlocked as of memfd", "", mlock_as_memfd},
+	{"/proc/PID/maps names the device", "", maps_names_it},
+	{"pages are charged to the cgroup that makes them", "", pages_are_charged},
+	{"mprotect cycles as of memfd", "", mprotect_as_memfd},
+	{"madvise as of memfd", "", madvise_as_memfd},
+	{"populating leaves no faults", "", populating},
+	{"fork as of memfd", "", fork_as_memfd},
+	{"a terabyte, sparse", "", sparse_terabyte},
+	{"code runs from it", "", runs_code},
+	{"process_vm_readv and writev as of memfd", "", process_vm_as_memfd},
+	{"ptrace and /proc/PID/mem as of memfd", "", ptrace_as_memfd},
+	{"futexes between mappings and processes", "", futexes},
+	{"O_DIRECT to tmpfs", "", direct_io_to_tmpfs},
+	{"O_DIRECT to a block device", "", direct_io_to_a_disk},
+	{"io_uring: reads, writes, fixed buffers", "", io_uring_both_ways},
+	{"long pins: private only", "", long_pins_of_shared_memory},
+	{"vmsplice as of memfd", "", vmsplice_as_memfd},
+	{"userfaultfd write protection: the exact written set", "", write_protection},
+	{"userfaultfd write protection of unpopulated pages", "", protection_of_unpopulated_pages},
+	{"soft-dirty: the exact written set", "", soft_dirty},
 };
 
 int main(void)

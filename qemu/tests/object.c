@@ -3,7 +3,7 @@
  * The object behind a descriptor: its life, its size, its bytes by every road in and
  * out. Where an object should answer as a memfd does, both are asked the same.
  */
-#include "cowmem_test.h"
+#include "answers.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -14,36 +14,6 @@
 #include <time.h>
 
 #define PAGES(n) ((n) * PAGE)
-
-/* What one file answered to a list of questions: results, or -errno. */
-struct answers {
-	int count;
-	struct {
-		const char *question;
-		long long answer;
-	} at[400];
-};
-
-#define ASK(answers, call)                                                      \
-	do {                                                                    \
-		MUST((answers)->count < (int)ARRAY_LENGTH((answers)->at));      \
-		errno = 0;                                                      \
-		long long r_ = (long long)(call);                               \
-		(answers)->at[(answers)->count].question = #call;               \
-		(answers)->at[(answers)->count++].answer = r_ == -1 ? -errno : r_; \
-	} while (0)
-
-static void check_same(const struct answers *object, const struct answers *memfd)
-{
-	CHECK_EQ(object->count, memfd->count);
-	for (int i = 0; i < object->count && i < memfd->count; i++) {
-		if (object->at[i].answer == memfd->at[i].answer)
-			continue;
-		test_failed = true;
-		ksft_print_msg("answer %d, %s: the object says %lld, memfd %lld\n", i,
-			       object->at[i].question, object->at[i].answer, memfd->at[i].answer);
-	}
-}
 
 static int memfd(void)
 {
@@ -61,16 +31,6 @@ static int tmp_file(void)
 	return fd;
 }
 
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t bound)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (random_state >> 16) % bound;
-}
-
 /* Touches a byte: 0, or the si_code of the SIGBUS it got there. */
 static sigjmp_buf bus_jump;
 static const volatile char *bus_expected;
@@ -84,7 +44,7 @@ static void on_bus(int signal, siginfo_t *info, void *context)
 
 static int touch(volatile char *p, bool write)
 {
-	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO }, old;
+	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, old;
 	int code;
 
 	bus_expected = p;
@@ -273,12 +233,14 @@ static void forks(void)
 static void send_fd(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(fd))] = "", byte = 'f';
-	struct iovec data = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1,
-				  .msg_control = control, .msg_controllen = sizeof(control) };
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {.msg_iov = &data,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control,
+	                         .msg_controllen = sizeof(control)};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
-	*header = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
+	*header = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
 	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
 	MUST(sendmsg(socket, &message, 0) == 1);
 }
@@ -286,9 +248,11 @@ static void send_fd(int socket, int fd)
 static int receive_fd(int socket)
 {
 	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec data = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1,
-				  .msg_control = control, .msg_controllen = sizeof(control) };
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {.msg_iov = &data,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control,
+	                         .msg_controllen = sizeof(control)};
 	int fd = -1;
 
 	MUST(recvmsg(socket, &message, 0) == 1 && CMSG_FIRSTHDR(&message));
@@ -363,8 +327,13 @@ static void maps_any_range(void)
 		off_t offset;
 		size_t length;
 	} ranges[] = {
-		{ 0, 1 }, { 0, 5000 }, { PAGES(3), PAGE }, { PAGES(7), PAGES(2) + 1 },
-		{ PAGES(1), PAGES(600) }, { 1L << 40, PAGES(2) }, { 1L << 62, 1 },
+		{0, 1},
+		{0, 5000},
+		{PAGES(3), PAGE},
+		{PAGES(7), PAGES(2) + 1},
+		{PAGES(1), PAGES(600)},
+		{1L << 40, PAGES(2)},
+		{1L << 62, 1},
 	};
 	uint64_t end = 0;
 	int fd = object_open();
@@ -439,7 +408,8 @@ static void keeps_a_fixed_size(void)
 	CHECK_EQ(object_stat(fd).bytes, PAGE + 10);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	for (int i = 0; i < 2; i++) {
-		p[i] = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, i ? MAP_PRIVATE : MAP_SHARED);
+		p[i] = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE,
+		                  i ? MAP_PRIVATE : MAP_SHARED);
 		CHECK_EQ(object_stat(fd).bytes, PAGE + 10);
 		CHECK_EQ(touch(p[i] + PAGES(2), false), BUS_ADRERR);
 		CHECK_EQ(touch(p[i] + PAGES(3) + 5, true), BUS_ADRERR);
@@ -454,7 +424,10 @@ static void keeps_a_fixed_size(void)
 	CHECK_EQ(pwrite(fd, "", 0, PAGE + 10), 0);
 	CHECK_EQ(pwrite(fd, "0123456789", 10, PAGE + 6), 4);
 	CHECK_EQ(pread(fd, text, sizeof(text), PAGE + 5), 5);
-	CHECK(!memcmp(text, "\0" "0123", 5));
+	CHECK(!memcmp(text,
+	              "\0"
+	              "0123",
+	              5));
 	CHECK_EQ(pread(fd, text, 1, PAGE + 10), 0);
 	CHECK_EQ(p[0][PAGE + 10], 0); /* nothing spilled beyond the end */
 	CHECK_EQ(lseek(fd, PAGE + 8, SEEK_SET), PAGE + 8);
@@ -512,7 +485,7 @@ static int memfd_resize(int fd, uint64_t bytes)
 
 static void shrinks(void)
 {
-	struct answers object = { 0 }, reference = { 0 };
+	struct answers object = {0}, reference = {0};
 	unsigned long freed = counter("pages_freed");
 	int fd = object_open(), mem = memfd();
 
@@ -576,7 +549,7 @@ static int memfd_punch(int fd, uint64_t offset, uint64_t length)
 
 static void punches(void)
 {
-	struct answers object = { 0 }, reference = { 0 };
+	struct answers object = {0}, reference = {0};
 	unsigned long freed = counter("pages_freed"), taken = counter("pages_allocated");
 	int fd = object_open(), mem = memfd();
 
@@ -598,7 +571,7 @@ static void punches(void)
 
 static void tells_about_itself(void)
 {
-	struct cowmem_info info = { .size = sizeof(info) };
+	struct cowmem_info info = {.size = sizeof(info)};
 	const char *parameter = "/sys/module/cowmem/parameters/cow_via";
 	int fd = object_open(), other, param;
 	struct stat st;
@@ -610,7 +583,7 @@ static void tells_about_itself(void)
 	CHECK_EQ(info.page_size, PAGE);
 	CHECK_EQ(info.max_bytes, 0x7ffffffffffff000);
 	CHECK((info.features & (COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-				COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH)) ==
+	                        COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH)) ==
 	      (COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE |
 	       COWMEM_FEATURE_PUNCH));
 
@@ -650,7 +623,7 @@ static void io_step(struct answers *answers, int fd, char *mapped)
 	uint32_t kind = random_below(8), at = random_below(model_bytes);
 	uint32_t length = random_below(random_below(4) ? 300 : model_bytes - at + 1);
 	uint32_t cut = length ? random_below(length) : 0;
-	struct iovec vector[3] = { { out, cut }, { NULL, 0 }, { out + cut, length - cut } };
+	struct iovec vector[3] = {{out, cut}, {NULL, 0}, {out + cut, length - cut}};
 	unsigned int sum = 0;
 
 	if (at + length > model_bytes)
@@ -698,7 +671,7 @@ static void io_step(struct answers *answers, int fd, char *mapped)
 static void reads_and_writes_as_memfd(void)
 {
 	static char last[2][model_bytes];
-	int fds[2] = { object_open(), memfd() };
+	int fds[2] = {object_open(), memfd()};
 	char *mapped[2];
 
 	/* Room for the mapped writes, which neither file grows by. */
@@ -710,7 +683,7 @@ static void reads_and_writes_as_memfd(void)
 	/* The mapping grew the object to its own end. */
 	MUST(!ftruncate(fds[1], model_bytes));
 	for (uint64_t seed = 1; seed <= 300 && !test_failed; seed++) {
-		struct answers answers[2] = { 0 };
+		struct answers answers[2] = {0};
 
 		for (int i = 0; i < 2; i++) {
 			random_state = seed * 0x9e3779b97f4a7c15;
@@ -756,7 +729,7 @@ static void byte_size_steps(struct answers *answers, int fd)
 
 static void has_a_size_in_bytes(void)
 {
-	struct answers object = { 0 }, reference = { 0 };
+	struct answers object = {0}, reference = {0};
 	int fd = object_open(), mem = memfd();
 
 	byte_size_steps(&object, fd);
@@ -769,7 +742,7 @@ static void has_a_size_in_bytes(void)
 
 static void append_steps(struct answers *answers, int fd)
 {
-	struct iovec vector = { "rwf", 3 };
+	struct iovec vector = {"rwf", 3};
 	char text[64] = "";
 
 	ASK(answers, write(fd, "one", 3));
@@ -790,7 +763,7 @@ static void append_steps(struct answers *answers, int fd)
 
 static void appends(void)
 {
-	struct answers object = { 0 }, reference = { 0 };
+	struct answers object = {0}, reference = {0};
 	int fd = open(COWMEM_DEVICE, O_RDWR | O_APPEND | O_CLOEXEC), mem = memfd();
 
 	MUST(fd >= 0 && !fcntl(mem, F_SETFL, O_APPEND));
@@ -887,14 +860,33 @@ static void holes_take_no_memory(void)
 
 static void seek_steps(struct answers *answers, int fd, bool far)
 {
-	static const int data[] = { 0, 3, 4, 9 };
+	static const int data[] = {0, 3, 4, 9};
 	static const long offsets[] = {
-		-1, 0, 1, PAGES(1) - 1, PAGES(1), PAGES(1) + 1, PAGES(2), PAGES(3) - 1, PAGES(3),
-		PAGES(3) + 5, PAGES(4) + 5, PAGES(5), PAGES(8) + 7, PAGES(9), PAGES(9) + 1,
-		PAGES(10) - 1, PAGES(10), PAGES(10) + 99, PAGES(10) + 100, PAGES(10) + 101,
-		PAGES(100), 1L << 62, INT64_MIN,
+		-1,
+		0,
+		1,
+		PAGES(1) - 1,
+		PAGES(1),
+		PAGES(1) + 1,
+		PAGES(2),
+		PAGES(3) - 1,
+		PAGES(3),
+		PAGES(3) + 5,
+		PAGES(4) + 5,
+		PAGES(5),
+		PAGES(8) + 7,
+		PAGES(9),
+		PAGES(9) + 1,
+		PAGES(10) - 1,
+		PAGES(10),
+		PAGES(10) + 99,
+		PAGES(10) + 100,
+		PAGES(10) + 101,
+		PAGES(100),
+		1L << 62,
+		INT64_MIN,
 	};
-	static const int whences[] = { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
+	static const int whences[] = {SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(data); i++)
 		ASK(answers, pwrite(fd, "d", 1, PAGES(data[i]) + 7));
@@ -915,7 +907,7 @@ static void seek_steps(struct answers *answers, int fd, bool far)
 static void seeks_as_memfd(void)
 {
 	for (int far = 0; far < 2; far++) {
-		struct answers object = { 0 }, reference = { 0 };
+		struct answers object = {0}, reference = {0};
 		int fd = object_open(), mem = memfd();
 
 		seek_steps(&object, fd, far);
@@ -927,8 +919,8 @@ static void seeks_as_memfd(void)
 	}
 	/* Nothing but a hole, and nothing at all. */
 	for (uint64_t bytes = 0; bytes <= 1UL << 50; bytes += 1UL << 50) {
-		struct answers answers[2] = { 0 };
-		int fds[2] = { object_open(), memfd() };
+		struct answers answers[2] = {0};
+		int fds[2] = {object_open(), memfd()};
 
 		MUST(!object_resize(fds[0], bytes) && !ftruncate(fds[1], bytes));
 		for (int i = 0; i < 2; i++) {
@@ -965,7 +957,7 @@ static bool is_image(int fd)
 		return false;
 	for (int i = 0; i < 6; i++)
 		if (i == 2 || i == 3 ? !all_zero(bytes + PAGES(i), PAGE)
-				     : !page_is(bytes + PAGES(i), i, 1))
+		                     : !page_is(bytes + PAGES(i), i, 1))
 			return false;
 	return !memcmp(bytes + PAGES(6), "0123456789", 10);
 }
@@ -1001,7 +993,7 @@ static void splice_all(int out, int in)
 
 static void goes_to_and_from_files(void)
 {
-	void (*const roads[])(int out, int in) = { send_all, splice_all };
+	void (*const roads[])(int out, int in) = {send_all, splice_all};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(roads); i++) {
 		int file = tmp_file(), back = tmp_file(), fd = object_open(), copy = object_open();
@@ -1156,10 +1148,10 @@ static void move_steps(struct answers *answers, int fd, int flags)
 
 static void mremap_moves_as_memfd(void)
 {
-	static const int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(flags); i++) {
-		struct answers object = { 0 }, reference = { 0 };
+		struct answers object = {0}, reference = {0};
 		int fd = object_open(), mem = memfd();
 
 		MUST(!ftruncate(mem, PAGES(9)));
@@ -1172,29 +1164,29 @@ static void mremap_moves_as_memfd(void)
 }
 
 static const struct test_case cases[] = {
-	{ "each open makes an object", "", each_open_makes_an_object },
-	{ "the object outlives its descriptor while mapped", "", outlives_its_descriptor },
-	{ "memory comes back at the last close", "", memory_comes_back },
-	{ "fork shares descriptor and mappings", "", forks },
-	{ "SCM_RIGHTS gives another process the object", "", passes_over_a_socket },
-	{ "maps at any offset and length, shared and private", "R4", maps_any_range },
-	{ "grows by itself", "", grows_by_itself },
-	{ "keeps a fixed size: SIGBUS and ENOSPC beyond", "", keeps_a_fixed_size },
-	{ "RESIZE frees, zeroes and unmaps as ftruncate on memfd", "", shrinks },
-	{ "PUNCH as on memfd", "", punches },
-	{ "GET_INFO, STAT, SET_COW, cow_via", "", tells_about_itself },
-	{ "300 random reads and writes as on memfd", "", reads_and_writes_as_memfd },
-	{ "sizes are in bytes, as memfd's", "", has_a_size_in_bytes },
-	{ "O_APPEND as on memfd", "", appends },
-	{ "two processes append at once and lose nothing", "", appends_at_once },
-	{ "holes read as zeroes and take no memory", "", holes_take_no_memory },
-	{ "lseek as on memfd", "", seeks_as_memfd },
-	{ "sendfile and splice to and from files", "", goes_to_and_from_files },
-	{ "read and write through its own and other mappings", "", copies_by_read_and_mmap },
-	{ "sendfile and splice into a fixed size", "", fixed_size_takes_what_fits },
-	{ "fsync, fdatasync, msync", "", syncs },
-	{ "mremap grows an object of unset size", "", mremap_grows },
-	{ "mremap, partial munmap as on memfd", "", mremap_moves_as_memfd },
+	{"each open makes an object", "", each_open_makes_an_object},
+	{"the object outlives its descriptor while mapped", "", outlives_its_descriptor},
+	{"memory comes back at the last close", "", memory_comes_back},
+	{"fork shares descriptor and mappings", "", forks},
+	{"SCM_RIGHTS gives another process the object", "", passes_over_a_socket},
+	{"maps at any offset and length, shared and private", "R4", maps_any_range},
+	{"grows by itself", "", grows_by_itself},
+	{"keeps a fixed size: SIGBUS and ENOSPC beyond", "", keeps_a_fixed_size},
+	{"RESIZE frees, zeroes and unmaps as ftruncate on memfd", "", shrinks},
+	{"PUNCH as on memfd", "", punches},
+	{"GET_INFO, STAT, SET_COW, cow_via", "", tells_about_itself},
+	{"300 random reads and writes as on memfd", "", reads_and_writes_as_memfd},
+	{"sizes are in bytes, as memfd's", "", has_a_size_in_bytes},
+	{"O_APPEND as on memfd", "", appends},
+	{"two processes append at once and lose nothing", "", appends_at_once},
+	{"holes read as zeroes and take no memory", "", holes_take_no_memory},
+	{"lseek as on memfd", "", seeks_as_memfd},
+	{"sendfile and splice to and from files", "", goes_to_and_from_files},
+	{"read and write through its own and other mappings", "", copies_by_read_and_mmap},
+	{"sendfile and splice into a fixed size", "", fixed_size_takes_what_fits},
+	{"fsync, fdatasync, msync", "", syncs},
+	{"mremap grows an object of unset size", "", mremap_grows},
+	{"mremap, partial munmap as on memfd", "", mremap_moves_as_memfd},
 };
 
 int main(void)

@@ -4,7 +4,7 @@
  * object, with its removal, and with their own end. Every loop is bounded by a
  * count and by time.
  */
-#include "cowmem_test.h"
+#include "counts.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -16,62 +16,11 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "../../include/cowmem/counters.h"
-
 #define THREADS 4u
 #define SECONDS 2.0 /* how long a case may go on looking for its race */
 #define CGROUPS "/sys/fs/cgroup"
 #define CGROUP CGROUPS "/cowmem-races"
 #define OTHER_CGROUP CGROUPS "/cowmem-races-other"
-
-/* --- counters --- */
-struct counts {
-	unsigned long of[COWMEM_NR_COUNTERS];
-};
-
-/* Like counter(), but the file stays open: opening it takes a debug kernel 20 ms. */
-static unsigned long count_of(enum cowmem_counter which)
-{
-	static const char *const names[] = {
-#define X(name, what) #name,
-		COWMEM_COUNTERS(X)
-#undef X
-	};
-	static int files[COWMEM_NR_COUNTERS];
-	char text[32] = "";
-
-	if (!files[which]) {
-		char path[128];
-
-		snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", names[which]);
-		files[which] = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	MUST(pread(files[which], text, sizeof(text) - 1, 0) > 0);
-	return strtoul(text, NULL, 10);
-}
-
-static struct counts counts_now(void)
-{
-	struct counts now;
-
-	for (int i = 0; i < COWMEM_NR_COUNTERS; i++)
-		now.of[i] = count_of(i);
-	return now;
-}
-
-#define SINCE(before, name) (count_of(COWMEM_COUNT_##name) - (before).of[COWMEM_COUNT_##name])
-
-/* Every object and page made since came back, and every page lock was released once. */
-static void check_returned(struct counts before)
-{
-	for (int i = 0; i < 100 && SINCE(before, objects_created) != SINCE(before, objects_freed);
-	     i++)
-		usleep(20000);
-	CHECK_EQ(SINCE(before, objects_freed), SINCE(before, objects_created));
-	CHECK_EQ(SINCE(before, pages_freed), SINCE(before, pages_allocated));
-	CHECK_EQ(SINCE(before, page_locks),
-	         SINCE(before, page_unlocks) + SINCE(before, page_locks_handed_over));
-}
 
 /* --- time and chance --- */
 static double now(void)
@@ -218,17 +167,6 @@ static unsigned int entries(const void *map, unsigned int pages)
 	for (unsigned int i = 0; i < pages; i++)
 		found += !!(entry[i] & present_or_swapped);
 	return found;
-}
-
-/* --- a child process whose memory is accounted for to the last page --- */
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	const bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
 }
 
 static long dying_cgroups(void)
@@ -1142,7 +1080,7 @@ int main(void)
 		{"read, write, mappings and resize at once", "R6", io_and_mappings_and_resize},
 		{"resize during a write: nothing is left beyond the end", "", resize_during_write},
 		{"fork under faults", "", fork_under_faults},
-		{"SIGKILL under faults: no lock and no page is lost", "R9", kill_under_faults},
+		{"SIGKILL under faults: no lock and no page is lost", "", kill_under_faults},
 		{"read and write with the object's own mapping as buffer", "",
 	         buffer_is_the_object},
 		{"every object and page came back", "", nothing_is_left},
