@@ -3,36 +3,15 @@
  * When there is not enough memory: who is charged for what, what a memory cgroup's
  * limit does, and every allocation of every operation failing in its turn.
  */
+#include "cgroup.h"
 #include "counts.h"
 
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 
-#define CGROUPS "/sys/fs/cgroup"
-#define CGROUP CGROUPS "/cowmem-limits"
-#define OTHER_CGROUP CGROUPS "/cowmem-limits-other"
 #define DEBUG "/sys/kernel/debug/"
 #define FAIL_NTH "/proc/thread-self/fail-nth"
-
-/* The number after @key in a file of "key number" lines; an empty key: the file's first. */
-static long read_number(const char *path, const char *key)
-{
-	char text[4096] = "", *found;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	found = strstr(text, key);
-	MUST(found);
-	return strtol(found + strlen(key), NULL, 10);
-}
-
-/* --- a child process in a memory cgroup of its own --- */
-static long dying_cgroups(void)
-{
-	return read_number(CGROUPS "/cgroup.stat", "nr_dying_descendants ");
-}
 
 static long charged_bytes(void)
 {
@@ -58,52 +37,6 @@ static int run_in_cgroup(const char *limit, void (*body)(void))
 	}
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	return status;
-}
-
-/*
- * Each CPU keeps a charge in stock for the cgroup it last charged, and with it the
- * cgroup, even when that stock has run out. Makes them all turn to another one.
- */
-static void displace_stocks(void)
-{
-	int status;
-	pid_t pid;
-
-	MUST(!mkdir(OTHER_CGROUP, 0755));
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
-		for (long cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1; cpu >= 0; cpu--) {
-			cpu_set_t one;
-
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			MUST(!sched_setaffinity(0, sizeof(one), &one));
-			*(volatile char *)mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
-		}
-		_exit(0);
-	}
-	MUST(waitpid(pid, &status, 0) == pid && status == 0);
-	MUST(!rmdir(OTHER_CGROUP));
-}
-
-/*
- * A removed cgroup goes only when every anonymous page charged to it was freed;
- * one that leaked keeps it for ever.
- */
-static void check_cgroup_goes(long dying_before)
-{
-	MUST(!rmdir(CGROUP));
-	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
-	for (int i = 0; i < 100 && dying_cgroups() > dying_before; i++) {
-		if (i % 25 == 0)
-			displace_stocks();
-		MUST(write_text("/proc/sys/vm/drop_caches", "1")); /* empties the per-CPU lists */
-		usleep(50000);
-	}
-	CHECK_EQ(dying_cgroups(), dying_before);
 }
 
 /* --- charging --- */

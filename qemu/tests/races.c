@@ -4,6 +4,7 @@
  * object, with its removal, and with their own end. Every loop is bounded by a
  * count and by time.
  */
+#include "cgroup.h"
 #include "counts.h"
 
 #include <pthread.h>
@@ -18,9 +19,6 @@
 
 #define THREADS 4u
 #define SECONDS 2.0 /* how long a case may go on looking for its race */
-#define CGROUPS "/sys/fs/cgroup"
-#define CGROUP CGROUPS "/cowmem-races"
-#define OTHER_CGROUP CGROUPS "/cowmem-races-other"
 
 /* --- time and chance --- */
 static double now(void)
@@ -169,48 +167,6 @@ static unsigned int entries(const void *map, unsigned int pages)
 	return found;
 }
 
-static long dying_cgroups(void)
-{
-	static const char key[] = "nr_dying_descendants ";
-	char text[512] = "", *found;
-	int fd = open(CGROUPS "/cgroup.stat", O_RDONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	found = strstr(text, key);
-	MUST(found);
-	return strtol(found + sizeof(key) - 1, NULL, 10);
-}
-
-/*
- * Each CPU keeps a charge in stock for the cgroup it last charged, and with it the
- * cgroup, even when that stock has run out. Makes them all turn to another one.
- */
-static void displace_stocks(void)
-{
-	int status;
-	pid_t pid;
-
-	MUST(!mkdir(OTHER_CGROUP, 0755));
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
-		for (long cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1; cpu >= 0; cpu--) {
-			cpu_set_t one;
-
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			MUST(!sched_setaffinity(0, sizeof(one), &one));
-			*(volatile char *)mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
-		}
-		_exit(0);
-	}
-	MUST(waitpid(pid, &status, 0) == pid && status == 0);
-	MUST(!rmdir(OTHER_CGROUP));
-}
-
 /*
  * Runs @body in a child in a memory cgroup of its own. A cgroup goes only when
  * every anonymous page charged to it was freed; one that leaked keeps it for ever.
@@ -233,15 +189,7 @@ static void in_cgroup(void (*body)(void))
 	}
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
-	MUST(!rmdir(CGROUP));
-	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
-	for (int i = 0; i < 100 && dying_cgroups() > dying; i++) {
-		if (i % 25 == 0)
-			displace_stocks();
-		MUST(write_text("/proc/sys/vm/drop_caches", "1")); /* empties the per-CPU lists */
-		usleep(50000);
-	}
-	CHECK_EQ(dying_cgroups(), dying);
+	check_cgroup_goes(dying);
 }
 
 /* --- several threads, one page at a time --- */
