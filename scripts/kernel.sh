@@ -126,7 +126,7 @@ kunit() {
 		"${make[@]}" -s olddefconfig >&2
 		check_config "$dir/build/.config" "${fragments[@]}"
 
-		progress "building it, about 5 minutes on 2 cores; the log is $dir/build.log"
+		progress "building it, 10 to 20 minutes on 2 cores; the log is $dir/build.log"
 		"${make[@]}" -j"$(nproc)" "${boot_image[$arch]##*/}" modules 2>&1 |
 			tee "$dir/build.log" | count_steps "KUnit kernel for $arch" ||
 			{ tail -n 30 "$dir/build.log" >&2; die "the KUnit kernel for $arch did not build"; }
