@@ -44,9 +44,7 @@ class Plan:
     arch: str
     program_limit: int  # seconds
     timeout: int  # seconds, for the whole boot
-    append: str = ""
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
-    allow: tuple[str, ...] = ()  # bad log lines that are expected
 
     @property
     def name(self):
@@ -274,14 +272,12 @@ def boot(plan, codes, suites):
 
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
-    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, append=plan.append,
-                     timeout=plan.timeout, allow=plan.allow, on_step=on_step)  # fmt: skip
+    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, timeout=plan.timeout,
+                     on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = [step for step in result.steps if step.status is None]
     for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
         on_step(step)
-    for line in result.allowed:
-        say(f"{plan.name:12}  allowed: {line}")
     clean = Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)
     report(plan.name, "log", [clean], result.seconds)
 

@@ -32,10 +32,8 @@ SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);
 SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
-SAME(KAPI_VM_FAULT_RETRY, VM_FAULT_RETRY);
 SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
 SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
-SAME(KAPI_VM_SHARED, VM_SHARED);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
@@ -126,7 +124,6 @@ HELPER long long kapi_max_bytes(void) { return COWMEM_MAX_BYTES; }
 HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
 HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; file->f_mode |= FMODE_ATOMIC_POS; }
-HELPER long long kapi_file_position(const struct file *file) { return file->f_pos; }
 HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
 HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
 HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }

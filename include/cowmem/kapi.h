@@ -44,16 +44,11 @@ enum kapi_vm_fault {
 	KAPI_VM_FAULT_HWPOISON = 0x000010,
 	KAPI_VM_FAULT_NOPAGE = 0x000100,
 	KAPI_VM_FAULT_LOCKED = 0x000200,
-	KAPI_VM_FAULT_RETRY = 0x000400,
 	KAPI_VM_FAULT_DONE_COW = 0x001000,
 };
 
 enum kapi_fault_flag {
 	KAPI_FAULT_FLAG_WRITE = 0x01,
-};
-
-enum kapi_vm_flag {
-	KAPI_VM_SHARED = 0x08,
 };
 
 /* Page geometry: 4 KiB pages are the only ones that the module is built for. */
@@ -159,7 +154,6 @@ long long kapi_max_bytes(void);
 void *kapi_file_private(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
-long long kapi_file_position(const struct file *file);
 long long kapi_file_seek(struct file *file, long long offset, int whence, long long max,
                          long long eof);
 long long kapi_file_set_position(struct file *file, long long position, long long max);

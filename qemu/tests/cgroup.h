@@ -77,4 +77,25 @@ static inline void check_cgroup_goes(long dying_before)
 	CHECK_EQ(dying_cgroups(), dying_before);
 }
 
+/* Runs @body in a child in CGROUP; @limit: memory.max. Returns how the child ended: a wait status. */
+static inline int run_in_cgroup(const char *limit, void (*body)(void))
+{
+	int status;
+	pid_t pid;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755));
+	MUST(write_text(CGROUP "/memory.max", limit));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		test_failed = false;
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		body();
+		_exit(test_failed);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
 #endif /* COWMEM_CGROUP_H */

@@ -174,21 +174,8 @@ static unsigned int entries(const void *map, unsigned int pages)
 static void in_cgroup(void (*body)(void))
 {
 	const long dying = dying_cgroups();
-	int status;
-	pid_t pid;
 
-	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
-	MUST(!mkdir(CGROUP, 0755));
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		test_failed = false;
-		MUST(write_text(CGROUP "/cgroup.procs", "0"));
-		body();
-		_exit(test_failed);
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(run_in_cgroup("max", body), 0);
 	check_cgroup_goes(dying);
 }
 
