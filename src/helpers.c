@@ -3,15 +3,27 @@
  * The helpers of cowmem/kapi.h: one line each over the kernel's inlines and
  * macros. Compiled to bitcode and inlined into the C++ side; no logic here.
  */
+#include <linux/cpuset.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
+#include <linux/interval_tree_generic.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/percpu_counter.h>
+#include <linux/ptrace.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
+#include <asm/tlbflush.h>
 
 #include <cowmem/kapi.h>
 #include <cowmem/module.h>
@@ -37,22 +49,46 @@ SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
+SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
+SAME(KAPI_NOTIFY_PROTECTION_PAGE, MMU_NOTIFY_PROTECTION_PAGE);
+SAME(sizeof(((struct kapi_notifier_range *)0)->opaque), sizeof(struct mmu_notifier_range));
+SAME(KAPI_EPERM, EPERM);
 SAME(KAPI_EINTR, EINTR);
 SAME(KAPI_EIO, EIO);
 SAME(KAPI_ENXIO, ENXIO);
 SAME(KAPI_E2BIG, E2BIG);
 SAME(KAPI_EBADF, EBADF);
+SAME(KAPI_EAGAIN, EAGAIN);
 SAME(KAPI_ENOMEM, ENOMEM);
+SAME(KAPI_EACCES, EACCES);
 SAME(KAPI_EFAULT, EFAULT);
+SAME(KAPI_ENODEV, ENODEV);
 SAME(KAPI_EINVAL, EINVAL);
 SAME(KAPI_ENOTTY, ENOTTY);
 SAME(KAPI_EFBIG, EFBIG);
 SAME(KAPI_ENOSPC, ENOSPC);
 SAME(KAPI_EOVERFLOW, EOVERFLOW);
+SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
 #undef SAME
 
 /* Pages of an object are unmovable user pages, charged to whoever makes them. */
 #define OBJECT_PAGE_GFP (GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO)
+
+/* The kernel's iterators over its own trees are not exported; these are the same over the same nodes. */
+#define vma_first(vma) ((vma)->vm_pgoff)
+#define vma_last(vma) ((vma)->vm_pgoff + vma_pages(vma) - 1)
+#define avc_first(avc) vma_first((avc)->vma)
+#define avc_last(avc) vma_last((avc)->vma)
+INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long, shared.rb_subtree_last, vma_first, vma_last, static __maybe_unused, cowmem_vma)
+INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, unsigned long, rb_subtree_last, avc_first, avc_last, static __maybe_unused, cowmem_avc)
+
+/* x86 has these out of line and unexported; it does not flush TLBs for a young bit (arch/x86/mm/). */
+#ifdef CONFIG_X86
+#define flush_tlb_range(vma, start, end) cowmem_symbol_call(flush_tlb_mm_range)((vma)->vm_mm, start, end, PAGE_SHIFT, false)
+#define clear_young(vma, address, entry) (pte_young(ptep_get(entry)) && test_and_clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)&(entry)->pte))
+#else
+#define clear_young ptep_clear_flush_young
+#endif
 
 /* --- struct vm_fault and struct vm_area_struct --- */
 HELPER struct vm_area_struct *kapi_vmf_vma(const struct vm_fault *vmf) { return vmf->vma; }
@@ -67,6 +103,13 @@ HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { retu
 HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
 HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem_vm_ops; }
+HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
+HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
+HELPER unsigned long kapi_vma_end(const struct vm_area_struct *vma) { return vma->vm_end; }
+HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_SHARED; }
+HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
+HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
+HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_SHARED); }
 
 HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma); }
 HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_highpage(vmf->cow_page, vmf->address); }
@@ -95,6 +138,25 @@ HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->p
 HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio = *list; *list = folio ? folio_change_private(folio, NULL) : NULL; return folio; }
 HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
+HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
+HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
+HELPER int kapi_folio_node(const struct folio *folio) { return folio_nid(folio); }
+HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
+HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= GUP_PIN_COUNTING_BIAS; }
+HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
+HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
+HELPER void kapi_folio_mark_written(struct folio *folio) { folio_set_checked(folio); }
+HELPER void kapi_folio_clear_written(struct folio *folio) { folio_clear_checked(folio); }
+HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
+HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
+HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return folio_mc_copy(to, from); }
+HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NOWARN, 0, node); }
+HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
+HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page); }
+HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
+HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_add_drain_all)(); }
 
 /* --- the object's address_space --- */
 HELPER void kapi_mapping_lock_shared(struct address_space *mapping) { filemap_invalidate_lock_shared(mapping); }
@@ -106,6 +168,89 @@ HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned l
 HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return xa_insert_irq(&mapping->i_pages, index, folio, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
+HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
+HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
+HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
+
+/* --- the trees of VMAs --- */
+HELPER void kapi_mapping_lock_vmas(struct address_space *mapping) { i_mmap_lock_read(mapping); }
+HELPER void kapi_mapping_unlock_vmas(struct address_space *mapping) { i_mmap_unlock_read(mapping); }
+HELPER struct vm_area_struct *kapi_mapping_first_vma(struct address_space *mapping, unsigned long first, unsigned long last) { return cowmem_vma_iter_first(&mapping->i_mmap, first, last); }
+HELPER struct vm_area_struct *kapi_mapping_next_vma(struct vm_area_struct *vma, unsigned long first, unsigned long last) { return cowmem_vma_iter_next(vma, first, last); }
+HELPER struct anon_vma *kapi_folio_anon_vma(const struct folio *folio) { return kapi_folio_is_copy(folio) ? (struct anon_vma *)((unsigned long)READ_ONCE(folio->mapping) & ~PAGE_MAPPING_FLAGS) : NULL; }
+HELPER bool kapi_anon_vma_try_get(struct anon_vma *anon_vma) { return atomic_inc_not_zero(&anon_vma->refcount); }
+HELPER void kapi_anon_vma_put(struct anon_vma *anon_vma) { put_anon_vma(anon_vma); }
+HELPER void kapi_anon_vma_lock(struct anon_vma *anon_vma) { anon_vma_lock_read(anon_vma); }
+HELPER void kapi_anon_vma_unlock(struct anon_vma *anon_vma) { anon_vma_unlock_read(anon_vma); }
+HELPER struct anon_vma_chain *kapi_anon_vma_first(struct anon_vma *anon_vma, unsigned long first, unsigned long last) { return cowmem_avc_iter_first(&anon_vma->rb_root, first, last); }
+HELPER struct anon_vma_chain *kapi_anon_vma_next(struct anon_vma_chain *avc, unsigned long first, unsigned long last) { return cowmem_avc_iter_next(avc, first, last); }
+HELPER struct vm_area_struct *kapi_anon_vma_vma(const struct anon_vma_chain *avc) { return avc->vma; }
+
+/* --- address spaces and their page tables --- */
+HELPER pgd_t *kapi_mm_pgd(struct mm_struct *mm, unsigned long address) { return pgd_offset(mm, address); }
+HELPER p4d_t *kapi_pgd_p4d(pgd_t *pgd, unsigned long address) { return pgd_present(*pgd) ? p4d_offset(pgd, address) : NULL; }
+HELPER pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address) { return p4d_present(*p4d) ? pud_offset(p4d, address) : NULL; }
+HELPER pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address) { return pud_present(*pud) ? pmd_offset(pud, address) : NULL; }
+HELPER unsigned long kapi_pmd_get(pmd_t *pmd) { return pmd_val(pmdp_get_lockless(pmd)); }
+HELPER bool kapi_pmd_is_table(unsigned long pmd) { return pmd_present(__pmd(pmd)) && !pmd_leaf(__pmd(pmd)) && !pmd_bad(__pmd(pmd)); }
+HELPER struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd) { return pte_lockptr(mm, (pmd_t[]){__pmd(pmd)}); }
+HELPER pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address) { return pte_offset_kernel((pmd_t[]){__pmd(pmd)}, address); }
+HELPER unsigned long kapi_table_end(unsigned long address) { return (address & PMD_MASK) + PMD_SIZE; }
+HELPER pte_t *kapi_pte_advance(pte_t *entry, unsigned long n) { return entry + n; }
+HELPER unsigned long kapi_pte_get(pte_t *entry) { return pte_val(ptep_get(entry)); }
+HELPER bool kapi_pte_none(unsigned long pte) { return pte_none(__pte(pte)); }
+HELPER bool kapi_pte_present(unsigned long pte) { return pte_present(__pte(pte)); }
+HELPER bool kapi_pte_young(unsigned long pte) { return pte_young(__pte(pte)); }
+HELPER bool kapi_pte_dirty(unsigned long pte) { return pte_dirty(__pte(pte)); }
+HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
+HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd_wp(__pte(pte)); }
+HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
+HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
+HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
+HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
+HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }
+HELPER bool kapi_swp_pte_migrates(unsigned long pte) { return is_migration_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_pfn(unsigned long pte) { return swp_offset_pfn(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_write(unsigned long pte) { return is_writable_migration_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_uffd_wp(unsigned long pte) { return pte_swp_uffd_wp(__pte(pte)); }
+HELPER bool kapi_swp_pte_soft_dirty(unsigned long pte) { return pte_swp_soft_dirty(__pte(pte)); }
+HELPER unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable) { return pte_val(swp_entry_to_pte(writable ? make_writable_migration_entry(pfn) : make_readable_migration_entry(pfn))); }
+HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_swp_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(swp_entry_to_pte(make_hwpoison_entry(&folio->page))); }
+HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return clear_young(vma, address, entry) | mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); }
+HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
+HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
+HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { pte_install_uffd_wp_if_needed(vma, address, entry, __pte(pte)); }
+HELPER void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio) { flush_cache_page(vma, address, folio_pfn(folio)); }
+HELPER void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end) { flush_tlb_range(vma, start, end); }
+HELPER void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { update_mmu_cache(vma, address, entry); }
+#ifdef CONFIG_MMU_NOTIFIER
+#define RANGE(range) ((struct mmu_notifier_range *)(range)->opaque)
+HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return mm_has_notifiers(mm); }
+HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { mmu_notifier_range_init(RANGE(range), (enum mmu_notifier_event)event, MMU_NOTIFIER_RANGE_BLOCKABLE, mm, start, end); cowmem_symbol_call(__mmu_notifier_invalidate_range_start)(RANGE(range)); }
+HELPER void kapi_notify_end(struct kapi_notifier_range *range) { cowmem_symbol_call(__mmu_notifier_invalidate_range_end)(RANGE(range)); }
+#else
+HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return false; }
+HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { }
+HELPER void kapi_notify_end(struct kapi_notifier_range *range) { }
+#endif
+HELPER void kapi_mm_update_peak(struct mm_struct *mm) { update_hiwater_rss(mm); }
+HELPER void kapi_mm_count_file_page(struct mm_struct *mm, const struct folio *folio, long n) { percpu_counter_add(&mm->rss_stat[mm_counter_file((struct folio *)folio)], n); }
+HELPER bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group) { return mm_match_cgroup(mm, group); }
+#ifdef CONFIG_MEMCG
+HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return rcu_dereference(mm->owner); }
+#else
+HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return NULL; }
+#endif
+HELPER int kapi_task_pid(struct task_struct *task) { return task_tgid_vnr(task); }
+HELPER bool kapi_task_readable(struct task_struct *task) { return cowmem_symbol_call(ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS); }
+HELPER void kapi_own_mm_lock(void) { mmap_read_lock(current->mm); }
+HELPER void kapi_own_mm_unlock(void) { mmap_read_unlock(current->mm); }
+HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_lookup(current->mm, address); }
+HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
 
 /* --- the object's inode --- */
 HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
@@ -141,6 +286,16 @@ HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return
 /* --- the rest --- */
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free(const void *p) { kfree(p); }
+HELPER void *kapi_alloc_array(size_t n, size_t size) { return kvmalloc_array(n, size, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_free_array(const void *p) { kvfree(p); }
+HELPER void kapi_rcu_lock(void) { rcu_read_lock(); }
+HELPER void kapi_rcu_unlock(void) { rcu_read_unlock(); }
+HELPER void kapi_spin_lock(struct spinlock *lock) { spin_lock(lock); }
+HELPER void kapi_spin_unlock(struct spinlock *lock) { spin_unlock(lock); }
+HELPER bool kapi_capable_admin(void) { return capable(CAP_SYS_ADMIN); }
+HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); }
+HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
+HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }

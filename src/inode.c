@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/mount.h>
+#include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
 
 #include <cowmem/module.h>
@@ -46,12 +47,29 @@ static struct file_system_type file_system_type = {
 	.kill_sb = kill_anon_super,
 };
 
+/*
+ * A page was written: by a store whose dirty bit left the page table, or by the kernel
+ * itself. PG_dirty is always set, so the mark is one of our own (kapi_folio_written()).
+ */
+static bool dirty_folio(struct address_space *mapping, struct folio *folio)
+{
+	folio_set_checked(folio);
+	return noop_dirty_folio(mapping, folio);
+}
+
+static const struct address_space_operations address_space_operations = {
+	.dirty_folio = dirty_folio,
+};
+
 /* A new inode with no object yet, or NULL. May sleep. */
 struct inode *cowmem_inode_create(void)
 {
 	struct inode *inode = alloc_anon_inode(cowmem_mount->mnt_sb);
 
-	return IS_ERR(inode) ? NULL : inode;
+	if (IS_ERR(inode))
+		return NULL;
+	inode->i_mapping->a_ops = &address_space_operations;
+	return inode;
 }
 
 int cowmem_inode_init(void)

@@ -172,8 +172,10 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 			err = -KAPI_EFAULT;
 		position += static_cast<long long>(copied);
 		done += static_cast<long>(copied);
-		if (copied)
+		if (copied) {
+			kapi_folio_mark_written(page.get());
 			object.grow(position);
+		}
 		kapi_cond_resched();
 	}
 	kapi_iocb_set_position(iocb, position);

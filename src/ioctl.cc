@@ -2,7 +2,10 @@
 /* The device's ioctls (include/uapi/linux/cowmem.h). */
 #include <linux/cowmem.h>
 
+#include <cowmem/move.h>
 #include <cowmem/object.h>
+#include <cowmem/poison.h>
+#include <cowmem/query.h>
 
 namespace cowmem {
 
@@ -16,8 +19,8 @@ namespace {
 template <class T>
 class Argument {
 public:
-	/* 0, -EFAULT, -E2BIG; -EINVAL for a short size or an unknown flag. */
-	int get(unsigned long user)
+	/* 0, -EFAULT, -E2BIG; -EINVAL for a short size or a flag that is not in @known. */
+	int get(unsigned long user, unsigned int known)
 	{
 		user_ = user;
 		if (int err = kapi_user_size(user, &size_))
@@ -28,7 +31,7 @@ public:
 			return -KAPI_E2BIG;
 		if (int err = kapi_user_get(&value_, sizeof(T), user, size_))
 			return err;
-		return value_.flags ? -KAPI_EINVAL : 0;
+		return value_.flags & ~known ? -KAPI_EINVAL : 0;
 	}
 
 	/* Back to the caller, whose own size stays. 0 or -EFAULT. */
@@ -47,12 +50,38 @@ bool page_aligned(unsigned long long bytes)
 	return bytes % KAPI_PAGE_SIZE == 0;
 }
 
+/* Whether a range in bytes is some whole pages, within what an object can have. */
+bool is_range(unsigned long long offset, unsigned long long length)
+{
+	const auto max = static_cast<unsigned long long>(kapi_max_bytes());
+
+	return page_aligned(offset) && page_aligned(length) && length && offset <= max &&
+	       length <= max - offset;
+}
+
+/* The pages of a range that is_range() has seen. */
+Index first_of(unsigned long long offset)
+{
+	return index_of(static_cast<long long>(offset));
+}
+Index last_of(unsigned long long offset, unsigned long long length)
+{
+	return first_of(offset + length) - 1;
+}
+unsigned long long offset_of(Index index)
+{
+	return static_cast<unsigned long long>(bytes_at(index));
+}
+
 int get_info(Object &, Argument<cowmem_info> &info)
 {
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH;
+	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH |
+	                 COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
+	                 COWMEM_FEATURE_MOVE |
+	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -76,11 +105,7 @@ int resize(Object &object, Argument<cowmem_resize> &resize)
 
 int punch(Object &object, Argument<cowmem_punch> &punch)
 {
-	const auto max = static_cast<unsigned long long>(kapi_max_bytes());
-
-	if (!page_aligned(punch->offset) || !page_aligned(punch->length) || !punch->length)
-		return -KAPI_EINVAL;
-	if (punch->offset > max || punch->length > max - punch->offset)
+	if (!is_range(punch->offset, punch->length))
 		return -KAPI_EINVAL;
 	object.punch(static_cast<long long>(punch->offset), static_cast<long long>(punch->length));
 	return 0;
@@ -94,18 +119,172 @@ int set_cow(Object &object, Argument<cowmem_set_cow> &set)
 	return 0;
 }
 
+/* RMAP of the copies at the caller's own addresses: 0, -EINVAL if those are not of a private mapping. */
+int list_copies(Object &object, Argument<cowmem_rmap> &rmap, MappingList &list)
+{
+	const unsigned long long end = rmap->offset + rmap->length;
+
+	for (rmap->next = rmap->offset; rmap->next < end; rmap->next += KAPI_PAGE_SIZE) {
+		FolioRef copy;
+		const Found found = own_copy(rmap->next, object.pages(), copy);
+
+		if (found == Found::not_mapped)
+			return -KAPI_EINVAL;
+		if (found == Found::copy && !list_sharers(copy.get(), list))
+			return 0;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
+	return 0;
+}
+
+int rmap(Object &object, Argument<cowmem_rmap> &rmap)
+{
+	const bool copies = rmap->flags & COWMEM_RMAP_OF_COPIES;
+
+	if (rmap->__reserved || !is_range(rmap->offset, rmap->length))
+		return -KAPI_EINVAL;
+
+	MappingList list{min_of(rmap->capacity, COWMEM_RMAP_MAX)};
+
+	if (!list)
+		return -KAPI_ENOMEM;
+	if (!copies)
+		rmap->next = offset_of(list_mappings(object.pages(), first_of(rmap->offset),
+		                                     last_of(rmap->offset, rmap->length), list));
+	else if (const int err = list_copies(object, rmap, list))
+		return err;
+	if (kapi_signal_pending())
+		return -KAPI_EINTR;
+	rmap->count = list.count();
+	rmap->hidden = list.hidden();
+	rmap->probes = list.probes();
+	rmap->needed = rmap->next == rmap->offset ? list.needed() : 0;
+	if (int err = kapi_user_put(rmap->mappings, list.entries(),
+	                            list.count() * sizeof(cowmem_mapping)))
+		return err;
+	if (int err = rmap.put())
+		return err;
+	return rmap->needed ? -KAPI_ENOSPC : 0;
+}
+
+int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
+{
+	if (!is_range(pagemap->offset, pagemap->length))
+		return -KAPI_EINVAL;
+
+	Index index = first_of(pagemap->offset);
+	const Index first = index, last = last_of(pagemap->offset, pagemap->length);
+
+	while (index <= last && index - first < pagemap->capacity && !kapi_signal_pending()) {
+		const Index room = pagemap->capacity - (index - first);
+		cowmem_page answer[Batch::max];
+		unsigned int count;
+		{
+			Shared lock{object.pages()};
+			const Batch batch{object.pages(), index, min_of(last, index + room - 1)};
+
+			describe(object.pages(), batch, pagemap->flags, answer);
+			count = batch.count;
+		}
+		if (int err = kapi_user_put(pagemap->pages + (index - first) * sizeof(*answer),
+		                            answer, count * sizeof(*answer)))
+			return err;
+		index += count;
+		kapi_cond_resched();
+	}
+	pagemap->next = offset_of(index);
+	return pagemap.put();
+}
+
+int move(Object &object, Argument<cowmem_move> &move)
+{
+	if (move->__reserved || !is_range(move->offset, move->length))
+		return -KAPI_EINVAL;
+	if (!kapi_node_has_memory(move->node))
+		return -KAPI_ENODEV;
+	if (!kapi_node_allowed(move->node))
+		return -KAPI_EACCES;
+
+	Index index = first_of(move->offset);
+	const Index last = last_of(move->offset, move->length);
+	int err = 0;
+
+	kapi_drain_folio_batches_everywhere();
+	move->moved = move->busy = 0;
+	for (; !err && index <= last && !kapi_signal_pending(); index++) {
+		Exclusive lock{object.pages()};
+
+		index = object.pages().next(index, last);
+		if (index == no_index) {
+			index = last;
+			continue;
+		}
+		switch (move_page(object.pages(), index, static_cast<int>(move->node))) {
+		case Moved::moved:
+			move->moved++;
+			break;
+		case Moved::busy:
+			move->busy++;
+			break;
+		case Moved::no_memory:
+			err = -KAPI_ENOMEM;
+			index--;
+			break;
+		case Moved::here_already:
+			break;
+		}
+	}
+	move->next = offset_of(index);
+	if (const int put = move.put())
+		return put;
+	return err;
+}
+
+int poison(Object &object, Argument<cowmem_poison> &poison)
+{
+	if (!kapi_capable_admin())
+		return -KAPI_EPERM;
+	if (!kapi_knows_poison())
+		return -KAPI_EOPNOTSUPP;
+	if (!is_range(poison->offset, poison->length))
+		return -KAPI_EINVAL;
+
+	const Index last = last_of(poison->offset, poison->length);
+
+	poison->poisoned = 0;
+	for (Index index = first_of(poison->offset); index <= last && !kapi_signal_pending();
+	     index++) {
+		Exclusive lock{object.pages()};
+
+		index = object.pages().next(index, last);
+		if (index == no_index)
+			break;
+		poison->poisoned += poison_page(object.pages(), index);
+	}
+	return poison.put();
+}
+
 enum class Access { any, writable };
+
+/* The flags that a command knows: for anyone, and for those who may write. */
+struct Flags {
+	unsigned int any = 0, writable = 0;
+};
 
 /* Decodes the argument and checks the descriptor, then calls @command. */
 template <class T>
-int call(const file *f, unsigned long user, Access access, int (*command)(Object &, Argument<T> &))
+int call(const file *f, unsigned long user, Access access, int (*command)(Object &, Argument<T> &),
+         Flags flags = {})
 {
 	Argument<T> argument;
 
 	if (access == Access::writable && !kapi_file_writable(f))
 		return -KAPI_EBADF;
-	if (int err = argument.get(user))
+	if (int err = argument.get(user, flags.any | flags.writable))
 		return err;
+	if (argument->flags & flags.writable && !kapi_file_writable(f))
+		return -KAPI_EBADF;
 	return command(Object::of(f), argument);
 }
 
@@ -129,6 +308,16 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call(f, arg, Access::writable, punch);
 	case COWMEM_IOC_SET_COW:
 		return call(f, arg, Access::any, set_cow);
+	case COWMEM_IOC_RMAP:
+		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
+	case COWMEM_IOC_PAGEMAP:
+		return call(f, arg, Access::any, pagemap,
+		            {.writable = COWMEM_PAGEMAP_CLEAR_REFERENCED |
+		                         COWMEM_PAGEMAP_CLEAR_DIRTY});
+	case COWMEM_IOC_MOVE:
+		return call(f, arg, Access::writable, move);
+	case COWMEM_IOC_POISON:
+		return call(f, arg, Access::writable, poison);
 	}
 	return -KAPI_ENOTTY;
 }

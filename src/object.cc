@@ -98,8 +98,10 @@ void Object::zero_tail(long long end)
 	const size_t kept = static_cast<size_t>(end) % KAPI_PAGE_SIZE;
 	const FolioRef tail = pages_.get(index_of(end));
 
-	if (kept && tail && !kapi_folio_poisoned(tail.get()))
+	if (kept && tail && !kapi_folio_poisoned(tail.get())) {
 		kapi_folio_zero_range(tail.get(), kept, KAPI_PAGE_SIZE - kept);
+		kapi_folio_mark_written(tail.get());
+	}
 }
 
 void Object::punch(long long offset, long long length)

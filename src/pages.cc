@@ -64,6 +64,42 @@ void Pages::detach(Index index, folio *page)
 	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
 }
 
+/*
+ * With its references frozen nobody can take another on the old page: not GUP, which
+ * has seen it in a page table, nor write(), which has one while it stores.
+ */
+int Pages::replace(Index index, folio *old, FolioRef &fresh)
+{
+	constexpr int table_and_caller = 2;
+	folio *page = fresh.get();
+	PageLock lock{page};
+
+	kapi_folio_mark_uptodate(page);
+	kapi_folio_mark_dirty(page);
+	kapi_folio_attach(page, mapping_, index);
+	kapi_mapping_lock_table(mapping_);
+
+	int err = kapi_folio_freeze(old, table_and_caller) ? 0 : -KAPI_EAGAIN;
+
+	if (!err) {
+		err = kapi_folio_copy(page, old);
+		if (!err) {
+			if (kapi_folio_written(old))
+				kapi_folio_mark_written(page);
+			kapi_mapping_store_locked(mapping_, index, fresh.release());
+		}
+		kapi_folio_unfreeze(old, err ? table_and_caller : 1);
+	}
+	kapi_mapping_unlock_table(mapping_);
+	kapi_folio_detach(err ? page : old);
+	if (!err) {
+		kapi_count(COWMEM_COUNT_pages_allocated);
+		kapi_count(COWMEM_COUNT_pages_moved);
+		kapi_count(COWMEM_COUNT_pages_freed);
+	}
+	return err;
+}
+
 void Pages::free_list(folio *list)
 {
 	while (folio *page = kapi_folio_pop(&list)) {

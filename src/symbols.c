@@ -93,3 +93,39 @@ int cowmem_symbols_resolve(void)
 #undef X
 	return missing ? -ENOENT : 0;
 }
+
+/*
+ * What inline functions of the kernel's headers call by its own name. Without these
+ * the module would not link; with them the inlines work here as anywhere.
+ */
+void __put_anon_vma(struct anon_vma *anon_vma)
+{
+	cowmem_symbol_call(__put_anon_vma)(anon_vma);
+}
+
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM)
+bool pgattr_change_is_safe(pteval_t old, pteval_t new)
+{
+	return cowmem_symbol_call(pgattr_change_is_safe)(old, new);
+}
+#endif
+
+#ifdef CONFIG_ARM64_MTE
+void mte_sync_tags(pte_t pte, unsigned int nr_pages)
+{
+	cowmem_symbol_call(mte_sync_tags)(pte, nr_pages);
+}
+#endif
+
+#ifdef CONFIG_MMU_NOTIFIER
+int __mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	return cowmem_symbol_call(__mmu_notifier_clear_flush_young)(mm, start, end);
+}
+
+void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigned long start,
+                                                   unsigned long end)
+{
+	cowmem_symbol_call(__mmu_notifier_arch_invalidate_secondary_tlbs)(mm, start, end);
+}
+#endif

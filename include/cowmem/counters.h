@@ -27,6 +27,8 @@
 	X(page_locks_handed_over, "of these, handed to the core by VM_FAULT_LOCKED")      \
 	X(pages_allocated, "pages that objects took")                                     \
 	X(pages_freed, "pages that objects gave back")                                    \
+	X(pages_moved, "pages that MOVE put on another node")                             \
+	X(pages_poisoned, "pages that POISON took for damaged")                           \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

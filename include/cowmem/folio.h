@@ -36,6 +36,18 @@ private:
 	folio *folio_ = nullptr;
 };
 
+/* Holds the page lock of a folio, which the caller keeps alive, for a scope. Sleeps. */
+class PageLock {
+public:
+	explicit PageLock(folio *page) : folio_{page} { kapi_folio_lock(folio_); }
+	~PageLock() { kapi_folio_unlock(folio_); }
+	PageLock(const PageLock &) = delete;
+	PageLock &operator=(const PageLock &) = delete;
+
+private:
+	folio *const folio_;
+};
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_FOLIO_H */

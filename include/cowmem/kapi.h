@@ -15,9 +15,15 @@
 
 #ifdef __cplusplus
 #include <stddef.h>
+struct pgd_t;
+struct p4d_t;
+struct pud_t;
+struct pmd_t;
+struct pte_t;
 #define KAPI_BEGIN extern "C" {
 #define KAPI_END }
 #else
+#include <linux/pgtable.h>
 #include <linux/types.h>
 #define KAPI_BEGIN
 #define KAPI_END
@@ -28,12 +34,18 @@
 KAPI_BEGIN
 
 struct address_space;
+struct anon_vma;
+struct anon_vma_chain;
 struct file;
 struct folio;
 struct inode;
 struct iov_iter;
 struct kiocb;
+struct mem_cgroup;
+struct mm_struct;
 struct page;
+struct spinlock;
+struct task_struct;
 struct vm_area_struct;
 struct vm_fault;
 
@@ -57,6 +69,18 @@ enum kapi_page {
 	KAPI_PAGE_SIZE = 1 << KAPI_PAGE_SHIFT,
 };
 
+/* What secondary MMUs are told (enum mmu_notifier_event), or nothing. */
+enum kapi_notify {
+	KAPI_NOTIFY_CLEAR = 1,
+	KAPI_NOTIFY_PROTECTION_PAGE = 3,
+	KAPI_NOTIFY_NOTHING = -1,
+};
+
+/* struct mmu_notifier_range. */
+struct kapi_notifier_range {
+	unsigned long opaque[5];
+};
+
 enum kapi_seek {
 	KAPI_SEEK_DATA = 3,
 	KAPI_SEEK_HOLE = 4,
@@ -66,16 +90,21 @@ enum kapi_seek {
 enum kapi_errno {
 	KAPI_EINTR = 4,
 	KAPI_EIO = 5,
+	KAPI_EPERM = 1,
 	KAPI_ENXIO = 6,
 	KAPI_E2BIG = 7,
 	KAPI_EBADF = 9,
+	KAPI_EAGAIN = 11,
 	KAPI_ENOMEM = 12,
+	KAPI_EACCES = 13,
 	KAPI_EFAULT = 14,
+	KAPI_ENODEV = 19,
 	KAPI_EINVAL = 22,
 	KAPI_ENOTTY = 25,
 	KAPI_EFBIG = 27,
 	KAPI_ENOSPC = 28,
 	KAPI_EOVERFLOW = 75,
+	KAPI_EOPNOTSUPP = 95,
 };
 
 /* --- struct vm_fault and struct vm_area_struct --- */
@@ -91,6 +120,12 @@ unsigned long kapi_vma_end_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_private(const struct vm_area_struct *vma);
 void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
 void kapi_vma_set_ops(struct vm_area_struct *vma);
+struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
+unsigned long kapi_vma_start(const struct vm_area_struct *vma);
+unsigned long kapi_vma_end(const struct vm_area_struct *vma);
+bool kapi_vma_shared(const struct vm_area_struct *vma);
+bool kapi_vma_locked(const struct vm_area_struct *vma);
+bool kapi_vma_has_recency(const struct vm_area_struct *vma);
 
 /* Copy @source into the fault's cow_page, machine checks caught: 0, or not if poisoned. */
 int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source);
@@ -120,6 +155,28 @@ void kapi_folio_detach(struct folio *folio);
 void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
 void kapi_folio_push(struct folio **list, struct folio *folio);
 struct folio *kapi_folio_pop(struct folio **list);
+bool kapi_folio_trylock(struct folio *folio);
+unsigned long kapi_folio_pfn(const struct folio *folio);
+int kapi_folio_node(const struct folio *folio);
+unsigned int kapi_folio_mapcount(const struct folio *folio);
+/* Whether it has the references of a DMA pin, beside those of its mappings. */
+bool kapi_folio_maybe_pinned(const struct folio *folio);
+void kapi_folio_poison(struct folio *folio);
+/* The mark for "written since that was last cleared", beside the dirty bits of page tables. */
+bool kapi_folio_written(const struct folio *folio);
+void kapi_folio_mark_written(struct folio *folio);
+void kapi_folio_clear_written(struct folio *folio);
+/* Makes the reference count 0 if it is @count; and @count again. */
+bool kapi_folio_freeze(struct folio *folio, int count);
+void kapi_folio_unfreeze(struct folio *folio, int count);
+/* 0 or -EHWPOISON. Does not sleep. */
+int kapi_folio_copy(struct folio *to, struct folio *from);
+struct folio *kapi_folio_alloc_on(int node);
+void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma);
+void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma);
+/* Empties this CPU's batches of folios on the way between LRU lists. */
+void kapi_drain_folio_batches(void);
+void kapi_drain_folio_batches_everywhere(void);
 size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to);
 size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n,
                                  struct iov_iter *from);
@@ -136,6 +193,105 @@ int kapi_mapping_insert(struct address_space *mapping, unsigned long index, stru
 void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
+
+void kapi_mapping_lock_table(struct address_space *mapping);
+void kapi_mapping_unlock_table(struct address_space *mapping);
+void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index,
+                               struct folio *folio);
+
+/* --- the trees of VMAs: an object's i_mmap, a private copy's anon_vma --- */
+void kapi_mapping_lock_vmas(struct address_space *mapping);
+void kapi_mapping_unlock_vmas(struct address_space *mapping);
+struct vm_area_struct *kapi_mapping_first_vma(struct address_space *mapping, unsigned long first,
+                                              unsigned long last);
+struct vm_area_struct *kapi_mapping_next_vma(struct vm_area_struct *vma, unsigned long first,
+                                             unsigned long last);
+/* What a plain anonymous folio's mapping names, or none. */
+struct anon_vma *kapi_folio_anon_vma(const struct folio *folio);
+bool kapi_anon_vma_try_get(struct anon_vma *anon_vma);
+void kapi_anon_vma_put(struct anon_vma *anon_vma);
+void kapi_anon_vma_lock(struct anon_vma *anon_vma);
+void kapi_anon_vma_unlock(struct anon_vma *anon_vma);
+struct anon_vma_chain *kapi_anon_vma_first(struct anon_vma *anon_vma, unsigned long first,
+                                           unsigned long last);
+struct anon_vma_chain *kapi_anon_vma_next(struct anon_vma_chain *avc, unsigned long first,
+                                          unsigned long last);
+struct vm_area_struct *kapi_anon_vma_vma(const struct anon_vma_chain *avc);
+
+/* --- address spaces and their page tables --- */
+/* Each the entry of the next level for an address, or none. */
+pgd_t *kapi_mm_pgd(struct mm_struct *mm, unsigned long address);
+p4d_t *kapi_pgd_p4d(pgd_t *pgd, unsigned long address);
+pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address);
+pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address);
+unsigned long kapi_pmd_get(pmd_t *pmd);
+bool kapi_pmd_is_table(unsigned long pmd);
+struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd);
+pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address);
+/* Where the page table that covers @address ends. */
+unsigned long kapi_table_end(unsigned long address);
+pte_t *kapi_pte_advance(pte_t *entry, unsigned long n);
+unsigned long kapi_pte_get(pte_t *entry);
+bool kapi_pte_none(unsigned long pte);
+bool kapi_pte_present(unsigned long pte);
+bool kapi_pte_young(unsigned long pte);
+bool kapi_pte_dirty(unsigned long pte);
+bool kapi_pte_write(unsigned long pte);
+bool kapi_pte_uffd_wp(unsigned long pte);
+unsigned long kapi_pte_pfn(unsigned long pte);
+unsigned long kapi_pte_cleaned(unsigned long pte);
+bool kapi_pte_soft_dirty(unsigned long pte);
+/* A clean and old entry for @folio as @vma would have it, and changes to one. */
+unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio);
+unsigned long kapi_pte_mkwrite(unsigned long pte);
+unsigned long kapi_pte_mkuffd_wp(unsigned long pte);
+unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty);
+/* Entries that are not present: migration entries, those of poisoned memory, their bits. */
+bool kapi_swp_pte_migrates(unsigned long pte);
+unsigned long kapi_swp_pte_pfn(unsigned long pte);
+bool kapi_swp_pte_write(unsigned long pte);
+bool kapi_swp_pte_uffd_wp(unsigned long pte);
+bool kapi_swp_pte_soft_dirty(unsigned long pte);
+unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable);
+unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte);
+unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte);
+unsigned long kapi_swp_pte_poison(struct folio *folio);
+/* Makes an entry old, and asks and tells secondary MMUs: whether it was young. */
+bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
+                                     pte_t *entry);
+void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
+                  unsigned long pte);
+/* Leaves the marker of userfaultfd's write protection in an empty entry that was @pte. */
+void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
+                           unsigned long pte);
+void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio);
+void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+bool kapi_mm_has_notifiers(struct mm_struct *mm);
+void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm,
+                       unsigned long start, unsigned long end, enum kapi_notify event);
+void kapi_notify_end(struct kapi_notifier_range *range);
+/* VmHWM is brought up to date before VmRSS sinks (R89). */
+void kapi_mm_update_peak(struct mm_struct *mm);
+void kapi_mm_count_file_page(struct mm_struct *mm, const struct folio *folio, long n);
+bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group);
+/* A process that uses the mm, under RCU; none if the kernel does not know. */
+struct task_struct *kapi_mm_owner(const struct mm_struct *mm);
+/* Its PID in the caller's namespace, or 0. */
+int kapi_task_pid(struct task_struct *task);
+/* Whether the caller may ptrace it, for reading. */
+bool kapi_task_readable(struct task_struct *task);
+/* The caller's own address space: its VMA at an address, with it locked; a page there, referenced, if present. */
+void kapi_own_mm_lock(void);
+void kapi_own_mm_unlock(void);
+struct vm_area_struct *kapi_own_vma(unsigned long address);
+bool kapi_own_page(unsigned long address, struct page **page);
+/* Whether @vma maps @mapping, and not shared. */
+bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping);
+struct folio *kapi_page_folio(struct page *page);
+/* Whether it is an anonymous page of its own: not large, not merged. */
+bool kapi_folio_is_copy(const struct folio *folio);
 
 /* --- the object's inode --- */
 struct inode *kapi_inode_create(void);
@@ -171,6 +327,17 @@ int kapi_user_put(unsigned long arg, const void *from, size_t n);
 /* --- the rest --- */
 void *kapi_zalloc(size_t size);
 void kapi_free(const void *p);
+void *kapi_alloc_array(size_t n, size_t size);
+void kapi_free_array(const void *p);
+void kapi_rcu_lock(void);
+void kapi_rcu_unlock(void);
+void kapi_spin_lock(struct spinlock *lock);
+void kapi_spin_unlock(struct spinlock *lock);
+bool kapi_capable_admin(void);
+/* Whether the kernel can mark memory as damaged. */
+bool kapi_knows_poison(void);
+bool kapi_node_has_memory(unsigned int node);
+bool kapi_node_allowed(unsigned int node);
 void kapi_cond_resched(void);
 bool kapi_signal_pending(void);
 unsigned int kapi_default_cow(void);

@@ -19,9 +19,8 @@
  *   P4  when remove() returns, no page table maps a removed folio as a page of the
  *       object, and none will
  *
- * Lock order, top first: mmap_lock or VMA lock -> Pages -> page lock ->
- * i_mmap_rwsem -> PTE lock -> i_pages' xa_lock. User memory is never touched with
- * Pages held, since a fault takes it.
+ * User memory is never touched with Pages held, since a fault takes it; the order of
+ * all locks is in cowmem/walk.h.
  */
 #ifndef COWMEM_PAGES_H
 #define COWMEM_PAGES_H
@@ -65,10 +64,16 @@ public:
 	void lock() ACQUIRE() { kapi_mapping_lock(mapping_); }
 	void unlock() RELEASE() { kapi_mapping_unlock(mapping_); }
 
+	/* The page at @index, or none; it stays that as long as the lock is held. */
+	folio *at(Index index) const REQUIRES_SHARED(this)
+	{
+		return kapi_mapping_load(mapping_, index);
+	}
+
 	/* The page at @index, referenced, or none. */
 	FolioRef get(Index index) const REQUIRES_SHARED(this)
 	{
-		folio *found = kapi_mapping_load(mapping_, index);
+		folio *found = at(index);
 
 		if (found)
 			kapi_folio_get(found);
@@ -99,8 +104,19 @@ public:
 	 */
 	void remove(Index first, Index last, PrivateCopies copies) REQUIRES(this);
 
+	/*
+	 * Puts @fresh, with the same bytes, in the place of @old, the page at @index. Of
+	 * @old the page lock and one reference are the caller's, and no page table maps it.
+	 * 0; -EAGAIN: somebody else has a reference on it, -EHWPOISON: it is damaged, and
+	 * nothing changed. Kernel counterpart: __migrate_folio().
+	 */
+	int replace(Index index, folio *old, FolioRef &fresh) REQUIRES(this);
+
 	/* Frees every page of a table that no file and no mapping can reach any more. */
 	void remove_all();
+
+	/* Where the kernel keeps the VMAs that map these pages (cowmem/walk.h). */
+	address_space *mapping() const { return mapping_; }
 
 	/* Pages of memory held. */
 	unsigned long resident() const { return __atomic_load_n(&resident_, __ATOMIC_RELAXED); }

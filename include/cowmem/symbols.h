@@ -16,12 +16,65 @@
 #define COWMEM_SYMBOLS_H
 
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/ptrace.h>
+#include <linux/rmap.h>
 #include <linux/static_call.h>
+#include <linux/swap.h>
+
+/*
+ * Rows that only some kernels have. Those marked * are called by inline functions of
+ * the kernel's headers, so the module has its own function of that name (src/symbols.c).
+ */
+#ifdef CONFIG_X86
+/* after entries lost a permission or their page; the header hides it from modules */
+void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end,
+                        unsigned int stride_shift, bool freed_tables);
+#define COWMEM_SYMBOLS_X86(X) X(flush_tlb_mm_range)
+#else
+#define COWMEM_SYMBOLS_X86(X)
+#endif
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM)
+/* *set_pte_at(), which checks what it replaces */
+#define COWMEM_SYMBOLS_ARM64_DEBUG(X) X(pgattr_change_is_safe)
+#else
+#define COWMEM_SYMBOLS_ARM64_DEBUG(X)
+#endif
+#ifdef CONFIG_ARM64_MTE
+/* *set_pte_at(), for pages with memory tags */
+#define COWMEM_SYMBOLS_MTE(X) X(mte_sync_tags)
+#else
+#define COWMEM_SYMBOLS_MTE(X)
+#endif
+#ifdef CONFIG_MMU_NOTIFIER
+/* secondary MMUs hear of changes first (R68); *the last two by inlines that clear entries */
+#define COWMEM_SYMBOLS_NOTIFIER(X)              \
+	X(__mmu_notifier_invalidate_range_start) \
+	X(__mmu_notifier_invalidate_range_end)   \
+	X(__mmu_notifier_clear_flush_young)      \
+	X(__mmu_notifier_arch_invalidate_secondary_tlbs)
+#else
+#define COWMEM_SYMBOLS_NOTIFIER(X)
+#endif
 
 #define COWMEM_SYMBOLS(X)                                                                  \
 	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */ \
 	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */     \
-	X(finish_fault)
+	X(finish_fault)                                                                    \
+	/* 6.12: a page's count of mappings; nothing exported changes it by itself */      \
+	X(folio_add_file_rmap_ptes)                                                        \
+	X(folio_remove_rmap_ptes)                                                          \
+	/* 6.12: *put_anon_vma(), for a walk that pinned one */                            \
+	X(__put_anon_vma)                                                                  \
+	/* 6.12: batches on the way between LRU lists keep references; no other way */     \
+	X(lru_add_drain)                                                                   \
+	X(lru_add_drain_all)                                                               \
+	/* 6.12: who may be told about whose mappings */                                   \
+	X(ptrace_may_access)                                                               \
+	COWMEM_SYMBOLS_X86(X)                                                              \
+	COWMEM_SYMBOLS_ARM64_DEBUG(X)                                                      \
+	COWMEM_SYMBOLS_MTE(X)                                                              \
+	COWMEM_SYMBOLS_NOTIFIER(X)
 
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE
 #define X(name) DECLARE_STATIC_CALL(cowmem_##name, name);

@@ -36,12 +36,20 @@
 #define COWMEM_IOC_RESIZE _IO(COWMEM_IOC_TYPE, 0x02)
 #define COWMEM_IOC_PUNCH _IO(COWMEM_IOC_TYPE, 0x03)
 #define COWMEM_IOC_SET_COW _IO(COWMEM_IOC_TYPE, 0x04)
+#define COWMEM_IOC_RMAP _IO(COWMEM_IOC_TYPE, 0x30)
+#define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
+#define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
+#define COWMEM_IOC_POISON _IO(COWMEM_IOC_TYPE, 0x33)
 
 /* Feature bits of struct cowmem_info: test these, never a version. */
 #define COWMEM_FEATURE_COW_HANDLER (1ULL << 0) /* the handler makes the private copy */
 #define COWMEM_FEATURE_COW_CORE (1ULL << 1)    /* the kernel's core can be told to */
 #define COWMEM_FEATURE_RESIZE (1ULL << 2)
 #define COWMEM_FEATURE_PUNCH (1ULL << 3)
+#define COWMEM_FEATURE_RMAP (1ULL << 4)
+#define COWMEM_FEATURE_PAGEMAP (1ULL << 5)
+#define COWMEM_FEATURE_MOVE (1ULL << 6)   /* a kernel with several NUMA nodes in mind */
+#define COWMEM_FEATURE_POISON (1ULL << 7) /* a kernel that knows damaged memory */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -106,6 +114,132 @@ struct cowmem_set_cow {
 	__u32 flags;      /* in: 0 */
 	__u32 cow;        /* in: enum cowmem_cow */
 	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * RMAP: who maps these pages? One struct cowmem_mapping for each page-table entry,
+ * in the order of the pages. The answer for one page is whole and of one moment; if
+ * there is no room for a page's entries, the call ends before that page, and `next`
+ * says where to go on.
+ *
+ * Shown are mappings by processes that the caller may ptrace (for reading) and that
+ * have a PID in his PID namespace; the others are only counted. Processes that share
+ * an address space without being threads (vfork) appear as one of them.
+ *
+ * With COWMEM_RMAP_OF_COPIES, `offset` and `length` are a range of the caller's own
+ * addresses, mapped privately from this object, and the question is about the private
+ * copies there: who else, by fork, still maps them? `next` is an address then.
+ * A copy that the kernel merged with others (KSM), swapped out, or is just moving
+ * is left out of the answer.
+ *
+ * EINVAL: not page aligned, empty or overflowing; or, of copies, not all of it is a
+ * private mapping of this object. ENOSPC: the first page alone needs more room;
+ * `needed` says how much. EINTR: killed.
+ */
+#define COWMEM_RMAP_OF_COPIES (1U << 0)
+
+#define COWMEM_RMAP_MAX 65536U /* entries that one call answers at most */
+
+/* cowmem_mapping.flags */
+#define COWMEM_MAPPING_SHARED (1U << 0)   /* the mapping is MAP_SHARED */
+#define COWMEM_MAPPING_COPY (1U << 1)     /* its own copy is mapped, not the object's page */
+#define COWMEM_MAPPING_WRITABLE (1U << 2) /* the entry permits writes now */
+#define COWMEM_MAPPING_DIRTY (1U << 3)
+#define COWMEM_MAPPING_YOUNG (1U << 4) /* accessed since that was last cleared */
+#define COWMEM_MAPPING_LOCKED (1U << 5) /* mlock */
+#define COWMEM_MAPPING_UFFD_WP (1U << 6)
+
+struct cowmem_mapping {
+	__u64 offset;  /* of the page in the object, in bytes */
+	__u64 address; /* where that process has it */
+	__u32 pid;     /* of that process, in the caller's PID namespace */
+	__u32 flags;   /* COWMEM_MAPPING_* */
+};
+
+struct cowmem_rmap {
+	__u32 size;     /* in: sizeof(struct cowmem_rmap) */
+	__u32 flags;    /* in: COWMEM_RMAP_* */
+	__u64 offset;   /* in: bytes, a multiple of page_size */
+	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
+	__u64 mappings; /* in: address of an array of struct cowmem_mapping */
+	__u32 capacity; /* in: how many it holds; at most COWMEM_RMAP_MAX are used */
+	__u32 count;    /* out: how many were written */
+	__u64 next;     /* out: where to go on; offset + length: the answer is complete */
+	__u64 hidden;   /* out: entries of processes that the caller may not see */
+	__u64 probes;   /* out: page-table entries that were looked at to find them */
+	__u32 needed;   /* out: with ENOSPC, entries that the first page has */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * PAGEMAP: the state of each page, one struct cowmem_page for each, holes too.
+ * Mappings that read in order (MADV_SEQUENTIAL, MADV_RANDOM) do not count as
+ * references. The two flags make the next answer about the time since this one; they change what every
+ * user of the object will be told, so they need a writable descriptor.
+ * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
+ */
+#define COWMEM_PAGEMAP_CLEAR_REFERENCED (1U << 0)
+#define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
+
+/* cowmem_page.flags */
+#define COWMEM_PAGE_RESIDENT (1U << 0)   /* in memory; else a hole, and no other bit is set */
+#define COWMEM_PAGE_DIRTY (1U << 1)      /* written since that was last cleared */
+#define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
+#define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
+#define COWMEM_PAGE_POISONED (1U << 4)
+#define COWMEM_PAGE_LOCKED (1U << 5) /* mapped where mlock forbids to take it away */
+
+struct cowmem_page {
+	__u32 flags;      /* COWMEM_PAGE_* */
+	__u32 mapcount;   /* page-table entries that map it */
+	__u32 referenced; /* entries accessed since that was last cleared */
+	__u32 __reserved; /* 0 */
+};
+
+struct cowmem_pagemap {
+	__u32 size;   /* in: sizeof(struct cowmem_pagemap) */
+	__u32 flags;  /* in: COWMEM_PAGEMAP_* */
+	__u64 offset; /* in: bytes, a multiple of page_size */
+	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
+	__u64 pages;  /* in: address of an array of struct cowmem_page */
+	__u64 capacity; /* in: how many it holds */
+	__u64 next;     /* out: where to go on; offset + length: the answer is complete */
+};
+
+/*
+ * MOVE: have the pages of a range on one NUMA node. Mappings stay and see the old
+ * page or the new one, never a mix. Pages that somebody is just using or has pinned
+ * stay where they are. Memory is charged to whoever moves it.
+ * EINVAL: not page aligned, empty or overflowing. ENODEV: no such node, or it has no
+ * memory. EACCES: the caller's cpuset does not include it. ENOMEM: the node is full;
+ * what was moved until then stays moved, and `next` tells. EBADF: not open for writing.
+ */
+struct cowmem_move {
+	__u32 size;   /* in: sizeof(struct cowmem_move) */
+	__u32 flags;  /* in: 0 */
+	__u64 offset; /* in: bytes, a multiple of page_size */
+	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
+	__u32 node;   /* in: the NUMA node's number */
+	__u32 __reserved; /* in: 0 */
+	__u64 next;       /* out: where to go on; offset + length: all were looked at */
+	__u64 moved;      /* out: pages moved */
+	__u64 busy;       /* out: pages that could not be moved now */
+};
+
+/*
+ * POISON: treat the memory of a range as damaged, as MADV_HWPOISON does for a
+ * process's own: it is unmapped everywhere, touching it is SIGBUS (BUS_MCEERR_AR),
+ * read() and write() give EIO. PUNCH or RESIZE puts fresh pages there; the old ones are
+ * never used again. Private copies stay. For tests of error handling.
+ * EPERM: not CAP_SYS_ADMIN. EINVAL: not page aligned, empty or overflowing.
+ * EOPNOTSUPP: the kernel does not know damaged memory. EBADF: not open for writing.
+ */
+struct cowmem_poison {
+	__u32 size;     /* in: sizeof(struct cowmem_poison) */
+	__u32 flags;    /* in: 0 */
+	__u64 offset;   /* in: bytes, a multiple of page_size */
+	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
+	__u64 poisoned; /* out: pages that are poisoned now and were not before */
 };
 
 #endif /* _UAPI_LINUX_COWMEM_H */

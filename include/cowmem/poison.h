@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Taking memory of an object for damaged. */
+#ifndef COWMEM_POISON_H
+#define COWMEM_POISON_H
+
+#include <cowmem/pages.h>
+
+namespace cowmem {
+
+/*
+ * Marks the page at @index, which must be one, as damaged and has every page table
+ * that maps it give SIGBUS there (R94). False: it was so already. Sleeps; takes the
+ * locks from the page lock down. Kernel counterpart: memory_failure().
+ */
+bool poison_page(Pages &pages, Index index) REQUIRES(pages);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_POISON_H */

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a reverse-map walk (cowmem/walk.h) can do with the entries that it finds. The
+ * result of a visitor is in its members afterwards.
+ */
+#ifndef COWMEM_VISITORS_H
+#define COWMEM_VISITORS_H
+
+#include <cowmem/walk.h>
+
+namespace cowmem {
+
+/* Looks at each page's entries and changes nothing. Kernel counterpart: page_mapped_in_vma(). */
+struct Inspect : Visitor {
+	bool visit(Slot &slot)
+	{
+		dirty[slot.nth] |= slot.pte.dirty();
+		locked[slot.nth] |= kapi_vma_locked(slot.vma);
+		young[slot.nth] += slot.pte.young() && kapi_vma_has_recency(slot.vma);
+		return false;
+	}
+
+	bool dirty[Batch::max] = {};         /* some entry is */
+	bool locked[Batch::max] = {};        /* some VMA is: mlock() */
+	unsigned int young[Batch::max] = {}; /* entries, as Referenced counts them */
+};
+
+/*
+ * Counts the young entries of each page and makes them old. Mappings that say they
+ * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use and are left alone,
+ * so are those of other memory cgroups than @group, if one is given (R63-R65).
+ * Secondary MMUs are asked, too. Kernel counterpart: folio_referenced_one().
+ */
+struct Referenced : Visitor {
+	static constexpr bool racy = true;
+
+	explicit Referenced(mem_cgroup *only = nullptr) : group{only} {}
+
+	bool enters(const vm_area_struct *vma)
+	{
+		return kapi_vma_has_recency(vma) &&
+		       (!group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group));
+	}
+
+	bool visit(Slot &slot)
+	{
+		locked |= kapi_vma_locked(slot.vma);
+		young[slot.nth] += kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		return false;
+	}
+
+	mem_cgroup *const group;
+	unsigned int young[Batch::max] = {};
+	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
+};
+
+/*
+ * Takes the permission to write and the dirty bit from the entries of shared mappings:
+ * the next store comes to page_mkwrite (R67). The dirty bits are the caller's then.
+ * Kernel counterpart: page_mkclean_one().
+ */
+struct Clean : Visitor {
+	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
+
+	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+
+	bool visit(Slot &slot)
+	{
+		if (!slot.pte.dirty() && !slot.pte.writable())
+			return false;
+		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.cleaned().value());
+		dirty[slot.nth] |= slot.pte.dirty();
+		cleaned++;
+		return true;
+	}
+
+	bool dirty[Batch::max] = {}; /* the page had a dirty entry */
+	unsigned int cleaned = 0;    /* entries */
+};
+
+/* How an Unmap of a batch ended (R72): the seed's SWAP_SUCCESS, _MLOCK, _FAIL and _AGAIN. */
+enum class Unmapped { success, mlocked, young, again };
+
+/* What stays where an entry was. */
+enum class Leave {
+	nothing, /* or the marker that userfaultfd's write protection wants */
+	poison,  /* an entry that gives SIGBUS */
+};
+
+/* What an Unmap may do all the same (the seed's TTU_IGNORE_*). */
+struct Despite {
+	bool mlock, access;
+};
+
+/*
+ * Takes every entry of the batch's pages away, in the order of R69: data cache, entry,
+ * TLBs, dirty bit to the page, peak of RSS, what stays, counters, rmap, reference. An
+ * entry of an mlocked VMA or a young one ends the walk, unless @despite says otherwise
+ * (R71, R73). The page locks must be held. Kernel counterpart: try_to_unmap_one().
+ */
+template <Leave leave>
+struct Unmap : Visitor {
+	static constexpr bool racy = true;
+	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
+
+	explicit Unmap(Despite what) : despite{what} {}
+
+	bool visit(Slot &slot)
+	{
+		if (!despite.mlock && kapi_vma_locked(slot.vma)) {
+			ended = Unmapped::mlocked;
+			return false;
+		}
+		if (!despite.access &&
+		    kapi_pte_clear_young(slot.vma, slot.address, slot.entry)) {
+			ended = Unmapped::young;
+			return false;
+		}
+		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		return true;
+	}
+
+	void settle(const Slot &slot)
+	{
+		mm_struct *mm = kapi_vma_mm(slot.vma);
+
+		if (slot.pte.dirty())
+			kapi_folio_mark_dirty(slot.page);
+		kapi_mm_update_peak(mm);
+		if constexpr (leave == Leave::poison)
+			kapi_pte_set(slot.vma, slot.address, slot.entry,
+			             kapi_swp_pte_poison(slot.page));
+		else
+			kapi_pte_leave_marker(slot.vma, slot.address, slot.entry,
+			                      slot.pte.value());
+		kapi_mm_count_file_page(mm, slot.page, -1);
+		kapi_folio_remove_rmap(slot.page, slot.vma);
+		kapi_folio_put(slot.page);
+	}
+
+	bool done() const { return ended != Unmapped::success; }
+
+	/* What became of the batch's pages; of their page locks' holder only (R72). */
+	Unmapped result(const Batch &batch) const
+	{
+		if (ended != Unmapped::success)
+			return ended;
+		for (unsigned int i = 0; i < batch.count; i++)
+			if (batch.page[i] && kapi_folio_mapped(batch.page[i]))
+				return Unmapped::again;
+		return Unmapped::success;
+	}
+
+	const Despite despite;
+	Unmapped ended = Unmapped::success;
+};
+
+/*
+ * Replaces every entry of a page by a migration entry, the kernel's own: who touches
+ * it waits for the page lock, which must be held until Thaw (R74). Permission to
+ * write and the bits of soft-dirty and uffd-wp are kept in it, dirty goes to the page.
+ * RSS stays: the address still has a page. Kernel counterpart: try_to_migrate_one().
+ */
+struct Freeze : Visitor {
+	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
+
+	bool visit(Slot &slot)
+	{
+		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		return true;
+	}
+
+	void settle(const Slot &slot)
+	{
+		locked |= kapi_vma_locked(slot.vma);
+		if (slot.pte.dirty())
+			kapi_folio_mark_dirty(slot.page);
+		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.migration().value());
+		kapi_folio_remove_rmap(slot.page, slot.vma);
+		kapi_folio_put(slot.page);
+	}
+
+	bool locked = false; /* some entry was in an mlocked VMA */
+};
+
+/*
+ * Puts @page where Freeze left migration entries for the batch's: the same page, or
+ * what it was moved to. Kernel counterpart: remove_migration_pte().
+ */
+struct Thaw : Visitor {
+	explicit Thaw(folio *target) : page{target} {}
+
+	bool matches(Pte pte, const folio *frozen) const { return pte.migrates(frozen); }
+
+	bool visit(Slot &slot)
+	{
+		kapi_folio_get(page);
+		kapi_folio_add_rmap(page, slot.vma);
+		kapi_pte_set(slot.vma, slot.address, slot.entry,
+		             slot.pte.migrated(slot.vma, page).value());
+		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+		return false;
+	}
+
+	folio *const page;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_VISITORS_H */

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Poisoning pages (cowmem/poison.h). */
+#include <cowmem/poison.h>
+#include <cowmem/visitors.h>
+
+namespace cowmem {
+
+/*
+ * A fault that found the page before it was marked may still be about to map it. It
+ * holds the page lock until it has, so the walk comes after it.
+ */
+bool poison_page(Pages &pages, Index index)
+{
+	folio *page = pages.at(index);
+
+	if (kapi_folio_poisoned(page))
+		return false;
+
+	PageLock lock{page};
+	ObjectMappings mappings{pages.mapping()};
+	Unmap<Leave::poison> unmap{{.mlock = true, .access = true}};
+
+	kapi_folio_poison(page);
+	walk(mappings, Batch{index, page}, unmap);
+	kapi_count(COWMEM_COUNT_pages_poisoned);
+	return true;
+}
+
+} /* namespace cowmem */
