@@ -212,6 +212,7 @@ HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mk
 HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }
 HELPER bool kapi_swp_pte_migrates(unsigned long pte) { return is_migration_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_poisons(unsigned long pte) { return is_hwpoison_entry(pte_to_swp_entry(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_pfn(unsigned long pte) { return swp_offset_pfn(pte_to_swp_entry(__pte(pte))); }
 HELPER bool kapi_swp_pte_write(unsigned long pte) { return is_writable_migration_entry(pte_to_swp_entry(__pte(pte))); }
 HELPER bool kapi_swp_pte_uffd_wp(unsigned long pte) { return pte_swp_uffd_wp(__pte(pte)); }
@@ -222,6 +223,7 @@ HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_v
 HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(swp_entry_to_pte(make_hwpoison_entry(&folio->page))); }
 HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return clear_young(vma, address, entry) | mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
+HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
 HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { pte_install_uffd_wp_if_needed(vma, address, entry, __pte(pte)); }
 HELPER void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio) { flush_cache_page(vma, address, folio_pfn(folio)); }

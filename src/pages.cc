@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The pages of an object (cowmem/pages.h). */
 #include <cowmem/pages.h>
+#include <cowmem/poison.h>
 
 namespace cowmem {
 
@@ -58,6 +59,8 @@ void Pages::detach(Index index, folio *page)
 	kapi_folio_lock(page);
 	if (kapi_folio_mapped(page))
 		unmap(index, index, PrivateCopies::keep);
+	if (kapi_folio_poisoned(page))
+		forget_poison(mapping_, index, page);
 	kapi_mapping_erase(mapping_, index);
 	kapi_folio_detach(page);
 	kapi_folio_unlock(page);

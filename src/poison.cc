@@ -26,4 +26,12 @@ bool poison_page(Pages &pages, Index index)
 	return true;
 }
 
+void forget_poison(address_space *mapping, Index index, folio *page)
+{
+	ObjectMappings mappings{mapping};
+	Unpoison unpoison;
+
+	walk(mappings, Batch{index, page}, unpoison);
+}
+
 } /* namespace cowmem */

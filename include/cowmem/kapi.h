@@ -248,6 +248,7 @@ unsigned long kapi_pte_mkuffd_wp(unsigned long pte);
 unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty);
 /* Entries that are not present: migration entries, those of poisoned memory, their bits. */
 bool kapi_swp_pte_migrates(unsigned long pte);
+bool kapi_swp_pte_poisons(unsigned long pte);
 unsigned long kapi_swp_pte_pfn(unsigned long pte);
 bool kapi_swp_pte_write(unsigned long pte);
 bool kapi_swp_pte_uffd_wp(unsigned long pte);
@@ -260,6 +261,7 @@ unsigned long kapi_swp_pte_poison(struct folio *folio);
 bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
                                      pte_t *entry);
+void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
                   unsigned long pte);
 /* Leaves the marker of userfaultfd's write protection in an empty entry that was @pte. */

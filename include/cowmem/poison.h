@@ -14,6 +14,12 @@ namespace cowmem {
  */
 bool poison_page(Pages &pages, Index index) REQUIRES(pages);
 
+/*
+ * Empties the entries that poison_page() left for @page, which leaves @mapping: what
+ * comes to its place is sound. The kernel's own unmapping of a hole keeps them.
+ */
+void forget_poison(address_space *mapping, Index index, folio *page);
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_POISON_H */

@@ -42,6 +42,13 @@ public:
 		       kapi_swp_pte_pfn(value_) == kapi_folio_pfn(page);
 	}
 
+	/* Whether it says that @page was taken away because it is poisoned. */
+	bool poisons(const folio *page) const
+	{
+		return page && !none() && !present() && kapi_swp_pte_poisons(value_) &&
+		       kapi_swp_pte_pfn(value_) == kapi_folio_pfn(page);
+	}
+
 	/* The migration entry that takes the place of this one, and keeps its bits. */
 	Pte migration() const
 	{

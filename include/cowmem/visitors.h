@@ -158,6 +158,17 @@ struct Unmap : Visitor {
 	Unmapped ended = Unmapped::success;
 };
 
+/* Empties the entries that an Unmap with Leave::poison left for a page. */
+struct Unpoison : Visitor {
+	bool matches(Pte pte, const folio *page) const { return pte.poisons(page); }
+
+	bool visit(Slot &slot)
+	{
+		kapi_pte_clear(slot.vma, slot.address, slot.entry);
+		return false;
+	}
+};
+
 /*
  * Replaces every entry of a page by a migration entry, the kernel's own: who touches
  * it waits for the page lock, which must be held until Thaw (R74). Permission to
