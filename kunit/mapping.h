@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 
 #include <linux/cowmem.h>
+#include <cowmem/module.h>
 #include <cowmem/testing.h>
 
 /* What the requirements' list is made from (scripts/test.py). */
@@ -41,9 +42,10 @@ struct mapping {
 	unsigned int faults, mkwrites;
 	struct page *cow_page; /* of the last fault that had one: referenced until the next */
 
-	/* The test's turn: called at @step of a fault by @task, once, then disarmed. */
+	/* The test's turn: called at @step of a fault or walk by @task, once, then disarmed. */
 	int step;
 	void (*turn)(struct mapping *m, struct vm_fault *vmf);
+	void *cookie; /* for the turn */
 };
 
 /* The step after the handler's last: it has answered, the core has not acted on it. */

@@ -15,5 +15,10 @@ EXPORT_SYMBOL_GPL(cowmem_test_resize);
 EXPORT_SYMBOL_GPL(cowmem_test_punch);
 EXPORT_SYMBOL_GPL(cowmem_test_set_cow);
 EXPORT_SYMBOL_GPL(cowmem_test_check);
+EXPORT_SYMBOL_GPL(cowmem_test_referenced);
+EXPORT_SYMBOL_GPL(cowmem_test_clean);
+EXPORT_SYMBOL_GPL(cowmem_test_unmap);
+EXPORT_SYMBOL_GPL(cowmem_test_sharers);
+EXPORT_SYMBOL_GPL(cowmem_test_describe);
 
 EXPORT_SYMBOL_GPL(cowmem_counter_sum);

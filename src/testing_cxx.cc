@@ -1,6 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The exports of a KUnit build (cowmem/testing.h), on the C++ side. */
 #include <cowmem/object.h>
+#include <cowmem/query.h>
+#include <cowmem/testing.h>
+#include <cowmem/visitors.h>
+
+namespace {
+
+template <class V>
+cowmem_test_walk walk_page(folio *page, V &visitor)
+{
+	cowmem::ObjectMappings mappings{kapi_folio_mapping(page)};
+	const cowmem::Probes probes =
+		cowmem::walk(mappings, cowmem::Batch{kapi_folio_index(page), page}, visitor);
+
+	return {.result = 0,
+	        .locked = false,
+	        .probes = probes.looked_at,
+	        .mismatched = probes.mismatched};
+}
+
+} /* namespace */
+
+extern "C" cowmem_test_walk cowmem_test_referenced(folio *page, mem_cgroup *group)
+{
+	cowmem::Referenced visitor{group};
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = visitor.young[0];
+	walk.locked = visitor.locked;
+	return walk;
+}
+
+extern "C" cowmem_test_walk cowmem_test_clean(folio *page)
+{
+	cowmem::Clean visitor;
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = visitor.cleaned;
+	return walk;
+}
+
+extern "C" cowmem_test_walk cowmem_test_unmap(folio *page, bool despite_mlock, bool despite_access)
+{
+	cowmem::Unmap<cowmem::Leave::nothing> visitor{{despite_mlock, despite_access}};
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = static_cast<unsigned int>(
+		visitor.result(cowmem::Batch{kapi_folio_index(page), page}));
+	return walk;
+}
+
+extern "C" unsigned int cowmem_test_sharers(folio *copy)
+{
+	cowmem::MappingList list{COWMEM_RMAP_MAX};
+
+	return list && cowmem::list_sharers(copy, list)
+	               ? list.count() + static_cast<unsigned int>(list.hidden())
+	               : 0;
+}
+
+extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int clear,
+                                     cowmem_page *page)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	cowmem::describe(pages, cowmem::Batch{pages, index, index}, clear, page);
+}
 
 extern "C" void cowmem_test_resize(file *f, long long bytes)
 {

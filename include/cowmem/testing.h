@@ -3,21 +3,43 @@
 #ifndef COWMEM_TESTING_H
 #define COWMEM_TESTING_H
 
-#include <linux/fs.h>
-#include <linux/mm.h>
-
-#include <cowmem/module.h>
+#include <cowmem/kapi.h>
 #include <cowmem/steps.h>
 
-/* Called at each step of every fault (cowmem/steps.h) while it is set. */
+KAPI_BEGIN
+
+/* Called at each step of every fault and walk (cowmem/steps.h) while it is set. */
 extern void (*cowmem_test_step)(unsigned int step, struct vm_fault *vmf);
 
 /* The device's ioctls of the same names, for a caller without user memory. */
-void cowmem_test_resize(struct file *file, loff_t bytes);
-void cowmem_test_punch(struct file *file, loff_t offset, loff_t length);
+void cowmem_test_resize(struct file *file, long long bytes);
+void cowmem_test_punch(struct file *file, long long offset, long long length);
 void cowmem_test_set_cow(struct file *file, unsigned int cow);
+
+/* Walks of one page (cowmem/visitors.h), whose page lock the caller holds. */
+enum cowmem_test_unmapped { TEST_UNMAPPED, TEST_MLOCKED, TEST_YOUNG, TEST_AGAIN };
+
+struct cowmem_test_walk {
+	unsigned int result; /* young entries; entries cleaned; enum cowmem_test_unmapped */
+	bool locked;         /* the page is mapped where mlock() holds it */
+	unsigned long probes, mismatched;
+};
+struct cowmem_test_walk cowmem_test_referenced(struct folio *folio, struct mem_cgroup *group);
+struct cowmem_test_walk cowmem_test_clean(struct folio *folio);
+struct cowmem_test_walk cowmem_test_unmap(struct folio *folio, bool despite_mlock,
+                                          bool despite_access);
+
+/* Entries that map a private copy, a referenced folio, by a walk of its anon_vma. */
+unsigned int cowmem_test_sharers(struct folio *copy);
+
+/* PAGEMAP's answer for one page. */
+struct cowmem_page;
+void cowmem_test_describe(struct file *file, unsigned long index, unsigned int clear,
+                          struct cowmem_page *page);
 
 /* Whether every invariant of the object holds (cowmem/pages.h). */
 bool cowmem_test_check(struct file *file);
+
+KAPI_END
 
 #endif /* COWMEM_TESTING_H */

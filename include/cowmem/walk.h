@@ -36,6 +36,7 @@
 #include <cowmem/minmax.h>
 #include <cowmem/pages.h>
 #include <cowmem/pte.h>
+#include <cowmem/steps.h>
 
 namespace cowmem {
 
@@ -154,6 +155,7 @@ private:
 			if (!found || !kapi_anon_vma_try_get(found))
 				return nullptr;
 		}
+		kapi_test_step(COWMEM_STEP_PINNED, nullptr);
 		if (kapi_folio_mapped(copy))
 			return found;
 		kapi_anon_vma_put(found);
@@ -300,6 +302,7 @@ void visit_entries(const PageTable &table, const Span &span, const Batch &batch,
 		return;
 	kapi_flush_tlb_range(span.vma, span.start + (changes.first() * 1UL << KAPI_PAGE_SHIFT),
 	                     span.start + (changes.end() * 1UL << KAPI_PAGE_SHIFT));
+	kapi_test_step(COWMEM_STEP_FLUSHED, nullptr);
 	for (unsigned int i = changes.first(); i < changes.end(); i++) {
 		if (!changes.has(i))
 			continue;
@@ -333,6 +336,7 @@ void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probe
 		if constexpr (V::racy)
 			if (!occupied(table, span))
 				return;
+		kapi_test_step(COWMEM_STEP_TABLE, nullptr);
 		if (!table.lock())
 			continue;
 		visit_entries(table, span, batch, visitor, probes);

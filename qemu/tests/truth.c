@@ -19,8 +19,8 @@
 #define MAPPINGS 6  /* of one process at most */
 #define PROCESSES 12
 #define ROUNDS 40   /* at most, and as long as there are SECONDS left */
-#define SECONDS 10
-#define STEPS 25    /* of each process, each round */
+#define SECONDS 15
+#define STEPS 15    /* of each process, each round */
 
 /* --- the family --- */
 struct member {
@@ -240,10 +240,9 @@ static struct cowmem_mapping truth[ROOM], answer[ROOM];
 static unsigned int truths;
 static uint64_t frame[PAGES]; /* where the object's pages are, 0: a hole */
 
-static void add_truth(int pid, uint64_t address, uint64_t index, bool shared, bool locked)
+static void add_truth(int pid, uint64_t entry, uint64_t address, uint64_t index, bool shared,
+                      bool locked)
 {
-	const uint64_t entry = proc_pagemap(pid, address);
-
 	if (!(entry & PROC_PRESENT))
 		return;
 	MUST(truths < ROOM);
@@ -274,8 +273,13 @@ static void add_truths_of(int pid)
 			ours = strstr(line, COWMEM_DEVICE);
 			kind = prot[3];
 		} else if (ours && !strncmp(line, "VmFlags:", 8)) {
+			uint64_t entries[PAGES];
+
+			MUST(end - start <= sizeof(entries) / sizeof(entries[0]) * PAGE);
+			proc_pagemap(pid, start, (end - start) / PAGE, entries);
 			for (unsigned long at = start; at < end; at += PAGE)
-				add_truth(pid, at, (offset + at - start) / PAGE, kind == 's',
+				add_truth(pid, entries[(at - start) / PAGE], at,
+				          (offset + at - start) / PAGE, kind == 's',
 				          strstr(line, " lo"));
 		}
 	}
@@ -298,14 +302,12 @@ static void find_frames(const struct cowmem_page *pages)
 {
 	char *all = object_map(object, PAGES * PAGE, PROT_READ, MAP_SHARED);
 
-	for (int i = 0; i < PAGES; i++) {
-		frame[i] = 0;
-		if (!(pages[i].flags & COWMEM_PAGE_RESIDENT))
-			continue;
-		(void)*(volatile char *)(all + i * PAGE);
-		frame[i] = PROC_PFN(proc_pagemap(getpid(), (uintptr_t)all + (uint64_t)i * PAGE));
-		MUST(frame[i]);
-	}
+	for (int i = 0; i < PAGES; i++)
+		if (pages[i].flags & COWMEM_PAGE_RESIDENT)
+			(void)*(volatile char *)(all + i * PAGE);
+	proc_pagemap(getpid(), (uintptr_t)all, PAGES, frame);
+	for (int i = 0; i < PAGES; i++)
+		frame[i] = frame[i] & PROC_PRESENT ? PROC_PFN(frame[i]) : 0;
 	munmap(all, PAGES * PAGE);
 }
 
@@ -359,7 +361,9 @@ static void rmap_tells_the_truth(void)
 	MUST(family != MAP_FAILED);
 	for (int i = 0; i < PROCESSES / 2; i++)
 		have_child();
-	for (int round = 1; round <= ROUNDS && time(NULL) < end && !test_failed; round++) {
+	int round = 1;
+
+	for (; round <= ROUNDS && time(NULL) < end && !test_failed; round++) {
 		atomic_store(&family->round, round);
 		wait_for_round(round);
 		compare(&entries, &copies);
@@ -373,11 +377,12 @@ static void rmap_tells_the_truth(void)
 	}
 	close(object);
 	signal(SIGCHLD, SIG_DFL);
-	ksft_print_msg("%lu entries compared, %lu of them copies; forks %lu, exits %lu, moves %lu\n",
-	               entries, copies, family->did[FORK], family->did[EXIT],
+	ksft_print_msg("%d rounds, %lu entries compared, %lu of them copies; "
+	               "forks %lu, exits %lu, moves %lu\n",
+	               round - 1, entries, copies, family->did[FORK], family->did[EXIT],
 	               family->did[MOVE_AWAY]);
-	CHECK(entries > 1000 && copies > 300);
-	for (int deed = 0; deed < DEEDS; deed++)
+	CHECK(round > 2 && entries > 100 && copies > 10);
+	for (int deed = 0; deed < FORK; deed++)
 		CHECK(family->did[deed] > 0);
 	check_returned(before);
 }

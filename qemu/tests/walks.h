@@ -62,26 +62,22 @@ static inline int poison_ask(int fd, uint64_t index)
 	return ioctl(fd, COWMEM_IOC_POISON, &poison) ? -errno : (int)poison.poisoned;
 }
 
-/* Entry @address of a process's /proc/PID/pagemap; 0 if it cannot be read. */
+/* Entries of /proc/PID/pagemap. */
 #define PROC_PRESENT (1ULL << 63)
-#define PROC_FILE (1ULL << 61)
 #define PROC_PFN(entry) ((entry) & ((1ULL << 55) - 1))
 
-static inline uint64_t proc_pagemap(int pid, uint64_t address)
+/* @n entries from @address on. */
+static inline void proc_pagemap(int pid, uint64_t address, uint64_t n, uint64_t *entries)
 {
-	uint64_t entry = 0;
 	char path[64];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), (off_t)(address / PAGE * sizeof(entry))) !=
-	    sizeof(entry))
-		entry = 0;
+	MUST(fd >= 0);
+	MUST(pread(fd, entries, n * sizeof(*entries), (off_t)(address / PAGE * sizeof(*entries))) ==
+	     (ssize_t)(n * sizeof(*entries)));
 	close(fd);
-	return entry;
 }
 
 #endif /* COWMEM_WALKS_H */
