@@ -46,7 +46,6 @@ static void subject_done(struct subject *s)
 	folio_put(s->folio);
 }
 
-
 static void set_vma_flag(struct mapping *m, unsigned long address, vm_flags_t flag, bool set)
 {
 	mmap_write_lock(m->mm);

@@ -106,10 +106,10 @@ HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER unsigned long kapi_vma_end(const struct vm_area_struct *vma) { return vma->vm_end; }
-HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_SHARED; }
+HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
 HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
-HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_SHARED); }
+HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
 HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma); }
 HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_highpage(vmf->cow_page, vmf->address); }
@@ -142,15 +142,15 @@ HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio
 HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
 HELPER int kapi_folio_node(const struct folio *folio) { return folio_nid(folio); }
 HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
-HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= GUP_PIN_COUNTING_BIAS; }
+HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
 HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
 HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
 HELPER void kapi_folio_mark_written(struct folio *folio) { folio_set_checked(folio); }
-HELPER void kapi_folio_clear_written(struct folio *folio) { folio_clear_checked(folio); }
+HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, &folio->flags); }
 HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
 HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
 HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return folio_mc_copy(to, from); }
-HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NOWARN, 0, node); }
+HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
 HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
 HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
 HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
@@ -206,6 +206,7 @@ HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
 HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd_wp(__pte(pte)); }
 HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
 HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
+HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
@@ -247,8 +248,9 @@ HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return rc
 #else
 HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return NULL; }
 #endif
+HELPER const struct mm_struct *kapi_task_mm(const struct task_struct *task) { return READ_ONCE(task->mm); }
 HELPER int kapi_task_pid(struct task_struct *task) { return task_tgid_vnr(task); }
-HELPER bool kapi_task_readable(struct task_struct *task) { return cowmem_symbol_call(ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS); }
+HELPER bool kapi_task_readable(struct task_struct *task) { return cowmem_symbol_call(ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS | PTRACE_MODE_NOAUDIT); }
 HELPER void kapi_own_mm_lock(void) { mmap_read_lock(current->mm); }
 HELPER void kapi_own_mm_unlock(void) { mmap_read_unlock(current->mm); }
 HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_lookup(current->mm, address); }

@@ -38,6 +38,7 @@ public:
 	int put() { return kapi_user_put(user_, &value_, sizeof(T)); }
 
 	T *operator->() { return &value_; }
+	T &operator*() { return value_; }
 
 private:
 	T value_{};
@@ -78,9 +79,8 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH |
-	                 COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
-	                 COWMEM_FEATURE_MOVE |
+	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
+	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
@@ -182,7 +182,8 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 		unsigned int count;
 		{
 			Shared lock{object.pages()};
-			const Batch batch{object.pages(), index, min_of(last, index + room - 1)};
+			const Batch batch{object.pages(), index,
+			                  index + min_of(last - index, room - 1)};
 
 			describe(object.pages(), batch, pagemap->flags, answer);
 			count = batch.count;
@@ -195,6 +196,24 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 	}
 	pagemap->next = offset_of(index);
 	return pagemap.put();
+}
+
+/* Moves the next page from @index on, and @index on behind it. 0 or -ENOMEM. */
+int move_next(Pages &pages, Index &index, Index last, cowmem_move &move)
+{
+	Exclusive lock{pages};
+	const Index found = pages.next(index, last);
+
+	index = last + 1;
+	if (found == no_index)
+		return 0;
+
+	const Moved moved = move_page(pages, found, static_cast<int>(move.node));
+
+	move.moved += moved == Moved::moved;
+	move.busy += moved == Moved::busy;
+	index = moved == Moved::no_memory ? found : found + 1;
+	return moved == Moved::no_memory ? -KAPI_ENOMEM : 0;
 }
 
 int move(Object &object, Argument<cowmem_move> &move)
@@ -212,28 +231,9 @@ int move(Object &object, Argument<cowmem_move> &move)
 
 	kapi_drain_folio_batches_everywhere();
 	move->moved = move->busy = 0;
-	for (; !err && index <= last && !kapi_signal_pending(); index++) {
-		Exclusive lock{object.pages()};
-
-		index = object.pages().next(index, last);
-		if (index == no_index) {
-			index = last;
-			continue;
-		}
-		switch (move_page(object.pages(), index, static_cast<int>(move->node))) {
-		case Moved::moved:
-			move->moved++;
-			break;
-		case Moved::busy:
-			move->busy++;
-			break;
-		case Moved::no_memory:
-			err = -KAPI_ENOMEM;
-			index--;
-			break;
-		case Moved::here_already:
-			break;
-		}
+	while (!err && index <= last && !kapi_signal_pending()) {
+		err = move_next(object.pages(), index, last, *move);
+		kapi_cond_resched();
 	}
 	move->next = offset_of(index);
 	if (const int put = move.put())
@@ -255,12 +255,15 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	poison->poisoned = 0;
 	for (Index index = first_of(poison->offset); index <= last && !kapi_signal_pending();
 	     index++) {
-		Exclusive lock{object.pages()};
+		{
+			Exclusive lock{object.pages()};
 
-		index = object.pages().next(index, last);
-		if (index == no_index)
-			break;
-		poison->poisoned += poison_page(object.pages(), index);
+			index = object.pages().next(index, last);
+			if (index == no_index)
+				break;
+			poison->poisoned += poison_page(object.pages(), index);
+		}
+		kapi_cond_resched();
 	}
 	return poison.put();
 }
@@ -311,9 +314,9 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_RMAP:
 		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
 	case COWMEM_IOC_PAGEMAP:
-		return call(f, arg, Access::any, pagemap,
-		            {.writable = COWMEM_PAGEMAP_CLEAR_REFERENCED |
-		                         COWMEM_PAGEMAP_CLEAR_DIRTY});
+		return call(
+			f, arg, Access::any, pagemap,
+			{.writable = COWMEM_PAGEMAP_CLEAR_REFERENCED | COWMEM_PAGEMAP_CLEAR_DIRTY});
 	case COWMEM_IOC_MOVE:
 		return call(f, arg, Access::writable, move);
 	case COWMEM_IOC_POISON:

@@ -14,9 +14,6 @@ void freeze(const Pages &pages, const Batch &batch)
 	Freeze frozen;
 
 	walk(mappings, batch, frozen);
-	/* munlock's batch of this CPU may hold a reference on the page. */
-	if (frozen.locked)
-		kapi_drain_folio_batches();
 }
 
 void thaw(const Pages &pages, const Batch &batch, folio *page)

@@ -12,6 +12,7 @@ FolioRef Pages::fill(Index index, FolioRef &fresh)
 
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_mark_dirty(page);
+	kapi_folio_mark_written(page); /* it may be that a hole was punched here */
 	kapi_folio_attach(page, mapping_, index);
 	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
 

@@ -56,8 +56,8 @@ void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answ
 	Clean found;
 
 	for (unsigned int i = 0; i < batch.count; i++)
-		if (batch.page[i])
-			kapi_folio_clear_written(batch.page[i]);
+		if (batch.page[i] && kapi_folio_take_written(batch.page[i]))
+			answer[i].flags |= COWMEM_PAGE_DIRTY;
 	walk(mappings, batch, found);
 	for (unsigned int i = 0; i < batch.count; i++)
 		answer[i].flags |= found.dirty[i] ? COWMEM_PAGE_DIRTY : 0;
@@ -89,9 +89,11 @@ struct Enumerate : Visitor {
 	bool enters(const vm_area_struct *vma)
 	{
 		Rcu rcu;
-		task_struct *owner = kapi_mm_owner(kapi_vma_mm(vma));
+		const mm_struct *mm = kapi_vma_mm(vma);
+		task_struct *owner = kapi_mm_owner(mm);
+		const bool shown = owner && kapi_task_readable(owner) && kapi_task_mm(owner) == mm;
 
-		pid = owner && kapi_task_readable(owner) ? kapi_task_pid(owner) : 0;
+		pid = shown ? kapi_task_pid(owner) : 0;
 		return true;
 	}
 
@@ -102,7 +104,7 @@ struct Enumerate : Visitor {
 
 	bool visit(Slot &slot)
 	{
-		const bool is_copy = !copies || !slot.pte.maps(slot.page);
+		const bool is_copy = kapi_pte_maps_anon(slot.pte.value());
 
 		list.add({.offset = static_cast<unsigned long long>(bytes_at(index)),
 		          .address = slot.address,

@@ -123,7 +123,7 @@ void kapi_vma_set_ops(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
 unsigned long kapi_vma_end(const struct vm_area_struct *vma);
-bool kapi_vma_shared(const struct vm_area_struct *vma);
+bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
 bool kapi_vma_locked(const struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
 
@@ -165,7 +165,7 @@ void kapi_folio_poison(struct folio *folio);
 /* The mark for "written since that was last cleared", beside the dirty bits of page tables. */
 bool kapi_folio_written(const struct folio *folio);
 void kapi_folio_mark_written(struct folio *folio);
-void kapi_folio_clear_written(struct folio *folio);
+bool kapi_folio_take_written(struct folio *folio); /* clears it: whether it was set */
 /* Makes the reference count 0 if it is @count; and @count again. */
 bool kapi_folio_freeze(struct folio *folio, int count);
 void kapi_folio_unfreeze(struct folio *folio, int count);
@@ -239,6 +239,8 @@ bool kapi_pte_dirty(unsigned long pte);
 bool kapi_pte_write(unsigned long pte);
 bool kapi_pte_uffd_wp(unsigned long pte);
 unsigned long kapi_pte_pfn(unsigned long pte);
+/* Whether a present entry maps anonymous memory: a private copy. */
+bool kapi_pte_maps_anon(unsigned long pte);
 unsigned long kapi_pte_cleaned(unsigned long pte);
 bool kapi_pte_soft_dirty(unsigned long pte);
 /* A clean and old entry for @folio as @vma would have it, and changes to one. */
@@ -271,8 +273,8 @@ void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, st
 void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 bool kapi_mm_has_notifiers(struct mm_struct *mm);
-void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm,
-                       unsigned long start, unsigned long end, enum kapi_notify event);
+void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start,
+                       unsigned long end, enum kapi_notify event);
 void kapi_notify_end(struct kapi_notifier_range *range);
 /* VmHWM is brought up to date before VmRSS sinks (R89). */
 void kapi_mm_update_peak(struct mm_struct *mm);
@@ -280,6 +282,7 @@ void kapi_mm_count_file_page(struct mm_struct *mm, const struct folio *folio, lo
 bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group);
 /* A process that uses the mm, under RCU; none if the kernel does not know. */
 struct task_struct *kapi_mm_owner(const struct mm_struct *mm);
+const struct mm_struct *kapi_task_mm(const struct task_struct *task);
 /* Its PID in the caller's namespace, or 0. */
 int kapi_task_pid(struct task_struct *task);
 /* Whether the caller may ptrace it, for reading. */

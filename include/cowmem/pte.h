@@ -93,7 +93,9 @@ public:
 class PageTable {
 public:
 	PageTable(mm_struct *mm, unsigned long address)
-		: base_{address}, mm_{mm}, pmd_{find(mm, address)},
+		: base_{address},
+		  mm_{mm},
+		  pmd_{find(mm, address)},
 		  value_{pmd_ ? kapi_pmd_get(pmd_) : 0}
 	{
 		if (kapi_pmd_is_table(value_))

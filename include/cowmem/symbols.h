@@ -48,7 +48,7 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #endif
 #ifdef CONFIG_MMU_NOTIFIER
 /* secondary MMUs hear of changes first (R68); *the last two by inlines that clear entries */
-#define COWMEM_SYMBOLS_NOTIFIER(X)              \
+#define COWMEM_SYMBOLS_NOTIFIER(X)               \
 	X(__mmu_notifier_invalidate_range_start) \
 	X(__mmu_notifier_invalidate_range_end)   \
 	X(__mmu_notifier_clear_flush_young)      \

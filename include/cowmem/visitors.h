@@ -102,7 +102,7 @@ struct Despite {
  */
 template <Leave leave>
 struct Unmap : Visitor {
-	static constexpr bool racy = true;
+	static constexpr bool racy = leave == Leave::nothing; /* poison may miss no entry */
 	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
 
 	explicit Unmap(Despite what) : despite{what} {}
@@ -113,8 +113,7 @@ struct Unmap : Visitor {
 			ended = Unmapped::mlocked;
 			return false;
 		}
-		if (!despite.access &&
-		    kapi_pte_clear_young(slot.vma, slot.address, slot.entry)) {
+		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry)) {
 			ended = Unmapped::young;
 			return false;
 		}
@@ -134,8 +133,7 @@ struct Unmap : Visitor {
 			kapi_pte_set(slot.vma, slot.address, slot.entry,
 			             kapi_swp_pte_poison(slot.page));
 		else
-			kapi_pte_leave_marker(slot.vma, slot.address, slot.entry,
-			                      slot.pte.value());
+			kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
 		kapi_mm_count_file_page(mm, slot.page, -1);
 		kapi_folio_remove_rmap(slot.page, slot.vma);
 		kapi_folio_put(slot.page);
@@ -187,15 +185,15 @@ struct Freeze : Visitor {
 
 	void settle(const Slot &slot)
 	{
-		locked |= kapi_vma_locked(slot.vma);
 		if (slot.pte.dirty())
 			kapi_folio_mark_dirty(slot.page);
 		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.migration().value());
 		kapi_folio_remove_rmap(slot.page, slot.vma);
+		/* That put it into munlock's batch of this CPU, with a reference. */
+		if (kapi_vma_locked(slot.vma))
+			kapi_drain_folio_batches();
 		kapi_folio_put(slot.page);
 	}
-
-	bool locked = false; /* some entry was in an mlocked VMA */
 };
 
 /*

@@ -50,8 +50,7 @@ struct Batch {
 	Batch(Index at, folio *only) : first{at}, count{1} { page[0] = only; }
 	/* The pages from @at on, as many as go into a batch but none after @last. */
 	Batch(const Pages &pages, Index at, Index stop) REQUIRES_SHARED(pages)
-		: first{at},
-		  count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}
+		: first{at}, count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}
 	{
 		for (unsigned int i = 0; i < count; i++)
 			page[i] = pages.at(at + i);
@@ -253,11 +252,13 @@ struct Span {
 /* The entry for the @i-th page of a span. */
 inline Slot slot_of(const PageTable &table, const Span &span, const Batch &batch, unsigned int i)
 {
-	const unsigned long address = span.start + (static_cast<unsigned long>(i) << KAPI_PAGE_SHIFT);
+	const unsigned long address =
+		span.start + (static_cast<unsigned long>(i) << KAPI_PAGE_SHIFT);
 	pte_t *entry = table.at(address);
 
-	return {span.vma, address, entry, Pte{kapi_pte_get(entry)}, span.nth + i,
-	        batch.page[span.nth + i]};
+	return {span.vma,     address,
+	        entry,        Pte{kapi_pte_get(entry)},
+	        span.nth + i, batch.page[span.nth + i]};
 }
 
 /* What the entries of a span held that a visitor changed. */
@@ -325,10 +326,8 @@ inline bool occupied(const PageTable &table, const Span &span)
 template <class V>
 void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
 {
-	constexpr int tries = 4; /* a table that is replaced that often has nothing of ours for long */
-
 	probes.looked_at += span.pages();
-	for (int i = 0; i < tries; i++) {
+	for (;;) {
 		PageTable table{kapi_vma_mm(span.vma), span.start};
 
 		if (!table)

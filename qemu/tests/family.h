@@ -16,14 +16,14 @@
 
 #define PAGES 96
 #define STAMP(page) (0x5741000000000000ULL | (page)) /* what each word of a page is, or 0 */
-#define MAPPINGS 6  /* of one process at most */
+#define MAPPINGS 6                                   /* of one process at most */
 #define PROCESSES 12
-#define STEPS 15    /* of each process, each round */
+#define STEPS 15 /* of each process, each round */
 
 struct member {
-	_Atomic pid_t pid;   /* 0: the place is free */
-	_Atomic int round;   /* the last one that it has done */
-	_Atomic bool gone;   /* it will not come back: its place is free when it is no more */
+	_Atomic pid_t pid; /* 0: the place is free */
+	_Atomic int round; /* the last one that it has done */
+	_Atomic bool gone; /* it will not come back: its place is free when it is no more */
 };
 
 static struct family {
@@ -222,8 +222,8 @@ static void family_start(int members)
 	object = object_open();
 	MUST(!object_resize(object, PAGES * PAGE));
 	signal(SIGCHLD, SIG_IGN);
-	family = mmap(NULL, sizeof(*family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	              -1, 0);
+	family = mmap(NULL, sizeof(*family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	              0);
 	MUST(family != MAP_FAILED);
 	for (int i = 0; i < members; i++)
 		have_child();

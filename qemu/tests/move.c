@@ -191,8 +191,8 @@ static void *fork_and_remap(void *unused)
 		}
 		/* Moved back and forth while the pages under it move. */
 		for (int i = 0; i < 4; i++) {
-			char *to = mmap(NULL, PAGES * PAGE, PROT_NONE,
-			                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			char *to = mmap(NULL, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			                -1, 0);
 
 			at = mremap(at, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
 			            to);
@@ -322,7 +322,8 @@ static void poison_is_felt_everywhere(void)
 	CHECK_EQ(bus_at(p + PAGE, false), BUS_MCEERR_AR);
 	CHECK_EQ(bus_at(p + PAGE, true), BUS_MCEERR_AR);
 	CHECK_EQ(bus_at(private + PAGE, false), BUS_MCEERR_AR);
-	CHECK_EQ(bus_at(private + PAGE, true), BUS_MCEERR_AR); /* a source is reported, not copied (R10) */
+	CHECK_EQ(bus_at(private + PAGE, true),
+	         BUS_MCEERR_AR); /* a source is reported, not copied (R10) */
 	CHECK_ERRNO(pread(fd, &c, 1, PAGE), EIO);
 	CHECK_ERRNO(pwrite(fd, &c, 1, PAGE), EIO);
 	/* A mapping made later, and one that fork() copies. */

@@ -211,8 +211,8 @@ static void ask_without_privileges(int in, int out, void *arg)
 
 static struct seen *seen_by_another(int fd, char *p)
 {
-	struct seen *seen = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	                         -1, 0);
+	struct seen *seen =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	MUST(seen != MAP_FAILED);
 	seen->fd = fd;
@@ -439,9 +439,12 @@ static void pagemap_tells_the_state(void)
 	CHECK_EQ(page.mapcount, 0);
 	(void)*(volatile char *)p;
 	page = page_state(fd, 0, 0);
-	CHECK_EQ(page.flags, COWMEM_PAGE_RESIDENT | COWMEM_PAGE_REFERENCED);
+	CHECK_EQ(page.flags, COWMEM_PAGE_RESIDENT | COWMEM_PAGE_REFERENCED | COWMEM_PAGE_DIRTY);
 	CHECK_EQ(page.mapcount, 1);
 	CHECK_EQ(page.referenced, 1);
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, 1, &page));
+	(void)*(volatile char *)p;
+	CHECK_EQ(page_state(fd, 0, 0).flags, COWMEM_PAGE_RESIDENT | COWMEM_PAGE_REFERENCED);
 	p[PAGE] = 1;
 	page = page_state(fd, 0, 1);
 	CHECK_EQ(page.flags, COWMEM_PAGE_RESIDENT | COWMEM_PAGE_REFERENCED | COWMEM_PAGE_DIRTY);
@@ -473,9 +476,9 @@ static void dirty_is_exact(void)
 	for (int i = 0; i < 4; i++)
 		CHECK(!(page[i].flags & COWMEM_PAGE_DIRTY));
 	before = counts_now();
-	p[0] = 2;                                /* a store: by way of page_mkwrite */
-	MUST(pwrite(fd, &c, 1, PAGE + 1) == 1);  /* the kernel, at the file */
-	MUST(!munmap(p + 3 * PAGE, PAGE));       /* and not: unmapping a clean page */
+	p[0] = 2;                               /* a store: by way of page_mkwrite */
+	MUST(pwrite(fd, &c, 1, PAGE + 1) == 1); /* the kernel, at the file */
+	MUST(!munmap(p + 3 * PAGE, PAGE));      /* and not: unmapping a clean page */
 	CHECK_EQ(SINCE(before, mkwrite), 1);
 	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, 4, page));
 	CHECK(page[0].flags & COWMEM_PAGE_DIRTY);
@@ -589,6 +592,23 @@ static void ranges_follow_split_and_moved_mappings(void)
 	close(fd);
 }
 
+/* More room than there is in the world is still an answer about one page. */
+static void room_without_end(int fd)
+{
+	struct cowmem_page pages[3] = {{.flags = ~0U}, {.flags = ~0U}, {.flags = ~0U}};
+	struct cowmem_pagemap pagemap = {.size = sizeof(pagemap),
+	                                 .offset = 10 * PAGE,
+	                                 .length = PAGE,
+	                                 .pages = (uintptr_t)&pages[1],
+	                                 .capacity = ~0ULL};
+
+	CHECK(!ioctl(fd, COWMEM_IOC_PAGEMAP, &pagemap));
+	CHECK_EQ(pagemap.next, 11 * PAGE);
+	CHECK_EQ(pages[0].flags, ~0U);
+	CHECK_EQ(pages[1].flags, 0);
+	CHECK_EQ(pages[2].flags, ~0U);
+}
+
 static void bad_questions(void)
 {
 	int fd = object_open(), readonly = open(COWMEM_DEVICE, O_RDONLY | O_CLOEXEC);
@@ -608,6 +628,7 @@ static void bad_questions(void)
 	         -EINVAL);
 	CHECK_EQ(pagemap_ask(fd, 4, 0, 1, &page), -EINVAL);
 	CHECK_EQ(pagemap_ask(fd, 0, 0, 1, (void *)16), -EFAULT);
+	room_without_end(fd);
 	/* A large question without any answer ends. */
 	CHECK_EQ(rmap_ask(fd, &rmap, 0, PAGE, (1ULL << 62) / PAGE, found, 1), 0);
 	CHECK_EQ(rmap.count, 0);

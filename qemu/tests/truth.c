@@ -105,8 +105,8 @@ static void find_frames(const struct cowmem_page *pages)
 
 static void compare(unsigned long *entries, unsigned long *copies)
 {
-	const uint32_t compared = COWMEM_MAPPING_SHARED | COWMEM_MAPPING_LOCKED |
-	                          COWMEM_MAPPING_COPY;
+	const uint32_t compared =
+		COWMEM_MAPPING_SHARED | COWMEM_MAPPING_LOCKED | COWMEM_MAPPING_COPY;
 	unsigned int mapcount[PAGES] = {};
 	struct cowmem_page pages[PAGES];
 	struct cowmem_rmap rmap;

@@ -123,7 +123,8 @@ struct cowmem_set_cow {
  * says where to go on.
  *
  * Shown are mappings by processes that the caller may ptrace (for reading) and that
- * have a PID in his PID namespace; the others are only counted. Processes that share
+ * have a PID in his PID namespace; the others, and those that are just exiting, are
+ * only counted. Processes that share
  * an address space without being threads (vfork) appear as one of them.
  *
  * With COWMEM_RMAP_OF_COPIES, `offset` and `length` are a range of the caller's own
@@ -145,7 +146,7 @@ struct cowmem_set_cow {
 #define COWMEM_MAPPING_COPY (1U << 1)     /* its own copy is mapped, not the object's page */
 #define COWMEM_MAPPING_WRITABLE (1U << 2) /* the entry permits writes now */
 #define COWMEM_MAPPING_DIRTY (1U << 3)
-#define COWMEM_MAPPING_YOUNG (1U << 4) /* accessed since that was last cleared */
+#define COWMEM_MAPPING_YOUNG (1U << 4)  /* accessed since that was last cleared */
 #define COWMEM_MAPPING_LOCKED (1U << 5) /* mlock */
 #define COWMEM_MAPPING_UFFD_WP (1U << 6)
 
@@ -157,17 +158,17 @@ struct cowmem_mapping {
 };
 
 struct cowmem_rmap {
-	__u32 size;     /* in: sizeof(struct cowmem_rmap) */
-	__u32 flags;    /* in: COWMEM_RMAP_* */
-	__u64 offset;   /* in: bytes, a multiple of page_size */
-	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
-	__u64 mappings; /* in: address of an array of struct cowmem_mapping */
-	__u32 capacity; /* in: how many it holds; at most COWMEM_RMAP_MAX are used */
-	__u32 count;    /* out: how many were written */
-	__u64 next;     /* out: where to go on; offset + length: the answer is complete */
-	__u64 hidden;   /* out: entries of processes that the caller may not see */
-	__u64 probes;   /* out: page-table entries that were looked at to find them */
-	__u32 needed;   /* out: with ENOSPC, entries that the first page has */
+	__u32 size;       /* in: sizeof(struct cowmem_rmap) */
+	__u32 flags;      /* in: COWMEM_RMAP_* */
+	__u64 offset;     /* in: bytes, a multiple of page_size */
+	__u64 length;     /* in: bytes, a multiple of page_size, not 0 */
+	__u64 mappings;   /* in: address of an array of struct cowmem_mapping */
+	__u32 capacity;   /* in: how many it holds; at most COWMEM_RMAP_MAX are used */
+	__u32 count;      /* out: how many were written */
+	__u64 next;       /* out: where to go on; offset + length: the answer is complete */
+	__u64 hidden;     /* out: entries of processes that the caller may not see */
+	__u64 probes;     /* out: page-table entries that were looked at to find them */
+	__u32 needed;     /* out: with ENOSPC, entries that the first page has */
 	__u32 __reserved; /* in: 0 */
 };
 
@@ -183,7 +184,7 @@ struct cowmem_rmap {
 
 /* cowmem_page.flags */
 #define COWMEM_PAGE_RESIDENT (1U << 0)   /* in memory; else a hole, and no other bit is set */
-#define COWMEM_PAGE_DIRTY (1U << 1)      /* written since that was last cleared */
+#define COWMEM_PAGE_DIRTY (1U << 1)      /* written, or brought in, since that was last cleared */
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
@@ -197,11 +198,11 @@ struct cowmem_page {
 };
 
 struct cowmem_pagemap {
-	__u32 size;   /* in: sizeof(struct cowmem_pagemap) */
-	__u32 flags;  /* in: COWMEM_PAGEMAP_* */
-	__u64 offset; /* in: bytes, a multiple of page_size */
-	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
-	__u64 pages;  /* in: address of an array of struct cowmem_page */
+	__u32 size;     /* in: sizeof(struct cowmem_pagemap) */
+	__u32 flags;    /* in: COWMEM_PAGEMAP_* */
+	__u64 offset;   /* in: bytes, a multiple of page_size */
+	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
+	__u64 pages;    /* in: address of an array of struct cowmem_page */
 	__u64 capacity; /* in: how many it holds */
 	__u64 next;     /* out: where to go on; offset + length: the answer is complete */
 };
@@ -215,11 +216,11 @@ struct cowmem_pagemap {
  * what was moved until then stays moved, and `next` tells. EBADF: not open for writing.
  */
 struct cowmem_move {
-	__u32 size;   /* in: sizeof(struct cowmem_move) */
-	__u32 flags;  /* in: 0 */
-	__u64 offset; /* in: bytes, a multiple of page_size */
-	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
-	__u32 node;   /* in: the NUMA node's number */
+	__u32 size;       /* in: sizeof(struct cowmem_move) */
+	__u32 flags;      /* in: 0 */
+	__u64 offset;     /* in: bytes, a multiple of page_size */
+	__u64 length;     /* in: bytes, a multiple of page_size, not 0 */
+	__u32 node;       /* in: the NUMA node's number */
 	__u32 __reserved; /* in: 0 */
 	__u64 next;       /* out: where to go on; offset + length: all were looked at */
 	__u64 moved;      /* out: pages moved */
