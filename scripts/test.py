@@ -13,15 +13,14 @@ import concurrent.futures
 import dataclasses
 import importlib
 import io
-import lzma
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import threading
 import traceback
 
+import guest
 import initramfs
 import vm
 
@@ -31,9 +30,7 @@ REQUIREMENTS = ROOT / "kunit" / "requirements.md"
 
 AT_ONCE = 2  # VMs, each with two CPUs
 EXCERPT = 30  # log lines told of a failed test
-COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 LOAD_SUITES = "load /lib/cowmem_kunit.ko"  # KUnit runs them as the module comes in
-CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,55 +185,12 @@ def read_ktap(lines, source):
 # ---- One boot ----------------------------------------------------------------------------
 
 
-def run(*command):
-    """Run a command on the host; its stdout comes back, an error carries all that it said."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def kernel(*what):
-    """A directory that scripts/kernel.sh makes; its progress goes to our stderr."""
-    done = subprocess.run([ROOT / "scripts/kernel.sh", *what], text=True, stdout=subprocess.PIPE)
-    if done.returncode:
-        raise RuntimeError(f"scripts/kernel.sh {' '.join(what)} failed")
-    return pathlib.Path(done.stdout.strip())
-
-
-def build_program(code, arch, source):
-    """A static guest program from one C file, built again only if something it is made of is newer."""
-    program = OUT / arch / code.stem
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h")]
-    if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
-        program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_suffix(f".{threading.get_ident()}")
-        include = ["-Iinclude/uapi", "-isystem", source / "tools/testing/selftests"]
-        run(COMPILER[arch], *CFLAGS, *include, code.relative_to(ROOT), "-o", fresh)
-        fresh.rename(program)
-    return program
-
-
-def module_files(kernel_dir, names):
-    """The kernel's own modules and what they need, uncompressed, in the order to load them."""
-    release = (kernel_dir / "release").read_text().strip()
-    files = {}
-    for name in names:
-        for line in run("modprobe", "-d", kernel_dir, "-S", release, "-D", name).splitlines():
-            if line.startswith("insmod "):
-                path = pathlib.Path(line.split()[1])
-                data = path.read_bytes()
-                files[path.name.partition(".")[0]] = lzma.decompress(data) if path.suffix == ".xz" else data
-    return files
-
-
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs into an initramfs; the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={plan.arch}", f"OUT={out / 'module'}",
-        *(["KUNIT=1"] if plan.kind == "kunit" else []))  # fmt: skip
-    modules = module_files(kernel_dir, plan.modules)
+    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind == "kunit")
+    modules = guest.module_files(kernel_dir, plan.modules)
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
 
     steps = [f"limit {plan.program_limit}"]
@@ -249,8 +203,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
     for code in codes:
-        files[f"bin/{code.stem}"] = (build_program(code, plan.arch, source).read_bytes(), 0o755)
-    files["init"] = (build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
+        files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
+    files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     files["etc/run"] = ("\n".join(steps + [""]).encode(), 0o644)
     initramfs.write(out / "initramfs.gz", files)
     return steps
@@ -258,8 +212,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
 def boot(plan, codes, suites):
     out = OUT / plan.name
-    source = kernel("source")
-    kernel_dir = kernel(plan.kind, plan.arch)
+    source = guest.kernel("source")
+    kernel_dir = guest.kernel(plan.kind, plan.arch)
     steps = prepare(plan, codes, suites and plan.kind == "kunit", kernel_dir, source)
 
     def on_step(step):
