@@ -115,15 +115,20 @@ class Console:
 
 
 def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", timeout=300,
-         extra_qemu=(), allow=(), on_step=None):
+         icount=False, extra_qemu=(), allow=(), on_step=None):
     """Run a VM to its end or `timeout` (seconds); the whole console goes to `log_path`.
+
+    With `icount`, which takes one CPU, a nanosecond of the guest is one instruction.
 
     `allow` lists patterns of bad lines that the caller expects: they end in
     `allowed`, not in `problems`. `on_step` is called with each Step as it ends.
     """
     qemu, machine, console_name = MACHINES[arch]
+    clock = ["-accel", "tcg,thread=multi"]
+    if icount:
+        clock = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
     command = [
-        qemu, *machine, "-accel", "tcg,thread=multi", "-smp", str(smp), "-m", mem,
+        qemu, *machine, *clock, "-smp", str(smp), "-m", mem,
         "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
         "-kernel", str(pathlib.Path(kernel_dir) / "Image"), "-initrd", str(initramfs),
         "-append", f"console={console_name} rdinit=/init panic=-1 oops=panic printk.devkmsg=on {append}".strip(),

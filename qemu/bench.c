@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The benchmark, inside the guest: what each work costs on a cowmem object and on
+ * what a user would take instead, in one boot. Under QEMU's -icount with one CPU
+ * guest time counts instructions, so a figure is the same in every run.
+ *
+ *   bench MIB ROUNDS [WORK...]
+ *
+ * Prints, for each work, kind of memory and round, "bench WORK KIND UNITS TOTAL": how
+ * many pages (or faults) and what they took together, in instructions, or in bytes
+ * where the work is about memory. scripts/bench.py makes a table of it.
+ *
+ * A work makes what it needs, calls bench_start() and bench_stop() around what is
+ * measured (scripts/profile.py finds them by name), and removes what it made.
+ */
+#include "bench.h"
+
+#include <sys/stat.h>
+
+#define MAX_MAPPINGS 1000
+
+/* The kernel's workers are busy after the boot, and with the last work's end and output. */
+#define AFTER_BOOT 5   /* seconds */
+#define BETWEEN 200000 /* microseconds */
+
+/* --- the clock: instructions --- */
+
+static uint64_t now(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc(); /* QEMU's runs at 1 GHz */
+#elif defined(__aarch64__)
+	uint64_t count, frequency;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
+	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+	return count * (1000000000 / frequency);
+#endif
+}
+
+static uint64_t started;
+
+__attribute__((noinline)) void bench_start(void)
+{
+	started = now();
+}
+
+__attribute__((noinline)) uint64_t bench_stop(void)
+{
+	return now() - started;
+}
+
+/* --- works: each returns its total, and how many units that was --- */
+
+struct result {
+	size_t units;
+	uint64_t total;
+};
+
+static struct result per_page(const struct object *o, uint64_t total)
+{
+	return (struct result){.units = o->bytes / PAGE, .total = total};
+}
+
+static uint64_t timed_reads(const char *p, size_t bytes)
+{
+	bench_start();
+	for (size_t at = 0; at < bytes; at += PAGE)
+		read_page(p + at);
+	return bench_stop();
+}
+
+static uint64_t timed_writes(char *p, size_t bytes)
+{
+	bench_start();
+	for (size_t at = 0; at < bytes; at += PAGE)
+		write_page(p + at);
+	return bench_stop();
+}
+
+static void unmap(const struct object *o, char *p)
+{
+	MUST(!munmap(p, o->bytes));
+}
+
+/* Is the clock one? As many instructions as this loop has, without a fault. */
+#define LOOPS (16UL << 20)
+static struct result calibrate(struct object *o)
+{
+	unsigned long loops = LOOPS;
+
+	(void)o;
+	bench_start();
+#if defined(__x86_64__)
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(loops));
+#elif defined(__aarch64__)
+	__asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(loops));
+#endif
+	return (struct result){.units = 2 * LOOPS, .total = bench_stop()};
+}
+
+/* A page copied to the next with the instructions of the kernel's copy_page(). */
+static struct result copy(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	timed_writes(p, o->bytes);
+	bench_start();
+	for (size_t at = 0; at < o->bytes; at += 2 * PAGE) {
+		const char *from = p + at;
+		char *to = p + at + PAGE;
+#if defined(__x86_64__)
+		size_t words = PAGE / 8;
+
+		__asm__ volatile("rep movsq" : "+S"(from), "+D"(to), "+c"(words) : : "memory");
+#elif defined(__aarch64__)
+		const char *end = from + PAGE;
+
+		__asm__ volatile("1: ldp x2, x3, [%0], #16\n\t"
+		                 "ldp x4, x5, [%0], #16\n\t"
+		                 "ldp x6, x7, [%0], #16\n\t"
+		                 "ldp x8, x9, [%0], #16\n\t"
+		                 "cmp %0, %2\n\t"
+		                 "stnp x2, x3, [%1]\n\t"
+		                 "stnp x4, x5, [%1, #16]\n\t"
+		                 "stnp x6, x7, [%1, #32]\n\t"
+		                 "stnp x8, x9, [%1, #48]\n\t"
+		                 "add %1, %1, #64\n\t"
+		                 "b.ne 1b"
+		                 : "+&r"(from), "+&r"(to)
+		                 : "r"(end)
+		                 : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "cc", "memory");
+#endif
+	}
+	total = bench_stop();
+	unmap(o, p);
+	return (struct result){.units = o->bytes / PAGE / 2, .total = total};
+}
+
+static struct result read_zero(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	const uint64_t total = timed_reads(p, o->bytes);
+
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_hole(struct object *o)
+{
+	char *p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	const uint64_t total = timed_writes(p, o->bytes);
+
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_private(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	object_fill(o);
+	total = timed_writes(p, o->bytes);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_private_after_read(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	if (o->fd >= 0)
+		object_fill(o);
+	timed_reads(p, o->bytes);
+	total = timed_writes(p, o->bytes);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	object_fill(o);
+	total = timed_writes(p, o->bytes);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result read_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	object_fill(o);
+	total = timed_reads(p, o->bytes);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result unmap_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+
+	timed_writes(p, o->bytes);
+	bench_start();
+	unmap(o, p);
+	return per_page(o, bench_stop());
+}
+
+static struct result free_last(struct object *o)
+{
+	object_fill(o);
+	bench_start();
+	object_free(o);
+	return per_page(o, bench_stop());
+}
+
+static struct result punch_mapped(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	timed_writes(p, o->bytes);
+	bench_start();
+	object_punch(o);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+/* One page of every STEP is written, the one before it was: so its page table is there. */
+#define STREWN 128
+static struct result strewn(const struct object *o, int flags)
+{
+	char *p = object_map(o, flags);
+	const size_t step = o->bytes / STREWN;
+	uint64_t total;
+
+	for (size_t at = 0; at < o->bytes; at += step)
+		write_page(p + at);
+	bench_start();
+	for (size_t at = PAGE; at < o->bytes; at += step)
+		write_page(p + at);
+	total = bench_stop();
+	unmap(o, p);
+	return (struct result){.units = STREWN, .total = total};
+}
+
+static struct result strewn_hole(struct object *o)
+{
+	return strewn(o, MAP_SHARED);
+}
+
+static struct result strewn_private(struct object *o)
+{
+	strewn(o, MAP_SHARED); /* the source */
+	return strewn(o, MAP_PRIVATE);
+}
+
+/* The @work of an object that has more mappings, all of them populated. */
+static struct result among_mappings(struct object *o, struct result (*work)(struct object *o))
+{
+	char *others[MAX_MAPPINGS];
+	struct result r;
+
+	object_fill(o);
+	for (size_t i = 0; i < o->mappings; i++) {
+		others[i] = object_map(o, MAP_SHARED);
+		MUST(!madvise(others[i], o->bytes, MADV_POPULATE_READ));
+	}
+	r = work(o);
+	for (size_t i = 0; i < o->mappings; i++)
+		unmap(o, others[i]);
+	return r;
+}
+
+static struct result write_private_among(struct object *o)
+{
+	return among_mappings(o, write_private);
+}
+
+static struct result write_shared_among(struct object *o)
+{
+	return among_mappings(o, write_shared);
+}
+
+#define CGROUPS "/sys/fs/cgroup"
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* All that the cgroup has been charged for. */
+static uint64_t charged_bytes(void)
+{
+	unsigned long value;
+	uint64_t bytes = 0;
+	char name[64];
+	FILE *stat;
+
+	sleep(3); /* the kernel gathers what its CPUs have counted every 2 s */
+	stat = fopen(CGROUPS "/bench/memory.stat", "re");
+	MUST(stat);
+	while (fscanf(stat, "%63s %lu", name, &value) == 2)
+		if (!strcmp(name, "anon") || !strcmp(name, "file") || !strcmp(name, "kernel"))
+			bytes += value;
+	fclose(stat);
+	return bytes;
+}
+
+/* What the kernel needs for the pages besides themselves. */
+static struct result memory_resident(struct object *o)
+{
+	uint64_t before, after;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUPS "/bench", 0755) || errno == EEXIST);
+	write_text(CGROUPS "/bench/cgroup.procs", "0");
+	before = charged_bytes();
+	object_fill(o);
+	after = charged_bytes();
+	write_text(CGROUPS "/cgroup.procs", "0");
+	return per_page(o, after - before - o->bytes);
+}
+
+/* --- the table of works --- */
+
+#define KIND(kind) (1U << (kind))
+#define FILES (KIND(COWMEM) | KIND(MEMFD))
+
+static const struct work {
+	const char *name;
+	struct result (*run)(struct object *o);
+	unsigned int kinds;
+	size_t mib;      /* of the object; 0: as the command line says */
+	size_t mappings; /* of the object, besides the work's own */
+} works[] = {
+	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
+	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
+	{.name = "read-zero", .run = read_zero, .kinds = KIND(ANON)},
+	{.name = "write-hole", .run = write_hole, .kinds = FILES | KIND(ANON)},
+	{.name = "write-private", .run = write_private, .kinds = FILES},
+	{.name = "write-private-after-read",
+         .run = write_private_after_read,
+         .kinds = FILES | KIND(ANON)},
+	{.name = "write-shared", .run = write_shared, .kinds = FILES},
+	{.name = "read-shared", .run = read_shared, .kinds = FILES},
+	{.name = "unmap-shared", .run = unmap_shared, .kinds = FILES},
+	{.name = "free-last", .run = free_last, .kinds = FILES},
+	{.name = "punch-mapped", .run = punch_mapped, .kinds = FILES},
+	{.name = "write-hole-of-1-MiB", .run = strewn_hole, .kinds = FILES, .mib = 1},
+	{.name = "write-hole-of-64-MiB", .run = strewn_hole, .kinds = FILES, .mib = 64},
+	{.name = "write-hole-of-4096-MiB", .run = strewn_hole, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-of-1-MiB", .run = strewn_private, .kinds = FILES, .mib = 1},
+	{.name = "write-private-of-64-MiB", .run = strewn_private, .kinds = FILES, .mib = 64},
+	{.name = "write-private-of-4096-MiB", .run = strewn_private, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-among-1",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-private-among-30",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-private-among-1000",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "write-shared-among-1",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-shared-among-30",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-shared-among-1000",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
+};
+
+static bool wanted(const char *name, char **names)
+{
+	if (!*names)
+		return true;
+	for (; *names; names++)
+		if (!strcmp(name, *names))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) << 20 : 0;
+	const long rounds = argc > 2 ? atol(argv[2]) : 0;
+
+	MUST(bytes && rounds);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sleep(AFTER_BOOT);
+	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++) {
+		const struct work *work = &works[i];
+
+		if (!wanted(work->name, argv + 3))
+			continue;
+		for (long round = 0; round < rounds; round++) {
+			for (int kind = 0; kind < NR_KINDS; kind++) {
+				struct object o;
+				struct result r;
+
+				if (!(work->kinds & KIND(kind)))
+					continue;
+				o = object_make(kind, work->mib ? work->mib << 20 : bytes);
+				o.mappings = work->mappings;
+				usleep(BETWEEN);
+				r = work->run(&o);
+				object_free(&o);
+				printf("bench %s %s %zu %llu\n", work->name, kind_names[kind],
+				       r.units, (unsigned long long)r.total);
+			}
+		}
+	}
+	return 0;
+}

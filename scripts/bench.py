@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmarks behind `make bench`: boot Debian's own kernel under QEMU's -icount
+with one CPU, where guest time counts instructions, run qemu/bench.c, and print what
+each work costs with cowmem and with what a user would take instead: a table, a JSON
+file and a chart.
+
+To add a work: a function and a line of the table in qemu/bench.c, and a Row here.
+"""
+import argparse
+import collections
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+
+import chart
+import guest
+import initramfs
+import vm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "build" / "bench"
+MIB, ROUNDS = 64, 3
+CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
+
+# A page is to be copied by quadwords: QEMU counts `rep movsb` byte by byte.
+CPU = {"x86_64": ["-cpu", "max,-erms,-fsrm"], "arm64": []}
+
+# What no handler can avoid, out of what the kernel does for anonymous memory, which
+# has no object behind it: (work, kind of memory, part of it).
+TRAP = ("trap and PTE: a read of untouched anonymous memory", [("read-zero", "anon", 1)])
+TRAP_OF_16 = ("a sixteenth of that", [("read-zero", "anon", 1 / 16)])
+NEW_PAGE = ("trap, page and PTE: the first write to anonymous memory", [("write-hole", "anon", 1)])
+NEW_COPY = ("that and the copy of a page", [("write-hole", "anon", 1), ("copy", "anon", 1)])
+BROKEN_COPY = (
+    "a write to anonymous memory that was only read, and the copy of a page",
+    [("write-private-after-read", "anon", 1), ("copy", "anon", 1)],
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table: a work of qemu/bench.c and what it is compared with."""
+
+    work: str
+    title: str
+    goal: float | None = None  # cowmem / peer, at most
+    floor: tuple | None = None
+    peer: str = "memfd"
+    unit: str = "instructions"
+
+
+ROWS = [
+    Row("write-hole", "first write to a hole, shared", 0.65, NEW_PAGE),
+    Row("write-hole", "  the same, against anonymous memory", None, NEW_PAGE, peer="anon"),
+    Row("write-private", "first write, private, populated source", 0.85, NEW_COPY),
+    Row("write-private-after-read", "first write after a read fault, private", 1.00, BROKEN_COPY),
+    Row("write-shared", "first shared write of a populated page", 0.70, TRAP),
+    Row("read-shared", "sequential read, fault-around 16", 0.80, TRAP_OF_16),
+    Row("unmap-shared", "unmap of shared pages", 1.00),
+    Row("free-last", "free on last close", 0.70),
+    Row("punch-mapped", "punch of mapped pages", 0.80),
+    Row("memory-resident", "kernel's memory per resident page", 1.00, unit="bytes"),
+]
+
+SCALING = [
+    Row("write-hole-of-1-MiB", "first write to a hole, object of 1 MiB"),
+    Row("write-hole-of-64-MiB", "first write to a hole, object of 64 MiB"),
+    Row("write-hole-of-4096-MiB", "first write to a hole, object of 4 GiB"),
+    Row("write-private-of-1-MiB", "first write, private, object of 1 MiB"),
+    Row("write-private-of-64-MiB", "first write, private, object of 64 MiB"),
+    Row("write-private-of-4096-MiB", "first write, private, object of 4 GiB"),
+    Row("write-private-among-1", "first write, private, among 1 mapping"),
+    Row("write-private-among-30", "first write, private, among 30"),
+    Row("write-private-among-1000", "first write, private, among 1,000"),
+    Row("write-shared-among-1", "first write, shared, among 1 mapping"),
+    Row("write-shared-among-30", "first write, shared, among 30"),
+    Row("write-shared-among-1000", "first write, shared, among 1,000"),
+]
+
+
+# ---- Measuring ---------------------------------------------------------------------------
+
+
+class Figures:
+    """What one boot measured: the median of its rounds, per page."""
+
+    def __init__(self, kernel, lines):
+        self.kernel = kernel
+        self.rounds = collections.defaultdict(list)
+        for line in lines:
+            word, *rest = line.split()
+            if word == "bench":
+                work, kind, units, total = rest
+                self.rounds[work, kind].append(int(total) / int(units))
+
+    def of(self, work, kind):
+        return statistics.median(self.rounds[work, kind])
+
+    def check_clock(self):
+        """The calibrating loop's instructions took one nanosecond each, and no less."""
+        wrong = abs(self.of("calibrate", "anon") - 1)
+        if wrong > CLOCK_ERROR:
+            raise RuntimeError(f"the guest's clock is wrong by {wrong:.1%}: it does not count instructions")
+        return wrong
+
+    def floor(self, row):
+        return sum(part * self.of(work, kind) for work, kind, part in row.floor[1]) if row.floor else None
+
+    def ratio(self, row):
+        return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
+
+
+def measure(arch, out, arguments, extra_qemu=(), timeout=600):
+    """Boot and run qemu/bench.c with `arguments`; its Figures come back."""
+    kernel = guest.kernel("stock", arch)
+    guest.build_module(kernel, arch, out / "module")
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", "bench")}
+    initramfs.write(out / "initramfs.gz", {
+        "init": (programs["init"].read_bytes(), 0o755),
+        "bin/bench": (programs["bench"].read_bytes(), 0o755),
+        "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
+        "etc/run": (f"load /lib/cowmem.ko\nrun /bin/bench {arguments}\nunload cowmem\n".encode(), 0o644),
+    })  # fmt: skip
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", smp=1, icount=True,
+                     timeout=timeout, extra_qemu=[*CPU[arch], *extra_qemu])  # fmt: skip
+    said = [line for step in result.steps for line in step.program]
+    if result.problems:
+        raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
+    return Figures((kernel / "release").read_text().strip(), said)
+
+
+# ---- Telling -----------------------------------------------------------------------------
+
+
+def table(figures, rows):
+    head = f"{'':42}{'cowmem':>9}{'peer':>9}  {'':7}{'ratio':>5}{'goal':>7}{'floor':>8}"
+    lines = [head]
+    for row in rows:
+        ratio, floor = figures.ratio(row), figures.floor(row)
+        digits = 1 if row.unit == "bytes" else 0
+        lines.append(
+            f"{row.title:42}{figures.of(row.work, 'cowmem'):9,.{digits}f}{figures.of(row.work, row.peer):9,.{digits}f}"
+            f"  {row.peer:7}{ratio:5.2f}" + (f"{row.goal:7.2f}" if row.goal else " " * 7) +
+            (f"{floor:8,.0f}" if floor else " " * 8) + ("  misses" if row.goal and ratio > row.goal else "")
+        )  # fmt: skip
+    return [line.rstrip() for line in lines]
+
+
+def describe(arch, figures, wrong):
+    floors = {row.floor[0]: figures.floor(row) for row in ROWS if row.floor}
+    return [
+        f"cowmem's benchmarks: Linux {figures.kernel}, {arch}, one CPU under -icount",
+        f"instructions per page (bytes where it says memory), {MIB} MiB, median of {ROUNDS} rounds",
+        f"the clock against a loop of known length: {wrong:.2%} off",
+        "",
+        *table(figures, ROWS),
+        "",
+        "floors, measured in the same boot:",
+        *(f"  {value:8,.0f}  {title}" for title, value in floors.items()),
+        "",
+        "cost per fault as the object and the mappings grow:",
+        *table(figures, SCALING),
+    ]
+
+
+def as_json(arch, figures):
+    def of(row):
+        floor = figures.floor(row)
+        return {
+            "work": row.work, "title": row.title.strip(), "unit": row.unit, "peer": row.peer,
+            "cowmem": round(figures.of(row.work, "cowmem"), 1), "of_peer": round(figures.of(row.work, row.peer), 1),
+            "ratio": round(figures.ratio(row), 3), "goal": row.goal, "floor": floor and round(floor, 1),
+        }  # fmt: skip
+
+    return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
+            "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("arch", choices=CPU)
+    options = parser.parse_args()
+    out = OUT / options.arch
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
+    figures = measure(options.arch, out, f"{MIB} {ROUNDS}")
+    print("\n" + "\n".join(describe(options.arch, figures, figures.check_clock())) + "\n")
+    result = as_json(options.arch, figures)
+    (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}"))
+    print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(f"bench.py: {error}")
