@@ -10,8 +10,8 @@
  * many pages (or faults) and what they took together, in instructions, or in bytes
  * where the work is about memory. scripts/bench.py makes a table of it.
  *
- * A work makes what it needs, calls bench_start() and bench_stop() around what is
- * measured (scripts/profile.py finds them by name), and removes what it made.
+ * A work makes what it needs, calls bench_start() and bench_stop() once around what is
+ * measured (qemu/profile.c looks for them), and removes what it made.
  */
 #include "bench.h"
 
@@ -20,6 +20,7 @@
 #define MAX_MAPPINGS 1000
 
 /* The kernel's workers are busy after the boot, and with the last work's end and output. */
+#define FEW_BYTES (4UL << 20)
 #define AFTER_BOOT 5   /* seconds */
 #define BETWEEN 200000 /* microseconds */
 
@@ -50,6 +51,14 @@ __attribute__((noinline)) uint64_t bench_stop(void)
 	return now() - started;
 }
 
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
 /* --- works: each returns its total, and how many units that was --- */
 
 struct result {
@@ -62,20 +71,22 @@ static struct result per_page(const struct object *o, uint64_t total)
 	return (struct result){.units = o->bytes / PAGE, .total = total};
 }
 
-static uint64_t timed_reads(const char *p, size_t bytes)
+static void read_pages(const char *p, size_t bytes)
 {
-	bench_start();
 	for (size_t at = 0; at < bytes; at += PAGE)
-		read_page(p + at);
-	return bench_stop();
+		(void)*(const volatile char *)(p + at);
 }
 
-static uint64_t timed_writes(char *p, size_t bytes)
+/* The page at @from and every @step bytes on. */
+static void write_every(char *p, size_t bytes, size_t from, size_t step)
 {
-	bench_start();
-	for (size_t at = 0; at < bytes; at += PAGE)
-		write_page(p + at);
-	return bench_stop();
+	for (size_t at = from; at < bytes; at += step)
+		*(volatile char *)(p + at) = 1;
+}
+
+static void write_pages(char *p, size_t bytes)
+{
+	write_every(p, bytes, 0, PAGE);
 }
 
 static void unmap(const struct object *o, char *p)
@@ -105,7 +116,7 @@ static struct result copy(struct object *o)
 	char *p = object_map(o, MAP_PRIVATE);
 	uint64_t total;
 
-	timed_writes(p, o->bytes);
+	write_pages(p, o->bytes);
 	bench_start();
 	for (size_t at = 0; at < o->bytes; at += 2 * PAGE) {
 		const char *from = p + at;
@@ -117,20 +128,14 @@ static struct result copy(struct object *o)
 #elif defined(__aarch64__)
 		const char *end = from + PAGE;
 
-		__asm__ volatile("1: ldp x2, x3, [%0], #16\n\t"
-		                 "ldp x4, x5, [%0], #16\n\t"
-		                 "ldp x6, x7, [%0], #16\n\t"
-		                 "ldp x8, x9, [%0], #16\n\t"
-		                 "cmp %0, %2\n\t"
-		                 "stnp x2, x3, [%1]\n\t"
-		                 "stnp x4, x5, [%1, #16]\n\t"
-		                 "stnp x6, x7, [%1, #32]\n\t"
-		                 "stnp x8, x9, [%1, #48]\n\t"
-		                 "add %1, %1, #64\n\t"
-		                 "b.ne 1b"
+#define COPY_16(at) "ldp x2, x3, [%0, #" #at "]\n\tstnp x2, x3, [%1, #" #at "]\n\t"
+		__asm__ volatile("1: " COPY_16(0) COPY_16(16) COPY_16(32) COPY_16(48) COPY_16(64)
+		                         COPY_16(80) COPY_16(96)
+		                                 COPY_16(112) "add %0, %0, #128\n\tadd %1, %1, "
+		                                              "#128\n\tcmp %0, %2\n\tb.ne 1b"
 		                 : "+&r"(from), "+&r"(to)
 		                 : "r"(end)
-		                 : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "cc", "memory");
+		                 : "x2", "x3", "cc", "memory");
 #endif
 	}
 	total = bench_stop();
@@ -141,8 +146,11 @@ static struct result copy(struct object *o)
 static struct result read_zero(struct object *o)
 {
 	char *p = object_map(o, MAP_PRIVATE);
-	const uint64_t total = timed_reads(p, o->bytes);
+	uint64_t total;
 
+	bench_start();
+	read_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -150,8 +158,11 @@ static struct result read_zero(struct object *o)
 static struct result write_hole(struct object *o)
 {
 	char *p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
-	const uint64_t total = timed_writes(p, o->bytes);
+	uint64_t total;
 
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -162,7 +173,9 @@ static struct result write_private(struct object *o)
 	uint64_t total;
 
 	object_fill(o);
-	total = timed_writes(p, o->bytes);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -174,8 +187,10 @@ static struct result write_private_after_read(struct object *o)
 
 	if (o->fd >= 0)
 		object_fill(o);
-	timed_reads(p, o->bytes);
-	total = timed_writes(p, o->bytes);
+	read_pages(p, o->bytes);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -186,7 +201,9 @@ static struct result write_shared(struct object *o)
 	uint64_t total;
 
 	object_fill(o);
-	total = timed_writes(p, o->bytes);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -197,7 +214,9 @@ static struct result read_shared(struct object *o)
 	uint64_t total;
 
 	object_fill(o);
-	total = timed_reads(p, o->bytes);
+	bench_start();
+	read_pages(p, o->bytes);
+	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -206,7 +225,7 @@ static struct result unmap_shared(struct object *o)
 {
 	char *p = object_map(o, MAP_SHARED);
 
-	timed_writes(p, o->bytes);
+	write_pages(p, o->bytes);
 	bench_start();
 	unmap(o, p);
 	return per_page(o, bench_stop());
@@ -225,7 +244,7 @@ static struct result punch_mapped(struct object *o)
 	char *p = object_map(o, MAP_SHARED);
 	uint64_t total;
 
-	timed_writes(p, o->bytes);
+	write_pages(p, o->bytes);
 	bench_start();
 	object_punch(o);
 	total = bench_stop();
@@ -233,19 +252,16 @@ static struct result punch_mapped(struct object *o)
 	return per_page(o, total);
 }
 
-/* One page of every STEP is written, the one before it was: so its page table is there. */
+/* Writes one page of each of STREWN parts; the page before it was written: its page table is there. */
 #define STREWN 128
-static struct result strewn(const struct object *o, int flags)
+static struct result strewn(const struct object *o, char *p)
 {
-	char *p = object_map(o, flags);
 	const size_t step = o->bytes / STREWN;
 	uint64_t total;
 
-	for (size_t at = 0; at < o->bytes; at += step)
-		write_page(p + at);
+	write_every(p, o->bytes, 0, step);
 	bench_start();
-	for (size_t at = PAGE; at < o->bytes; at += step)
-		write_page(p + at);
+	write_every(p, o->bytes, PAGE, step);
 	total = bench_stop();
 	unmap(o, p);
 	return (struct result){.units = STREWN, .total = total};
@@ -253,13 +269,17 @@ static struct result strewn(const struct object *o, int flags)
 
 static struct result strewn_hole(struct object *o)
 {
-	return strewn(o, MAP_SHARED);
+	return strewn(o, object_map(o, MAP_SHARED));
 }
 
 static struct result strewn_private(struct object *o)
 {
-	strewn(o, MAP_SHARED); /* the source */
-	return strewn(o, MAP_PRIVATE);
+	char *p = object_map(o, MAP_SHARED);
+
+	write_every(p, o->bytes, 0, o->bytes / STREWN);
+	write_every(p, o->bytes, PAGE, o->bytes / STREWN);
+	unmap(o, p);
+	return strewn(o, object_map(o, MAP_PRIVATE));
 }
 
 /* The @work of an object that has more mappings, all of them populated. */
@@ -290,14 +310,6 @@ static struct result write_shared_among(struct object *o)
 }
 
 #define CGROUPS "/sys/fs/cgroup"
-
-static void write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
 
 /* All that the cgroup has been charged for. */
 static uint64_t charged_bytes(void)
@@ -396,6 +408,26 @@ static const struct work {
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
 };
 
+/*
+ * Puts @bytes of free pages, movable ones and others, on the CPU's own lists, which can
+ * hold them: else how the free blocks of memory happen to lie is part of a figure, with
+ * up to 250 instructions per page. The others are page tables: one for each 2 MiB read.
+ */
+#define OF_PAGE_TABLE (2UL << 20)
+static void fill_page_lists(size_t bytes)
+{
+	struct object movable = {.kind = ANON, .fd = -1, .bytes = 2 * bytes}; /* a source, a copy */
+	struct object tables = {.kind = ANON, .fd = -1, .bytes = bytes / PAGE * OF_PAGE_TABLE};
+	char *p = object_map(&movable, MAP_PRIVATE);
+	char *q = object_map(&tables, MAP_PRIVATE);
+
+	write_every(p, movable.bytes, 0, PAGE);
+	for (size_t at = 0; at < tables.bytes; at += OF_PAGE_TABLE)
+		read_pages(q + at, PAGE);
+	unmap(&movable, p);
+	unmap(&tables, q);
+}
+
 static bool wanted(const char *name, char **names)
 {
 	if (!*names)
@@ -413,6 +445,7 @@ int main(int argc, char **argv)
 
 	MUST(bytes && rounds);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	write_text("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
 	sleep(AFTER_BOOT);
 	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++) {
 		const struct work *work = &works[i];
@@ -429,6 +462,7 @@ int main(int argc, char **argv)
 				o = object_make(kind, work->mib ? work->mib << 20 : bytes);
 				o.mappings = work->mappings;
 				usleep(BETWEEN);
+				fill_page_lists(work->mib ? FEW_BYTES : bytes);
 				r = work->run(&o);
 				object_free(&o);
 				printf("bench %s %s %zu %llu\n", work->name, kind_names[kind],

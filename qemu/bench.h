@@ -104,14 +104,4 @@ static inline void object_punch(const struct object *o)
 		                (off_t)o->bytes));
 }
 
-static inline void read_page(const char *page)
-{
-	(void)*(const volatile char *)page;
-}
-
-static inline void write_page(char *page)
-{
-	*(volatile char *)page = 1;
-}
-
 #endif /* COWMEM_BENCH_H */

@@ -124,8 +124,8 @@ def measure(arch, out, arguments, extra_qemu=(), timeout=600):
         "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
         "etc/run": (f"load /lib/cowmem.ko\nrun /bin/bench {arguments}\nunload cowmem\n".encode(), 0o644),
     })  # fmt: skip
-    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", smp=1, icount=True,
-                     timeout=timeout, extra_qemu=[*CPU[arch], *extra_qemu])  # fmt: skip
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", smp=1, mem="2G",
+                     icount=True, timeout=timeout, extra_qemu=[*CPU[arch], *extra_qemu])  # fmt: skip
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
