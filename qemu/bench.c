@@ -438,6 +438,21 @@ static bool wanted(const char *name, char **names)
 	return false;
 }
 
+static void run(const struct work *work, enum kind kind, size_t bytes)
+{
+	struct object o = object_make(kind, work->mib ? work->mib << 20 : bytes);
+	struct result r;
+
+	o.mappings = work->mappings;
+	usleep(BETWEEN); /* what the last one freed with a delay comes back */
+	fill_page_lists(work->mib ? FEW_BYTES : bytes);
+	usleep(BETWEEN);
+	r = work->run(&o);
+	object_free(&o);
+	printf("bench %s %s %zu %llu\n", work->name, kind_names[kind], r.units,
+	       (unsigned long long)r.total);
+}
+
 int main(int argc, char **argv)
 {
 	const size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) << 20 : 0;
@@ -447,28 +462,10 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	write_text("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
 	sleep(AFTER_BOOT);
-	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++) {
-		const struct work *work = &works[i];
-
-		if (!wanted(work->name, argv + 3))
-			continue;
-		for (long round = 0; round < rounds; round++) {
-			for (int kind = 0; kind < NR_KINDS; kind++) {
-				struct object o;
-				struct result r;
-
-				if (!(work->kinds & KIND(kind)))
-					continue;
-				o = object_make(kind, work->mib ? work->mib << 20 : bytes);
-				o.mappings = work->mappings;
-				usleep(BETWEEN);
-				fill_page_lists(work->mib ? FEW_BYTES : bytes);
-				r = work->run(&o);
-				object_free(&o);
-				printf("bench %s %s %zu %llu\n", work->name, kind_names[kind],
-				       r.units, (unsigned long long)r.total);
-			}
-		}
-	}
+	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
+		for (long round = 0; round < rounds; round++)
+			for (enum kind kind = 0; kind < NR_KINDS; kind++)
+				if (works[i].kinds & KIND(kind) && wanted(works[i].name, argv + 3))
+					run(&works[i], kind, bytes);
 	return 0;
 }

@@ -15,6 +15,7 @@ import pathlib
 import statistics
 import sys
 
+import bench_profile
 import chart
 import guest
 import initramfs
@@ -28,16 +29,22 @@ CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
 # A page is to be copied by quadwords: QEMU counts `rep movsb` byte by byte.
 CPU = {"x86_64": ["-cpu", "max,-erms,-fsrm"], "arm64": []}
 
-# What no handler can avoid, out of what the kernel does for anonymous memory, which
-# has no object behind it: (work, kind of memory, part of it).
-TRAP = ("trap and PTE: a read of untouched anonymous memory", [("read-zero", "anon", 1)])
-TRAP_OF_16 = ("a sixteenth of that", [("read-zero", "anon", 1 / 16)])
-NEW_PAGE = ("trap, page and PTE: the first write to anonymous memory", [("write-hole", "anon", 1)])
-NEW_COPY = ("that and the copy of a page", [("write-hole", "anon", 1), ("copy", "anon", 1)])
-BROKEN_COPY = (
-    "a write to anonymous memory that was only read, and the copy of a page",
-    [("write-private-after-read", "anon", 1), ("copy", "anon", 1)],
-)
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """What no handler can avoid of a work, out of what the kernel does for anonymous
+    memory, which has no object behind it: the sum of (work, part of it).
+    """
+
+    title: str
+    parts: tuple[tuple[str, float], ...]
+
+
+TRAP = Floor("trap and PTE: a read of untouched anonymous memory", (("read-zero", 1),))
+TRAP_OF_16 = Floor("a sixteenth of that", (("read-zero", 1 / 16),))
+NEW_PAGE = Floor("trap, page and PTE: the first write to anonymous memory", (("write-hole", 1),))
+NEW_COPY = Floor("that and the copy of a page", (("write-hole", 1), ("copy", 1)))
+BROKEN_COPY = Floor("a write to anonymous memory that was only read, and the copy of a page",
+                    (("write-private-after-read", 1), ("copy", 1)))  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Row:
     work: str
     title: str
     goal: float | None = None  # cowmem / peer, at most
-    floor: tuple | None = None
+    floor: Floor | None = None
     peer: str = "memfd"
     unit: str = "instructions"
 
@@ -90,11 +97,13 @@ class Figures:
     def __init__(self, kernel, lines):
         self.kernel = kernel
         self.rounds = collections.defaultdict(list)
+        self.order = []  # of (work, kind, units), as they were run
         for line in lines:
             word, *rest = line.split()
             if word == "bench":
                 work, kind, units, total = rest
                 self.rounds[work, kind].append(int(total) / int(units))
+                self.order.append((work, kind, int(units)))
 
     def of(self, work, kind):
         return statistics.median(self.rounds[work, kind])
@@ -107,22 +116,24 @@ class Figures:
         return wrong
 
     def floor(self, row):
-        return sum(part * self.of(work, kind) for work, kind, part in row.floor[1]) if row.floor else None
+        return sum(part * self.of(work, "anon") for work, part in row.floor.parts) if row.floor else None
 
     def ratio(self, row):
         return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
 
 
-def measure(arch, out, arguments, extra_qemu=(), timeout=600):
-    """Boot and run qemu/bench.c with `arguments`; its Figures come back."""
+def measure(arch, out, arguments, before=(), extra_qemu=(), timeout=900):
+    """Boot, take the steps `before`, and run qemu/bench.c with `arguments`; its Figures come back."""
     kernel = guest.kernel("stock", arch)
     guest.build_module(kernel, arch, out / "module")
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", "bench")}
+    steps = ["load /lib/cowmem.ko", *before, f"run /bin/bench {arguments}", "unload cowmem"]
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
+        "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
         "bin/bench": (programs["bench"].read_bytes(), 0o755),
         "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
-        "etc/run": (f"load /lib/cowmem.ko\nrun /bin/bench {arguments}\nunload cowmem\n".encode(), 0o644),
+        "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
     result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", smp=1, mem="2G",
                      icount=True, timeout=timeout, extra_qemu=[*CPU[arch], *extra_qemu])  # fmt: skip
@@ -150,7 +161,7 @@ def table(figures, rows):
 
 
 def describe(arch, figures, wrong):
-    floors = {row.floor[0]: figures.floor(row) for row in ROWS if row.floor}
+    floors = {row.floor.title: figures.floor(row) for row in ROWS if row.floor}
     return [
         f"cowmem's benchmarks: Linux {figures.kernel}, {arch}, one CPU under -icount",
         f"instructions per page (bytes where it says memory), {MIB} MiB, median of {ROUNDS} rounds",
@@ -179,19 +190,40 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
 
 
+def tell_table(arch, out):
+    figures = measure(arch, out, f"{MIB} {ROUNDS}")
+    print("\n" + "\n".join(describe(arch, figures, figures.check_clock())) + "\n")
+    result = as_json(arch, figures)
+    (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}, {arch}"))
+    print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
+
+
+def tell_profile(arch, out):
+    """The same works once more, with every instruction put down to its function."""
+    columns = {row: [(row.work, "cowmem"), (row.work, row.peer),
+                     *((work, "anon") for work, _ in (row.floor.parts if row.floor else ()))]
+               for row in ROWS if row.unit == "instructions" and row.peer == "memfd"}  # fmt: skip
+    works = sorted({work for of_row in columns.values() for work, _ in of_row})
+    tracer = bench_profile.Tracer(out, guest.build_program(ROOT / "qemu/bench.c", arch))
+    figures = measure(arch, out, f"{MIB} {ROUNDS} {' '.join(works)}", [tracer.step], tracer.qemu)
+    found = tracer.read(figures.order)
+    lines = [f"Instructions per page by function: Linux {figures.kernel}, {arch}, {MIB} MiB, mean of {ROUNDS} rounds", ""]
+    for row, of_row in columns.items():
+        lines += [row.title, *bench_profile.table(found, of_row), ""]
+    (out / "profile.txt").write_text("\n".join(lines))
+    print(f"written: {(out / 'profile.txt').relative_to(ROOT)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("arch", choices=CPU)
+    parser.add_argument("--profile", action="store_true", help="where the instructions go, instead of the table")
     options = parser.parse_args()
     out = OUT / options.arch
     out.mkdir(parents=True, exist_ok=True)
     print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
-    figures = measure(options.arch, out, f"{MIB} {ROUNDS}")
-    print("\n" + "\n".join(describe(options.arch, figures, figures.check_clock())) + "\n")
-    result = as_json(options.arch, figures)
-    (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}"))
-    print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
+    (tell_profile if options.profile else tell_table)(options.arch, out)
 
 
 if __name__ == "__main__":
