@@ -41,9 +41,9 @@ test: ## everything, in four VMs: stock and KUnit kernels, x86_64 and arm64
 	@scripts/setup.sh test
 	@scripts/test.py
 
-bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1: by function
+bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
 	@scripts/setup.sh test
-	@scripts/bench.py $(if $(PROFILE),--profile) $(ARCH)
+	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(ARCH)
 
 lint: ## clang-format, sparse and checkpatch
 	@scripts/setup.sh test

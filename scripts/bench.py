@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import shutil
 import statistics
 import sys
 
@@ -24,6 +25,9 @@ import vm
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench"
 MIB, ROUNDS = 64, 3
+GUARD_MIB = 8
+GUARD_ERROR = {"instructions": 0.02, "ratio": 0.05}  # of a cost, against the record of it
+RECORD = ROOT / "qemu" / "bench-record.json"
 CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
 
 # A page is to be copied by quadwords: QEMU counts `rep movsb` byte by byte.
@@ -94,8 +98,8 @@ SCALING = [
 class Figures:
     """What one boot measured: the median of its rounds, per page."""
 
-    def __init__(self, kernel, lines):
-        self.kernel = kernel
+    def __init__(self, kernel, lines, seconds):
+        self.kernel, self.seconds = kernel, seconds
         self.rounds = collections.defaultdict(list)
         self.order = []  # of (work, kind, units), as they were run
         for line in lines:
@@ -140,7 +144,7 @@ def measure(arch, out, arguments, before=(), extra_qemu=(), timeout=900):
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
-    return Figures((kernel / "release").read_text().strip(), said)
+    return Figures((kernel / "release").read_text().strip(), said, result.seconds)
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -190,13 +194,17 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
 
 
-def tell_table(arch, out):
+def tell_table(arch, out, record):
     figures = measure(arch, out, f"{MIB} {ROUNDS}")
     print("\n" + "\n".join(describe(arch, figures, figures.check_clock())) + "\n")
     result = as_json(arch, figures)
     (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}, {arch}"))
     print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
+    if record:
+        write_record(arch, measure_guarded(arch, out / "guard"))
+        shutil.copy(out / "bench.svg", RECORD.with_name(f"bench-{arch}.svg"))
+        print(f"recorded: {RECORD.relative_to(ROOT)} and the chart beside it")
 
 
 def tell_profile(arch, out):
@@ -215,15 +223,70 @@ def tell_profile(arch, out):
     print(f"written: {(out / 'profile.txt').relative_to(ROOT)}")
 
 
+# ---- Guarding ----------------------------------------------------------------------------
+
+GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("write", "read", "unmap"))]
+
+
+def measure_guarded(arch, out):
+    out.mkdir(parents=True, exist_ok=True)
+    works = " ".join(["calibrate", *(row.work for row in GUARDED)])
+    figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}")
+    figures.check_clock()
+    return figures
+
+
+@dataclasses.dataclass
+class Guarded:
+    """A cost now, in parts of what is recorded of it."""
+
+    row: Row
+    cost: float
+    of: str  # what was compared
+
+    @property
+    def too_much(self):
+        return self.cost > 1 + GUARD_ERROR[self.of]
+
+    @property
+    def far_less(self):
+        return self.cost < 1 - GUARD_ERROR[self.of]
+
+
+def compare_with_record(arch, figures):
+    """Instructions, on the kernel that was recorded: they are the same in every boot. On
+    another the ratio to the peer, since what the kernel does around a handler costs both.
+    """
+    recorded = json.loads(RECORD.read_text())[arch]
+    for row in GUARDED:
+        of = "instructions" if figures.kernel == recorded["kernel"] else "ratio"
+        now = {"instructions": figures.of(row.work, "cowmem"), "ratio": figures.ratio(row)}[of]
+        yield Guarded(row, now / recorded["works"][row.work][of], of)
+
+
+def write_record(arch, figures):
+    records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    records[arch] = {
+        "kernel": figures.kernel,
+        "works": {row.work: {"instructions": round(figures.of(row.work, "cowmem")), "ratio": round(figures.ratio(row), 3)}
+                  for row in GUARDED},
+    }  # fmt: skip
+    RECORD.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("arch", choices=CPU)
     parser.add_argument("--profile", action="store_true", help="where the instructions go, instead of the table")
+    parser.add_argument("--record", action="store_true", help="these costs are what `make test` is to expect")
     options = parser.parse_args()
     out = OUT / options.arch
     out.mkdir(parents=True, exist_ok=True)
     print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
-    (tell_profile if options.profile else tell_table)(options.arch, out)
+    if options.profile:
+        tell_profile(options.arch, out)
+    else:
+        tell_table(options.arch, out, options.record)
 
 
 if __name__ == "__main__":

@@ -61,10 +61,10 @@ class Tracer:
 
 
 def table(found, columns):
-    """Functions, the most expensive for the first column's work on top."""
+    """The functions, the most expensive on top; a column for each (work, kind)."""
     lines = ["".join(f"{work:>26}" for work, _ in columns), "".join(f"{kind:>26}" for _, kind in columns)]
     by_cost = sorted({name for column in columns for name in found[column]},
-                     key=lambda name: [-found[column][name] for column in columns])  # fmt: skip
+                     key=lambda name: (-max(found[column][name] for column in columns), name))  # fmt: skip
     shown = by_cost[:TOP]
     for name in shown:
         lines.append("".join(f"{found[column][name]:26,.0f}" for column in columns) + f"  {name}")

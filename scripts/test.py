@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; then say what passed and
-which requirements of kunit/requirements.md that shows.
+qemu/tests and, on the KUnit kernels, the KUnit suites; hold what some works cost
+against the record of it; then say what passed and which requirements of
+kunit/requirements.md that shows.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -20,6 +21,7 @@ import sys
 import threading
 import traceback
 
+import bench
 import guest
 import initramfs
 import vm
@@ -54,6 +56,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
+COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 
 
 @dataclasses.dataclass
@@ -236,13 +239,26 @@ def boot(plan, codes, suites):
     report(plan.name, "log", [clean], result.seconds)
 
 
-def try_boot(plan, codes, suites):
+def check_costs(name, arch):
+    """What works cost, in instructions, against the record (bench.py)."""
+    say(f"{name:12}  booting, log in {(OUT / name / 'console.log').relative_to(ROOT)}")
+    figures = bench.measure_guarded(arch, OUT / name)
+    tests = []
+    for guarded in bench.compare_with_record(arch, figures):
+        why = f"{guarded.cost:.3f} of the {guarded.of} recorded"
+        tests.append(Test(f"cost of {guarded.row.work}", "failed" if guarded.too_much else "passed", why=why))
+        if guarded.far_less:
+            say(f"{name:12}  {guarded.row.work} costs only {why}: `make bench RECORD=1 ARCH={arch}` keeps that")
+    report(name, "costs", tests, figures.seconds)
+
+
+def attempt(name, check, *arguments):
     """One kernel that cannot be tested is a failure, but keeps no other from being tested."""
     try:
-        boot(plan, codes, suites)
+        check(*arguments)
     except Exception as error:
         told = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
-        report(plan.name, "boot", [Test(f"boot of {plan.name}", "failed", log=told.splitlines())], 0)
+        report(name, "boot", [Test(f"boot of {name}", "failed", log=told.splitlines())], 0)
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -283,10 +299,11 @@ def choose(given, possible, what):
     return [name for name in possible if name in wanted]
 
 
-def run_all(plans, codes, suites):
+def run_all(jobs):
+    """The jobs are of attempt()."""
     pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
     try:
-        for future in [pool.submit(try_boot, plan, codes, suites) for plan in plans]:
+        for future in [pool.submit(attempt, *job) for job in jobs]:
             future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -297,16 +314,18 @@ def run_all(plans, codes, suites):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
-    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, or `kunit` for the KUnit suites")
+    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`")
     options = parser.parse_args()
     programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob("*.c"))}
-    plans = choose(options.only, [plan.name for plan in PLANS], "boot")
-    tests = choose(options.test, [*programs, "kunit"], "test")
+    boots = choose(options.only, [*(plan.name for plan in PLANS), *COSTS], "boot")
+    tests = choose(options.test, [*programs, "kunit", "costs"], "test")
+    codes = [programs[name] for name in tests if name in programs]
+    jobs = [(plan.name, boot, plan, codes, "kunit" in tests) for plan in PLANS if codes or "kunit" in tests]
+    jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        run_all([plan for plan in PLANS if plan.name in plans],
-                [programs[name] for name in tests if name != "kunit"], "kunit" in tests)  # fmt: skip
+        run_all([job for job in jobs if job[0] in boots])
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)
