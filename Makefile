@@ -45,6 +45,10 @@ bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1
 	@scripts/setup.sh test
 	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(ARCH)
 
+bench-smp: ## contention: faults per second of threads and processes, against memfd (ARCH)
+	@scripts/setup.sh test
+	@scripts/bench_smp.py $(ARCH)
+
 lint: ## clang-format, sparse and checkpatch
 	@scripts/setup.sh test
 	@scripts/lint.sh
@@ -64,4 +68,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test bench lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test bench bench-smp lint compile_commands.json install clean help

@@ -18,11 +18,8 @@
 #include <sys/stat.h>
 
 #define MAX_MAPPINGS 1000
-
-/* The kernel's workers are busy after the boot, and with the last work's end and output. */
 #define FEW_BYTES (4UL << 20)
-#define AFTER_BOOT 5   /* seconds */
-#define BETWEEN 200000 /* microseconds */
+#define BETWEEN 200000 /* microseconds: what the last work freed, and its output, are under way */
 
 /* --- the clock: instructions --- */
 
@@ -444,7 +441,7 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 	struct result r;
 
 	o.mappings = work->mappings;
-	usleep(BETWEEN); /* what the last one freed with a delay comes back */
+	usleep(BETWEEN);
 	fill_page_lists(work->mib ? FEW_BYTES : bytes);
 	usleep(BETWEEN);
 	r = work->run(&o);

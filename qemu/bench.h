@@ -21,6 +21,7 @@
 #include <linux/cowmem.h>
 
 #define PAGE 4096UL
+#define AFTER_BOOT 5 /* seconds: the kernel's workers are busy for a while */
 
 /* A benchmark that cannot do what it measures has no result. */
 #define MUST(condition)                                                                     \

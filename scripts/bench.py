@@ -27,6 +27,7 @@ OUT = ROOT / "build" / "bench"
 MIB, ROUNDS = 64, 3
 GUARD_MIB = 8
 GUARD_ERROR = {"instructions": 0.02, "ratio": 0.05}  # of a cost, against the record of it
+README = ROOT / "README.md"
 RECORD = ROOT / "qemu" / "bench-record.json"
 CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
 
@@ -126,25 +127,33 @@ class Figures:
         return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), timeout=900):
-    """Boot, take the steps `before`, and run qemu/bench.c with `arguments`; its Figures come back."""
+def run_in_guest(arch, out, program, arguments, before=(), **options):
+    """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
+    kernel's release, what the program said and how long it all took come back.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     kernel = guest.kernel("stock", arch)
     guest.build_module(kernel, arch, out / "module")
-    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", "bench")}
-    steps = ["load /lib/cowmem.ko", *before, f"run /bin/bench {arguments}", "unload cowmem"]
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
+    steps = ["load /lib/cowmem.ko", *before, f"run /bin/{program} {arguments}", "unload cowmem"]
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
+        f"bin/{program}": (programs[program].read_bytes(), 0o755),
         "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
-        "bin/bench": (programs["bench"].read_bytes(), 0o755),
         "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
-    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", smp=1, mem="2G",
-                     icount=True, timeout=timeout, extra_qemu=[*CPU[arch], *extra_qemu])  # fmt: skip
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem="2G", timeout=900, **options)
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
-    return Figures((kernel / "release").read_text().strip(), said, result.seconds)
+    return (kernel / "release").read_text().strip(), said, result.seconds
+
+
+def measure(arch, out, arguments, before=(), extra_qemu=()):
+    """The Figures of qemu/bench.c with `arguments`."""
+    return Figures(*run_in_guest(arch, out, "bench", arguments, before, smp=1, icount=True,
+                                 extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -194,9 +203,19 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
 
 
+def put_in_readme(arch, lines):
+    """The README says between two comments what the last record was."""
+    begin, end = f"<!-- make bench RECORD=1 ARCH={arch} -->\n", "<!-- end -->\n"
+    before, found, rest = README.read_text().partition(begin)
+    if found:
+        block = "".join(f"    {line}".rstrip() + "\n" for line in lines)
+        README.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
+
+
 def tell_table(arch, out, record):
     figures = measure(arch, out, f"{MIB} {ROUNDS}")
-    print("\n" + "\n".join(describe(arch, figures, figures.check_clock())) + "\n")
+    lines = describe(arch, figures, figures.check_clock())
+    print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)
     (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}, {arch}"))
@@ -204,7 +223,8 @@ def tell_table(arch, out, record):
     if record:
         write_record(arch, measure_guarded(arch, out / "guard"))
         shutil.copy(out / "bench.svg", RECORD.with_name(f"bench-{arch}.svg"))
-        print(f"recorded: {RECORD.relative_to(ROOT)} and the chart beside it")
+        put_in_readme(arch, lines)
+        print(f"recorded: {RECORD.relative_to(ROOT)}, the chart beside it, and README.md")
 
 
 def tell_profile(arch, out):
@@ -229,7 +249,6 @@ GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("
 
 
 def measure_guarded(arch, out):
-    out.mkdir(parents=True, exist_ok=True)
     works = " ".join(["calibrate", *(row.work for row in GUARDED)])
     figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}")
     figures.check_clock()
@@ -281,7 +300,6 @@ def main():
     parser.add_argument("--record", action="store_true", help="these costs are what `make test` is to expect")
     options = parser.parse_args()
     out = OUT / options.arch
-    out.mkdir(parents=True, exist_ok=True)
     print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
     if options.profile:
         tell_profile(options.arch, out)

@@ -19,6 +19,7 @@ class Tracer:
     def __init__(self, out, program):
         self.counts, self.symbols = out / "profile.counts", out / "kallsyms"
         plugin = out / "profile.so"
+        out.mkdir(parents=True, exist_ok=True)
         guest.run("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
                   guest.ROOT / "qemu/profile.c", "-o", plugin)  # fmt: skip
         address = {}
