@@ -203,13 +203,14 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
 
 
-def put_in_readme(arch, lines):
-    """The README says between two comments what the last record was."""
+def put_in_readme(arch, lines, picture):
+    """The README says between two comments what the last record was, for one architecture."""
     begin, end = f"<!-- make bench RECORD=1 ARCH={arch} -->\n", "<!-- end -->\n"
     before, found, rest = README.read_text().partition(begin)
     if found:
         block = "".join(f"    {line}".rstrip() + "\n" for line in lines)
         README.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
+        shutil.copy(picture, RECORD.with_name(f"bench-{arch}.svg"))
 
 
 def tell_table(arch, out, record):
@@ -222,9 +223,8 @@ def tell_table(arch, out, record):
     print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
     if record:
         write_record(arch, measure_guarded(arch, out / "guard"))
-        shutil.copy(out / "bench.svg", RECORD.with_name(f"bench-{arch}.svg"))
-        put_in_readme(arch, lines)
-        print(f"recorded: {RECORD.relative_to(ROOT)}, the chart beside it, and README.md")
+        put_in_readme(arch, lines, out / "bench.svg")
+        print(f"recorded: {RECORD.relative_to(ROOT)}; if it tells of {arch}, README.md and its chart")
 
 
 def tell_profile(arch, out):

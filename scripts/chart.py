@@ -8,7 +8,7 @@ GOOD, BAD, PLAIN, INK = "#2f7d4f", "#b5472f", "#6b7c93", "#1d2733"
 
 
 def ratios(rows, title):
-    """`rows` as scripts/bench.py writes them: title, peer, ratio, goal (or None)."""
+    """`rows` as scripts/bench.py writes them: title, ratio, goal (or None)."""
     widest = max(1.15, *(row["ratio"] + 0.15 for row in rows))
     width, height = LABEL + round(SCALE * widest), HEAD + LINE * len(rows) + 30
     one = LABEL + SCALE
@@ -23,9 +23,8 @@ def ratios(rows, title):
     for number, row in enumerate(rows):
         top, goal, ratio = HEAD + LINE * number, row["goal"], row["ratio"]
         color = PLAIN if goal is None else GOOD if ratio <= goal else BAD
-        label = row["title"] + ("" if row["peer"] == "memfd" else f" ({row['peer']})" if row["peer"] not in row["title"] else "")
         out += [
-            f'<text x="{LABEL - 10}" y="{top + 15}" text-anchor="end">{html.escape(label)}</text>',
+            f'<text x="{LABEL - 10}" y="{top + 15}" text-anchor="end">{html.escape(row["title"])}</text>',
             f'<rect x="{LABEL}" y="{top + 3}" width="{ratio * SCALE:.0f}" height="{LINE - 10}" fill="{color}"/>',
             f'<text x="{LABEL + ratio * SCALE + 6:.0f}" y="{top + 15}" fill="{color}">{ratio:.2f}</text>',
         ]
