@@ -37,9 +37,17 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## everything, in four VMs: stock and KUnit kernels, x86_64 and arm64
+test: ## everything, in six VMs: stock and KUnit kernels, x86_64 and arm64, and costs
 	@scripts/setup.sh test
 	@scripts/test.py
+
+bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
+	@scripts/setup.sh test
+	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(ARCH)
+
+bench-smp: ## contention: faults per second of threads and processes, against memfd (ARCH)
+	@scripts/setup.sh test
+	@scripts/bench_smp.py $(ARCH)
 
 lint: ## clang-format, sparse and checkpatch
 	@scripts/setup.sh test
@@ -60,4 +68,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test bench bench-smp lint compile_commands.json install clean help

@@ -4,10 +4,10 @@
 in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c).
 """
 import pathlib
-import subprocess
 import sys
 import tempfile
 
+import guest
 import initramfs
 import vm
 
@@ -15,30 +15,21 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARCH = "x86_64"
 
 
-def output_of(*command):
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
 def real_file():
     """A file of some tens of MB that is on every machine that can build: the compiler's own."""
     for name in ("cc1plus", "cc1"):
-        path = pathlib.Path(output_of("gcc", f"-print-prog-name={name}"))
+        path = pathlib.Path(guest.run("gcc", f"-print-prog-name={name}").strip())
         if path.is_absolute() and path.exists():
             return path
     sys.exit("demo.py: gcc has neither cc1plus nor cc1 here")
 
 
 def main():
-    kernel = pathlib.Path(output_of(ROOT / "scripts/kernel.sh", "stock", ARCH))
+    kernel = guest.kernel("stock", ARCH)
     out = ROOT / "build" / f"stock-{ARCH}"
     print("demo: building the module for " + (kernel / "release").read_text().strip(), flush=True)
-    subprocess.run(["make", "-s", "-C", ROOT, "module", f"KDIR={kernel}/build", f"ARCH={ARCH}",
-                    f"OUT={out}"], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-    programs = {}
-    for name in ("init", "demo"):
-        programs[name] = out / name
-        subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "include/uapi",
-                        "-o", programs[name], ROOT / f"qemu/{name}.c"], check=True)  # fmt: skip
+    guest.build_module(kernel, ARCH, out)
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", "demo")}
     data = real_file()
     print(f"demo: {data.name} of this machine into a VM", flush=True)
     with tempfile.TemporaryDirectory() as folder:

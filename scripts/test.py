@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; then say what passed and
-which requirements of kunit/requirements.md that shows.
+qemu/tests and, on the KUnit kernels, the KUnit suites; hold what some works cost
+against the record of it; then say what passed and which requirements of
+kunit/requirements.md that shows.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -13,15 +14,15 @@ import concurrent.futures
 import dataclasses
 import importlib
 import io
-import lzma
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import threading
 import traceback
 
+import bench
+import guest
 import initramfs
 import vm
 
@@ -31,9 +32,7 @@ REQUIREMENTS = ROOT / "kunit" / "requirements.md"
 
 AT_ONCE = 2  # VMs, each with two CPUs
 EXCERPT = 30  # log lines told of a failed test
-COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 LOAD_SUITES = "load /lib/cowmem_kunit.ko"  # KUnit runs them as the module comes in
-CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +56,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
+COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 
 
 @dataclasses.dataclass
@@ -188,55 +188,12 @@ def read_ktap(lines, source):
 # ---- One boot ----------------------------------------------------------------------------
 
 
-def run(*command):
-    """Run a command on the host; its stdout comes back, an error carries all that it said."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def kernel(*what):
-    """A directory that scripts/kernel.sh makes; its progress goes to our stderr."""
-    done = subprocess.run([ROOT / "scripts/kernel.sh", *what], text=True, stdout=subprocess.PIPE)
-    if done.returncode:
-        raise RuntimeError(f"scripts/kernel.sh {' '.join(what)} failed")
-    return pathlib.Path(done.stdout.strip())
-
-
-def build_program(code, arch, source):
-    """A static guest program from one C file, built again only if something it is made of is newer."""
-    program = OUT / arch / code.stem
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h")]
-    if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
-        program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_suffix(f".{threading.get_ident()}")
-        include = ["-Iinclude/uapi", "-isystem", source / "tools/testing/selftests"]
-        run(COMPILER[arch], *CFLAGS, *include, code.relative_to(ROOT), "-o", fresh)
-        fresh.rename(program)
-    return program
-
-
-def module_files(kernel_dir, names):
-    """The kernel's own modules and what they need, uncompressed, in the order to load them."""
-    release = (kernel_dir / "release").read_text().strip()
-    files = {}
-    for name in names:
-        for line in run("modprobe", "-d", kernel_dir, "-S", release, "-D", name).splitlines():
-            if line.startswith("insmod "):
-                path = pathlib.Path(line.split()[1])
-                data = path.read_bytes()
-                files[path.name.partition(".")[0]] = lzma.decompress(data) if path.suffix == ".xz" else data
-    return files
-
-
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs into an initramfs; the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={plan.arch}", f"OUT={out / 'module'}",
-        *(["KUNIT=1"] if plan.kind == "kunit" else []))  # fmt: skip
-    modules = module_files(kernel_dir, plan.modules)
+    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind == "kunit")
+    modules = guest.module_files(kernel_dir, plan.modules)
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
 
     steps = [f"limit {plan.program_limit}"]
@@ -249,8 +206,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
     for code in codes:
-        files[f"bin/{code.stem}"] = (build_program(code, plan.arch, source).read_bytes(), 0o755)
-    files["init"] = (build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
+        files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
+    files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     files["etc/run"] = ("\n".join(steps + [""]).encode(), 0o644)
     initramfs.write(out / "initramfs.gz", files)
     return steps
@@ -258,8 +215,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
 def boot(plan, codes, suites):
     out = OUT / plan.name
-    source = kernel("source")
-    kernel_dir = kernel(plan.kind, plan.arch)
+    source = guest.kernel("source")
+    kernel_dir = guest.kernel(plan.kind, plan.arch)
     steps = prepare(plan, codes, suites and plan.kind == "kunit", kernel_dir, source)
 
     def on_step(step):
@@ -272,7 +229,7 @@ def boot(plan, codes, suites):
 
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
-    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, timeout=plan.timeout,
+    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, timeout=plan.timeout,
                      on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = [step for step in result.steps if step.status is None]
@@ -282,13 +239,26 @@ def boot(plan, codes, suites):
     report(plan.name, "log", [clean], result.seconds)
 
 
-def try_boot(plan, codes, suites):
+def check_costs(name, arch):
+    """What works cost, in instructions, against the record (bench.py)."""
+    say(f"{name:12}  booting, log in {(OUT / name / 'console.log').relative_to(ROOT)}")
+    figures = bench.measure_guarded(arch, OUT / name)
+    tests = []
+    for guarded in bench.compare_with_record(arch, figures):
+        why = f"{guarded.cost:.3f} of the {guarded.of} recorded"
+        tests.append(Test(f"cost of {guarded.row.work}", "failed" if guarded.too_much else "passed", why=why))
+        if guarded.far_less:
+            say(f"{name:12}  {guarded.row.work} costs only {why}: `make bench RECORD=1 ARCH={arch}` keeps that")
+    report(name, "costs", tests, figures.seconds)
+
+
+def attempt(name, check, *arguments):
     """One kernel that cannot be tested is a failure, but keeps no other from being tested."""
     try:
-        boot(plan, codes, suites)
+        check(*arguments)
     except Exception as error:
         told = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
-        report(plan.name, "boot", [Test(f"boot of {plan.name}", "failed", log=told.splitlines())], 0)
+        report(name, "boot", [Test(f"boot of {name}", "failed", log=told.splitlines())], 0)
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -329,10 +299,11 @@ def choose(given, possible, what):
     return [name for name in possible if name in wanted]
 
 
-def run_all(plans, codes, suites):
+def run_all(jobs):
+    """The jobs are of attempt()."""
     pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
     try:
-        for future in [pool.submit(try_boot, plan, codes, suites) for plan in plans]:
+        for future in [pool.submit(attempt, *job) for job in jobs]:
             future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -343,16 +314,18 @@ def run_all(plans, codes, suites):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
-    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, or `kunit` for the KUnit suites")
+    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`")
     options = parser.parse_args()
     programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob("*.c"))}
-    plans = choose(options.only, [plan.name for plan in PLANS], "boot")
-    tests = choose(options.test, [*programs, "kunit"], "test")
+    boots = choose(options.only, [*(plan.name for plan in PLANS), *COSTS], "boot")
+    tests = choose(options.test, [*programs, "kunit", "costs"], "test")
+    codes = [programs[name] for name in tests if name in programs]
+    jobs = [(plan.name, boot, plan, codes, "kunit" in tests) for plan in PLANS if codes or "kunit" in tests]
+    jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        run_all([plan for plan in PLANS if plan.name in plans],
-                [programs[name] for name in tests if name != "kunit"], "kunit" in tests)  # fmt: skip
+        run_all([job for job in jobs if job[0] in boots])
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

@@ -114,20 +114,31 @@ class Console:
             self.on_step(step)
 
 
-def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem=1024, append="", timeout=300,
-         extra_qemu=(), allow=(), on_step=None):
+def numa(nodes, smp, mem):
+    """QEMU's options for that many NUMA nodes, each with its part of the CPUs and the memory."""
+    options = ["-smp", f"{smp},sockets={nodes}", "-m", f"{mem}M"]
+    for node in range(nodes if nodes > 1 else 0):
+        cpus = f"{node * smp // nodes}-{(node + 1) * smp // nodes - 1}"
+        options += ["-object", f"memory-backend-ram,id=m{node},size={mem // nodes}M",
+                    "-numa", f"node,nodeid={node},cpus={cpus},memdev=m{node}"]  # fmt: skip
+    return options
+
+
+def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, append="", timeout=300,
+         icount=False, extra_qemu=(), allow=(), on_step=None):
     """Run a VM with `mem` MiB to its end or `timeout` (seconds); the whole console goes to `log_path`.
+
+    With `icount`, which takes one CPU, a nanosecond of the guest is one instruction.
 
     `allow` lists patterns of bad lines that the caller expects: they end in
     `allowed`, not in `problems`. `on_step` is called with each Step as it ends.
     """
     qemu, machine, console_name = MACHINES[arch]
-    nodes = []  # NUMA nodes, each with one of two halves of CPUs and memory
-    for node, cpus in enumerate((f"0-{smp // 2 - 1}", f"{smp // 2}-{smp - 1}") if smp > 1 else ()):
-        nodes += ["-object", f"memory-backend-ram,id=m{node},size={mem // 2}M",
-                  "-numa", f"node,nodeid={node},cpus={cpus},memdev=m{node}"]  # fmt: skip
+    clock = ["-accel", "tcg,thread=multi"]
+    if icount:
+        clock = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
     command = [
-        qemu, *machine, "-accel", "tcg,thread=multi", "-smp", f"{smp},sockets={len(nodes) // 4 or 1}", "-m", f"{mem}M", *nodes,
+        qemu, *machine, *clock, *numa(nodes, smp, mem),
         "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
         "-kernel", str(pathlib.Path(kernel_dir) / "Image"), "-initrd", str(initramfs),
         "-append", f"console={console_name} rdinit=/init panic=-1 oops=panic printk.devkmsg=on {append}".strip(),
@@ -178,6 +189,7 @@ def main():
     parser.add_argument("initramfs")
     parser.add_argument("--log", dest="log_path", default="/dev/stdout")
     parser.add_argument("--smp", type=int, default=2)
+    parser.add_argument("--nodes", type=int, default=1, help="NUMA nodes")
     parser.add_argument("--mem", type=int, default=1024, help="MiB")
     parser.add_argument("--append", default="", help="more kernel arguments")
     parser.add_argument("--timeout", type=float, default=300)

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The benchmark, inside the guest: what each work costs on a cowmem object and on
+ * what a user would take instead, in one boot. Under QEMU's -icount with one CPU
+ * guest time counts instructions, so a figure is the same in every run.
+ *
+ *   bench MIB ROUNDS [WORK...]
+ *
+ * Prints, for each work, kind of memory and round, "bench WORK KIND UNITS TOTAL": how
+ * many pages (or faults) and what they took together, in instructions, or in bytes
+ * where the work is about memory. scripts/bench.py makes a table of it.
+ *
+ * A work makes what it needs, calls bench_start() and bench_stop() once around what is
+ * measured (qemu/profile.c looks for them), and removes what it made.
+ */
+#include "bench.h"
+
+#include <sys/stat.h>
+
+#define MAX_MAPPINGS 1000
+#define FEW_BYTES (4UL << 20)
+#define BETWEEN 200000 /* microseconds: what the last work freed, and its output, are under way */
+
+/* --- the clock: instructions --- */
+
+static uint64_t now(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc(); /* QEMU's runs at 1 GHz */
+#elif defined(__aarch64__)
+	uint64_t count, frequency;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
+	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+	return count * (1000000000 / frequency);
+#endif
+}
+
+static uint64_t started;
+
+__attribute__((noinline)) void bench_start(void)
+{
+	started = now();
+}
+
+__attribute__((noinline)) uint64_t bench_stop(void)
+{
+	return now() - started;
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* --- works: each returns its total, and how many units that was --- */
+
+struct result {
+	size_t units;
+	uint64_t total;
+};
+
+static struct result per_page(const struct object *o, uint64_t total)
+{
+	return (struct result){.units = o->bytes / PAGE, .total = total};
+}
+
+static void read_pages(const char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += PAGE)
+		(void)*(const volatile char *)(p + at);
+}
+
+/* The page at @from and every @step bytes on. */
+static void write_every(char *p, size_t bytes, size_t from, size_t step)
+{
+	for (size_t at = from; at < bytes; at += step)
+		*(volatile char *)(p + at) = 1;
+}
+
+static void write_pages(char *p, size_t bytes)
+{
+	write_every(p, bytes, 0, PAGE);
+}
+
+static void unmap(const struct object *o, char *p)
+{
+	MUST(!munmap(p, o->bytes));
+}
+
+/* Is the clock one? As many instructions as this loop has, without a fault. */
+#define LOOPS (16UL << 20)
+static struct result calibrate(struct object *o)
+{
+	unsigned long loops = LOOPS;
+
+	(void)o;
+	bench_start();
+#if defined(__x86_64__)
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(loops));
+#elif defined(__aarch64__)
+	__asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(loops));
+#endif
+	return (struct result){.units = 2 * LOOPS, .total = bench_stop()};
+}
+
+/* A page copied to the next with the instructions of the kernel's copy_page(). */
+static struct result copy(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	write_pages(p, o->bytes);
+	bench_start();
+	for (size_t at = 0; at < o->bytes; at += 2 * PAGE) {
+		const char *from = p + at;
+		char *to = p + at + PAGE;
+#if defined(__x86_64__)
+		size_t words = PAGE / 8;
+
+		__asm__ volatile("rep movsq" : "+S"(from), "+D"(to), "+c"(words) : : "memory");
+#elif defined(__aarch64__)
+		const char *end = from + PAGE;
+
+#define COPY_16(at) "ldp x2, x3, [%0, #" #at "]\n\tstnp x2, x3, [%1, #" #at "]\n\t"
+		__asm__ volatile("1: " COPY_16(0) COPY_16(16) COPY_16(32) COPY_16(48) COPY_16(64)
+		                         COPY_16(80) COPY_16(96)
+		                                 COPY_16(112) "add %0, %0, #128\n\tadd %1, %1, "
+		                                              "#128\n\tcmp %0, %2\n\tb.ne 1b"
+		                 : "+&r"(from), "+&r"(to)
+		                 : "r"(end)
+		                 : "x2", "x3", "cc", "memory");
+#endif
+	}
+	total = bench_stop();
+	unmap(o, p);
+	return (struct result){.units = o->bytes / PAGE / 2, .total = total};
+}
+
+static struct result read_zero(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	bench_start();
+	read_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_hole(struct object *o)
+{
+	char *p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	uint64_t total;
+
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_private(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	object_fill(o);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_private_after_read(struct object *o)
+{
+	char *p = object_map(o, MAP_PRIVATE);
+	uint64_t total;
+
+	if (o->fd >= 0)
+		object_fill(o);
+	read_pages(p, o->bytes);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	object_fill(o);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result read_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	object_fill(o);
+	bench_start();
+	read_pages(p, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result unmap_shared(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+
+	write_pages(p, o->bytes);
+	bench_start();
+	unmap(o, p);
+	return per_page(o, bench_stop());
+}
+
+static struct result free_last(struct object *o)
+{
+	object_fill(o);
+	bench_start();
+	object_free(o);
+	return per_page(o, bench_stop());
+}
+
+static struct result punch_mapped(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	write_pages(p, o->bytes);
+	bench_start();
+	object_punch(o);
+	total = bench_stop();
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+/* Writes one page of each of STREWN parts; the page before it was written: its page table is there. */
+#define STREWN 128
+static struct result strewn(const struct object *o, char *p)
+{
+	const size_t step = o->bytes / STREWN;
+	uint64_t total;
+
+	write_every(p, o->bytes, 0, step);
+	bench_start();
+	write_every(p, o->bytes, PAGE, step);
+	total = bench_stop();
+	unmap(o, p);
+	return (struct result){.units = STREWN, .total = total};
+}
+
+static struct result strewn_hole(struct object *o)
+{
+	return strewn(o, object_map(o, MAP_SHARED));
+}
+
+static struct result strewn_private(struct object *o)
+{
+	char *p = object_map(o, MAP_SHARED);
+
+	write_every(p, o->bytes, 0, o->bytes / STREWN);
+	write_every(p, o->bytes, PAGE, o->bytes / STREWN);
+	unmap(o, p);
+	return strewn(o, object_map(o, MAP_PRIVATE));
+}
+
+/* The @work of an object that has more mappings, all of them populated. */
+static struct result among_mappings(struct object *o, struct result (*work)(struct object *o))
+{
+	char *others[MAX_MAPPINGS];
+	struct result r;
+
+	object_fill(o);
+	for (size_t i = 0; i < o->mappings; i++) {
+		others[i] = object_map(o, MAP_SHARED);
+		MUST(!madvise(others[i], o->bytes, MADV_POPULATE_READ));
+	}
+	r = work(o);
+	for (size_t i = 0; i < o->mappings; i++)
+		unmap(o, others[i]);
+	return r;
+}
+
+static struct result write_private_among(struct object *o)
+{
+	return among_mappings(o, write_private);
+}
+
+static struct result write_shared_among(struct object *o)
+{
+	return among_mappings(o, write_shared);
+}
+
+#define CGROUPS "/sys/fs/cgroup"
+
+/* All that the cgroup has been charged for. */
+static uint64_t charged_bytes(void)
+{
+	unsigned long value;
+	uint64_t bytes = 0;
+	char name[64];
+	FILE *stat;
+
+	sleep(3); /* the kernel gathers what its CPUs have counted every 2 s */
+	stat = fopen(CGROUPS "/bench/memory.stat", "re");
+	MUST(stat);
+	while (fscanf(stat, "%63s %lu", name, &value) == 2)
+		if (!strcmp(name, "anon") || !strcmp(name, "file") || !strcmp(name, "kernel"))
+			bytes += value;
+	fclose(stat);
+	return bytes;
+}
+
+/* What the kernel needs for the pages besides themselves. */
+static struct result memory_resident(struct object *o)
+{
+	uint64_t before, after;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUPS "/bench", 0755) || errno == EEXIST);
+	write_text(CGROUPS "/bench/cgroup.procs", "0");
+	before = charged_bytes();
+	object_fill(o);
+	after = charged_bytes();
+	write_text(CGROUPS "/cgroup.procs", "0");
+	return per_page(o, after - before - o->bytes);
+}
+
+/* --- the table of works --- */
+
+#define KIND(kind) (1U << (kind))
+#define FILES (KIND(COWMEM) | KIND(MEMFD))
+
+static const struct work {
+	const char *name;
+	struct result (*run)(struct object *o);
+	unsigned int kinds;
+	size_t mib;      /* of the object; 0: as the command line says */
+	size_t mappings; /* of the object, besides the work's own */
+} works[] = {
+	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
+	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
+	{.name = "read-zero", .run = read_zero, .kinds = KIND(ANON)},
+	{.name = "write-hole", .run = write_hole, .kinds = FILES | KIND(ANON)},
+	{.name = "write-private", .run = write_private, .kinds = FILES},
+	{.name = "write-private-after-read",
+         .run = write_private_after_read,
+         .kinds = FILES | KIND(ANON)},
+	{.name = "write-shared", .run = write_shared, .kinds = FILES},
+	{.name = "read-shared", .run = read_shared, .kinds = FILES},
+	{.name = "unmap-shared", .run = unmap_shared, .kinds = FILES},
+	{.name = "free-last", .run = free_last, .kinds = FILES},
+	{.name = "punch-mapped", .run = punch_mapped, .kinds = FILES},
+	{.name = "write-hole-of-1-MiB", .run = strewn_hole, .kinds = FILES, .mib = 1},
+	{.name = "write-hole-of-64-MiB", .run = strewn_hole, .kinds = FILES, .mib = 64},
+	{.name = "write-hole-of-4096-MiB", .run = strewn_hole, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-of-1-MiB", .run = strewn_private, .kinds = FILES, .mib = 1},
+	{.name = "write-private-of-64-MiB", .run = strewn_private, .kinds = FILES, .mib = 64},
+	{.name = "write-private-of-4096-MiB", .run = strewn_private, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-among-1",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-private-among-30",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-private-among-1000",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "write-shared-among-1",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-shared-among-30",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-shared-among-1000",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
+};
+
+/*
+ * Puts @bytes of free pages, movable ones and others, on the CPU's own lists, which can
+ * hold them: else how the free blocks of memory happen to lie is part of a figure, with
+ * up to 250 instructions per page. The others are page tables: one for each 2 MiB read.
+ */
+#define OF_PAGE_TABLE (2UL << 20)
+static void fill_page_lists(size_t bytes)
+{
+	struct object movable = {.kind = ANON, .fd = -1, .bytes = 2 * bytes}; /* a source, a copy */
+	struct object tables = {.kind = ANON, .fd = -1, .bytes = bytes / PAGE * OF_PAGE_TABLE};
+	char *p = object_map(&movable, MAP_PRIVATE);
+	char *q = object_map(&tables, MAP_PRIVATE);
+
+	write_every(p, movable.bytes, 0, PAGE);
+	for (size_t at = 0; at < tables.bytes; at += OF_PAGE_TABLE)
+		read_pages(q + at, PAGE);
+	unmap(&movable, p);
+	unmap(&tables, q);
+}
+
+static bool wanted(const char *name, char **names)
+{
+	if (!*names)
+		return true;
+	for (; *names; names++)
+		if (!strcmp(name, *names))
+			return true;
+	return false;
+}
+
+static void run(const struct work *work, enum kind kind, size_t bytes)
+{
+	struct object o = object_make(kind, work->mib ? work->mib << 20 : bytes);
+	struct result r;
+
+	o.mappings = work->mappings;
+	usleep(BETWEEN);
+	fill_page_lists(work->mib ? FEW_BYTES : bytes);
+	usleep(BETWEEN);
+	r = work->run(&o);
+	object_free(&o);
+	printf("bench %s %s %zu %llu\n", work->name, kind_names[kind], r.units,
+	       (unsigned long long)r.total);
+}
+
+int main(int argc, char **argv)
+{
+	const size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) << 20 : 0;
+	const long rounds = argc > 2 ? atol(argv[2]) : 0;
+
+	MUST(bytes && rounds);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	write_text("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
+	sleep(AFTER_BOOT);
+	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
+		for (long round = 0; round < rounds; round++)
+			for (enum kind kind = 0; kind < NR_KINDS; kind++)
+				if (works[i].kinds & KIND(kind) && wanted(works[i].name, argv + 3))
+					run(&works[i], kind, bytes);
+	return 0;
+}

@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmarks behind `make bench`: boot Debian's own kernel under QEMU's -icount
+with one CPU, where guest time counts instructions, run qemu/bench.c, and print what
+each work costs with cowmem and with what a user would take instead: a table, a JSON
+file and a chart.
+
+To add a work: a function and a line of the table in qemu/bench.c, and a Row here.
+"""
+import argparse
+import collections
+import dataclasses
+import json
+import pathlib
+import shutil
+import statistics
+import sys
+
+import bench_profile
+import chart
+import guest
+import initramfs
+import vm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "build" / "bench"
+MIB, ROUNDS = 64, 3
+GUARD_MIB = 8
+GUARD_ERROR = {"instructions": 0.02, "ratio": 0.05}  # of a cost, against the record of it
+README = ROOT / "README.md"
+RECORD = ROOT / "qemu" / "bench-record.json"
+CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
+
+# A page is to be copied by quadwords: QEMU counts `rep movsb` byte by byte.
+CPU = {"x86_64": ["-cpu", "max,-erms,-fsrm"], "arm64": []}
+
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """What no handler can avoid of a work, out of what the kernel does for anonymous
+    memory, which has no object behind it: the sum of (work, part of it).
+    """
+
+    title: str
+    parts: tuple[tuple[str, float], ...]
+
+
+TRAP = Floor("trap and PTE: a read of untouched anonymous memory", (("read-zero", 1),))
+TRAP_OF_16 = Floor("a sixteenth of that", (("read-zero", 1 / 16),))
+NEW_PAGE = Floor("trap, page and PTE: the first write to anonymous memory", (("write-hole", 1),))
+NEW_COPY = Floor("that and the copy of a page", (("write-hole", 1), ("copy", 1)))
+BROKEN_COPY = Floor("a write to anonymous memory that was only read, and the copy of a page",
+                    (("write-private-after-read", 1), ("copy", 1)))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table: a work of qemu/bench.c and what it is compared with."""
+
+    work: str
+    title: str
+    goal: float | None = None  # cowmem / peer, at most
+    floor: Floor | None = None
+    peer: str = "memfd"
+    unit: str = "instructions"
+
+
+ROWS = [
+    Row("write-hole", "first write to a hole, shared", 0.65, NEW_PAGE),
+    Row("write-hole", "  the same, against anonymous memory", None, NEW_PAGE, peer="anon"),
+    Row("write-private", "first write, private, populated source", 0.85, NEW_COPY),
+    Row("write-private-after-read", "first write after a read fault, private", 1.00, BROKEN_COPY),
+    Row("write-shared", "first shared write of a populated page", 0.70, TRAP),
+    Row("read-shared", "sequential read, fault-around 16", 0.80, TRAP_OF_16),
+    Row("unmap-shared", "unmap of shared pages", 1.00),
+    Row("free-last", "free on last close", 0.70),
+    Row("punch-mapped", "punch of mapped pages", 0.80),
+    Row("memory-resident", "kernel's memory per resident page", 1.00, unit="bytes"),
+]
+
+SCALING = [
+    Row("write-hole-of-1-MiB", "first write to a hole, object of 1 MiB"),
+    Row("write-hole-of-64-MiB", "first write to a hole, object of 64 MiB"),
+    Row("write-hole-of-4096-MiB", "first write to a hole, object of 4 GiB"),
+    Row("write-private-of-1-MiB", "first write, private, object of 1 MiB"),
+    Row("write-private-of-64-MiB", "first write, private, object of 64 MiB"),
+    Row("write-private-of-4096-MiB", "first write, private, object of 4 GiB"),
+    Row("write-private-among-1", "first write, private, among 1 mapping"),
+    Row("write-private-among-30", "first write, private, among 30"),
+    Row("write-private-among-1000", "first write, private, among 1,000"),
+    Row("write-shared-among-1", "first write, shared, among 1 mapping"),
+    Row("write-shared-among-30", "first write, shared, among 30"),
+    Row("write-shared-among-1000", "first write, shared, among 1,000"),
+]
+
+
+# ---- Measuring ---------------------------------------------------------------------------
+
+
+class Figures:
+    """What one boot measured: the median of its rounds, per page."""
+
+    def __init__(self, kernel, lines, seconds):
+        self.kernel, self.seconds = kernel, seconds
+        self.rounds = collections.defaultdict(list)
+        self.order = []  # of (work, kind, units), as they were run
+        for line in lines:
+            word, *rest = line.split()
+            if word == "bench":
+                work, kind, units, total = rest
+                self.rounds[work, kind].append(int(total) / int(units))
+                self.order.append((work, kind, int(units)))
+
+    def of(self, work, kind):
+        return statistics.median(self.rounds[work, kind])
+
+    def check_clock(self):
+        """The calibrating loop's instructions took one nanosecond each, and no less."""
+        wrong = abs(self.of("calibrate", "anon") - 1)
+        if wrong > CLOCK_ERROR:
+            raise RuntimeError(f"the guest's clock is wrong by {wrong:.1%}: it does not count instructions")
+        return wrong
+
+    def floor(self, row):
+        return sum(part * self.of(work, "anon") for work, part in row.floor.parts) if row.floor else None
+
+    def ratio(self, row):
+        return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
+
+
+def run_in_guest(arch, out, program, arguments, before=(), **options):
+    """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
+    kernel's release, what the program said and how long it all took come back.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    kernel = guest.kernel("stock", arch)
+    guest.build_module(kernel, arch, out / "module")
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
+    steps = ["load /lib/cowmem.ko", *before, f"run /bin/{program} {arguments}", "unload cowmem"]
+    initramfs.write(out / "initramfs.gz", {
+        "init": (programs["init"].read_bytes(), 0o755),
+        f"bin/{program}": (programs[program].read_bytes(), 0o755),
+        "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
+        "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
+        "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
+    })  # fmt: skip
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=900, **options)
+    said = [line for step in result.steps for line in step.program]
+    if result.problems:
+        raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
+    return (kernel / "release").read_text().strip(), said, result.seconds
+
+
+def measure(arch, out, arguments, before=(), extra_qemu=()):
+    """The Figures of qemu/bench.c with `arguments`."""
+    return Figures(*run_in_guest(arch, out, "bench", arguments, before, smp=1, icount=True,
+                                 extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
+
+
+# ---- Telling -----------------------------------------------------------------------------
+
+
+def table(figures, rows):
+    head = f"{'':42}{'cowmem':>9}{'peer':>9}  {'':7}{'ratio':>5}{'goal':>7}{'floor':>8}"
+    lines = [head]
+    for row in rows:
+        ratio, floor = figures.ratio(row), figures.floor(row)
+        digits = 1 if row.unit == "bytes" else 0
+        lines.append(
+            f"{row.title:42}{figures.of(row.work, 'cowmem'):9,.{digits}f}{figures.of(row.work, row.peer):9,.{digits}f}"
+            f"  {row.peer:7}{ratio:5.2f}" + (f"{row.goal:7.2f}" if row.goal else " " * 7) +
+            (f"{floor:8,.0f}" if floor else " " * 8) + ("  misses" if row.goal and ratio > row.goal else "")
+        )  # fmt: skip
+    return [line.rstrip() for line in lines]
+
+
+def describe(arch, figures, wrong):
+    floors = {row.floor.title: figures.floor(row) for row in ROWS if row.floor}
+    return [
+        f"cowmem's benchmarks: Linux {figures.kernel}, {arch}, one CPU under -icount",
+        f"instructions per page (bytes where it says memory), {MIB} MiB, median of {ROUNDS} rounds",
+        f"the clock against a loop of known length: {wrong:.2%} off",
+        "",
+        *table(figures, ROWS),
+        "",
+        "floors, measured in the same boot:",
+        *(f"  {value:8,.0f}  {title}" for title, value in floors.items()),
+        "",
+        "cost per fault as the object and the mappings grow:",
+        *table(figures, SCALING),
+    ]
+
+
+def as_json(arch, figures):
+    def of(row):
+        floor = figures.floor(row)
+        return {
+            "work": row.work, "title": row.title.strip(), "unit": row.unit, "peer": row.peer,
+            "cowmem": round(figures.of(row.work, "cowmem"), 1), "of_peer": round(figures.of(row.work, row.peer), 1),
+            "ratio": round(figures.ratio(row), 3), "goal": row.goal, "floor": floor and round(floor, 1),
+        }  # fmt: skip
+
+    return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
+            "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
+
+
+def put_in_readme(arch, lines, picture):
+    """The README says between two comments what the last record was, for one architecture."""
+    begin, end = f"<!-- make bench RECORD=1 ARCH={arch} -->\n", "<!-- end -->\n"
+    before, found, rest = README.read_text().partition(begin)
+    if found:
+        block = "".join(f"    {line}".rstrip() + "\n" for line in lines)
+        README.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
+        shutil.copy(picture, RECORD.with_name(f"bench-{arch}.svg"))
+
+
+def tell_table(arch, out, record):
+    figures = measure(arch, out, f"{MIB} {ROUNDS}")
+    lines = describe(arch, figures, figures.check_clock())
+    print("\n" + "\n".join(lines) + "\n")
+    result = as_json(arch, figures)
+    (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}, {arch}"))
+    print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
+    if record:
+        write_record(arch, measure_guarded(arch, out / "guard"))
+        put_in_readme(arch, lines, out / "bench.svg")
+        print(f"recorded: {RECORD.relative_to(ROOT)}; if it tells of {arch}, README.md and its chart")
+
+
+def tell_profile(arch, out):
+    """The same works once more, with every instruction put down to its function."""
+    columns = {row: [(row.work, "cowmem"), (row.work, row.peer),
+                     *((work, "anon") for work, _ in (row.floor.parts if row.floor else ()))]
+               for row in ROWS if row.unit == "instructions" and row.peer == "memfd"}  # fmt: skip
+    works = sorted({work for of_row in columns.values() for work, _ in of_row})
+    tracer = bench_profile.Tracer(out, guest.build_program(ROOT / "qemu/bench.c", arch))
+    figures = measure(arch, out, f"{MIB} {ROUNDS} {' '.join(works)}", [tracer.step], tracer.qemu)
+    found = tracer.read(figures.order)
+    lines = [f"Instructions per page by function: Linux {figures.kernel}, {arch}, {MIB} MiB, mean of {ROUNDS} rounds", ""]
+    for row, of_row in columns.items():
+        lines += [row.title, *bench_profile.table(found, of_row), ""]
+    (out / "profile.txt").write_text("\n".join(lines))
+    print(f"written: {(out / 'profile.txt').relative_to(ROOT)}")
+
+
+# ---- Guarding ----------------------------------------------------------------------------
+
+GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("write", "read", "unmap"))]
+
+
+def measure_guarded(arch, out):
+    works = " ".join(["calibrate", *(row.work for row in GUARDED)])
+    figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}")
+    figures.check_clock()
+    return figures
+
+
+@dataclasses.dataclass
+class Guarded:
+    """A cost now, in parts of what is recorded of it."""
+
+    row: Row
+    cost: float
+    of: str  # what was compared
+
+    @property
+    def too_much(self):
+        return self.cost > 1 + GUARD_ERROR[self.of]
+
+    @property
+    def far_less(self):
+        return self.cost < 1 - GUARD_ERROR[self.of]
+
+
+def compare_with_record(arch, figures):
+    """Instructions, on the kernel that was recorded: they are the same in every boot. On
+    another the ratio to the peer, since what the kernel does around a handler costs both.
+    """
+    recorded = json.loads(RECORD.read_text())[arch]
+    for row in GUARDED:
+        of = "instructions" if figures.kernel == recorded["kernel"] else "ratio"
+        now = {"instructions": figures.of(row.work, "cowmem"), "ratio": figures.ratio(row)}[of]
+        yield Guarded(row, now / recorded["works"][row.work][of], of)
+
+
+def write_record(arch, figures):
+    records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    records[arch] = {
+        "kernel": figures.kernel,
+        "works": {row.work: {"instructions": round(figures.of(row.work, "cowmem")), "ratio": round(figures.ratio(row), 3)}
+                  for row in GUARDED},
+    }  # fmt: skip
+    RECORD.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("arch", choices=CPU)
+    parser.add_argument("--profile", action="store_true", help="where the instructions go, instead of the table")
+    parser.add_argument("--record", action="store_true", help="these costs are what `make test` is to expect")
+    options = parser.parse_args()
+    out = OUT / options.arch
+    print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
+    if options.profile:
+        tell_profile(options.arch, out)
+    else:
+        tell_table(options.arch, out, options.record)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(f"bench.py: {error}")

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmarks of contention behind `make bench-smp`: Debian's own kernel with 4
+CPUs that run at once, and qemu/bench_smp.c in it. Only ratios are told: what a fault
+takes here is QEMU's and the machine's doing, but alike for both of a pair.
+"""
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+import sys
+
+import bench
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "build" / "bench-smp"
+CPUS, MILLISECONDS, ROUNDS = 4, 100, 15
+
+TITLES = {
+    "private": "private, one mapping of one object",
+    "shared": "shared, one mapping of one object",
+    "page_fault2_threads": "page_fault2, threads",
+    "page_fault2_processes": "page_fault2, processes",
+    "page_fault3_threads": "page_fault3, threads",
+    "page_fault3_processes": "page_fault3, processes",
+}
+
+
+def ratios(lines):
+    """{work: {tasks: quartiles of cowmem's faults per second / memfd's}}: each round is a pair."""
+    rates = collections.defaultdict(list)
+    for line in lines:
+        word, *rest = line.split()
+        if word == "smp":
+            work, kind, tasks, faults, microseconds = rest
+            rates[work, int(tasks), kind].append(int(faults) / int(microseconds))
+    found = collections.defaultdict(dict)
+    for work, tasks, kind in rates:
+        pairs = zip(rates[work, tasks, "cowmem"], rates[work, tasks, "memfd"])
+        found[work][tasks] = statistics.quantiles(ours / theirs for ours, theirs in pairs)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("arch", choices=bench.CPU)
+    arch = parser.parse_args().arch
+    out = OUT / arch
+    print(f"bench-smp: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
+    release, said, _ = bench.run_in_guest(arch, out, "bench_smp", f"{MILLISECONDS} {ROUNDS}", smp=CPUS)
+    found = ratios(said)
+    print(f"\nfaults per second, cowmem / memfd: Linux {release}, {arch}, {CPUS} CPUs of QEMU, median of {ROUNDS} pairs")
+    print("more than 1: cowmem is faster; in brackets what the middle half of the pairs gave\n")
+    print(f"{'tasks':36}" + "".join(f"{tasks:<19}" for tasks in next(iter(found.values()))))
+    for work, of_tasks in found.items():
+        cells = [f"{median:.2f} ({low:.2f}..{high:.2f})" for low, median, high in of_tasks.values()]
+        print(f"{TITLES[work]:36}" + "".join(f"{cell:<19}" for cell in cells).rstrip())
+    (out / "bench-smp.json").write_text(json.dumps({"kernel": release, "arch": arch, "ratios": found}, indent=1) + "\n")
+    print(f"\nwritten: {(out / 'bench-smp.json').relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(f"bench_smp.py: {error}")

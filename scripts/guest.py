@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Build what goes into a guest: the kernel, the module, programs and the kernel's
+own modules, for the scripts that boot one.
+"""
+import lzma
+import pathlib
+import subprocess
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "build" / "guest"
+COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
+CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+
+
+def run(*command):
+    """Run a command on the host; its stdout comes back, an error carries all that it said."""
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, text=True, capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def kernel(*what):
+    """A directory that scripts/kernel.sh makes; its progress goes to our stderr."""
+    done = subprocess.run([ROOT / "scripts/kernel.sh", *what], text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(f"scripts/kernel.sh {' '.join(what)} failed")
+    return pathlib.Path(done.stdout.strip())
+
+
+def build_module(kernel_dir, arch, out, kunit=False):
+    """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too."""
+    run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
+        *(["KUNIT=1"] if kunit else []))  # fmt: skip
+
+
+def build_program(code, arch, source=None):
+    """A static guest program from one C file, built again only if something it is made of is newer.
+
+    One that uses kselftest.h needs the kernel's `source`.
+    """
+    program = PROGRAMS / arch / code.stem
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h")]
+    if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        fresh = program.with_suffix(f".{threading.get_ident()}")
+        include = ["-Iinclude/uapi", *(["-isystem", source / "tools/testing/selftests"] if source else [])]
+        run(COMPILER[arch], *CFLAGS, *include, code.relative_to(ROOT), "-o", fresh)
+        fresh.rename(program)
+    return program
+
+
+def module_files(kernel_dir, names):
+    """The kernel's own modules and what they need, uncompressed, in the order to load them."""
+    release = (kernel_dir / "release").read_text().strip()
+    files = {}
+    for name in names:
+        for line in run("modprobe", "-d", kernel_dir, "-S", release, "-D", name).splitlines():
+            if line.startswith("insmod "):
+                path = pathlib.Path(line.split()[1])
+                data = path.read_bytes()
+                files[path.name.partition(".")[0]] = lzma.decompress(data) if path.suffix == ".xz" else data
+    return files
