@@ -6,7 +6,9 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/oom.h>
 #include <linux/pagemap.h>
+#include <linux/percpu_counter.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -33,6 +35,8 @@ SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
 SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
+SAME(KAPI_MM_FILEPAGES, MM_FILEPAGES);
+SAME(KAPI_MM_ANONPAGES, MM_ANONPAGES);
 SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
@@ -73,10 +77,36 @@ HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_hig
 HELPER void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf) { __folio_mark_uptodate(page_folio(vmf->cow_page)); }
 HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force unsigned int)cowmem_symbol_call(finish_fault)(vmf); }
 
+/* --- the page table under a fault --- */
+HELPER bool kapi_vmf_has_table(const struct vm_fault *vmf) { return vmf->prealloc_pte; }
+HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte); }
+HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
+HELPER unsigned long kapi_vmf_slot(const struct vm_fault *vmf) { return pte_index(vmf->address); }
+HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
+HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_SHARED; }
+HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED) && check_stable_address_space(vma->vm_mm); }
+/* What add_mm_counter() does, but for a tracepoint that is not exported. */
+HELPER void kapi_rss_add(const struct vm_area_struct *vma, enum kapi_mm_counter counter, long pages) { percpu_counter_add(&vma->vm_mm->rss_stat[counter], pages); }
+HELPER unsigned long kapi_pmd_load(const struct vm_fault *vmf) { return pmd_val(pmdp_get_lockless(vmf->pmd)); }
+HELPER bool kapi_pmd_is_table(unsigned long pmd) { return pmd_present(__pmd(pmd)) && !pmd_trans_huge(__pmd(pmd)) && !pmd_devmap(__pmd(pmd)) && !pmd_bad(__pmd(pmd)); }
+HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
+HELPER void kapi_pte_lock(struct vm_fault *vmf, unsigned long value) { pmd_t pmd = __pmd(value); vmf->pte = pte_offset_kernel(&pmd, vmf->address); vmf->ptl = pte_lockptr(vmf->vma->vm_mm, &pmd); spin_lock(vmf->ptl); }
+HELPER void kapi_pte_unlock(struct vm_fault *vmf) { spin_unlock(vmf->ptl); }
+HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
+HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
+HELPER pte_t *pte_at(const struct vm_fault *vmf, unsigned long address) { return vmf->pte + pte_index(address) - pte_index(vmf->address); }
+HELPER bool kapi_pte_none(const struct vm_fault *vmf, unsigned long address) { return pte_none(ptep_get(pte_at(vmf, address))); }
+HELPER void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address) { pte_t *own = vmf->pte; vmf->pte = pte_at(vmf, address); cowmem_symbol_call(set_pte_range)(vmf, folio, &folio->page, 1, address); vmf->pte = own; }
+/* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+
 /* --- folios --- */
 HELPER struct folio *kapi_folio_alloc(void) { return folio_alloc(OBJECT_PAGE_GFP, 0); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf) { return vma_alloc_folio(OBJECT_PAGE_GFP, 0, vmf->vma, vmf->address, false); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
+HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
+HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
 HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
@@ -106,6 +136,13 @@ HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned l
 HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return xa_insert_irq(&mapping->i_pages, index, folio, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
+
+static_assert(sizeof(struct kapi_walk) == sizeof(struct xa_state));
+HELPER struct xa_state *xas_of(struct kapi_walk *walk) { return (struct xa_state *)walk; }
+HELPER void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first) { *xas_of(walk) = (struct xa_state)__XA_STATE(&mapping->i_pages, first, 0, 0); }
+HELPER struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_entry(xas_of(walk), last); } while (xas_retry(xas_of(walk), folio)); return folio; }
+HELPER struct folio *kapi_walk_reload(struct kapi_walk *walk) { return xas_reload(xas_of(walk)); }
+HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((const struct xa_state *)walk)->xa_index; }
 
 /* --- the object's inode --- */
 HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
@@ -142,6 +179,16 @@ HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free(const void *p) { kfree(p); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
+HELPER void kapi_rcu_read_lock(void) { rcu_read_lock(); }
+HELPER void kapi_rcu_read_unlock(void) { rcu_read_unlock(); }
+HELPER void kapi_smp_mb(void) { smp_mb(); }
+HELPER void kapi_smp_rmb(void) { smp_rmb(); }
+HELPER void kapi_smp_mb_after_lock(void) { smp_mb__after_spinlock(); }
+HELPER bool kapi_speculate_private(void) { return READ_ONCE(cowmem_parameters.speculate_private); }
+HELPER bool kapi_speculate_read(void) { return READ_ONCE(cowmem_parameters.speculate_read); }
+HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_parameters.speculate_shared_write); }
+HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
+HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }

@@ -15,5 +15,7 @@ EXPORT_SYMBOL_GPL(cowmem_test_resize);
 EXPORT_SYMBOL_GPL(cowmem_test_punch);
 EXPORT_SYMBOL_GPL(cowmem_test_set_cow);
 EXPORT_SYMBOL_GPL(cowmem_test_check);
+EXPORT_SYMBOL_GPL(cowmem_test_count);
+EXPORT_SYMBOL_GPL(cowmem_parameters);
 
 EXPORT_SYMBOL_GPL(cowmem_counter_sum);

@@ -47,6 +47,12 @@ enum kapi_vm_fault {
 	KAPI_VM_FAULT_DONE_COW = 0x001000,
 };
 
+/* Which count of an mm's resident pages. */
+enum kapi_mm_counter {
+	KAPI_MM_FILEPAGES = 0,
+	KAPI_MM_ANONPAGES = 1,
+};
+
 enum kapi_fault_flag {
 	KAPI_FAULT_FLAG_WRITE = 0x01,
 };
@@ -100,10 +106,33 @@ void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf);
 /* mm/memory.c finish_fault(), resolved at load (include/cowmem/symbols.h). */
 unsigned int kapi_finish_fault(struct vm_fault *vmf);
 
+/* --- the page table under a fault (cowmem/page_table.h) --- */
+bool kapi_vmf_has_table(const struct vm_fault *vmf);
+bool kapi_vmf_entry_present(const struct vm_fault *vmf);
+unsigned long kapi_vmf_address(const struct vm_fault *vmf);
+unsigned long kapi_vmf_slot(const struct vm_fault *vmf);
+struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);
+bool kapi_vma_shared(const struct vm_area_struct *vma);
+bool kapi_vma_reaped(const struct vm_area_struct *vma);
+void kapi_rss_add(const struct vm_area_struct *vma, enum kapi_mm_counter counter, long pages);
+unsigned long kapi_pmd_load(const struct vm_fault *vmf);
+bool kapi_pmd_is_table(unsigned long pmd);
+void kapi_pmd_install(struct vm_fault *vmf);
+void kapi_pte_lock(struct vm_fault *vmf, unsigned long pmd);
+void kapi_pte_unlock(struct vm_fault *vmf);
+bool kapi_pte_changed(const struct vm_fault *vmf);
+bool kapi_pte_replaced(const struct vm_fault *vmf);
+bool kapi_pte_none(const struct vm_fault *vmf, unsigned long address);
+void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address);
+void kapi_pte_make_writable(struct vm_fault *vmf);
+
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_folio_alloc(void);
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf);
 void kapi_folio_get(struct folio *folio);
+bool kapi_folio_try_get(struct folio *folio);
+bool kapi_folio_locked(const struct folio *folio);
+bool kapi_folio_trylock(struct folio *folio);
 void kapi_folio_put(struct folio *folio);
 void kapi_folio_lock(struct folio *folio);
 void kapi_folio_unlock(struct folio *folio);
@@ -136,6 +165,15 @@ int kapi_mapping_insert(struct address_space *mapping, unsigned long index, stru
 void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
+
+/* The kernel's cursor over an xarray, under RCU; src/helpers.c checks that it fits. */
+struct kapi_walk {
+	unsigned long state[7];
+};
+void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first);
+struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last);
+struct folio *kapi_walk_reload(struct kapi_walk *walk);
+unsigned long kapi_walk_index(const struct kapi_walk *walk);
 
 /* --- the object's inode --- */
 struct inode *kapi_inode_create(void);
@@ -172,6 +210,16 @@ int kapi_user_put(unsigned long arg, const void *from, size_t n);
 void *kapi_zalloc(size_t size);
 void kapi_free(const void *p);
 void kapi_cond_resched(void);
+void kapi_rcu_read_lock(void);
+void kapi_rcu_read_unlock(void);
+void kapi_smp_mb(void);
+void kapi_smp_rmb(void);
+void kapi_smp_mb_after_lock(void);
+bool kapi_speculate_private(void);
+bool kapi_speculate_read(void);
+bool kapi_speculate_shared_write(void);
+unsigned int kapi_around_pages(void);
+bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
 unsigned int kapi_default_cow(void);
 void kapi_count(enum cowmem_counter counter);

@@ -14,6 +14,26 @@ enum cowmem_step {
 	COWMEM_STEP_COPIED,    /* cow_page is filled, before the install */
 	COWMEM_STEP_INSTALLED, /* after the install, before the locks go */
 	COWMEM_STEP_MKWRITE,   /* page_mkwrite entered, page not yet locked */
+
+	/* The speculative path. */
+	COWMEM_STEP_COUNT_READ,   /* the count is read and even, before the look-up */
+	COWMEM_STEP_SNAPSHOT,     /* the page is looked up and referenced */
+	COWMEM_STEP_PREPARED,     /* cow_page is filled */
+	COWMEM_STEP_TABLE_LOCKED, /* under the PTE lock, before the count is read again */
+
+	/*
+	 * Fault-around, at each candidate: under RCU and the PTE lock, so that a turn must
+	 * not sleep.
+	 */
+	COWMEM_STEP_AROUND_FOUND,       /* found in the table, nothing tested */
+	COWMEM_STEP_AROUND_UNLOCKED,    /* not locked, before the reference */
+	COWMEM_STEP_AROUND_REFERENCED,  /* referenced, before the slot is read again */
+	COWMEM_STEP_AROUND_STILL_THERE, /* before the page lock is tested again */
+	COWMEM_STEP_AROUND_READY,       /* uptodate and whole, before the page lock is tried */
+	COWMEM_STEP_AROUND_SETTLED,     /* before owner, size and the PTE are tested */
+
+	/* Fault-around, before the page table is locked: under RCU. */
+	COWMEM_STEP_AROUND_COUNT_READ,
 	COWMEM_NR_STEPS,
 };
 

@@ -18,10 +18,30 @@
 #include <linux/mm.h>
 #include <linux/static_call.h>
 
-#define COWMEM_SYMBOLS(X)                                                                  \
-	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */ \
-	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */     \
-	X(finish_fault)
+/* 6.12: makes a present PTE writable, atomically where the hardware writes it, too. */
+#ifdef CONFIG_ARM64
+#define COWMEM_ARCH_SYMBOLS(X) X(__ptep_set_access_flags)
+#define cowmem_set_access_flags cowmem_symbol_call(__ptep_set_access_flags)
+#else
+#define COWMEM_ARCH_SYMBOLS(X) X(ptep_set_access_flags)
+#define cowmem_set_access_flags cowmem_symbol_call(ptep_set_access_flags)
+#endif
+
+/* From mm/internal.h, which no module sees. */
+void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
+
+#define COWMEM_SYMBOLS(X)                                                                     \
+	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */    \
+	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */        \
+	X(finish_fault)                                                                       \
+	/* 6.12: stores a PTE that is not there yet, with rmap, LRU and the architecture's */ \
+	/* part of it (R32): set_ptes() itself does not link on arm64 with MTE, and */        \
+	/* neither rmap's nor the LRU's functions are exported */                             \
+	X(set_pte_range)                                                                      \
+	/* 6.12: puts the table that the core allocated for map_pages in its place (R24); */  \
+	/* pmd_populate() refers to init_mm in arm64 kernels with CONFIG_DEBUG_VM */          \
+	X(pmd_install)                                                                        \
+	COWMEM_ARCH_SYMBOLS(X)
 
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE
 #define X(name) DECLARE_STATIC_CALL(cowmem_##name, name);

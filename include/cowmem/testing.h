@@ -17,6 +17,9 @@ void cowmem_test_resize(struct file *file, loff_t bytes);
 void cowmem_test_punch(struct file *file, loff_t offset, loff_t length);
 void cowmem_test_set_cow(struct file *file, unsigned int cow);
 
+/* The sequence count of the object's family (cowmem/family.h). */
+unsigned long cowmem_test_count(struct file *file);
+
 /* Whether every invariant of the object holds (cowmem/pages.h). */
 bool cowmem_test_check(struct file *file);
 
