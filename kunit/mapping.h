@@ -36,7 +36,7 @@ struct mapping {
 	struct task_struct *task; /* the test's own thread, whose mm this is */
 	struct mm_struct *mm;
 
-	struct answer first;          /* of the first fault since faults was set to 0 */
+	struct answer first;                  /* of the first fault since faults was set to 0 */
 	struct answer fault, mkwrite, around; /* the last answer of each */
 	unsigned int faults, mkwrites, arounds;
 	struct page *cow_page; /* of the last fault that had one: referenced until the next */

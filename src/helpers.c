@@ -181,8 +181,8 @@ HELPER void kapi_free(const void *p) { kfree(p); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
 HELPER void kapi_rcu_read_lock(void) { rcu_read_lock(); }
 HELPER void kapi_rcu_read_unlock(void) { rcu_read_unlock(); }
-HELPER void kapi_smp_mb(void) { smp_mb(); }
-HELPER void kapi_smp_rmb(void) { smp_rmb(); }
+HELPER void kapi_smp_mb(void) { smp_mb(); } /* include/cowmem/family.h: with what it pairs */
+HELPER void kapi_smp_rmb(void) { smp_rmb(); } /* the same */
 HELPER void kapi_smp_mb_after_lock(void) { smp_mb__after_spinlock(); }
 HELPER bool kapi_speculate_private(void) { return READ_ONCE(cowmem_parameters.speculate_private); }
 HELPER bool kapi_speculate_read(void) { return READ_ONCE(cowmem_parameters.speculate_read); }
