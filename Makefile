@@ -41,6 +41,10 @@ test: ## everything, in four VMs: stock and KUnit kernels, x86_64 and arm64
 	@scripts/setup.sh test
 	@scripts/test.py
 
+soak: ## storms of faults for minutes, on the KUnit and KCSAN kernels of both architectures
+	@scripts/setup.sh test
+	@scripts/test.py --soak
+
 lint: ## clang-format, sparse and checkpatch
 	@scripts/setup.sh test
 	@scripts/lint.sh
@@ -60,4 +64,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test soak lint compile_commands.json install clean help

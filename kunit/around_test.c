@@ -172,12 +172,28 @@ static void shared_and_locked_is_not_waited_for(struct kunit *test)
 	        COWMEM_COUNT_around_skipped_trylock);
 }
 
-static void lock_free_and_locked_is_undone(struct kunit *test)
+static void lock_free_and_locked_is_passed_over(struct kunit *test)
 {
 	SHOWS(test, "R19 R22 R23 R24");
 	cowmem_parameters.around_shared = COWMEM_AROUND_LOCKFREE;
 	skipped(test, MAP_SHARED, COWMEM_STEP_AROUND_STILL_THERE, lock_it, unlock_it,
 	        COWMEM_COUNT_around_skipped_locked_again);
+}
+
+static void lock_free_and_locked_since_is_undone(struct kunit *test)
+{
+	SHOWS(test, "R19 R22 R23 R24");
+	cowmem_parameters.around_shared = COWMEM_AROUND_LOCKFREE;
+	skipped(test, MAP_SHARED, COWMEM_STEP_AROUND_COUNTED, lock_it, unlock_it,
+	        COWMEM_COUNT_around_undone);
+}
+
+static void lock_free_and_disowned_is_undone(struct kunit *test)
+{
+	SHOWS(test, "R22 R23");
+	cowmem_parameters.around_shared = COWMEM_AROUND_LOCKFREE;
+	skipped(test, MAP_SHARED, COWMEM_STEP_AROUND_COUNTED, disown_it, own_it,
+	        COWMEM_COUNT_around_undone);
 }
 
 static void end_before_it(struct mapping *m, struct vm_fault *vmf)
@@ -417,7 +433,9 @@ static struct kunit_case around_cases[] = {
 	KUNIT_CASE(disowned_under_the_page_lock),
 	KUNIT_CASE(beyond_the_end),
 	KUNIT_CASE(what_is_there_is_not_overwritten),
-	KUNIT_CASE(lock_free_and_locked_is_undone),
+	KUNIT_CASE(lock_free_and_locked_is_passed_over),
+	KUNIT_CASE(lock_free_and_locked_since_is_undone),
+	KUNIT_CASE(lock_free_and_disowned_is_undone),
 	KUNIT_CASE(private_mappings_take_no_page_lock),
 	KUNIT_CASE(shared_mappings_try_each_page_lock),
 	KUNIT_CASE(lock_free_takes_none),

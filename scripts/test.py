@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; then say what passed and
-which requirements of kunit/requirements.md that shows.
+qemu/tests and, on the KUnit kernels, the KUnit suites; check the models of
+kunit/model; then say what passed and which requirements of kunit/requirements.md
+that shows. With --soak: the storms only, for minutes, on the debug kernels.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -20,9 +21,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 
 import initramfs
+import model
 import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -45,6 +48,8 @@ class Plan:
     program_limit: int  # seconds
     timeout: int  # seconds, for the whole boot
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
+    storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
+    smp: int = 2
 
     @property
     def name(self):
@@ -57,6 +62,8 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
+# More CPUs than there are, so that they stop anywhere.
+SOAK = [Plan(kind, arch, 600, 3600, storm=180, smp=4) for kind in ("kunit", "kcsan") for arch in ("x86_64", "arm64")]
 
 
 @dataclasses.dataclass
@@ -241,7 +248,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
-    steps += [f"run /bin/{code.stem}" for code in codes]
+    steps += [f"run /bin/{code.stem}" + (f" {plan.storm}" if plan.storm else "") for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -264,7 +271,7 @@ def boot(plan, codes, suites):
 
     def on_step(step):
         word, _, argument = step.line.partition(" ")
-        name = pathlib.Path(argument).stem
+        name = pathlib.Path(argument.partition(" ")[0]).stem
         if word == "run":
             report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
         elif step.line == LOAD_SUITES:
@@ -273,7 +280,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, timeout=plan.timeout,
-                     on_step=on_step)  # fmt: skip
+                     smp=plan.smp, on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = [step for step in result.steps if step.status is None]
     for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
@@ -289,6 +296,21 @@ def try_boot(plan, codes, suites):
     except Exception as error:
         told = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
         report(plan.name, "boot", [Test(f"boot of {plan.name}", "failed", log=told.splitlines())], 0)
+
+
+# ---- The models ----------------------------------------------------------------------
+
+
+def check_models():
+    """Every model of kunit/model, on this machine."""
+    try:
+        start = time.monotonic()
+        checks = list(model.check_all())
+        report("model", f"{sum(check.states for check in checks)} states",
+               [Test(f"model: {c.name}", "passed" if c.passed else "failed", c.shows, log=c.log) for c in checks],
+               time.monotonic() - start)  # fmt: skip
+    except Exception:
+        report("model", "spin", [Test("model", "failed", log=traceback.format_exc().splitlines())], 0)
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -329,10 +351,11 @@ def choose(given, possible, what):
     return [name for name in possible if name in wanted]
 
 
-def run_all(plans, codes, suites):
+def run_all(plans, codes, suites, models):
     pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
     try:
-        for future in [pool.submit(try_boot, plan, codes, suites) for plan in plans]:
+        jobs = [pool.submit(try_boot, plan, codes, suites) for plan in plans if codes or suites]
+        for future in jobs + [pool.submit(check_models)] * models:
             future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -343,16 +366,21 @@ def run_all(plans, codes, suites):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
-    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, or `kunit` for the KUnit suites")
+    parser.add_argument("--test", metavar="NAME,...",
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, or `model`")  # fmt: skip
+    parser.add_argument("--soak", action="store_true", help="the storms, for minutes each, on the debug kernels")
     options = parser.parse_args()
-    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob("*.c"))}
-    plans = choose(options.only, [plan.name for plan in PLANS], "boot")
-    tests = choose(options.test, [*programs, "kunit"], "test")
+    # A storm takes its seconds as an argument.
+    code_names = "*storm*.c" if options.soak else "*.c"
+    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob(code_names))}
+    possible = SOAK if options.soak else PLANS
+    plans = choose(options.only, [plan.name for plan in possible], "boot")
+    tests = choose(options.test, [*programs] + ["kunit", "model"] * (not options.soak), "test")
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        run_all([plan for plan in PLANS if plan.name in plans],
-                [programs[name] for name in tests if name != "kunit"], "kunit" in tests)  # fmt: skip
+        run_all([plan for plan in possible if plan.name in plans],
+                [programs[name] for name in tests if name in programs], "kunit" in tests, "model" in tests)  # fmt: skip
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

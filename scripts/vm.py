@@ -50,6 +50,10 @@ BAD = re.compile(
 )
 
 
+RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
+RULER = "======"
+OURS = re.compile(r"\[cowmem\w*\]")
+
 running = set()  # the QEMU processes, for kill_all()
 
 
@@ -83,6 +87,7 @@ class Console:
         self.allow = [re.compile(pattern) for pattern in allow]
         self.step = None
         self.done = False
+        self.race = []  # the lines of a KCSAN report that has not come to its end
 
     def feed(self, raw):
         line = STAMP.sub("", raw.rstrip("\r\n"))
@@ -94,9 +99,20 @@ class Console:
         else:
             if self.step:
                 self.step.kernel.append(line)
-            if BAD.search(line):
+            if self.race or RACE in line:
+                self.feed_race(line)
+            elif BAD.search(line):
                 allowed = any(pattern.search(line) for pattern in self.allow)
                 (self.result.allowed if allowed else self.result.problems).append(line)
+
+    def feed_race(self, line):
+        """The kernel has data races of its own: only those with our code in a stack are ours."""
+        if not line.startswith(RULER):
+            self.race.append(line)
+            return
+        ours = any(OURS.search(part) for part in self.race)
+        (self.result.problems if ours else self.result.allowed).append(self.race[0])
+        self.race = []
 
     def mark(self, word, status, line):
         if word == "begin":
@@ -153,6 +169,8 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, mem="1G", append="", t
         process.kill()
         running.discard(process)
     result.seconds = time.monotonic() - start
+    if console.race:
+        result.problems.append(console.race[0])
     if late.is_set():
         where = f" during: {console.step.line}" if console.step else ""
         result.problems.append(f"timed out after {timeout} s{where}")

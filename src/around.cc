@@ -11,10 +11,11 @@
  * (cowmem/family.h): the candidates are looked up after that, and a writer that begins
  * later has to unmap before it takes a page out of the table, so it waits for the PTE
  * lock with all of them still in. So a page lock has nothing to add for truncation,
- * neither on private mappings, which take none (R20), nor on shared ones. There it is
- * tried by default, for whoever else holds a page's lock to have it left alone (R21);
- * the lock-free mode (R22) counts its reference and tests the lock after that, under
- * the PTE lock: a locker sees the reference or is seen, and then the count is undone.
+ * neither on private mappings, which take none (R20), nor on shared ones. But others
+ * lock a page, too, see that nobody has it mapped, and rely on that: memory failure,
+ * say. So shared mappings try the lock by default (R21). The lock-free mode (R22) counts
+ * the mapping first and tests the lock after that, so that a locker either sees the
+ * count or is seen; then the count is undone. kunit/model/around.pml is this.
  */
 #include <bit>
 
@@ -71,6 +72,22 @@ private:
 	folio *page_;
 };
 
+/* A mapping that is counted for a scope, whether or not there is one; a full barrier. */
+class CountedMapping {
+public:
+	CountedMapping(folio *page, vm_area_struct *vma) : page_{page}, vma_{vma}
+	{
+		kapi_folio_count_mapping(page_, vma_);
+	}
+	~CountedMapping() { kapi_folio_uncount_mapping(page_, vma_); }
+	CountedMapping(const CountedMapping &) = delete;
+	CountedMapping &operator=(const CountedMapping &) = delete;
+
+private:
+	folio *page_;
+	vm_area_struct *vma_;
+};
+
 /* One call of map_pages, with the page table locked. */
 class Around {
 public:
@@ -78,7 +95,8 @@ public:
 		: fault_{fault},
 		  table_{table},
 		  walk_{fault.object->pages(), window.first, window.last},
-		  try_locks_{kapi_vma_shared(fault.vma) && !kapi_around_lock_free()}
+		  shared_{kapi_vma_shared(fault.vma)},
+		  lock_free_{kapi_around_lock_free()}
 	{
 	}
 
@@ -122,7 +140,7 @@ private:
 		if (kapi_folio_poisoned(page))
 			return COWMEM_COUNT_around_skipped_poisoned;
 		step(COWMEM_STEP_AROUND_READY);
-		if (!try_locks_)
+		if (!shared_ || lock_free_)
 			return settle(ref);
 
 		TryPageLock lock{page};
@@ -144,8 +162,27 @@ private:
 			return COWMEM_COUNT_around_skipped_end;
 		if (!table_.empty_at(address))
 			return COWMEM_COUNT_around_skipped_present;
+		if (shared_ && lock_free_)
+			return map_counted(ref, address);
+		return map(ref, address);
+	}
+
+	/* With the mapping counted before the last tests; the entry counts for itself. */
+	cowmem_counter map_counted(FolioRef &ref, unsigned long address)
+	{
+		const CountedMapping counted{ref.get(), fault_.vma};
+
+		step(COWMEM_STEP_AROUND_COUNTED);
+		if (kapi_folio_locked(ref.get()) || kapi_folio_poisoned(ref.get()) ||
+		    !fault_.object->pages().owns(ref.get()))
+			return COWMEM_COUNT_around_undone;
+		return map(ref, address);
+	}
+
+	cowmem_counter map(FolioRef &ref, unsigned long address)
+	{
 		table_.install(ref.release(), address);
-		own_mapped_ |= index == fault_.index;
+		own_mapped_ |= address == kapi_vmf_address(fault_.vmf);
 		return COWMEM_COUNT_around_mapped;
 	}
 
@@ -154,7 +191,8 @@ private:
 	const Fault &fault_;
 	PageTable &table_;
 	Pages::Walk walk_;
-	const bool try_locks_;
+	const bool shared_;
+	const bool lock_free_;
 	bool own_mapped_ = false;
 };
 

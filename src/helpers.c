@@ -112,6 +112,8 @@ HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
 HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodate(folio); }
 HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(folio); }
+HELPER void kapi_folio_count_mapping(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER void kapi_folio_uncount_mapping(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
 HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
 HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
 HELPER unsigned long kapi_folio_index(const struct folio *folio) { return folio->index; }

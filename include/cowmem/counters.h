@@ -56,6 +56,7 @@
 	X(around_skipped_owner, "... no longer the object's")                              \
 	X(around_skipped_end, "... beyond the object's end")                               \
 	X(around_skipped_present, "... something is at their address (R25)")              \
+	X(around_undone, "... locked, or no longer the object's, once the mapping was counted (R22)") \
 	X(around_page_locks, "page locks taken, and released, by fault-around")            \
 	X(pages_allocated, "pages that objects took")                                     \
 	X(pages_freed, "pages that objects gave back")                                    \

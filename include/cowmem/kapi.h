@@ -138,6 +138,8 @@ void kapi_folio_lock(struct folio *folio);
 void kapi_folio_unlock(struct folio *folio);
 void kapi_folio_mark_uptodate(struct folio *folio);
 void kapi_folio_mark_dirty(struct folio *folio);
+void kapi_folio_count_mapping(struct folio *folio, struct vm_area_struct *vma);
+void kapi_folio_uncount_mapping(struct folio *folio, struct vm_area_struct *vma);
 bool kapi_folio_poisoned(const struct folio *folio);
 struct address_space *kapi_folio_mapping(const struct folio *folio);
 unsigned long kapi_folio_index(const struct folio *folio);

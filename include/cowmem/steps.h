@@ -32,6 +32,8 @@ enum cowmem_step {
 	COWMEM_STEP_AROUND_READY,       /* uptodate and whole, before the page lock is tried */
 	COWMEM_STEP_AROUND_SETTLED,     /* before owner, size and the PTE are tested */
 
+	COWMEM_STEP_AROUND_COUNTED, /* lock-free: the mapping is counted, not yet there */
+
 	/* Fault-around, before the page table is locked: under RCU. */
 	COWMEM_STEP_AROUND_COUNT_READ,
 	COWMEM_NR_STEPS,

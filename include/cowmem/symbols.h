@@ -16,6 +16,7 @@
 #define COWMEM_SYMBOLS_H
 
 #include <linux/mm.h>
+#include <linux/rmap.h>
 #include <linux/static_call.h>
 
 /* 6.12: makes a present PTE writable, atomically where the hardware writes it, too. */
@@ -41,6 +42,9 @@ void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
 	/* 6.12: puts the table that the core allocated for map_pages in its place (R24); */  \
 	/* pmd_populate() refers to init_mm in arm64 kernels with CONFIG_DEBUG_VM */          \
 	X(pmd_install)                                                                        \
+	/* 6.12: counting a mapping before it is there, and undoing that (R22) */             \
+	X(folio_add_file_rmap_ptes)                                                           \
+	X(folio_remove_rmap_ptes)                                                             \
 	COWMEM_ARCH_SYMBOLS(X)
 
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE
