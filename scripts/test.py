@@ -355,7 +355,9 @@ def run_all(plans, codes, suites, models):
     pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
     try:
         jobs = [pool.submit(try_boot, plan, codes, suites) for plan in plans if codes or suites]
-        for future in jobs + [pool.submit(check_models)] * models:
+        if models:
+            jobs.append(pool.submit(check_models))
+        for future in jobs:
             future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
