@@ -9,6 +9,7 @@ to that end in time, every step gave status 0, and the kernel said nothing bad.
 """
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import re
 import subprocess
@@ -52,6 +53,7 @@ BAD = re.compile(
 
 RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
 RULER = "======"
+PLAIN = re.compile(r"\b(?:read|write) (?:\(reordered\) )?to 0x")  # not "(marked)"; where it is comes next
 OURS = re.compile(r"\[cowmem\w*\]")
 
 running = set()  # the QEMU processes, for kill_all()
@@ -106,11 +108,11 @@ class Console:
                 (self.result.allowed if allowed else self.result.problems).append(line)
 
     def feed_race(self, line):
-        """The kernel has data races of its own: only those with our code in a stack are ours."""
+        """The kernel has data races of its own. Ours is one with a plain access in our code."""
         if not line.startswith(RULER):
             self.race.append(line)
             return
-        ours = any(OURS.search(part) for part in self.race)
+        ours = any(PLAIN.search(access) and OURS.search(where) for access, where in itertools.pairwise(self.race))
         (self.result.problems if ours else self.result.allowed).append(self.race[0])
         self.race = []
 

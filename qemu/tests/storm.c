@@ -106,7 +106,11 @@ static void touch(unsigned char *map, unsigned int page, enum access access, uns
 		return;
 	}
 	expected = 1;
-	for (size_t i = 0; i < WORDS; i += access == LOOK ? 7 : 31) {
+	/* Unseen: a first write that comes before any read. */
+	if (access != LOOK)
+		words[salt % WORDS] =
+			word_of(access == STORE_OBJECT ? OBJECT_WORD : PRIVATE_WORD, page, salt);
+	for (size_t i = 0; i < WORDS; i += 7) {
 		const uint64_t word = words[i];
 
 		if (!belongs(word, page))
