@@ -49,6 +49,10 @@ bench-smp: ## contention: faults per second of threads and processes, against me
 	@scripts/setup.sh test
 	@scripts/bench_smp.py $(ARCH)
 
+soak: ## storms of faults for minutes, on the KUnit and KCSAN kernels of both architectures
+	@scripts/setup.sh test
+	@scripts/test.py --soak
+
 lint: ## clang-format, sparse and checkpatch
 	@scripts/setup.sh test
 	@scripts/lint.sh
@@ -68,4 +72,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test bench bench-smp lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test soak bench bench-smp lint compile_commands.json install clean help

@@ -3,6 +3,7 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/cpumask.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
@@ -99,11 +100,49 @@ static vm_fault_t recording_page_mkwrite(struct vm_fault *vmf)
 	return running->mkwrite.code;
 }
 
+static vm_fault_t recording_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
+{
+	struct answer *answer = &running->around;
+	int held = held_locks();
+
+	if (current != running->task)
+		return cowmem_vm_ops.map_pages(vmf, first, last);
+	running->arounds++;
+	allocations = 0;
+	in_handler = true;
+	answer->code = cowmem_vm_ops.map_pages(vmf, first, last);
+	in_handler = false;
+	answer->allocations = allocations;
+	answer->locks_held = held_locks() - held;
+	return answer->code;
+}
+
 /* No map_pages: a fault is about its own page here, and comes under mmap_lock. */
 static const struct vm_operations_struct recording_ops = {
 	.fault = recording_fault,
 	.page_mkwrite = recording_page_mkwrite,
 };
+
+static const struct vm_operations_struct recording_around_ops = {
+	.fault = recording_fault,
+	.map_pages = recording_map_pages,
+	.page_mkwrite = recording_page_mkwrite,
+};
+
+static void set_speculation(bool on)
+{
+	cowmem_parameters.speculate_private = on;
+	cowmem_parameters.speculate_read = on;
+	cowmem_parameters.speculate_shared_write = on;
+}
+
+int mapping_init_speculative(struct kunit *test)
+{
+	int err = mapping_init(test);
+
+	set_speculation(true);
+	return err;
+}
 
 int mapping_init(struct kunit *test)
 {
@@ -111,6 +150,8 @@ int mapping_init(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, m);
 	m->test = test;
+	m->parameters = cowmem_parameters;
+	set_speculation(false);
 	m->task = current;
 	m->file = filp_open(COWMEM_DEVICE, O_RDWR, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(m->file));
@@ -133,12 +174,18 @@ void mapping_exit(struct kunit *test)
 	running = NULL;
 	if (!m)
 		return;
+	cowmem_parameters = m->parameters;
 	if (m->cow_page)
 		put_page(m->cow_page);
 	KUNIT_EXPECT_TRUE(test, cowmem_test_check(m->file));
 	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_page_locks),
 	                cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +
 	                        cowmem_counter_sum(COWMEM_COUNT_page_locks_handed_over));
+	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_speculative_attempts),
+	                cowmem_counter_sum(COWMEM_COUNT_speculative_commits) +
+	                        cowmem_counter_sum(COWMEM_COUNT_locked_retries));
+	/* Even when quiet (R29). */
+	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_count(m->file) % 2);
 	filp_close(m->file, NULL);
 	/*
 	 * KUnit attached the mm with kthread_use_mm() and let the thread die with it:
@@ -148,7 +195,8 @@ void mapping_exit(struct kunit *test)
 		mmdrop(m->mm);
 }
 
-unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
+static unsigned long map_with(struct mapping *m, unsigned long pages, unsigned long flags,
+                              const struct vm_operations_struct *ops)
 {
 	unsigned long address = kunit_vm_mmap(m->test, m->file, 0, pages << PAGE_SHIFT,
 	                                      PROT_READ | PROT_WRITE, flags, 0);
@@ -160,10 +208,20 @@ unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long 
 	mmap_write_lock(m->mm);
 	vma = vma_lookup(m->mm, address);
 	if (vma)
-		vma->vm_ops = &recording_ops;
+		vma->vm_ops = ops;
 	mmap_write_unlock(m->mm);
 	KUNIT_ASSERT_NOT_NULL(m->test, vma);
 	return address;
+}
+
+unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
+{
+	return map_with(m, pages, flags, &recording_ops);
+}
+
+unsigned long mapping_map_around(struct mapping *m, unsigned long pages, unsigned long flags)
+{
+	return map_with(m, pages, flags, &recording_around_ops);
 }
 
 unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)
@@ -222,10 +280,18 @@ pte_t mapping_pte(struct mapping *m, unsigned long address)
 	return pte;
 }
 
+long mapping_rss(struct mapping *m)
+{
+	return percpu_counter_sum(&m->mm->rss_stat[MM_FILEPAGES]) +
+	       percpu_counter_sum(&m->mm->rss_stat[MM_ANONPAGES]);
+}
+
 static int other_thread(void *data)
 {
 	struct other *other = data;
 
+	while (READ_ONCE(other->parked))
+		cond_resched();
 	if (other->mapping->mm)
 		kthread_use_mm(other->mapping->mm);
 	other->run(other);
@@ -235,13 +301,44 @@ static int other_thread(void *data)
 	return 0;
 }
 
-void other_start(struct other *other, struct mapping *m, void (*run)(struct other *))
+static void create(struct other *other, struct mapping *m, void (*run)(struct other *))
 {
 	other->mapping = m;
 	other->run = run;
 	init_completion(&other->done);
-	other->task = kthread_run(other_thread, other, "cowmem-other");
+	other->task = kthread_create(other_thread, other, "cowmem-other");
 	KUNIT_ASSERT_FALSE(m->test, IS_ERR(other->task));
+}
+
+void other_start(struct other *other, struct mapping *m, void (*run)(struct other *))
+{
+	other->parked = false;
+	create(other, m, run);
+	wake_up_process(other->task);
+}
+
+void other_park(struct other *other, struct mapping *m, void (*run)(struct other *))
+{
+	const unsigned int first = cpumask_first(cpu_online_mask);
+	const unsigned int second = cpumask_next(first, cpu_online_mask);
+
+	if (second >= nr_cpu_ids)
+		kunit_skip(m->test, "one CPU");
+	KUNIT_ASSERT_EQ(m->test, 0, set_cpus_allowed_ptr(current, cpumask_of(first)));
+	other->parked = true;
+	create(other, m, run);
+	kthread_bind(other->task, second);
+	wake_up_process(other->task);
+}
+
+void other_let_go(struct other *other)
+{
+	const unsigned long late = jiffies + 30 * HZ;
+
+	WRITE_ONCE(other->parked, false);
+	while (cowmem_test_count(other->mapping->file) % 2 == 0 && time_before(jiffies, late))
+		cpu_relax();
+	KUNIT_EXPECT_EQ(other->mapping->test, 1UL, cowmem_test_count(other->mapping->file) % 2);
 }
 
 void other_finish(struct other *other)

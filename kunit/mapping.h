@@ -37,10 +37,12 @@ struct mapping {
 	struct task_struct *task; /* the test's own thread, whose mm this is */
 	struct mm_struct *mm;
 
-	struct answer first;          /* of the first fault since faults was set to 0 */
-	struct answer fault, mkwrite; /* the last answer of each */
-	unsigned int faults, mkwrites;
+	struct answer first;                  /* of the first fault since faults was set to 0 */
+	struct answer fault, mkwrite, around; /* the last answer of each */
+	unsigned int faults, mkwrites, arounds;
 	struct page *cow_page; /* of the last fault that had one: referenced until the next */
+
+	struct cowmem_parameters parameters; /* the module's, before the test set its own */
 
 	/* The test's turn: called at @step of a fault or walk by @task, once, then disarmed. */
 	int step;
@@ -51,14 +53,21 @@ struct mapping {
 /* The step after the handler's last: it has answered, the core has not acted on it. */
 #define STEP_ANSWERED COWMEM_NR_STEPS
 
-/* A fresh object behind m->file; KUnit's suite hooks. */
+/*
+ * A fresh object behind m->file; KUnit's suite hooks. Every fault takes the locked path,
+ * or is first tried without locks.
+ */
 int mapping_init(struct kunit *test);
+int mapping_init_speculative(struct kunit *test);
 void mapping_exit(struct kunit *test);
 
 /* Map @pages pages of the object, its handlers' answers recorded. */
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags);
 
-/* The same, shared, with every byte of the object @value. */
+/* The same, and read faults map their neighbours. */
+unsigned long mapping_map_around(struct mapping *m, unsigned long pages, unsigned long flags);
+
+/* The same as mapping_map(), shared, with every byte of the object @value. */
 unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value);
 
 /* Take a turn at @step of the next fault that this thread takes. */
@@ -74,6 +83,9 @@ struct folio *mapping_folio(struct mapping *m, pgoff_t index);
 /* The PTE that maps @address, or none. */
 pte_t mapping_pte(struct mapping *m, unsigned long address);
 
+/* Mapped pages of the mm, as the kernel counts them. */
+long mapping_rss(struct mapping *m);
+
 /* Something that another thread does, in the test's mm or not. */
 struct other {
 	struct mapping *mapping;
@@ -81,11 +93,20 @@ struct other {
 	unsigned long address;
 	loff_t bytes;
 	int result;
+	bool parked; /* until other_let_go() */
 	struct task_struct *task;
 	struct completion done;
 };
 
 void other_start(struct other *other, struct mapping *m, void (*run)(struct other *));
+/*
+ * The same on a CPU of its own, the test's thread keeping to another; it waits, busily,
+ * for other_let_go(), which may be called from where nothing may sleep. Skips the test
+ * on a machine with one CPU.
+ */
+void other_park(struct other *other, struct mapping *m, void (*run)(struct other *));
+/* Lets it go, and waits, busily, until it is inside its writer section. */
+void other_let_go(struct other *other);
 /* Waits for its end; a minute is an error. */
 void other_finish(struct other *other);
 /* Waits until it sleeps on a lock, not done. False if it was done. */

@@ -6,7 +6,8 @@
 # newer stock kernel, remove its directory.
 #
 #   scripts/kernel.sh stock ARCH    Debian's own kernel and headers, unpacked
-#   scripts/kernel.sh kunit ARCH    built from Debian's source and qemu/*.config
+#   scripts/kernel.sh kunit ARCH    built from Debian's source and qemu/kunit*.config
+#   scripts/kernel.sh kcsan ARCH    the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source        only that source; it has no Image
 #
 # ARCH is x86_64 or arm64.
@@ -78,7 +79,8 @@ source_tree() {
 	echo "$dir"
 }
 
-# Every line of the fragments must have survived: kconfig drops what it does not like, silently.
+# Every line of the fragments must have survived: kconfig drops what it does not like,
+# silently. Of two lines about one symbol the later counts.
 check_config() {
 	local config=$1 line symbol missing=()
 	shift
@@ -90,7 +92,8 @@ check_config() {
 			! grep -q "^$symbol=" "$config" || missing+=("$line") ;;
 		CONFIG_*) grep -qxF -- "$line" "$config" || missing+=("$line") ;;
 		esac
-	done < <(cat "$@")
+	done < <(cat "$@" | sed -n 's/^\(# \)\?\(CONFIG_[A-Z0-9_]*\).*/\2 &/p' |
+		awk '{ symbol = $1; sub(/^[^ ]* /, ""); last[symbol] = $0 } END { for (s in last) print last[s] }')
 	((${#missing[@]} == 0)) || die "not in the kernel's final configuration: $(printf '\n  %s' "${missing[@]}")"
 }
 
@@ -108,18 +111,28 @@ count_steps() {
 	progress "$1: $count steps in $SECONDS s, done"
 }
 
-kunit() {
-	local arch=$1 fragments key dir tree
-	fragments=("$root/qemu/kunit.config" "$root/qemu/kunit-$arch.config")
+kunit() { built kunit "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config"; }
+# Only modules are instrumented: in the kernel nearly all watchpoints would be spent on
+# accesses of its own. What it does to ours in the meantime shows as a changed value.
+kcsan() {
+	variables=(KCSAN_SANITIZE=n)
+	built kcsan "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config" "$root/qemu/kcsan.config"
+}
+
+# built KIND ARCH FRAGMENT...: a kernel from Debian's source, allnoconfig plus the fragments,
+# with more variables for make
+variables=()
+built() {
+	local kind=$1 arch=$2 fragments=("${@:3}") key dir tree
 	tree=$(source_tree)
-	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
-	dir=$cache/kunit-$arch-$key
-	lock "kunit-$arch-$key"
+	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; printf "${variables:+%s}" "${variables[@]}"; } | sha256sum | head -c 12)
+	dir=$cache/$kind-$arch-$key
+	lock "$kind-$arch-$key"
 	# `release` comes last: without it the build is unfinished, and make takes it up where it stopped.
 	if [[ ! -e $dir/release ]]; then
-		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm")
+		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm" "${variables[@]}")
 		mkdir -p "$dir/build"
-		progress "configuring the KUnit kernel for $arch"
+		progress "configuring the $kind kernel for $arch"
 		"${make[@]}" -s allnoconfig >&2
 		(cd "$tree" && scripts/kconfig/merge_config.sh -m -O "$dir/build" \
 			"$dir/build/.config" "${fragments[@]}" >"$dir/merge.log")
@@ -128,8 +141,8 @@ kunit() {
 
 		progress "building it, 10 to 20 minutes on 2 cores; the log is $dir/build.log"
 		"${make[@]}" -j"$(nproc)" "${boot_image[$arch]##*/}" modules 2>&1 |
-			tee "$dir/build.log" | count_steps "KUnit kernel for $arch" ||
-			{ tail -n 30 "$dir/build.log" >&2; die "the KUnit kernel for $arch did not build"; }
+			tee "$dir/build.log" | count_steps "$kind kernel for $arch" ||
+			{ tail -n 30 "$dir/build.log" >&2; die "the $kind kernel for $arch did not build"; }
 		ln -sfn "build/${boot_image[$arch]}" "$dir/Image"
 		cp "$dir/build/include/config/kernel.release" "$dir/release.tmp"
 		mv "$dir/release.tmp" "$dir/release"
@@ -139,7 +152,7 @@ kunit() {
 
 [[ ${1:-} == source || ${deb_arch[${2:-none}]:-} ]] || set -- help
 case $1 in
-stock | kunit) "$1" "$2" ;;
+stock | kunit | kcsan) "$1" "$2" ;;
 source) source_tree ;;
-*) die "usage: ${0##*/} stock|kunit x86_64|arm64, or source" ;;
+*) die "usage: ${0##*/} stock|kunit|kcsan x86_64|arm64, or source" ;;
 esac

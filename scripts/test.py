@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; hold what some works cost
-against the record of it; then say what passed and which requirements of
-kunit/requirements.md that shows.
+qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
+against the record of it; check the models of kunit/model; then say what passed and
+which requirements of kunit/requirements.md that shows. With --soak: the storms only,
+for minutes, on the debug kernels.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -19,11 +20,13 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 
 import bench
 import guest
 import initramfs
+import model
 import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -44,6 +47,9 @@ class Plan:
     program_limit: int  # seconds
     timeout: int  # seconds, for the whole boot
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
+    storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
+    smp: int = 2
+    append: str = ""  # to the kernel's command line
 
     @property
     def name(self):
@@ -55,6 +61,13 @@ PLANS = [
     Plan("stock", "arm64", 120, 900, modules=("loop",)),
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
+]
+# More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
+# instead of one in 4000.
+SOAK = [
+    Plan(kind, arch, 600, 3600, storm=180, smp=4, append=append)
+    for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300"))
+    for arch in ("x86_64", "arm64")
 ]
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 
@@ -198,7 +211,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
-    steps += [f"run /bin/{code.stem}" for code in codes]
+    steps += [f"run /bin/{code.stem}" + (f" {plan.storm}" if plan.storm else "") for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -221,7 +234,7 @@ def boot(plan, codes, suites):
 
     def on_step(step):
         word, _, argument = step.line.partition(" ")
-        name = pathlib.Path(argument).stem
+        name = pathlib.Path(argument.partition(" ")[0]).stem
         if word == "run":
             report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
         elif step.line == LOAD_SUITES:
@@ -230,7 +243,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, timeout=plan.timeout,
-                     on_step=on_step)  # fmt: skip
+                     smp=plan.smp, append=plan.append, on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = [step for step in result.steps if step.status is None]
     for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
@@ -259,6 +272,18 @@ def attempt(name, check, *arguments):
     except Exception as error:
         told = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
         report(name, "boot", [Test(f"boot of {name}", "failed", log=told.splitlines())], 0)
+
+
+# ---- The models ----------------------------------------------------------------------
+
+
+def check_models():
+    """Every model of kunit/model, on this machine."""
+    start = time.monotonic()
+    checks = list(model.check_all())
+    report("model", f"{sum(check.states for check in checks)} states",
+           [Test(f"model: {c.name}", "passed" if c.passed else "failed", c.shows, log=c.log) for c in checks],
+           time.monotonic() - start)  # fmt: skip
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -314,18 +339,26 @@ def run_all(jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
-    parser.add_argument("--test", metavar="NAME,...", help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`")
+    parser.add_argument("--test", metavar="NAME,...",
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `model`")  # fmt: skip
+    parser.add_argument("--soak", action="store_true", help="the storms, for minutes each, on the debug kernels")
     options = parser.parse_args()
-    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob("*.c"))}
-    boots = choose(options.only, [*(plan.name for plan in PLANS), *COSTS], "boot")
-    tests = choose(options.test, [*programs, "kunit", "costs"], "test")
+    # A storm takes its seconds as an argument.
+    code_names = "*storm*.c" if options.soak else "*.c"
+    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob(code_names))}
+    possible = SOAK if options.soak else PLANS
+    boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
+    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "model"))], "test")
     codes = [programs[name] for name in tests if name in programs]
-    jobs = [(plan.name, boot, plan, codes, "kunit" in tests) for plan in PLANS if codes or "kunit" in tests]
+    jobs = [(plan.name, boot, plan, codes, "kunit" in tests) for plan in possible if codes or "kunit" in tests]
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
+    jobs = [job for job in jobs if job[0] in boots]
+    if "model" in tests:
+        jobs.append(("model", check_models))
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        run_all([job for job in jobs if job[0] in boots])
+        run_all(jobs)
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

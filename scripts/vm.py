@@ -9,6 +9,7 @@ to that end in time, every step gave status 0, and the kernel said nothing bad.
 """
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import re
 import subprocess
@@ -50,6 +51,11 @@ BAD = re.compile(
 )
 
 
+RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
+RULER = "======"
+PLAIN = re.compile(r"\b(?:read|write) (?:\(reordered\) )?to 0x")  # not "(marked)"; where it is comes next
+OURS = re.compile(r"\[cowmem\w*\]")
+
 running = set()  # the QEMU processes, for kill_all()
 
 
@@ -83,6 +89,7 @@ class Console:
         self.allow = [re.compile(pattern) for pattern in allow]
         self.step = None
         self.done = False
+        self.race = []  # the lines of a KCSAN report that has not come to its end
 
     def feed(self, raw):
         line = STAMP.sub("", raw.rstrip("\r\n"))
@@ -94,9 +101,20 @@ class Console:
         else:
             if self.step:
                 self.step.kernel.append(line)
-            if BAD.search(line):
+            if self.race or RACE in line:
+                self.feed_race(line)
+            elif BAD.search(line):
                 allowed = any(pattern.search(line) for pattern in self.allow)
                 (self.result.allowed if allowed else self.result.problems).append(line)
+
+    def feed_race(self, line):
+        """The kernel has data races of its own. Ours is one with a plain access in our code."""
+        if not line.startswith(RULER):
+            self.race.append(line)
+            return
+        ours = any(PLAIN.search(access) and OURS.search(where) for access, where in itertools.pairwise(self.race))
+        (self.result.problems if ours else self.result.allowed).append(self.race[0])
+        self.race = []
 
     def mark(self, word, status, line):
         if word == "begin":
@@ -168,6 +186,8 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, app
         process.kill()
         running.discard(process)
     result.seconds = time.monotonic() - start
+    if console.race:
+        result.problems.append(console.race[0])
     if late.is_set():
         where = f" during: {console.step.line}" if console.step else ""
         result.problems.append(f"timed out after {timeout} s{where}")

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include <cowmem/fault.h>
+#include <cowmem/speculate.h>
 #include <cowmem/steps.h>
 
 namespace cowmem {
@@ -68,6 +69,8 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_truncated};
 	case Outcome::made_writable:
 		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_made_writable};
+	case Outcome::mapped:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mapped};
 	}
 	__builtin_unreachable();
 }
@@ -92,10 +95,27 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 	return a.code;
 }
 
-void lock_page(folio *page)
+/* Which counter has the page locks that faults of @kind take. */
+cowmem_counter locks_of(Kind kind)
+{
+	switch (kind) {
+	case Kind::read:
+		return COWMEM_COUNT_page_locks_read;
+	case Kind::shared_write:
+		return COWMEM_COUNT_page_locks_shared_write;
+	case Kind::private_write:
+		return COWMEM_COUNT_page_locks_private_write;
+	case Kind::mkwrite:
+		return COWMEM_COUNT_page_locks_mkwrite;
+	}
+	__builtin_unreachable();
+}
+
+void lock_page(folio *page, Kind kind)
 {
 	kapi_folio_lock(page);
 	kapi_count(COWMEM_COUNT_page_locks);
+	kapi_count(locks_of(kind));
 }
 
 void unlock_page(folio *page)
@@ -157,7 +177,7 @@ std::optional<Outcome> lock_page_of(const Fault &fault, FolioRef &fresh)
 		return fresh ? std::optional{Outcome::no_memory} : std::nullopt;
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
-	lock_page(page.get());
+	lock_page(page.get(), kind_of(fault.vmf));
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());
 	return Outcome::page_locked;
@@ -186,7 +206,7 @@ Outcome make_writable(const Fault &fault)
 	folio *page = kapi_vmf_folio(fault.vmf);
 
 	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
-	lock_page(page);
+	lock_page(page, Kind::mkwrite);
 	if (!fault.object->pages().owns(page)) {
 		unlock_page(page);
 		return Outcome::truncated;
@@ -204,6 +224,38 @@ bool handler_copies(const vm_area_struct *vma)
 	return kapi_vma_private(vma) == COWMEM_COW_HANDLER;
 }
 
+/* The path of a fault that takes the object's lock, or a page's. */
+Outcome serve_locked(const Fault &fault, Kind kind)
+{
+	switch (kind) {
+	case Kind::private_write:
+		return handler_copies(fault.vma) ? copy_private(fault) : return_page(fault);
+	case Kind::mkwrite:
+		return make_writable(fault);
+	case Kind::read:
+	case Kind::shared_write:
+		return return_page(fault);
+	}
+	__builtin_unreachable();
+}
+
+/* A private write that the core is to copy cannot do without the page lock. */
+bool needs_page_lock(const Fault &fault, Kind kind)
+{
+	return kind == Kind::private_write && !handler_copies(fault.vma);
+}
+
+unsigned int serve(const Fault &fault, Kind kind)
+{
+	kapi_count(counter_of(kind));
+	if (!needs_page_lock(fault, kind) && worth_speculating(fault, kind)) {
+		if (const auto outcome = speculate(fault, kind))
+			return answer(fault, kind, *outcome);
+		kapi_count(COWMEM_COUNT_locked_retries);
+	}
+	return answer(fault, kind, serve_locked(fault, kind));
+}
+
 } /* namespace */
 
 } /* namespace cowmem */
@@ -212,23 +264,15 @@ bool handler_copies(const vm_area_struct *vma)
 extern "C" unsigned int cowmem_fault(vm_fault *vmf)
 {
 	using namespace cowmem;
-	const Fault fault{vmf};
-	const Kind kind = kind_of(vmf);
 
-	kapi_count(counter_of(kind));
 	kapi_test_step(COWMEM_STEP_ENTERED, vmf);
-	return answer(fault, kind,
-	              kind == Kind::private_write && handler_copies(fault.vma)
-	                      ? copy_private(fault)
-	                      : return_page(fault));
+	return serve(Fault{vmf}, kind_of(vmf));
 }
 
 /* vm_operations_struct::page_mkwrite. Sleeps. R17, R18; kernel counterpart: filemap_page_mkwrite(). */
 extern "C" unsigned int cowmem_page_mkwrite(vm_fault *vmf)
 {
 	using namespace cowmem;
-	const Fault fault{vmf};
 
-	kapi_count(COWMEM_COUNT_mkwrite);
-	return answer(fault, Kind::mkwrite, make_writable(fault));
+	return serve(Fault{vmf}, Kind::mkwrite);
 }

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
+#include <linux/oom.h>
 #include <linux/pagemap.h>
 #include <linux/percpu_counter.h>
 #include <linux/ptrace.h>
@@ -45,6 +46,8 @@ SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
 SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
+SAME(KAPI_MM_FILEPAGES, MM_FILEPAGES);
+SAME(KAPI_MM_ANONPAGES, MM_ANONPAGES);
 SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
@@ -116,10 +119,28 @@ HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_hig
 HELPER void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf) { __folio_mark_uptodate(page_folio(vmf->cow_page)); }
 HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force unsigned int)cowmem_symbol_call(finish_fault)(vmf); }
 
+/* --- the page table under a fault --- */
+HELPER bool kapi_vmf_has_table(const struct vm_fault *vmf) { return vmf->prealloc_pte; }
+HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte); }
+HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
+HELPER unsigned long kapi_vmf_slot(const struct vm_fault *vmf) { return pte_index(vmf->address); }
+HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
+HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED) && check_stable_address_space(vma->vm_mm); }
+HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
+HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }
+HELPER void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte) { vmf->pte = pte; }
+HELPER void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address) { cowmem_symbol_call(set_pte_range)(vmf, folio, &folio->page, 1, address); }
+HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
+HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
+/* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+
 /* --- folios --- */
 HELPER struct folio *kapi_folio_alloc(void) { return folio_alloc(OBJECT_PAGE_GFP, 0); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf) { return vma_alloc_folio(OBJECT_PAGE_GFP, 0, vmf->vma, vmf->address, false); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
+HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
 HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
@@ -196,7 +217,7 @@ HELPER bool kapi_pmd_is_table(unsigned long pmd) { return pmd_present(__pmd(pmd)
 HELPER struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd) { return pte_lockptr(mm, (pmd_t[]){__pmd(pmd)}); }
 HELPER pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address) { return pte_offset_kernel((pmd_t[]){__pmd(pmd)}, address); }
 HELPER unsigned long kapi_table_end(unsigned long address) { return (address & PMD_MASK) + PMD_SIZE; }
-HELPER pte_t *kapi_pte_advance(pte_t *entry, unsigned long n) { return entry + n; }
+HELPER pte_t *kapi_pte_advance(pte_t *entry, long n) { return entry + n; }
 HELPER unsigned long kapi_pte_get(pte_t *entry) { return pte_val(ptep_get(entry)); }
 HELPER bool kapi_pte_none(unsigned long pte) { return pte_none(__pte(pte)); }
 HELPER bool kapi_pte_present(unsigned long pte) { return pte_present(__pte(pte)); }
@@ -241,7 +262,8 @@ HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struc
 HELPER void kapi_notify_end(struct kapi_notifier_range *range) { }
 #endif
 HELPER void kapi_mm_update_peak(struct mm_struct *mm) { update_hiwater_rss(mm); }
-HELPER void kapi_mm_count_file_page(struct mm_struct *mm, const struct folio *folio, long n) { percpu_counter_add(&mm->rss_stat[mm_counter_file((struct folio *)folio)], n); }
+/* What add_mm_counter() does, but for a tracepoint that is not exported. */
+HELPER void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages) { percpu_counter_add(&mm->rss_stat[counter], pages); }
 HELPER bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group) { return mm_match_cgroup(mm, group); }
 #ifdef CONFIG_MEMCG
 HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return rcu_dereference(mm->owner); }
@@ -255,6 +277,13 @@ HELPER void kapi_own_mm_lock(void) { mmap_read_lock(current->mm); }
 HELPER void kapi_own_mm_unlock(void) { mmap_read_unlock(current->mm); }
 HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_lookup(current->mm, address); }
 HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
+
+static_assert(sizeof(struct kapi_walk) == sizeof(struct xa_state));
+HELPER struct xa_state *xas_of(struct kapi_walk *walk) { return (struct xa_state *)walk; }
+HELPER void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first) { *xas_of(walk) = (struct xa_state)__XA_STATE(&mapping->i_pages, first, 0, 0); }
+HELPER struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_entry(xas_of(walk), last); } while (xas_retry(xas_of(walk), folio)); return folio; }
+HELPER struct folio *kapi_walk_reload(struct kapi_walk *walk) { return xas_reload(xas_of(walk)); }
+HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((const struct xa_state *)walk)->xa_index; }
 
 /* --- the object's inode --- */
 HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
@@ -301,6 +330,14 @@ HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); 
 HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
 HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
+HELPER void kapi_smp_mb(void) { smp_mb(); } /* include/cowmem/family.h: with what it pairs */
+HELPER void kapi_smp_rmb(void) { smp_rmb(); } /* the same */
+HELPER void kapi_smp_mb_after_lock(void) { smp_mb__after_spinlock(); }
+HELPER bool kapi_speculate_private(void) { return READ_ONCE(cowmem_parameters.speculate_private); }
+HELPER bool kapi_speculate_read(void) { return READ_ONCE(cowmem_parameters.speculate_read); }
+HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_parameters.speculate_shared_write); }
+HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
+HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }

@@ -48,6 +48,57 @@ module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
 MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
                           "now on: handler (default) or core");
 
+struct cowmem_parameters cowmem_parameters = {
+	.speculate_private = true,
+	.speculate_read = true,
+	.speculate_shared_write = true,
+	.around_pages = 16,
+	.around_shared = COWMEM_AROUND_TRYLOCK,
+};
+
+module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
+MODULE_PARM_DESC(speculate_private, "Serve first private writes without locks if no writer comes "
+                                    "by (default Y)");
+module_param_named(speculate_read, cowmem_parameters.speculate_read, bool, 0644);
+MODULE_PARM_DESC(speculate_read, "The same for reads of a resident page that fault-around did not "
+                                 "map (default Y)");
+module_param_named(speculate_shared_write, cowmem_parameters.speculate_shared_write, bool, 0644);
+MODULE_PARM_DESC(speculate_shared_write, "The same for first writes to a resident page of a shared "
+                                         "mapping (default Y)");
+module_param_named(around_pages, cowmem_parameters.around_pages, uint, 0644);
+MODULE_PARM_DESC(around_pages, "Pages that a read fault maps at most: a power of two up to 512, or "
+                               "the next below (default 16); debugfs' fault_around_bytes of one "
+                               "page turns it off");
+
+static const char *const around_names[] = {
+	[COWMEM_AROUND_TRYLOCK] = "trylock",
+	[COWMEM_AROUND_LOCKFREE] = "lockfree",
+};
+
+static int around_shared_set(const char *value, const struct kernel_param *kp)
+{
+	int mode = sysfs_match_string(around_names, value);
+
+	if (mode < 0)
+		return mode;
+	WRITE_ONCE(cowmem_parameters.around_shared, mode);
+	return 0;
+}
+
+static int around_shared_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", around_names[READ_ONCE(cowmem_parameters.around_shared)]);
+}
+
+static const struct kernel_param_ops around_shared_ops = {
+	.set = around_shared_set,
+	.get = around_shared_get,
+};
+module_param_cb(around_shared, &around_shared_ops, NULL, 0644);
+MODULE_PARM_DESC(around_shared,
+                 "Whether fault-around of shared mappings tries the page lock: trylock "
+                 "(default), passing over pages that are locked, or lockfree");
+
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
@@ -86,14 +137,10 @@ static const struct attribute_group *cowmem_groups[] = {&counter_group, NULL};
 
 /* --- the tables of entry points --- */
 
-/*
- * map_pages is the page cache's: an object keeps its folios in i_pages the way the
- * page cache does (uptodate, mapping and index set, detached under the page lock),
- * so read faults map their neighbours, and the handlers run under the VMA lock.
- */
+/* With a map_pages, the handlers run under the VMA lock, without mmap_lock. */
 const struct vm_operations_struct cowmem_vm_ops = {
 	.fault = cowmem_fault,
-	.map_pages = filemap_map_pages,
+	.map_pages = cowmem_map_pages,
 	.page_mkwrite = cowmem_page_mkwrite,
 };
 

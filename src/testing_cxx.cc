@@ -84,6 +84,11 @@ extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
 	cowmem::Object::of(f).set_cow(cow);
 }
 
+extern "C" unsigned long cowmem_test_count(file *f)
+{
+	return cowmem::Object::of(f).family().count();
+}
+
 extern "C" bool cowmem_test_check(file *f)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();

@@ -25,6 +25,39 @@
 	X(page_locks, "page locks taken by a fault handler (R16)")                        \
 	X(page_unlocks, "of these, released by the handler itself")                       \
 	X(page_locks_handed_over, "of these, handed to the core by VM_FAULT_LOCKED")      \
+	X(page_locks_read, "of the page locks, those that faults took to read")            \
+	X(page_locks_shared_write, "of the page locks, those of shared writes")           \
+	X(page_locks_private_write, "of the page locks, those of private writes that the core copies") \
+	X(page_locks_mkwrite, "of the page locks, those of page_mkwrite")                 \
+	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
+	X(locked_retries, "faults that the locked path served after a speculative attempt (R33)") \
+	X(speculative_attempts, "faults tried without locks: commits and aborts")          \
+	X(speculative_commits, "of these, answered so: mapped, or somebody else had changed the PTE") \
+	X(speculative_abort_odd, "of these, given up: a writer was inside (R30)")         \
+	X(speculative_abort_end, "... beyond the object's end, or it must grow first")     \
+	X(speculative_abort_moved, "... the page was just leaving its slot")              \
+	X(speculative_abort_snapshot, "... a writer came by during the look-up (R32)")    \
+	X(speculative_abort_hole, "... a hole, that needs a page")                         \
+	X(speculative_abort_poisoned, "... the page is poisoned")                         \
+	X(speculative_abort_no_table, "... no page table there, or it was going (R39)")   \
+	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \
+	X(speculative_abort_reaped, "... the OOM killer reaps the process")                \
+	X(around_calls, "read faults that asked for their neighbours, too")                \
+	X(around_mapped, "pages mapped by these (R23)")                                    \
+	X(around_overtaken, "of these calls, those that gave up because of a writer")      \
+	X(around_no_table, "of these calls, those that found no page table")               \
+	X(around_skipped_locked, "candidates passed over: locked (R19)")                  \
+	X(around_skipped_reference, "... being freed")                                     \
+	X(around_skipped_moved, "... no longer in their slot")                             \
+	X(around_skipped_locked_again, "... locked since the first test")                  \
+	X(around_skipped_not_uptodate, "... not uptodate")                                 \
+	X(around_skipped_poisoned, "... poisoned")                                         \
+	X(around_skipped_trylock, "... the page lock was not to be had (R21)")            \
+	X(around_skipped_owner, "... no longer the object's")                              \
+	X(around_skipped_end, "... beyond the object's end")                               \
+	X(around_skipped_present, "... something is at their address (R25)")              \
+	X(around_undone, "... locked, or no longer the object's, once the mapping was counted (R22)") \
+	X(around_page_locks, "page locks taken, and released, by fault-around")            \
 	X(pages_allocated, "pages that objects took")                                     \
 	X(pages_freed, "pages that objects gave back")                                    \
 	X(pages_moved, "pages that MOVE put on another node")                             \

@@ -26,6 +26,7 @@ enum class Outcome : unsigned int {
 	address_space_gone, /* the OOM reaper has been through it: SIGBUS */
 	truncated,          /* the page left the object before page_mkwrite: retried */
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
+	mapped,             /* the object's page was mapped, or made writable, by the handler */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */

@@ -59,6 +59,12 @@ enum kapi_vm_fault {
 	KAPI_VM_FAULT_DONE_COW = 0x001000,
 };
 
+/* Which count of an mm's resident pages. */
+enum kapi_mm_counter {
+	KAPI_MM_FILEPAGES = 0,
+	KAPI_MM_ANONPAGES = 1,
+};
+
 enum kapi_fault_flag {
 	KAPI_FAULT_FLAG_WRITE = 0x01,
 };
@@ -135,10 +141,27 @@ void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf);
 /* mm/memory.c finish_fault(), resolved at load (include/cowmem/symbols.h). */
 unsigned int kapi_finish_fault(struct vm_fault *vmf);
 
+/* --- the page table under a fault (cowmem/fault_table.h) --- */
+bool kapi_vmf_has_table(const struct vm_fault *vmf);
+bool kapi_vmf_entry_present(const struct vm_fault *vmf);
+unsigned long kapi_vmf_address(const struct vm_fault *vmf);
+unsigned long kapi_vmf_slot(const struct vm_fault *vmf);
+struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);
+bool kapi_vma_reaped(const struct vm_area_struct *vma);
+void kapi_pmd_install(struct vm_fault *vmf);
+pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf);
+void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte);
+bool kapi_pte_changed(const struct vm_fault *vmf);
+bool kapi_pte_replaced(const struct vm_fault *vmf);
+void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address);
+void kapi_pte_make_writable(struct vm_fault *vmf);
+
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_folio_alloc(void);
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf);
 void kapi_folio_get(struct folio *folio);
+bool kapi_folio_try_get(struct folio *folio);
+bool kapi_folio_locked(const struct folio *folio);
 void kapi_folio_put(struct folio *folio);
 void kapi_folio_lock(struct folio *folio);
 void kapi_folio_unlock(struct folio *folio);
@@ -230,7 +253,7 @@ struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd);
 pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address);
 /* Where the page table that covers @address ends. */
 unsigned long kapi_table_end(unsigned long address);
-pte_t *kapi_pte_advance(pte_t *entry, unsigned long n);
+pte_t *kapi_pte_advance(pte_t *entry, long n);
 unsigned long kapi_pte_get(pte_t *entry);
 bool kapi_pte_none(unsigned long pte);
 bool kapi_pte_present(unsigned long pte);
@@ -278,7 +301,7 @@ void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, 
 void kapi_notify_end(struct kapi_notifier_range *range);
 /* VmHWM is brought up to date before VmRSS sinks (R89). */
 void kapi_mm_update_peak(struct mm_struct *mm);
-void kapi_mm_count_file_page(struct mm_struct *mm, const struct folio *folio, long n);
+void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages);
 bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group);
 /* A process that uses the mm, under RCU; none if the kernel does not know. */
 struct task_struct *kapi_mm_owner(const struct mm_struct *mm);
@@ -297,6 +320,14 @@ bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct addr
 struct folio *kapi_page_folio(struct page *page);
 /* Whether it is an anonymous page of its own: not large, not merged. */
 bool kapi_folio_is_copy(const struct folio *folio);
+/* The kernel's cursor over an xarray, under RCU; src/helpers.c checks that it fits. */
+struct kapi_walk {
+	unsigned long state[7];
+};
+void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first);
+struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last);
+struct folio *kapi_walk_reload(struct kapi_walk *walk);
+unsigned long kapi_walk_index(const struct kapi_walk *walk);
 
 /* --- the object's inode --- */
 struct inode *kapi_inode_create(void);
@@ -344,6 +375,14 @@ bool kapi_knows_poison(void);
 bool kapi_node_has_memory(unsigned int node);
 bool kapi_node_allowed(unsigned int node);
 void kapi_cond_resched(void);
+void kapi_smp_mb(void);
+void kapi_smp_rmb(void);
+void kapi_smp_mb_after_lock(void);
+bool kapi_speculate_private(void);
+bool kapi_speculate_read(void);
+bool kapi_speculate_shared_write(void);
+unsigned int kapi_around_pages(void);
+bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
 unsigned int kapi_default_cow(void);
 void kapi_count(enum cowmem_counter counter);

@@ -16,6 +16,19 @@ extern const struct vm_operations_struct cowmem_vm_ops;
 extern const struct file_operations cowmem_fops;
 extern unsigned int cowmem_default_cow;
 
+/* What fault-around does about the page locks of a shared mapping. */
+enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
+
+/* Parameters that can be set while faults are under way; each explained in src/module.c. */
+struct cowmem_parameters {
+	bool speculate_private;
+	bool speculate_read;
+	bool speculate_shared_write;
+	unsigned int around_pages;
+	unsigned int around_shared; /* enum cowmem_around */
+};
+extern struct cowmem_parameters cowmem_parameters;
+
 /* The largest object: whole pages, each with an index and a byte offset. */
 #define COWMEM_MAX_BYTES (MAX_LFS_FILESIZE & PAGE_MASK)
 
@@ -35,6 +48,7 @@ void cowmem_inode_exit(void);
 /* Entry points; each is described where it is defined. */
 vm_fault_t cowmem_fault(struct vm_fault *vmf);
 vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
+vm_fault_t cowmem_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last);
 int cowmem_open(struct inode *inode, struct file *file);
 int cowmem_release(struct inode *inode, struct file *file);
 int cowmem_mmap(struct file *file, struct vm_area_struct *vma);

@@ -53,7 +53,13 @@ public:
 	unsigned int cow() const { return __atomic_load_n(&cow_, __ATOMIC_RELAXED); }
 	void set_cow(unsigned int cow) { __atomic_store_n(&cow_, cow, __ATOMIC_RELAXED); }
 
+	/* Whether page @index is within the size; covers() without growing. Never sleeps. */
+	bool holds(Index index) const { return index < end_index(); }
+	/* The index of the page behind the last. */
+	Index end_index() const { return index_up(size()); }
+
 	Pages &pages() { return pages_; }
+	const Family &family() const { return family_; }
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
 	void lock_writes() { kapi_inode_lock(inode_); }
@@ -61,13 +67,14 @@ public:
 
 private:
 	Object(inode *node, unsigned int cow)
-		: inode_{node}, pages_{kapi_inode_mapping(node)}, cow_{cow}
+		: inode_{node}, pages_{kapi_inode_mapping(node), family_}, cow_{cow}
 	{
 	}
 
 	void zero_tail(long long end) REQUIRES(pages_);
 
 	inode *const inode_;
+	Family family_; /* of its own, until objects can share pages */
 	Pages pages_;
 	unsigned int cow_;
 	bool fixed_size_ = false;

@@ -6,7 +6,9 @@
  * The table is the inode's own i_pages, so that the kernel's fault-around, mincore()
  * and rmap see what they expect of a file. The lock is the address_space's
  * invalidate_lock, the kernel's lock for exactly this: faults share it, so they do
- * not wait for each other (R13); removal takes it alone.
+ * not wait for each other (R13); removal takes it alone. Who holds it alone is also a
+ * writer of the family's count (cowmem/family.h), which keeps removal apart from those
+ * who hold nothing.
  *
  * Invariants:
  *   P1  every entry is an order-0 folio, uptodate and dirty, whose mapping and
@@ -14,8 +16,9 @@
  *       kernel's memory-failure code would take it for clean page cache and drop it.)
  *   P2  resident() is the number of entries
  *   P3  an entry goes, and its folio's mapping becomes NULL, only with the lock held
- *       alone and the page lock held; a folio found under the shared lock stays an
- *       entry until that lock is dropped
+ *       alone (so inside a writer section) and the page lock held; a folio found under
+ *       the shared lock stays an entry until that lock is dropped; one found without
+ *       it was an entry as long as the count has not changed
  *   P4  when remove() returns, no page table maps a removed folio as a page of the
  *       object, and none will
  *
@@ -25,8 +28,10 @@
 #ifndef COWMEM_PAGES_H
 #define COWMEM_PAGES_H
 
+#include <cowmem/family.h>
 #include <cowmem/folio.h>
 #include <cowmem/kapi.h>
+#include <cowmem/pte.h>
 #include <cowmem/thread_safety.h>
 
 namespace cowmem {
@@ -55,14 +60,22 @@ enum class PrivateCopies : bool { keep, zap };
 
 class CAPABILITY("invalidate_lock") Pages {
 public:
-	explicit Pages(address_space *mapping) : mapping_{mapping} {}
+	Pages(address_space *mapping, Family &family) : mapping_{mapping}, family_{family} {}
 	Pages(const Pages &) = delete;
 	Pages &operator=(const Pages &) = delete;
 
 	void lock_shared() ACQUIRE_SHARED() { kapi_mapping_lock_shared(mapping_); }
 	void unlock_shared() RELEASE_SHARED() { kapi_mapping_unlock_shared(mapping_); }
-	void lock() ACQUIRE() { kapi_mapping_lock(mapping_); }
-	void unlock() RELEASE() { kapi_mapping_unlock(mapping_); }
+	void lock() ACQUIRE()
+	{
+		kapi_mapping_lock(mapping_);
+		family_.begin_writing();
+	}
+	void unlock() RELEASE()
+	{
+		family_.end_writing();
+		kapi_mapping_unlock(mapping_);
+	}
 
 	/* The page at @index, or none; it stays that as long as the lock is held. */
 	folio *at(Index index) const REQUIRES_SHARED(this)
@@ -79,6 +92,44 @@ public:
 			kapi_folio_get(found);
 		return FolioRef{found};
 	}
+
+	/*
+	 * Puts into @page what is at @index, a page referenced or none, with no lock held:
+	 * only the family's count can tell whether it still is. False: it was just going.
+	 */
+	bool try_get(Index index, FolioRef &page) const
+	{
+		Rcu rcu;
+		folio *found = kapi_mapping_load(mapping_, index);
+
+		if (found && !kapi_folio_try_get(found))
+			return false;
+		page = FolioRef{found};
+		return kapi_mapping_load(mapping_, index) == found;
+	}
+
+	/*
+	 * The pages from @first to @last, one after the other, with no lock but RCU: none
+	 * is referenced, and the table may change between the calls.
+	 */
+	class Walk {
+	public:
+		Walk(const Pages &pages, Index first, Index last) : last_{last}
+		{
+			kapi_walk_start(&walk_, pages.mapping_, first);
+		}
+		/* The next page, or null. */
+		folio *next() { return kapi_walk_next(&walk_, last_); }
+		/* Where next() found it. */
+		Index index() const { return kapi_walk_index(&walk_); }
+		/* Whether it is still there. */
+		bool finds(const folio *page) { return kapi_walk_reload(&walk_) == page; }
+
+	private:
+		Rcu rcu_;
+		kapi_walk walk_;
+		const Index last_;
+	};
 
 	/*
 	 * The page at @index, referenced; a hole is filled with @fresh, a zeroed page
@@ -135,6 +186,7 @@ private:
 	void free_list(folio *list);
 
 	address_space *const mapping_;
+	Family &family_;
 	unsigned long resident_ = 0;
 };
 

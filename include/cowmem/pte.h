@@ -93,13 +93,13 @@ public:
 class PageTable {
 public:
 	PageTable(mm_struct *mm, unsigned long address)
-		: base_{address},
-		  mm_{mm},
-		  pmd_{find(mm, address)},
-		  value_{pmd_ ? kapi_pmd_get(pmd_) : 0}
+		: base_{address}, mm_{mm}, pmd_{find(mm, address)}
 	{
-		if (kapi_pmd_is_table(value_))
-			ptes_ = kapi_pmd_pte(value_, address);
+	}
+	/* The same with the pmd known. */
+	PageTable(mm_struct *mm, pmd_t *pmd, unsigned long address)
+		: base_{address}, mm_{mm}, pmd_{pmd}
+	{
 	}
 	~PageTable()
 	{
@@ -128,10 +128,11 @@ public:
 		return true;
 	}
 
-	/* The entry for @address, which lies in this table at or after where it was looked up. */
+	/* The entry for @address, which lies in this table. */
 	pte_t *at(unsigned long address) const
 	{
-		return kapi_pte_advance(ptes_, (address - base_) >> KAPI_PAGE_SHIFT);
+		return kapi_pte_advance(ptes_,
+		                        static_cast<long>(address - base_) >> KAPI_PAGE_SHIFT);
 	}
 
 private:
@@ -147,8 +148,8 @@ private:
 	const unsigned long base_;
 	mm_struct *const mm_;
 	pmd_t *const pmd_;
-	const unsigned long value_;
-	pte_t *ptes_ = nullptr;
+	const unsigned long value_ = pmd_ ? kapi_pmd_get(pmd_) : 0;
+	pte_t *const ptes_ = kapi_pmd_is_table(value_) ? kapi_pmd_pte(value_, base_) : nullptr;
 	spinlock *lock_ = nullptr;
 };
 

@@ -17,6 +17,28 @@ enum cowmem_step {
 	COWMEM_STEP_TABLE,     /* a walk found a page table, its lock not yet taken; no vmf */
 	COWMEM_STEP_FLUSHED, /* a walk changed entries and flushed TLBs, before it settles; no vmf */
 	COWMEM_STEP_PINNED,  /* a walk has a reference on a copy's anon_vma; no vmf */
+
+	/* The speculative path. */
+	COWMEM_STEP_COUNT_READ,   /* the count is read and even, before the look-up */
+	COWMEM_STEP_SNAPSHOT,     /* the page is looked up and referenced */
+	COWMEM_STEP_PREPARED,     /* cow_page is filled */
+	COWMEM_STEP_TABLE_LOCKED, /* under the PTE lock, before the count is read again */
+
+	/*
+	 * Fault-around, at each candidate: under RCU and the PTE lock, so that a turn must
+	 * not sleep.
+	 */
+	COWMEM_STEP_AROUND_FOUND,       /* found in the table, nothing tested */
+	COWMEM_STEP_AROUND_UNLOCKED,    /* not locked, before the reference */
+	COWMEM_STEP_AROUND_REFERENCED,  /* referenced, before the slot is read again */
+	COWMEM_STEP_AROUND_STILL_THERE, /* before the page lock is tested again */
+	COWMEM_STEP_AROUND_READY,       /* uptodate and whole, before the page lock is tried */
+	COWMEM_STEP_AROUND_SETTLED,     /* before owner, size and the PTE are tested */
+
+	COWMEM_STEP_AROUND_COUNTED, /* lock-free: the mapping is counted, not yet there */
+
+	/* Fault-around, before the page table is locked: under RCU. */
+	COWMEM_STEP_AROUND_COUNT_READ,
 	COWMEM_NR_STEPS,
 };
 

@@ -30,9 +30,12 @@
 /* after entries lost a permission or their page; the header hides it from modules */
 void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end,
                         unsigned int stride_shift, bool freed_tables);
-#define COWMEM_SYMBOLS_X86(X) X(flush_tlb_mm_range)
+/* makes a present entry writable, atomically where the hardware writes it, too */
+#define cowmem_set_access_flags cowmem_symbol_call(ptep_set_access_flags)
+#define COWMEM_SYMBOLS_ARCH(X) X(flush_tlb_mm_range) X(ptep_set_access_flags)
 #else
-#define COWMEM_SYMBOLS_X86(X)
+#define cowmem_set_access_flags cowmem_symbol_call(__ptep_set_access_flags)
+#define COWMEM_SYMBOLS_ARCH(X) X(__ptep_set_access_flags)
 #endif
 #if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM)
 /* *set_pte_at(), which checks what it replaces */
@@ -57,23 +60,32 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_NOTIFIER(X)
 #endif
 
-#define COWMEM_SYMBOLS(X)                                                                  \
-	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */ \
-	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */     \
-	X(finish_fault)                                                                    \
-	/* 6.12: a page's count of mappings; nothing exported changes it by itself */      \
-	X(folio_add_file_rmap_ptes)                                                        \
-	X(folio_remove_rmap_ptes)                                                          \
-	/* 6.12: *put_anon_vma(), for a walk that pinned one */                            \
-	X(__put_anon_vma)                                                                  \
-	/* 6.12: batches on the way between LRU lists keep references; no other way */     \
-	X(lru_add_drain)                                                                   \
-	X(lru_add_drain_all)                                                               \
-	/* 6.12: who may be told about whose mappings */                                   \
-	X(ptrace_may_access)                                                               \
-	COWMEM_SYMBOLS_X86(X)                                                              \
-	COWMEM_SYMBOLS_ARM64_DEBUG(X)                                                      \
-	COWMEM_SYMBOLS_MTE(X)                                                              \
+/* From mm/internal.h, which no module sees. */
+void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
+
+#define COWMEM_SYMBOLS(X)                                                                     \
+	/* 6.12: maps cow_page under the PTE lock after comparing the PTE (R2, R8); all */    \
+	/* exported installers want VM_MIXEDMAP or VM_PFNMAP, or a shared file page */        \
+	X(finish_fault)                                                                       \
+	/* 6.12: stores a PTE that is not there yet, with rmap, LRU and the architecture's */ \
+	/* part of it (R32): neither rmap's nor the LRU's functions are exported */           \
+	X(set_pte_range)                                                                      \
+	/* 6.12: puts the table that the core allocated for map_pages in its place (R24); */  \
+	/* pmd_populate() refers to init_mm in arm64 kernels with CONFIG_DEBUG_VM */          \
+	X(pmd_install)                                                                        \
+	/* 6.12: a page's count of mappings; nothing exported changes it by itself */         \
+	X(folio_add_file_rmap_ptes)                                                           \
+	X(folio_remove_rmap_ptes)                                                             \
+	/* 6.12: *put_anon_vma(), for a walk that pinned one */                               \
+	X(__put_anon_vma)                                                                     \
+	/* 6.12: batches on the way between LRU lists keep references; no other way */        \
+	X(lru_add_drain)                                                                      \
+	X(lru_add_drain_all)                                                                  \
+	/* 6.12: who may be told about whose mappings */                                      \
+	X(ptrace_may_access)                                                                  \
+	COWMEM_SYMBOLS_ARCH(X)                                                                \
+	COWMEM_SYMBOLS_ARM64_DEBUG(X)                                                         \
+	COWMEM_SYMBOLS_MTE(X)                                                                 \
 	COWMEM_SYMBOLS_NOTIFIER(X)
 
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE

@@ -36,6 +36,8 @@ unsigned int cowmem_test_sharers(struct folio *copy);
 struct cowmem_page;
 void cowmem_test_describe(struct file *file, unsigned long index, unsigned int clear,
                           struct cowmem_page *page);
+/* The sequence count of the object's family (cowmem/family.h). */
+unsigned long cowmem_test_count(struct file *file);
 
 /* Whether every invariant of the object holds (cowmem/pages.h). */
 bool cowmem_test_check(struct file *file);

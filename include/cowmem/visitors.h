@@ -134,7 +134,7 @@ struct Unmap : Visitor {
 			             kapi_swp_pte_poison(slot.page));
 		else
 			kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
-		kapi_mm_count_file_page(mm, slot.page, -1);
+		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
 		kapi_folio_remove_rmap(slot.page, slot.vma);
 		kapi_folio_put(slot.page);
 	}

@@ -6,6 +6,7 @@
  * usage: cow [SEED]
  */
 #include "counts.h"
+#include "parameters.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -324,9 +325,11 @@ static void patch_pages(unsigned char *map, unsigned int first, unsigned int pag
 		patch(map, i, 0);
 }
 
-static void access_mix(void)
+static void access_mix(bool speculation)
 {
 	enum { K = 16, SECTIONS = 6 };
+	/* Without page locks a shared write is mapped writable at once. */
+	const unsigned long mkwrites = speculation ? 0 : K;
 	const struct counts start = counts_now();
 	int fd = object_filled(K * (SECTIONS - 1)); /* the last is a hole */
 	unsigned char *shared = map_pages(fd, K * SECTIONS, MAP_SHARED);
@@ -336,7 +339,8 @@ static void access_mix(void)
 	CHECK_COST(read_pages(shared, 0 * K, K), .faults = K, .reads = K);
 	CHECK_COST(patch_pages(shared, 0 * K, K), .faults = K, .mkwrites = K);
 	CHECK_COST(patch_pages(shared, 0 * K, K), .faults = 0);
-	CHECK_COST(patch_pages(shared, 1 * K, K), .faults = K, .shared_writes = K, .mkwrites = K);
+	CHECK_COST(patch_pages(shared, 1 * K, K), .faults = K, .shared_writes = K,
+	           .mkwrites = mkwrites);
 	CHECK_COST(patch_pages(private, 2 * K, K), .faults = K, .private_writes = K);
 	CHECK_COST(patch_pages(private, 2 * K, K), .faults = 0);
 	CHECK_COST(read_pages(private, 3 * K, K), .faults = K, .reads = K);
@@ -350,6 +354,17 @@ static void access_mix(void)
 	munmap(readable, K * SECTIONS * PAGE);
 	close(fd);
 	check_returned(start);
+	CHECK_EQ(SINCE(start, speculative_attempts) > 0, speculation);
+	CHECK_EQ(SINCE(start, locked_retries) + SINCE(start, speculative_commits),
+	         SINCE(start, speculative_attempts));
+}
+
+static void access_mix_both_ways(void)
+{
+	access_mix(true);
+	set_speculation(false);
+	access_mix(false);
+	set_speculation(true);
 }
 
 /* With fault-around: one read maps neighbours, and a store then takes one page out. */
@@ -445,7 +460,7 @@ static void write_between_read(void)
 	}
 }
 
-static void write_through_readonly_entry(void)
+static void write_through_readonly_entry(bool speculation)
 {
 	int fd = object_filled(PAGES);
 	unsigned char *shared = map_pages(fd, PAGES, MAP_SHARED), page[PAGE];
@@ -459,8 +474,10 @@ static void write_through_readonly_entry(void)
 	CHECK_EQ(minor_faults() - faults, PAGES);
 	CHECK_EQ(SINCE(before, mkwrite), PAGES);
 	CHECK_EQ(SINCE(before, fault_shared_write), 0);
-	CHECK_EQ(SINCE(before, page_locks), PAGES);
-	CHECK_EQ(SINCE(before, page_locks_handed_over), PAGES);
+	CHECK_EQ(SINCE(before, page_locks_mkwrite), speculation ? 0 : PAGES);
+	CHECK_EQ(SINCE(before, page_locks), speculation ? 0 : PAGES);
+	CHECK_EQ(SINCE(before, page_locks_handed_over), speculation ? 0 : PAGES);
+	CHECK_EQ(SINCE(before, mapped), speculation ? PAGES : 0);
 	CHECK_EQ(SINCE(before, page_unlocks), 0);
 	CHECK_EQ(SINCE(before, mkwrite_truncated), 0);
 
@@ -476,6 +493,18 @@ static void write_through_readonly_entry(void)
 	munmap(shared, PAGES * PAGE);
 	close(fd);
 	check_locks(before);
+}
+
+static void write_through_readonly_entry_speculative(void)
+{
+	write_through_readonly_entry(true);
+}
+
+static void write_through_readonly_entry_locked(void)
+{
+	set_speculation(false);
+	write_through_readonly_entry(false);
+	set_speculation(true);
 }
 
 /* A mapping of each mode, and what must be read through them. */
@@ -901,12 +930,15 @@ int main(int argc, char **argv)
 	         first_store_core},
 		{"first store to a hole: zeroes, and no memory of the object's", "R2",
 	         first_store_to_hole},
-		{"every kind of access reaches the handler as what it is", "R1", access_mix},
+		{"every kind of access reaches the handler as what it is", "R1",
+	         access_mix_both_ways},
 		{"read with fault-around, then write: one copy, neighbours shared", "R8",
 	         read_then_write},
 		{"write between pages that are mapped already", "R8", write_between_read},
-		{"write through a read-only entry: one lock, handed over", "R16 R17",
-	         write_through_readonly_entry},
+		{"write through a read-only entry: no page lock", "",
+	         write_through_readonly_entry_speculative},
+		{"write through a read-only entry, locked: one lock, handed over", "R16 R17",
+	         write_through_readonly_entry_locked},
 		{"both modes, byte for byte, over random accesses", "R4", modes_agree},
 		{"fork: parent and child each see their own", "", fork_shows_each_its_own},
 		{"children patch different pages, none sees another's", "",

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The page table under a fault, found and locked for a scope (cowmem/pte.h), and what a
+ * handler that maps pages itself does with it. munmap(), which frees tables at once on
+ * some configurations, is kept out by the VMA lock.
+ */
+#ifndef COWMEM_FAULT_TABLE_H
+#define COWMEM_FAULT_TABLE_H
+
+#include <cowmem/pte.h>
+
+namespace cowmem {
+
+/* Puts the table that the core allocated beforehand where there is none yet. */
+inline void install_allocated_table(vm_fault *vmf)
+{
+	if (kapi_vmf_has_table(vmf))
+		kapi_pmd_install(vmf);
+}
+
+class FaultTable {
+public:
+	/* Locks the table for the fault's address, if there is one. Sets vmf->pte. */
+	explicit FaultTable(vm_fault *vmf)
+		: vmf_{vmf}, table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf),
+	                            kapi_vmf_address(vmf)},
+		  locked_{table_ && table_.lock()}
+	{
+		if (locked_)
+			kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
+	}
+
+	explicit operator bool() const { return locked_; }
+
+	/* Whether the fault's entry is no longer the one that the core saw. */
+	bool entry_changed() const { return kapi_pte_changed(vmf_); }
+
+	/* The same for an entry with a page, which page_mkwrite was called for. */
+	bool entry_replaced() const { return kapi_pte_replaced(vmf_); }
+
+	/* Whether nothing is at @address: no page, no swap entry, no marker. */
+	bool empty_at(unsigned long address) const
+	{
+		return Pte{kapi_pte_get(table_.at(address))}.none();
+	}
+
+	/*
+	 * Maps @page at @address, as the core would: young or old, writable, uffd-wp, rmap
+	 * and cow_page's LRU. A reference goes to the entry. The mm's counter is the caller's.
+	 */
+	void install(folio *page, unsigned long address)
+	{
+		kapi_vmf_set_pte(vmf_, table_.at(address));
+		kapi_pte_install(vmf_, page, address);
+		kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
+	}
+
+	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
+	void make_writable() { kapi_pte_make_writable(vmf_); }
+
+private:
+	vm_fault *const vmf_;
+	PageTable table_;
+	const bool locked_;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_FAULT_TABLE_H */

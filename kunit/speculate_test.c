@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The speculative path: it holds nothing, and a writer at any point between the
+ * look-up and the commit has it give up and leave no trace.
+ */
+#include <linux/mman.h>
+#include <linux/page_ref.h>
+#include <linux/pagemap.h>
+#include <linux/sched/coredump.h>
+
+#include "mapping.h"
+
+#define COUNT(name) cowmem_counter_sum(COWMEM_COUNT_##name)
+
+static struct other other;
+
+/* --- it takes no lock --- */
+
+static DECLARE_COMPLETION(held);
+static DECLARE_COMPLETION(release);
+
+static void hold_locks(struct other *holder)
+{
+	struct folio *folio = mapping_folio(holder->mapping, 0);
+
+	filemap_invalidate_lock(holder->mapping->file->f_mapping);
+	folio_lock(folio);
+	complete(&held);
+	wait_for_completion(&release);
+	folio_unlock(folio);
+	filemap_invalidate_unlock(holder->mapping->file->f_mapping);
+}
+
+/*
+ * Another thread has the object's lock and its page's: whoever wanted one of them now
+ * would wait for ever.
+ */
+static void lock_everything(struct mapping *m)
+{
+	reinit_completion(&held);
+	reinit_completion(&release);
+	other_start(&other, m, hold_locks);
+	wait_for_completion(&held);
+}
+
+static void unlock_everything(struct mapping *m)
+{
+	complete(&release);
+	other_finish(&other);
+}
+
+/* Two pages; the second is touched, so that the first one's page table is there. */
+static unsigned long map_beside(struct mapping *m, unsigned long flags)
+{
+	unsigned long address = mapping_map(m, 2, flags);
+
+	KUNIT_ASSERT_EQ(m->test, 0x11, peek(address + PAGE_SIZE));
+	return address;
+}
+
+static void expect_committed(struct mapping *m, unsigned long attempts, unsigned long commits)
+{
+	KUNIT_EXPECT_EQ(m->test, attempts + 1, COUNT(speculative_attempts));
+	KUNIT_EXPECT_EQ(m->test, commits + 1, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(m->test, 0U, m->fault.allocations);
+	KUNIT_EXPECT_EQ(m->test, 0, m->fault.locks_held);
+}
+
+static void a_private_write_holds_no_lock(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long attempts, commits, private, locks;
+	long rss;
+
+	SHOWS(test, "R14 R42 R44");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	attempts = COUNT(speculative_attempts);
+	commits = COUNT(speculative_commits);
+	locks = COUNT(page_locks);
+	rss = mapping_rss(m);
+	lock_everything(m);
+	m->faults = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	unlock_everything(m);
+	KUNIT_EXPECT_EQ(test, 1U, m->faults);
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->fault.code);
+	expect_committed(m, attempts, commits);
+	KUNIT_EXPECT_EQ(test, locks, COUNT(page_locks));
+	KUNIT_EXPECT_EQ(test, rss + 1, mapping_rss(m));
+	KUNIT_EXPECT_TRUE(test, PageAnon(m->cow_page) && PageAnonExclusive(m->cow_page));
+	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(mapping_folio(m, 0)));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+}
+
+static void a_read_holds_no_lock(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long attempts, commits, again;
+	long rss;
+
+	SHOWS(test, "R42");
+	mapping_source(m, 2, 0x11);
+	again = map_beside(m, MAP_SHARED);
+	attempts = COUNT(speculative_attempts);
+	commits = COUNT(speculative_commits);
+	rss = mapping_rss(m);
+	lock_everything(m);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	unlock_everything(m);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
+	expect_committed(m, attempts, commits);
+	KUNIT_EXPECT_FALSE(test, pte_write(mapping_pte(m, again)));
+	KUNIT_EXPECT_EQ(test, rss + 1, mapping_rss(m));
+	KUNIT_EXPECT_EQ(test, 3, folio_ref_count(mapping_folio(m, 0)));
+	KUNIT_EXPECT_EQ(test, 2, folio_mapcount(mapping_folio(m, 0)));
+}
+
+static void a_shared_write_holds_no_lock(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared, attempts, commits, again;
+	pte_t pte;
+
+	SHOWS(test, "R42");
+	shared = mapping_source(m, 2, 0x11);
+	again = map_beside(m, MAP_SHARED);
+	attempts = COUNT(speculative_attempts);
+	commits = COUNT(speculative_commits);
+	lock_everything(m);
+	m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(again, 0x22));
+	unlock_everything(m);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
+	KUNIT_EXPECT_EQ(test, 0U, m->mkwrites);
+	expect_committed(m, attempts, commits);
+	pte = mapping_pte(m, again);
+	KUNIT_EXPECT_TRUE(test, pte_write(pte) && pte_dirty(pte));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared));
+}
+
+static void a_write_after_a_read_holds_no_lock(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared, again;
+	pte_t pte;
+
+	SHOWS(test, "R42");
+	shared = mapping_source(m, 1, 0x11);
+	again = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	lock_everything(m);
+	m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(again, 0x22));
+	unlock_everything(m);
+	KUNIT_EXPECT_EQ(test, 1U, m->mkwrites);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->mkwrite.code);
+	KUNIT_EXPECT_EQ(test, 0U, m->mkwrite.allocations);
+	pte = mapping_pte(m, again);
+	KUNIT_EXPECT_TRUE(test, pte_write(pte) && pte_dirty(pte));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared));
+	KUNIT_EXPECT_EQ(test, 3, folio_ref_count(mapping_folio(m, 0)));
+}
+
+/* --- a writer in between --- */
+
+static void truncate_now(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_resize(m->file, PAGE_SIZE);
+}
+
+static void punch_now(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_punch(m->file, 0, PAGE_SIZE);
+}
+
+/* The truncating thread is inside its section, and waits for the PTE lock that is held. */
+static void let_writer_in(struct mapping *m, struct vm_fault *vmf)
+{
+	other_let_go(&other);
+}
+
+/*
+ * A whole writer section at @step. The page is the second of two: gone when the
+ * locked path looks for it.
+ */
+static void truncation_at(struct kunit *test, int step, unsigned long flags,
+                          enum cowmem_counter reason)
+{
+	struct mapping *m = test->priv;
+	unsigned long address, commits, aborts, retries, copies, freed, count;
+	long rss;
+
+	mapping_source(m, 2, 0x11);
+	address = mapping_map(m, 2, flags);
+	KUNIT_ASSERT_EQ(test, 0x11, peek(address));
+	commits = COUNT(speculative_commits);
+	aborts = cowmem_counter_sum(reason);
+	retries = COUNT(locked_retries);
+	copies = COUNT(copies);
+	freed = COUNT(pages_freed);
+	count = cowmem_test_count(m->file);
+	rss = mapping_rss(m);
+	mapping_at(m, step, step == COWMEM_STEP_TABLE_LOCKED ? let_writer_in : truncate_now);
+	m->faults = 0;
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(address + PAGE_SIZE, 0x22));
+	if (step == COWMEM_STEP_TABLE_LOCKED)
+		other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 1U, m->faults);
+	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
+	KUNIT_EXPECT_EQ(test, commits, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(test, aborts + 1, cowmem_counter_sum(reason));
+	KUNIT_EXPECT_EQ(test, retries + 1, COUNT(locked_retries));
+	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
+	KUNIT_EXPECT_EQ(test, freed + 1, COUNT(pages_freed));
+	KUNIT_EXPECT_EQ(test, count + 2, cowmem_test_count(m->file));
+	/* Less the page that mapping_source() had mapped there. */
+	KUNIT_EXPECT_EQ(test, rss - 1, mapping_rss(m));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address + PAGE_SIZE)));
+	KUNIT_EXPECT_EQ(test, 0, m->fault.locks_held);
+	if (m->cow_page)
+		KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+}
+
+#define TRUNCATION_AT(name, step, flags, reason)                                           \
+	static void name(struct kunit *test)                                               \
+	{                                                                                  \
+		SHOWS(test, "R18 R29 R32 R33 R36");                                        \
+		truncation_at(test, step, flags, COWMEM_COUNT_speculative_abort_##reason); \
+	}
+
+TRUNCATION_AT(private_write_writer_before_look_up, COWMEM_STEP_COUNT_READ, MAP_PRIVATE, end)
+TRUNCATION_AT(private_write_writer_after_look_up, COWMEM_STEP_SNAPSHOT, MAP_PRIVATE, snapshot)
+TRUNCATION_AT(private_write_writer_after_copy, COWMEM_STEP_PREPARED, MAP_PRIVATE, changed)
+TRUNCATION_AT(shared_write_writer_before_look_up, COWMEM_STEP_COUNT_READ, MAP_SHARED, end)
+TRUNCATION_AT(shared_write_writer_after_look_up, COWMEM_STEP_SNAPSHOT, MAP_SHARED, snapshot)
+
+static void truncation_under_pte_lock(struct kunit *test, unsigned long flags)
+{
+	SHOWS(test, "R18 R29 R31 R32 R33 R36");
+	other.bytes = PAGE_SIZE;
+	other_park(&other, test->priv, other_resize);
+	truncation_at(test, COWMEM_STEP_TABLE_LOCKED, flags,
+	              COWMEM_COUNT_speculative_abort_changed);
+}
+
+static void private_write_writer_under_pte_lock(struct kunit *test)
+{
+	truncation_under_pte_lock(test, MAP_PRIVATE);
+}
+
+static void shared_write_writer_under_pte_lock(struct kunit *test)
+{
+	truncation_under_pte_lock(test, MAP_SHARED);
+}
+
+/* A punch leaves a hole: what the locked path finds is that, not the old page. */
+static void private_write_punch_after_copy(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, aborts, copies = COUNT(copies), zero_fills = COUNT(zero_fills);
+
+	SHOWS(test, "R32 R33");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	aborts = COUNT(speculative_abort_changed);
+	mapping_at(m, COWMEM_STEP_PREPARED, punch_now);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, aborts + 1, COUNT(speculative_abort_changed));
+	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
+	KUNIT_EXPECT_EQ(test, zero_fills + 1, COUNT(zero_fills));
+	KUNIT_EXPECT_EQ(test, 0, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+}
+
+static void truncate_all(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_resize(m->file, 0);
+}
+
+/* The entry that page_mkwrite was called for is gone: neither written nor put back. */
+static void write_after_a_read_writer_after_look_up(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared, aborts = COUNT(speculative_abort_snapshot);
+
+	SHOWS(test, "R18 R32 R33");
+	shared = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_ASSERT_EQ(test, 0, peek(shared));
+	mapping_at(m, COWMEM_STEP_SNAPSHOT, truncate_all);
+	m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(shared, 0x22));
+	KUNIT_EXPECT_EQ(test, 1U, m->mkwrites);
+	KUNIT_EXPECT_EQ(test, aborts + 1, COUNT(speculative_abort_snapshot));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, shared)));
+}
+
+/*
+ * A writer asleep inside its section: it waits for a page lock. Who reads the count
+ * now does not spin, it goes and waits for the object's lock.
+ */
+static void an_odd_count_means_the_locked_path(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	static struct other writer;
+	unsigned long private, odd, retries;
+	struct folio *last;
+
+	SHOWS(test, "R29 R30 R31");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	last = mapping_folio(m, 1);
+	folio_get(last);
+	folio_lock(last);
+	writer.bytes = PAGE_SIZE;
+	other_start(&writer, m, other_resize);
+	KUNIT_ASSERT_TRUE(test, other_is_blocked(&writer));
+	KUNIT_EXPECT_EQ(test, 1UL, cowmem_test_count(m->file) % 2);
+	odd = COUNT(speculative_abort_odd);
+	retries = COUNT(locked_retries);
+	other.address = private;
+	other_start(&other, m, other_poke);
+	KUNIT_EXPECT_TRUE(test, other_is_blocked(&other));
+	KUNIT_EXPECT_EQ(test, odd + 1, COUNT(speculative_abort_odd));
+	KUNIT_EXPECT_EQ(test, retries + 1, COUNT(locked_retries));
+	folio_unlock(last);
+	folio_put(last);
+	other_finish(&writer);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, odd + 1, COUNT(speculative_abort_odd));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(private));
+}
+
+/* --- other doubts --- */
+
+static void no_page_table_means_the_locked_path(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, no_table = COUNT(speculative_abort_no_table);
+
+	SHOWS(test, "R33 R39");
+	mapping_source(m, 1, 0x11);
+	/* 4 MiB of it: in the middle there is no page table that a neighbour has touched. */
+	private = mapping_map(m, 2 * PTRS_PER_PTE, MAP_PRIVATE) + PMD_SIZE;
+	cowmem_test_resize(m->file, PMD_SIZE * 2);
+	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x22));
+	KUNIT_EXPECT_EQ(test, no_table + 1, COUNT(speculative_abort_no_table));
+	KUNIT_EXPECT_EQ(test, 0, poke(private + PAGE_SIZE, 0x22));
+	KUNIT_EXPECT_EQ(test, no_table + 1, COUNT(speculative_abort_no_table));
+}
+
+static void make_unstable(struct mapping *m, struct vm_fault *vmf)
+{
+	set_bit(MMF_UNSTABLE, &m->mm->flags);
+}
+
+static void a_reaped_address_space_gets_nothing(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, before = COUNT(speculative_abort_reaped);
+
+	SHOWS(test, "R33");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_PREPARED, make_unstable);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private, 0x22));
+	clear_bit(MMF_UNSTABLE, &m->mm->flags);
+	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_reaped));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private)));
+}
+
+static void let_other_store(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = vmf->address;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+}
+
+/* Nothing is wrong, somebody was faster: that is an answer, and no reason to lock. */
+static void the_slower_of_two_private_writes_retries(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, lost = COUNT(lost_races), retries, copies = COUNT(copies);
+
+	SHOWS(test, "R7 R8 R9");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	retries = COUNT(locked_retries);
+	mapping_at(m, COWMEM_STEP_PREPARED, let_other_store);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
+	KUNIT_EXPECT_EQ(test, lost + 1, COUNT(lost_races));
+	KUNIT_EXPECT_EQ(test, retries, COUNT(locked_retries));
+	KUNIT_EXPECT_EQ(test, copies + 1, COUNT(copies));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
+}
+
+static void a_poisoned_page_is_left_to_the_locked_path(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, before = COUNT(speculative_abort_poisoned);
+
+	SHOWS(test, "R10 R33");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	SetPageHWPoison(folio_page(mapping_folio(m, 0), 0));
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private, 0x22));
+	EXPECT_CODE(test, VM_FAULT_HWPOISON, m->fault.code);
+	ClearPageHWPoison(folio_page(mapping_folio(m, 0), 0));
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_poisoned));
+}
+
+static void a_hole_is_filled_by_the_locked_path(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared, holes = COUNT(speculative_abort_hole);
+
+	SHOWS(test, "R33");
+	shared = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0, peek(shared));
+	EXPECT_CODE(test, VM_FAULT_LOCKED, m->fault.code);
+	KUNIT_EXPECT_EQ(test, holes + 1, COUNT(speculative_abort_hole));
+}
+
+static void each_kind_can_be_switched_off(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, shared, attempts;
+
+	SHOWS(test, "R44");
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
+	shared = map_beside(m, MAP_SHARED);
+	attempts = COUNT(speculative_attempts);
+	cowmem_parameters.speculate_private = false;
+	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x22));
+	KUNIT_EXPECT_EQ(test, attempts, COUNT(speculative_attempts));
+	cowmem_parameters.speculate_read = false;
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	KUNIT_EXPECT_EQ(test, attempts, COUNT(speculative_attempts));
+	cowmem_parameters.speculate_shared_write = false;
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x22));
+	KUNIT_EXPECT_EQ(test, attempts, COUNT(speculative_attempts));
+}
+
+static struct kunit_case speculate_cases[] = {
+	KUNIT_CASE(a_private_write_holds_no_lock),
+	KUNIT_CASE(a_read_holds_no_lock),
+	KUNIT_CASE(a_shared_write_holds_no_lock),
+	KUNIT_CASE(a_write_after_a_read_holds_no_lock),
+	KUNIT_CASE(private_write_writer_before_look_up),
+	KUNIT_CASE(private_write_writer_after_look_up),
+	KUNIT_CASE(private_write_writer_after_copy),
+	KUNIT_CASE(private_write_writer_under_pte_lock),
+	KUNIT_CASE(private_write_punch_after_copy),
+	KUNIT_CASE(shared_write_writer_before_look_up),
+	KUNIT_CASE(shared_write_writer_after_look_up),
+	KUNIT_CASE(shared_write_writer_under_pte_lock),
+	KUNIT_CASE(write_after_a_read_writer_after_look_up),
+	KUNIT_CASE(an_odd_count_means_the_locked_path),
+	KUNIT_CASE(no_page_table_means_the_locked_path),
+	KUNIT_CASE(a_reaped_address_space_gets_nothing),
+	KUNIT_CASE(the_slower_of_two_private_writes_retries),
+	KUNIT_CASE(a_poisoned_page_is_left_to_the_locked_path),
+	KUNIT_CASE(a_hole_is_filled_by_the_locked_path),
+	KUNIT_CASE(each_kind_can_be_switched_off),
+	{},
+};
+
+static struct kunit_suite speculate_suite = {
+	.name = "cowmem_speculate",
+	.init = mapping_init_speculative,
+	.exit = mapping_exit,
+	.test_cases = speculate_cases,
+};
+kunit_test_suite(speculate_suite);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fault-around: a read fault maps the resident pages around its own, too.
+ *
+ * The kernel calls map_pages under RCU and has allocated a page table where there is
+ * none: nothing here sleeps or allocates (R24). What the window is, is ours to say; the
+ * range that the kernel proposes follows a setting of the whole machine, and is not
+ * looked at.
+ *
+ * What keeps a removal apart is the family's count, read once more under the PTE lock
+ * (cowmem/family.h): the candidates are looked up after that, and a writer that begins
+ * later has to unmap before it takes a page out of the table, so it waits for the PTE
+ * lock with all of them still in. So a page lock has nothing to add for truncation,
+ * neither on private mappings, which take none (R20), nor on shared ones. But others
+ * lock a page, too, see that nobody has it mapped, and rely on that: memory failure,
+ * say. So shared mappings try the lock by default (R21). The lock-free mode (R22) counts
+ * the mapping first and tests the lock after that, so that a locker either sees the
+ * count or is seen; then the count is undone. kunit/model/around.pml is this.
+ */
+#include <bit>
+
+#include <cowmem/fault.h>
+#include <cowmem/minmax.h>
+#include <cowmem/fault_table.h>
+#include <cowmem/steps.h>
+
+namespace cowmem {
+
+namespace {
+
+constexpr unsigned int entries_per_table = 512;
+
+struct Window {
+	Index first, last; /* both within mapping and page table; last < first: nothing */
+};
+
+/* The aligned window around the fault, cut to mapping, page table and object's end (R25). */
+Window window_of(const Fault &fault)
+{
+	const unsigned long pages =
+		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
+	const unsigned long before = kapi_vmf_slot(fault.vmf) % pages;
+	const unsigned long after = pages - 1 - before;
+	const Index start = kapi_vma_first_index(fault.vma);
+	const Index end = min_of(kapi_vma_end_index(fault.vma), fault.object->end_index());
+
+	if (fault.index >= end)
+		return {1, 0};
+	return {fault.index - min_of(before, fault.index - start),
+	        fault.index + min_of(after, end - 1 - fault.index)};
+}
+
+/* A page lock for a scope, if it is to be had at once. */
+class TryPageLock {
+public:
+	explicit TryPageLock(folio *page) : page_{kapi_folio_trylock(page) ? page : nullptr}
+	{
+		if (page_)
+			kapi_count(COWMEM_COUNT_around_page_locks);
+	}
+	~TryPageLock()
+	{
+		if (page_)
+			kapi_folio_unlock(page_);
+	}
+	TryPageLock(const TryPageLock &) = delete;
+	TryPageLock &operator=(const TryPageLock &) = delete;
+
+	explicit operator bool() const { return page_; }
+
+private:
+	folio *page_;
+};
+
+/* A mapping that is counted for a scope, whether or not there is one; a full barrier. */
+class CountedMapping {
+public:
+	CountedMapping(folio *page, vm_area_struct *vma) : page_{page}, vma_{vma}
+	{
+		kapi_folio_add_rmap(page_, vma_);
+	}
+	~CountedMapping() { kapi_folio_remove_rmap(page_, vma_); }
+	CountedMapping(const CountedMapping &) = delete;
+	CountedMapping &operator=(const CountedMapping &) = delete;
+
+private:
+	folio *page_;
+	vm_area_struct *vma_;
+};
+
+/* One call of map_pages, with the page table locked. */
+class Around {
+public:
+	Around(const Fault &fault, FaultTable &table, const Window &window)
+		: fault_{fault},
+		  table_{table},
+		  walk_{fault.object->pages(), window.first, window.last},
+		  shared_{kapi_vma_shared(fault.vma)},
+		  lock_free_{kapi_around_lock_free()}
+	{
+	}
+
+	/* Maps what it can. Whether the fault's own page is among it. */
+	bool map_all()
+	{
+		long mapped = 0;
+
+		while (folio *page = walk_.next()) {
+			const cowmem_counter result = consider(page);
+
+			kapi_count(result);
+			mapped += result == COWMEM_COUNT_around_mapped;
+		}
+		if (mapped)
+			kapi_rss_add(kapi_vma_mm(fault_.vma), KAPI_MM_FILEPAGES, mapped);
+		return own_mapped_;
+	}
+
+private:
+	/* What became of a candidate: mapped, or the reason why not. The order is R19's. */
+	cowmem_counter consider(folio *page)
+	{
+		step(COWMEM_STEP_AROUND_FOUND);
+		if (kapi_folio_locked(page))
+			return COWMEM_COUNT_around_skipped_locked;
+		step(COWMEM_STEP_AROUND_UNLOCKED);
+		if (!kapi_folio_try_get(page))
+			return COWMEM_COUNT_around_skipped_reference;
+
+		FolioRef ref{page};
+
+		step(COWMEM_STEP_AROUND_REFERENCED);
+		if (!walk_.finds(page))
+			return COWMEM_COUNT_around_skipped_moved;
+		step(COWMEM_STEP_AROUND_STILL_THERE);
+		if (kapi_folio_locked(page))
+			return COWMEM_COUNT_around_skipped_locked_again;
+		if (!kapi_folio_uptodate(page))
+			return COWMEM_COUNT_around_skipped_not_uptodate;
+		if (kapi_folio_poisoned(page))
+			return COWMEM_COUNT_around_skipped_poisoned;
+		step(COWMEM_STEP_AROUND_READY);
+		if (!shared_ || lock_free_)
+			return settle(ref);
+
+		TryPageLock lock{page};
+
+		return lock ? settle(ref) : COWMEM_COUNT_around_skipped_trylock;
+	}
+
+	/* The last tests, and the mapping. @ref goes to the PTE, or stays the caller's. */
+	cowmem_counter settle(FolioRef &ref)
+	{
+		const Index index = walk_.index();
+		const unsigned long address =
+			kapi_vmf_address(fault_.vmf) + ((index - fault_.index) << KAPI_PAGE_SHIFT);
+
+		step(COWMEM_STEP_AROUND_SETTLED);
+		if (!fault_.object->pages().owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
+			return COWMEM_COUNT_around_skipped_owner;
+		if (!fault_.object->holds(index))
+			return COWMEM_COUNT_around_skipped_end;
+		if (!table_.empty_at(address))
+			return COWMEM_COUNT_around_skipped_present;
+		if (shared_ && lock_free_)
+			return map_counted(ref, address);
+		return map(ref, address);
+	}
+
+	/* With the mapping counted before the last tests; the entry counts for itself. */
+	cowmem_counter map_counted(FolioRef &ref, unsigned long address)
+	{
+		const CountedMapping counted{ref.get(), fault_.vma};
+
+		step(COWMEM_STEP_AROUND_COUNTED);
+		if (kapi_folio_locked(ref.get()) || kapi_folio_poisoned(ref.get()) ||
+		    !fault_.object->pages().owns(ref.get()))
+			return COWMEM_COUNT_around_undone;
+		return map(ref, address);
+	}
+
+	cowmem_counter map(FolioRef &ref, unsigned long address)
+	{
+		table_.install(ref.release(), address);
+		own_mapped_ |= address == kapi_vmf_address(fault_.vmf);
+		return COWMEM_COUNT_around_mapped;
+	}
+
+	void step(cowmem_step step) const { kapi_test_step(step, fault_.vmf); }
+
+	const Fault &fault_;
+	FaultTable &table_;
+	Pages::Walk walk_;
+	const bool shared_;
+	const bool lock_free_;
+	bool own_mapped_ = false;
+};
+
+bool map_around(const Fault &fault)
+{
+	const Family::Reading reading = fault.object->family().read();
+	const Window window = window_of(fault);
+
+	if (!reading.quiet()) {
+		kapi_count(COWMEM_COUNT_around_overtaken);
+		return false;
+	}
+	if (window.last < window.first)
+		return false;
+	install_allocated_table(fault.vmf);
+	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);
+
+	FaultTable table{fault.vmf};
+
+	if (!table) {
+		kapi_count(COWMEM_COUNT_around_no_table);
+		return false;
+	}
+	if (!fault.object->family().may_commit(reading)) {
+		kapi_count(COWMEM_COUNT_around_overtaken);
+		return false;
+	}
+	return Around{fault, table, window}.map_all();
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/*
+ * vm_operations_struct::map_pages. NOPAGE if the fault's own page is mapped, else 0: the
+ * fault handler is called. R19-R27; kernel counterpart: filemap_map_pages().
+ */
+extern "C" unsigned int cowmem_map_pages(vm_fault *vmf, unsigned long, unsigned long)
+{
+	using namespace cowmem;
+
+	kapi_count(COWMEM_COUNT_around_calls);
+	return map_around(Fault{vmf}) ? KAPI_VM_FAULT_NOPAGE : 0U;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The speculative path of a fault (cowmem/speculate.h). */
+#include <cowmem/fault_table.h>
+#include <cowmem/speculate.h>
+#include <cowmem/steps.h>
+
+namespace cowmem {
+
+namespace {
+
+/* What ended an attempt, or nothing: it may go on. */
+using Abort = std::optional<cowmem_counter>;
+
+/*
+ * What an attempt knows: the count, and the page that was in the table while the count
+ * was so. The reference keeps that page from being freed, not from being removed.
+ */
+struct Snapshot {
+	Family::Reading reading;
+	FolioRef page; /* none: a hole */
+};
+
+/* Looks the fault's page up and sees that the count still holds (R32, R35). */
+Abort look_up(const Fault &fault, Kind kind, Snapshot &snapshot)
+{
+	kapi_test_step(COWMEM_STEP_COUNT_READ, fault.vmf);
+	if (!fault.object->holds(fault.index))
+		return COWMEM_COUNT_speculative_abort_end;
+	if (!fault.object->pages().try_get(fault.index, snapshot.page))
+		return COWMEM_COUNT_speculative_abort_moved;
+	kapi_test_step(COWMEM_STEP_SNAPSHOT, fault.vmf);
+	if (!fault.object->family().unchanged(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_snapshot;
+	if (!snapshot.page)
+		return kind == Kind::private_write ? Abort{} : COWMEM_COUNT_speculative_abort_hole;
+	if (kapi_folio_poisoned(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_poisoned;
+	return std::nullopt;
+}
+
+/* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
+Abort fill_cow_page(const Fault &fault, const Snapshot &snapshot)
+{
+	if (!snapshot.page)
+		kapi_vmf_clear_cow_page(fault.vmf);
+	else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_poisoned;
+	kapi_vmf_cow_page_uptodate(fault.vmf);
+	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	return std::nullopt;
+}
+
+/* What may not be so at the moment of the store; the page table is locked (R32). */
+Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTable &table)
+{
+	if (!table)
+		return COWMEM_COUNT_speculative_abort_no_table;
+	kapi_test_step(COWMEM_STEP_TABLE_LOCKED, fault.vmf);
+	if (!fault.object->family().may_commit(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_changed;
+	/* What the OOM reaper has taken must not come back as if nothing had happened. */
+	if (kapi_vma_reaped(fault.vma))
+		return COWMEM_COUNT_speculative_abort_reaped;
+	return std::nullopt;
+}
+
+/* Maps cow_page in the place of the page it was copied from. */
+Abort commit_copy(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
+{
+	FaultTable table{fault.vmf};
+
+	if (const Abort abort = may_not_commit(fault, snapshot, table))
+		return abort;
+	if (table.entry_changed()) {
+		outcome = Outcome::lost_race;
+		return std::nullopt;
+	}
+	table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
+	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
+	kapi_count(snapshot.page ? COWMEM_COUNT_copies : COWMEM_COUNT_zero_fills);
+	outcome = Outcome::done_cow;
+	return std::nullopt;
+}
+
+/* Maps the object's own page. A page of the object is dirty always (P1). */
+Abort commit_page(const Fault &fault, Snapshot &snapshot, Outcome &outcome)
+{
+	FaultTable table{fault.vmf};
+
+	if (const Abort abort = may_not_commit(fault, snapshot, table))
+		return abort;
+	if (table.entry_changed()) {
+		outcome = Outcome::lost_race;
+		return std::nullopt;
+	}
+	table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
+	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
+	outcome = Outcome::mapped;
+	return std::nullopt;
+}
+
+/* Lets the entry through which page_mkwrite's page was read be written through. */
+Abort commit_write(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
+{
+	FaultTable table{fault.vmf};
+
+	if (const Abort abort = may_not_commit(fault, snapshot, table))
+		return abort;
+	if (table.entry_replaced()) {
+		outcome = Outcome::lost_race;
+		return std::nullopt;
+	}
+	table.make_writable();
+	outcome = Outcome::mapped;
+	return std::nullopt;
+}
+
+Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
+{
+	Snapshot snapshot{fault.object->family().read(), {}};
+
+	if (!snapshot.reading.quiet())
+		return COWMEM_COUNT_speculative_abort_odd;
+	if (const Abort abort = look_up(fault, kind, snapshot))
+		return abort;
+	switch (kind) {
+	case Kind::private_write:
+		if (const Abort abort = fill_cow_page(fault, snapshot))
+			return abort;
+		return commit_copy(fault, snapshot, outcome);
+	case Kind::mkwrite:
+		return commit_write(fault, snapshot, outcome);
+	case Kind::read:
+	case Kind::shared_write:
+		return commit_page(fault, snapshot, outcome);
+	}
+	__builtin_unreachable();
+}
+
+} /* namespace */
+
+bool worth_speculating(const Fault &fault, Kind kind)
+{
+	switch (kind) {
+	case Kind::private_write:
+		return kapi_speculate_private();
+	case Kind::read:
+		return kapi_speculate_read();
+	case Kind::shared_write:
+		return kapi_speculate_shared_write();
+	case Kind::mkwrite:
+		/* Without an entry it is the second half of a shared write by the locked path. */
+		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write();
+	}
+	__builtin_unreachable();
+}
+
+std::optional<Outcome> speculate(const Fault &fault, Kind kind)
+{
+	Outcome outcome{};
+
+	kapi_count(COWMEM_COUNT_speculative_attempts);
+	if (const Abort abort = attempt(fault, kind, outcome)) {
+		kapi_count(*abort);
+		return std::nullopt;
+	}
+	kapi_count(COWMEM_COUNT_speculative_commits);
+	return outcome;
+}
+
+} /* namespace cowmem */
