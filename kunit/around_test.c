@@ -383,21 +383,25 @@ static void a_writer_under_the_lock(struct kunit *test)
 
 /*
  * A read of page 5 of a mapping of 16 pages, of which @resident are there: mapped are
- * those in the same aligned window of addresses, none before or behind the mapping.
+ * @around pages from the aligned address or the mapping's beginning, in one page table.
  */
 static void window(struct kunit *test, unsigned int parameter, unsigned long around,
                    unsigned int resident)
 {
 	enum { AT = 5, ALL = 16 };
 	struct mapping *m = test->priv;
-	unsigned long address, expected = 0;
+	unsigned long address, slot, from, expected = 0;
 
 	cowmem_parameters.around_pages = parameter;
 	address = mapping_map_around(m, ALL, MAP_PRIVATE);
-	for (unsigned int i = 0; i < resident; i++)
-		if ((address + i * PAGE_SIZE) / (around * PAGE_SIZE) ==
-		    (address + AT * PAGE_SIZE) / (around * PAGE_SIZE))
+	slot = pte_index(address + AT * PAGE_SIZE);
+	from = slot - min(slot % around, (unsigned long)AT);
+	for (unsigned int i = 0; i < resident; i++) {
+		const unsigned long at = slot + i - AT;
+
+		if (at >= from && at < from + around && at < PTRS_PER_PTE)
 			expected |= 1UL << i;
+	}
 	KUNIT_EXPECT_EQ(test, expected, read_around(m, address, AT, ALL));
 }
 

@@ -34,20 +34,25 @@ struct Window {
 	Index first, last; /* both within mapping and page table; last < first: nothing */
 };
 
-/* The aligned window around the fault, cut to mapping, page table and object's end (R25). */
+/*
+ * As the kernel has it: from the aligned address, or the mapping's first if that comes
+ * later, as many pages as the parameter says; cut to mapping, page table and object's
+ * end (R25).
+ */
 Window window_of(const Fault &fault)
 {
 	const unsigned long pages =
 		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
-	const unsigned long before = kapi_vmf_slot(fault.vmf) % pages;
-	const unsigned long after = pages - 1 - before;
-	const Index start = kapi_vma_first_index(fault.vma);
+	const unsigned long slot = kapi_vmf_slot(fault.vmf);
+	const unsigned long before =
+		min_of(slot % pages, fault.index - kapi_vma_first_index(fault.vma));
+	const unsigned long length = min_of(pages, entries_per_table - (slot - before));
 	const Index end = min_of(kapi_vma_end_index(fault.vma), fault.object->end_index());
+	const Index first = fault.index - before;
 
 	if (fault.index >= end)
 		return {1, 0};
-	return {fault.index - min_of(before, fault.index - start),
-	        fault.index + min_of(after, end - 1 - fault.index)};
+	return {first, min_of(first + length, end) - 1};
 }
 
 /* A page lock for a scope, if it is to be had at once. */

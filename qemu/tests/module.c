@@ -469,7 +469,7 @@ static void tracepoint(void)
 	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(5), 5), 1);
 	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(3), 3), 1);
 	CHECK_EQ(traced("shared-write: beyond-end", (char *)beyond + PAGES(7), 7), 1);
-	CHECK(traced("mkwrite: made-writable", (char *)shared + PAGES(1), 1) == 1);
+	CHECK(traced("mkwrite: mapped", (char *)shared + PAGES(1), 1) == 1);
 	/* These, the mkwrite of a shared write that the core asks for too, and no others. */
 	int lines = 0, mkwrites = 0;
 
