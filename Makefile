@@ -21,7 +21,7 @@ built-by-gcc = $(shell grep -s CONFIG_CC_IS_GCC=y $(KDIR)/include/config/auto.co
 # No BTF for the module: pahole cannot read debug information of C and C++ in one object.
 kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
 	LLVM=$(patsubst clang%,%,$(CLANG)) CC=$(CLANG) CONFIG_DEBUG_INFO_BTF_MODULES= \
-	$(if $(built-by-gcc),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1)
+	$(if $(built-by-gcc),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1)
 
 module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
 	@mkdir -p $(OUT)
@@ -69,7 +69,7 @@ clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
 
 help: ## this list
-	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1]"
+	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 .PHONY: module check-kernel demo test soak bench bench-smp lint compile_commands.json install clean help

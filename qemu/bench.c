@@ -306,6 +306,41 @@ static struct result write_shared_among(struct object *o)
 	return among_mappings(o, write_shared);
 }
 
+/*
+ * A reverse-map walk of one page that is mapped o->mappings times and has just been
+ * accessed through each, by cowmem or by the kernel: per mapping. The module that does
+ * it (kunit/peer) also takes the time, so the way to it and back does not count. The
+ * kernel's multi-generation LRU would look around each entry, so it is off.
+ */
+#define WALK "/sys/module/cowmem_peer/parameters/walk"
+static struct result walk(struct object *o)
+{
+	const size_t rounds = 1 + 100 / o->mappings;
+	struct result r = {.units = rounds * o->mappings};
+
+	write_text("/sys/kernel/mm/lru_gen/enabled", "0");
+	for (size_t round = 0; round < rounds; round++) {
+		struct object page = {.kind = o->kind, .fd = o->fd, .bytes = PAGE};
+		unsigned long entries, units;
+		char *at[MAX_MAPPINGS], text[64];
+		FILE *answer;
+
+		for (size_t i = 0; i < o->mappings; i++)
+			write_pages(at[i] = object_map(&page, MAP_SHARED), PAGE);
+		snprintf(text, sizeof(text), "%s %lx", o->kind == COWMEM ? "cowmem" : "kernel",
+		         (unsigned long)at[0]);
+		write_text(WALK, text);
+		answer = fopen(WALK, "re");
+		MUST(answer && fscanf(answer, "%lu %lu", &entries, &units) == 2);
+		fclose(answer);
+		MUST(entries == o->mappings);
+		r.total += units;
+		for (size_t i = 0; i < o->mappings; i++)
+			unmap(&page, at[i]);
+	}
+	return r;
+}
+
 #define CGROUPS "/sys/fs/cgroup"
 
 /* All that the cgroup has been charged for. */
@@ -402,6 +437,10 @@ static const struct work {
          .kinds = FILES,
          .mib = 1,
          .mappings = 1000},
+	{.name = "walk-1", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1},
+	{.name = "walk-10", .run = walk, .kinds = FILES, .mib = 1, .mappings = 10},
+	{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
+	{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
 };
 
@@ -425,10 +464,11 @@ static void fill_page_lists(size_t bytes)
 	unmap(&tables, q);
 }
 
+/* Walks need a module of their own (kunit/peer): they must be asked for. */
 static bool wanted(const char *name, char **names)
 {
 	if (!*names)
-		return true;
+		return strncmp(name, "walk-", strlen("walk-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
 			return true;

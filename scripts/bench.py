@@ -92,6 +92,13 @@ SCALING = [
     Row("write-shared-among-1000", "first write, shared, among 1,000"),
 ]
 
+WALKS = [
+    Row("walk-1", "young bits of a page mapped once", 0.80),
+    Row("walk-10", "of a page mapped 10 times", 0.80),
+    Row("walk-100", "of a page mapped 100 times", 0.80),
+    Row("walk-1000", "of a page mapped 1,000 times", 0.80),
+]
+
 
 # ---- Measuring ---------------------------------------------------------------------------
 
@@ -110,6 +117,11 @@ class Figures:
                 self.rounds[work, kind].append(int(total) / int(units))
                 self.order.append((work, kind, int(units)))
 
+    def take(self, other, rows):
+        """Add what another boot of the same kernel measured of `rows`."""
+        works = {row.work for row in rows}
+        self.rounds.update({key: rounds for key, rounds in other.rounds.items() if key[0] in works})
+
     def of(self, work, kind):
         return statistics.median(self.rounds[work, kind])
 
@@ -127,20 +139,23 @@ class Figures:
         return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
 
 
-def run_in_guest(arch, out, program, arguments, before=(), **options):
+def run_in_guest(arch, out, program, arguments, before=(), peer=False, **options):
     """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
-    kernel's release, what the program said and how long it all took come back.
+    kernel's release, what the program said and how long it all took come back. With
+    `peer`, the module of kunit/peer is there, and cowmem built for tests.
     """
     out.mkdir(parents=True, exist_ok=True)
     kernel = guest.kernel("stock", arch)
-    guest.build_module(kernel, arch, out / "module")
+    guest.build_module(kernel, arch, out / "module", peer=peer)
+    modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
-    steps = ["load /lib/cowmem.ko", *before, f"run /bin/{program} {arguments}", "unload cowmem"]
+    steps = [*(f"load /lib/{name}.ko" for name in modules), *before, f"run /bin/{program} {arguments}",
+             *(f"unload {name}" for name in reversed(modules))]  # fmt: skip
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
         "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
-        "lib/cowmem.ko": ((out / "module/cowmem.ko").read_bytes(), 0o644),
+        **{f"lib/{name}.ko": ((out / f"module/{name}.ko").read_bytes(), 0o644) for name in modules},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
     result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=900, **options)
@@ -150,10 +165,15 @@ def run_in_guest(arch, out, program, arguments, before=(), **options):
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=()):
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False):
     """The Figures of qemu/bench.c with `arguments`."""
-    return Figures(*run_in_guest(arch, out, "bench", arguments, before, smp=1, icount=True,
+    return Figures(*run_in_guest(arch, out, "bench", arguments, before, peer, smp=1, icount=True,
                                  extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
+
+
+def measure_walks(arch, out):
+    """The Figures of the reverse-map walks, in a boot of their own."""
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in WALKS)}", peer=True)
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -187,6 +207,9 @@ def describe(arch, figures, wrong):
         "",
         "cost per fault as the object and the mappings grow:",
         *table(figures, SCALING),
+        "",
+        "reverse-map walk, per mapping, against the kernel's folio_referenced() of a memfd's page:",
+        *table(figures, WALKS),
     ]
 
 
@@ -200,7 +223,8 @@ def as_json(arch, figures):
         }  # fmt: skip
 
     return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
-            "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING]}  # fmt: skip
+            "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
+            "walks": [of(row) for row in WALKS]}  # fmt: skip
 
 
 def put_in_readme(arch, lines, picture):
@@ -215,6 +239,9 @@ def put_in_readme(arch, lines, picture):
 
 def tell_table(arch, out, record):
     figures = measure(arch, out, f"{MIB} {ROUNDS}")
+    walks = measure_walks(arch, out / "walks")
+    walks.check_clock()
+    figures.take(walks, WALKS)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)

@@ -30,10 +30,10 @@ def kernel(*what):
     return pathlib.Path(done.stdout.strip())
 
 
-def build_module(kernel_dir, arch, out, kunit=False):
-    """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too."""
+def build_module(kernel_dir, arch, out, kunit=False, peer=False):
+    """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
     run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
-        *(["KUNIT=1"] if kunit else []))  # fmt: skip
+        *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
 
 
 def build_program(code, arch, source=None):
