@@ -57,8 +57,8 @@ class Plan:
 
 
 PLANS = [
-    Plan("stock", "x86_64", 120, 900, modules=("loop",)),
-    Plan("stock", "arm64", 120, 900, modules=("loop",)),
+    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram")),
+    Plan("stock", "arm64", 120, 900, modules=("loop", "zram")),
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]

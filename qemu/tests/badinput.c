@@ -26,19 +26,38 @@ static const struct command {
 	const char *name;
 	unsigned int number;
 	size_t size;
-	bool answers; /* writes to the struct */
+	bool answers;   /* writes to the struct */
+	uint32_t flags; /* that it knows */
 } commands[] = {
-	{"GET_INFO", COWMEM_IOC_GET_INFO, sizeof(struct cowmem_info), true},
-	{"STAT", COWMEM_IOC_STAT, sizeof(struct cowmem_stat), true},
-	{"RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false},
-	{"PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), false},
-	{"SET_COW", COWMEM_IOC_SET_COW, sizeof(struct cowmem_set_cow), false},
+	{"GET_INFO", COWMEM_IOC_GET_INFO, sizeof(struct cowmem_info), true, 0},
+	{"STAT", COWMEM_IOC_STAT, sizeof(struct cowmem_stat), true, 0},
+	{"RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false, 0},
+	{"PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), false, 0},
+	{"SET_COW", COWMEM_IOC_SET_COW, sizeof(struct cowmem_set_cow), false, 0},
+	{"RMAP", COWMEM_IOC_RMAP, sizeof(struct cowmem_rmap), true, COWMEM_RMAP_OF_COPIES},
+	{"PAGEMAP", COWMEM_IOC_PAGEMAP, sizeof(struct cowmem_pagemap), true,
+         COWMEM_PAGEMAP_CLEAR_REFERENCED | COWMEM_PAGEMAP_CLEAR_DIRTY},
+	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
+	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true, 0}, /* of a hole, after PUNCH */
 };
 _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_stat, flags) == 4 &&
                        offsetof(struct cowmem_resize, flags) == 4 &&
                        offsetof(struct cowmem_punch, flags) == 4 &&
-                       offsetof(struct cowmem_set_cow, flags) == 4,
+                       offsetof(struct cowmem_set_cow, flags) == 4 &&
+                       offsetof(struct cowmem_rmap, flags) == 4 &&
+                       offsetof(struct cowmem_pagemap, flags) == 4 &&
+                       offsetof(struct cowmem_move, flags) == 4 &&
+                       offsetof(struct cowmem_poison, flags) == 4,
+               "");
+/* Of all that take a range it is in the same place. */
+_Static_assert(offsetof(struct cowmem_rmap, length) == offsetof(struct cowmem_punch, length) &&
+                       offsetof(struct cowmem_pagemap, length) ==
+                               offsetof(struct cowmem_punch, length) &&
+                       offsetof(struct cowmem_move, length) ==
+                               offsetof(struct cowmem_punch, length) &&
+                       offsetof(struct cowmem_poison, length) ==
+                               offsetof(struct cowmem_punch, length),
                "");
 
 union argument {
@@ -57,7 +76,7 @@ static void make_argument(union argument *argument, const struct command *comman
 	argument->size = command->size + extra;
 	if (command->number == COWMEM_IOC_RESIZE)
 		((struct cowmem_resize *)argument)->bytes = PAGES(3);
-	if (command->number == COWMEM_IOC_PUNCH)
+	if (command->number == COWMEM_IOC_PUNCH || command->number >= COWMEM_IOC_RMAP)
 		argument->punch.length = PAGE;
 }
 
@@ -204,6 +223,8 @@ static void unknown_flags(void)
 
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		for (int bit = 0; bit < 32; bit++) {
+			if (commands[i].flags & 1U << bit)
+				continue;
 			make_argument(&argument, &commands[i], 0);
 			argument.flags = 1U << bit;
 			CHECK_COMMAND(&commands[i], fd, &argument, EINVAL);
@@ -241,8 +262,12 @@ static void unknown_commands(void)
 	struct cowmem_stat before = object_stat(fd);
 
 	make_argument(&argument, &commands[0], 0);
-	for (int number = 0; number < 256; number++) {
-		if (number > 4)
+	for (unsigned int number = 0; number < 256; number++) {
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+			known |= commands[i].number == _IO(COWMEM_IOC_TYPE, number);
+		if (!known)
 			CHECK_ERRNO(ioctl(fd, _IO(COWMEM_IOC_TYPE, number), &argument), ENOTTY);
 		CHECK_ERRNO(ioctl(fd, _IOWR(COWMEM_IOC_TYPE, number, union argument), &argument),
 		            ENOTTY);

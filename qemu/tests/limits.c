@@ -5,6 +5,7 @@
  */
 #include "cgroup.h"
 #include "counts.h"
+#include "walks.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -313,6 +314,63 @@ static bool read_byte(struct attempt *a)
 	return pread(a->fd, &byte, 1, operation->page * PAGE) == 1;
 }
 
+/* Who maps page 0, which nobody does, in a buffer that the kernel has to make. */
+static bool ask_who(struct attempt *a)
+{
+	struct cowmem_mapping found[4];
+	struct cowmem_rmap rmap;
+
+	return !rmap_ask(a->fd, &rmap, 0, 0, 1, found, ARRAY_LENGTH(found));
+}
+
+static bool ask_states(struct attempt *a)
+{
+	struct cowmem_page pages[ALL];
+
+	return !pagemap_ask(a->fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, ALL, pages);
+}
+
+/* To the one node and to the other: at least one of these takes memory. */
+static bool move_twice(struct attempt *a)
+{
+	struct cowmem_move move;
+
+	for (uint32_t node = 0; node < 2; node++) {
+		errno = -move_ask(a->fd, &move, 0, ALL, node);
+		if (errno)
+			return false;
+	}
+	return true;
+}
+
+/* A child has all of the parent's mappings or there is none, and no trace of one (R95). */
+static bool fork_child(struct attempt *a)
+{
+	char *copy = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, a->fd, 0);
+	struct cowmem_mapping found[4];
+	struct cowmem_rmap rmap;
+	int error, status;
+	pid_t child;
+
+	if (copy == MAP_FAILED)
+		return false;
+	*(volatile char *)copy = 1;
+	child = fork();
+	error = errno;
+	if (!child)
+		_exit(*(volatile char *)copy != 1);
+	if (child > 0) {
+		CHECK(waitpid(child, &status, 0) == child && !status);
+	} else {
+		disarm(); /* what is asked now is to be answered; it stays "fired" */
+		CHECK_EQ(rmap_ask(a->fd, &rmap, 0, 0, 1, found, ARRAY_LENGTH(found)), 0);
+		CHECK_EQ(rmap.count + rmap.hidden, 1);
+	}
+	munmap(copy, PAGE);
+	errno = error;
+	return child > 0;
+}
+
 /* Where the page index has no node yet, then away with it again. */
 static bool write_far_away(struct attempt *a)
 {
@@ -431,7 +489,7 @@ static const struct operation *operations, *operations_end;
 
 static void fail_each_allocation_of(const struct operation *which)
 {
-	enum { MAX = 300, SWEEPS = 5 };
+	enum { MAX = 600, SWEEPS = 5 };
 	unsigned int failures = 0, allocations = 0;
 	unsigned long no_memory = 0;
 
@@ -531,6 +589,10 @@ static void failing_calls(void)
 		{"read", read_byte, 0, 0, false, false, 6, 0, 0},
 		{"punch", punch_page, MAP_SHARED, 0, false, false, 1, 0, 0},
 		{"resize", resize_to_same, MAP_SHARED, 0, false, false, ALL, 0, 0},
+		{"RMAP", ask_who, 0, 0, false, true, ALL, 0, 0},
+		{"PAGEMAP", ask_states, 0, 0, false, false, ALL, 0, 0},
+		{"MOVE", move_twice, 0, 0, false, true, ALL, 0, 0},
+		{"fork", fork_child, 0, 0, false, true, ALL, 0, 0},
 	};
 
 	inject(operations, ARRAY_LENGTH(operations));
@@ -615,7 +677,7 @@ int main(void)
 		{"a cgroup's limit under write()", "", limit_under_write},
 		{"each allocation of a private write fails", "R9", failing_private_writes},
 		{"each allocation of a shared fault fails", "R9", failing_shared_faults},
-		{"each allocation of a call fails", "", failing_calls},
+		{"each allocation of a call fails", "R95", failing_calls},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};

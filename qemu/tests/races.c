@@ -282,8 +282,12 @@ struct contention {
 	unsigned long contentions, acquisitions;
 };
 
-/* What lock_stat knows of the lock that keeps faults and removal apart. */
-static struct contention contention_now(void)
+/* What keeps faults and removal apart, and what each page table has. */
+#define OBJECTS_LOCK "mapping.invalidate_lock"
+#define PTE_LOCK "ptlock_ptr("
+
+/* What lock_stat knows of a class of locks. */
+static struct contention contention_of(const char *class)
 {
 	struct contention sum = {0};
 	FILE *file = fopen(LOCK_STAT, "re");
@@ -293,7 +297,7 @@ static struct contention contention_now(void)
 	MUST(file);
 	while (getline(&line, &size, file) > 0) {
 		unsigned long contentions, acquisitions;
-		const char *numbers = strstr(line, "mapping.invalidate_lock");
+		const char *numbers = strstr(line, class);
 
 		numbers = numbers ? strchr(numbers, ':') : NULL;
 		/* con-bounces contentions wait-min -max -total -avg acq-bounces acquisitions */
@@ -352,12 +356,56 @@ static void different_pages(void)
 		struct contention lock;
 
 		MUST(write_text("/proc/sys/kernel/lock_stat", "0"));
-		lock = contention_now();
+		lock = contention_of(OBJECTS_LOCK);
 		CHECK(lock.acquisitions >= N * ROUNDS);
 		CHECK_EQ(lock.contentions, 0);
 	} else {
 		SKIP("the contents were right, but this kernel has no lock_stat to show R13");
 	}
+}
+
+/* --- several threads, each a page table of its own --- */
+enum { TABLE_PAGES = 512 };
+
+static void store_to_own_table(unsigned int number, void *shared)
+{
+	struct sweep *sweep = shared;
+
+	wait_for_all(sweep, 0);
+	for (unsigned int i = 0; i < TABLE_PAGES; i++)
+		((volatile unsigned char *)sweep->map)[(number * TABLE_PAGES + i) * PAGE] = 1;
+}
+
+static void different_tables(void)
+{
+	const size_t length = THREADS * TABLE_PAGES * PAGE, table = TABLE_PAGES * PAGE;
+	struct sweep sweep = {.pages = THREADS * TABLE_PAGES};
+	struct thread threads[THREADS];
+	struct contention lock;
+	uintptr_t reserved;
+	int fd = object_open();
+
+	if (access(LOCK_STAT, R_OK)) {
+		close(fd);
+		SKIP("this kernel has no lock_stat");
+	}
+	reserved = (uintptr_t)mmap(NULL, length + table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                           -1, 0);
+	MUST(reserved != (uintptr_t)MAP_FAILED);
+	sweep.map = mmap((void *)((reserved + table - 1) & ~(table - 1)), length,
+	                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0);
+	MUST(sweep.map != MAP_FAILED);
+	MUST(write_text(LOCK_STAT, "0") && write_text("/proc/sys/kernel/lock_stat", "1"));
+	start(threads, THREADS, store_to_own_table, &sweep);
+	join(threads, THREADS);
+	MUST(write_text("/proc/sys/kernel/lock_stat", "0"));
+	lock = contention_of(PTE_LOCK);
+	ksft_print_msg("PTE locks taken %lu times, waited for %lu times\n", lock.acquisitions,
+	               lock.contentions);
+	CHECK(lock.acquisitions >= sweep.pages);
+	CHECK_EQ(lock.contentions, 0);
+	munmap((void *)reserved, length + table);
+	close(fd);
 }
 
 /* --- removal, under fire --- */
@@ -1004,6 +1052,7 @@ int main(void)
 	         same_address_handler},
 		{"one address, the core copies: one copy, none leaks", "", same_address_core},
 		{"different pages: no thread waits for another", "R13", different_pages},
+		{"different page tables: no thread waits for another", "R91", different_tables},
 		{"resize under private writes: whole copies or SIGBUS", "R6",
 	         resize_under_private_writes},
 		{"punch under private writes: whole copies or zeroes", "R6",

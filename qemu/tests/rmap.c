@@ -386,7 +386,7 @@ static void own_copies_are_looked_for_at_their_owner_only(void)
 	close(fd);
 }
 
-/* The child that made a grandchild is gone, its anon_vma in the middle: both ends still find the copy (R78, R80). */
+/* The child that made a grandchild is gone, its anon_vma in the middle: both ends still find the copy (R80). */
 static void copies_outlive_the_process_between(void)
 {
 	int fd = object_open();
@@ -642,7 +642,7 @@ static void bad_questions(void)
 }
 
 static const struct test_case cases[] = {
-	{"RMAP names every mapping, and what it is", "R60 R61", rmap_names_every_mapping},
+	{"RMAP names every mapping, and what it is", "R60 R61 R92", rmap_names_every_mapping},
 	{"RMAP goes on where it ended", "R75", rmap_goes_on_where_it_ended},
 	{"RMAP hides whom one may not ptrace", "", rmap_hides_whom_one_may_not_ptrace},
 	{"RMAP speaks the caller's PIDs", "", rmap_speaks_the_caller_s_pids},
@@ -650,7 +650,7 @@ static const struct test_case cases[] = {
          copies_are_found_with_all_who_share_them},
 	{"a copy of one's own is looked for at its owner only", "R76 R79",
          own_copies_are_looked_for_at_their_owner_only},
-	{"copies outlive the process between", "R78 R80", copies_outlive_the_process_between},
+	{"copies outlive the process between", "R80", copies_outlive_the_process_between},
 	{"PAGEMAP tells the state", "", pagemap_tells_the_state},
 	{"dirty is exact", "R67", dirty_is_exact},
 	{"cleaning leaves private copies", "R67", cleaning_leaves_private_copies},

@@ -64,6 +64,7 @@ static inline int poison_ask(int fd, uint64_t index)
 
 /* Entries of /proc/PID/pagemap. */
 #define PROC_PRESENT (1ULL << 63)
+#define PROC_SWAPPED (1ULL << 62)
 #define PROC_PFN(entry) ((entry) & ((1ULL << 55) - 1))
 
 /* @n entries from @address on. */
