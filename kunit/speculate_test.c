@@ -417,16 +417,56 @@ static void a_poisoned_page_is_left_to_the_locked_path(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_poisoned));
 }
 
-static void a_hole_is_filled_by_the_locked_path(struct kunit *test)
+static void a_hole_is_filled_and_mapped_at_once(struct kunit *test)
 {
 	struct mapping *m = test->priv;
-	unsigned long shared, holes = COUNT(speculative_abort_hole);
+	unsigned long shared = mapping_map(m, 3, MAP_SHARED), commits, locks;
+	pte_t pte;
 
-	SHOWS(test, "R33");
-	shared = mapping_map(m, 1, MAP_SHARED);
-	KUNIT_EXPECT_EQ(test, 0, peek(shared));
-	EXPECT_CODE(test, VM_FAULT_LOCKED, m->fault.code);
-	KUNIT_EXPECT_EQ(test, holes + 1, COUNT(speculative_abort_hole));
+	SHOWS(test, "R23 R44");
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11)); /* the page table */
+	commits = COUNT(speculative_commits);
+	locks = COUNT(page_locks);
+	KUNIT_EXPECT_EQ(test, 0, peek(shared + PAGE_SIZE));
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
+	pte = mapping_pte(m, shared + PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, pte_present(pte) && !pte_write(pte));
+	m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(shared + 2 * PAGE_SIZE, 0x22));
+	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
+	pte = mapping_pte(m, shared + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, pte_present(pte) && pte_write(pte) && pte_dirty(pte));
+	KUNIT_EXPECT_EQ(test, 0U, m->mkwrites);
+	KUNIT_EXPECT_EQ(test, commits + 2, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(test, locks, COUNT(page_locks));
+	KUNIT_EXPECT_EQ(test, pte_pfn(pte), folio_pfn(mapping_folio(m, 2)));
+	/* The table's reference and the mapping's. */
+	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(mapping_folio(m, 2)));
+}
+
+static void punch_the_second_page(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_punch(m->file, PAGE_SIZE, PAGE_SIZE);
+}
+
+/* What was put into the hole is gone before it is mapped: it must not be mapped then. */
+static void a_filled_hole_that_is_punched_is_not_mapped(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_map(m, 2, MAP_SHARED), aborts, freed;
+
+	SHOWS(test, "R32 R33");
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11));
+	aborts = COUNT(speculative_abort_changed);
+	freed = COUNT(pages_freed);
+	mapping_at(m, COWMEM_STEP_PREPARED, punch_the_second_page);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared + PAGE_SIZE, 0x22));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_EXPECT_EQ(test, aborts + 1, COUNT(speculative_abort_changed));
+	KUNIT_EXPECT_EQ(test, freed + 1, COUNT(pages_freed));
+	KUNIT_EXPECT_EQ(test, pte_pfn(mapping_pte(m, shared + PAGE_SIZE)),
+	                folio_pfn(mapping_folio(m, 1)));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared + PAGE_SIZE));
 }
 
 static void each_kind_can_be_switched_off(struct kunit *test)
@@ -469,7 +509,8 @@ static struct kunit_case speculate_cases[] = {
 	KUNIT_CASE(a_reaped_address_space_gets_nothing),
 	KUNIT_CASE(the_slower_of_two_private_writes_retries),
 	KUNIT_CASE(a_poisoned_page_is_left_to_the_locked_path),
-	KUNIT_CASE(a_hole_is_filled_by_the_locked_path),
+	KUNIT_CASE(a_hole_is_filled_and_mapped_at_once),
+	KUNIT_CASE(a_filled_hole_that_is_punched_is_not_mapped),
 	KUNIT_CASE(each_kind_can_be_switched_off),
 	{},
 };

@@ -114,7 +114,13 @@ HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_f
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
 HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
-HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma); }
+/* On x86 without ERMS the kernel's copy cannot recover from a machine check either, and goes by a slow memcpy(). */
+#ifdef CONFIG_X86
+#define copy_recovers() boot_cpu_has(X86_FEATURE_ERMS)
+#else
+#define copy_recovers() true
+#endif
+HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_recovers() ? copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma) : (copy_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma), 0); }
 HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_highpage(vmf->cow_page, vmf->address); }
 HELPER void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf) { __folio_mark_uptodate(page_folio(vmf->cow_page)); }
 HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force unsigned int)cowmem_symbol_call(finish_fault)(vmf); }

@@ -21,7 +21,7 @@ struct Snapshot {
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
-Abort look_up(const Fault &fault, Kind kind, Snapshot &snapshot)
+Abort look_up(const Fault &fault, Snapshot &snapshot)
 {
 	kapi_test_step(COWMEM_STEP_COUNT_READ, fault.vmf);
 	if (!fault.object->holds(fault.index))
@@ -31,11 +31,32 @@ Abort look_up(const Fault &fault, Kind kind, Snapshot &snapshot)
 	kapi_test_step(COWMEM_STEP_SNAPSHOT, fault.vmf);
 	if (!fault.object->family().unchanged(snapshot.reading))
 		return COWMEM_COUNT_speculative_abort_snapshot;
-	if (!snapshot.page)
-		return kind == Kind::private_write ? Abort{} : COWMEM_COUNT_speculative_abort_hole;
-	if (kapi_folio_poisoned(snapshot.page.get()))
+	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
 		return COWMEM_COUNT_speculative_abort_poisoned;
 	return std::nullopt;
+}
+
+/*
+ * Has a page where a hole was found. To make one is no writer section, since it takes
+ * nothing away; the object's lock is shared for as long as that takes.
+ */
+Abort fill_hole(const Fault &fault, Snapshot &snapshot)
+{
+	FolioRef fresh{kapi_folio_alloc_for(fault.vmf)};
+	Pages &pages = fault.object->pages();
+
+	if (!fresh)
+		return COWMEM_COUNT_speculative_abort_no_memory;
+
+	{
+		Shared lock{pages};
+
+		if (!fault.object->holds(fault.index))
+			return COWMEM_COUNT_speculative_abort_end;
+		snapshot.page = pages.fill(fault.index, fresh);
+	}
+	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	return snapshot.page ? Abort{} : COWMEM_COUNT_speculative_abort_no_memory;
 }
 
 /* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
@@ -121,7 +142,7 @@ Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
 
 	if (!snapshot.reading.quiet())
 		return COWMEM_COUNT_speculative_abort_odd;
-	if (const Abort abort = look_up(fault, kind, snapshot))
+	if (const Abort abort = look_up(fault, snapshot))
 		return abort;
 	switch (kind) {
 	case Kind::private_write:
@@ -129,9 +150,13 @@ Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
 			return abort;
 		return commit_copy(fault, snapshot, outcome);
 	case Kind::mkwrite:
-		return commit_write(fault, snapshot, outcome);
+		return snapshot.page ? commit_write(fault, snapshot, outcome)
+		                     : COWMEM_COUNT_speculative_abort_moved;
 	case Kind::read:
 	case Kind::shared_write:
+		if (!snapshot.page)
+			if (const Abort abort = fill_hole(fault, snapshot))
+				return abort;
 		return commit_page(fault, snapshot, outcome);
 	}
 	__builtin_unreachable();

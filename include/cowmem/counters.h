@@ -37,7 +37,7 @@
 	X(speculative_abort_end, "... beyond the object's end, or it must grow first")     \
 	X(speculative_abort_moved, "... the page was just leaving its slot")              \
 	X(speculative_abort_snapshot, "... a writer came by during the look-up (R32)")    \
-	X(speculative_abort_hole, "... a hole, that needs a page")                         \
+	X(speculative_abort_no_memory, "... a hole, and no memory to fill it")             \
 	X(speculative_abort_poisoned, "... the page is poisoned")                         \
 	X(speculative_abort_no_table, "... no page table there, or it was going (R39)")   \
 	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \

@@ -105,7 +105,8 @@ public:
 		if (found && !kapi_folio_try_get(found))
 			return false;
 		page = FolioRef{found};
-		return kapi_mapping_load(mapping_, index) == found;
+		/* Now that it stays what it is: the page that was looked for, or another by now. */
+		return !found || (owns(found) && kapi_folio_index(found) == index);
 	}
 
 	/*
@@ -143,6 +144,9 @@ public:
 		return found || !fresh ? std::move(found) : fill(index, fresh);
 	}
 
+	/* The same for what is probably a hole, and @fresh a page. */
+	FolioRef fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this);
+
 	/* The first page at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);
 
@@ -172,14 +176,15 @@ public:
 	/* Pages of memory held. */
 	unsigned long resident() const { return __atomic_load_n(&resident_, __ATOMIC_RELAXED); }
 
-	/* Whether @page is still an entry of this table. The page lock must be held. */
+	/*
+	 * Whether @page is an entry of this table; with the page lock held, it stays one.
+	 */
 	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
 
 	/* Checks P1 and P2 over the whole table: for tests. */
 	bool check() REQUIRES(this);
 
 private:
-	FolioRef fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this);
 	void unmap(Index first, Index last, PrivateCopies copies);
 	void detach(Index index, folio *page);
 	folio *detach_range(Index first, Index last);

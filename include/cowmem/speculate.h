@@ -23,8 +23,8 @@ namespace cowmem {
 bool worth_speculating(const Fault &fault, Kind kind);
 
 /*
- * Serves @fault without locks; it neither allocates nor sleeps. No outcome: nothing
- * happened, take the locked path.
+ * Serves @fault without locks, but that a hole's page is put in under the object's,
+ * shared. No outcome: take the locked path; nothing happened but perhaps that.
  */
 std::optional<Outcome> speculate(const Fault &fault, Kind kind);
 

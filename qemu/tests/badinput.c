@@ -38,7 +38,8 @@ static const struct command {
 	{"PAGEMAP", COWMEM_IOC_PAGEMAP, sizeof(struct cowmem_pagemap), true,
          COWMEM_PAGEMAP_CLEAR_REFERENCED | COWMEM_PAGEMAP_CLEAR_DIRTY},
 	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
-	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true, 0}, /* of a hole, after PUNCH */
+	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true,
+         0}, /* of a hole, after PUNCH */
 };
 _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_stat, flags) == 4 &&
@@ -51,14 +52,12 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_poison, flags) == 4,
                "");
 /* Of all that take a range it is in the same place. */
-_Static_assert(offsetof(struct cowmem_rmap, length) == offsetof(struct cowmem_punch, length) &&
-                       offsetof(struct cowmem_pagemap, length) ==
-                               offsetof(struct cowmem_punch, length) &&
-                       offsetof(struct cowmem_move, length) ==
-                               offsetof(struct cowmem_punch, length) &&
-                       offsetof(struct cowmem_poison, length) ==
-                               offsetof(struct cowmem_punch, length),
-               "");
+_Static_assert(
+	offsetof(struct cowmem_rmap, length) == offsetof(struct cowmem_punch, length) &&
+		offsetof(struct cowmem_pagemap, length) == offsetof(struct cowmem_punch, length) &&
+		offsetof(struct cowmem_move, length) == offsetof(struct cowmem_punch, length) &&
+		offsetof(struct cowmem_poison, length) == offsetof(struct cowmem_punch, length),
+	"");
 
 union argument {
 	uint32_t size;

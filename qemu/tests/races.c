@@ -6,6 +6,7 @@
  */
 #include "cgroup.h"
 #include "counts.h"
+#include "parameters.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -332,6 +333,7 @@ static void different_pages(void)
 
 	fill(fd, N, 1);
 	sweep.map = map_pages(fd, N, MAP_PRIVATE, COWMEM_COW_HANDLER);
+	set_speculation(false); /* with it they would not even take the lock */
 	if (lock_stat)
 		MUST(write_text(LOCK_STAT, "0") && write_text("/proc/sys/kernel/lock_stat", "1"));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
@@ -349,6 +351,7 @@ static void different_pages(void)
 	}
 	CHECK_EQ(SINCE(before, done_cow), N * ROUNDS);
 	CHECK_EQ(SINCE(before, lost_races), 0);
+	set_speculation(true);
 	munmap(sweep.map, N * PAGE);
 	close(fd);
 	check_returned(before);
@@ -389,8 +392,8 @@ static void different_tables(void)
 		close(fd);
 		SKIP("this kernel has no lock_stat");
 	}
-	reserved = (uintptr_t)mmap(NULL, length + table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                           -1, 0);
+	reserved = (uintptr_t)mmap(NULL, length + table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	                           0);
 	MUST(reserved != (uintptr_t)MAP_FAILED);
 	sweep.map = mmap((void *)((reserved + table - 1) & ~(table - 1)), length,
 	                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0);

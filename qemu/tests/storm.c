@@ -263,7 +263,7 @@ static void balance(struct counts before)
 	CHECK_EQ(SINCE(before, speculative_abort_odd) + SINCE(before, speculative_abort_end) +
 	                 SINCE(before, speculative_abort_moved) +
 	                 SINCE(before, speculative_abort_snapshot) +
-	                 SINCE(before, speculative_abort_hole) +
+	                 SINCE(before, speculative_abort_no_memory) +
 	                 SINCE(before, speculative_abort_poisoned) +
 	                 SINCE(before, speculative_abort_no_table) +
 	                 SINCE(before, speculative_abort_changed) +
@@ -311,7 +311,7 @@ static void storm(bool speculation, const char *around)
 		SINCE(before, speculative_attempts), SINCE(before, speculative_commits),
 		SINCE(before, speculative_abort_odd), SINCE(before, speculative_abort_end),
 		SINCE(before, speculative_abort_moved), SINCE(before, speculative_abort_snapshot),
-		SINCE(before, speculative_abort_hole), SINCE(before, speculative_abort_no_table),
+		SINCE(before, speculative_abort_no_memory), SINCE(before, speculative_abort_no_table),
 		SINCE(before, speculative_abort_changed));
 	ksft_print_msg("mapped around %lu, overtaken %lu, undone %lu, page locks: around %lu, "
 	               "handlers %lu\n",
