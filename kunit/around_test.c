@@ -6,6 +6,7 @@
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
+#include <linux/sched/coredump.h>
 
 #include "mapping.h"
 
@@ -232,6 +233,27 @@ static void what_is_there_is_not_overwritten(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(mapping_folio(m, 0)));
 }
 
+static void make_unstable(struct mapping *m, struct vm_fault *vmf)
+{
+	set_bit(MMF_UNSTABLE, &m->mm->flags);
+}
+
+static void a_reaped_address_space_gets_nothing(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long address, mapped;
+
+	SHOWS(test, "R33");
+	mapping_source(m, PAGES, 0x11);
+	address = mapping_map_around(m, PAGES, MAP_PRIVATE);
+	mapped = COUNT(around_mapped);
+	mapping_at(m, COWMEM_STEP_AROUND_COUNT_READ, make_unstable);
+	KUNIT_EXPECT_EQ(test, -EFAULT, peek(address));
+	clear_bit(MMF_UNSTABLE, &m->mm->flags);
+	KUNIT_EXPECT_EQ(test, mapped, COUNT(around_mapped));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address)));
+}
+
 /* --- page locks --- */
 
 static void private_mappings_take_no_page_lock(struct kunit *test)
@@ -440,6 +462,7 @@ static struct kunit_case around_cases[] = {
 	KUNIT_CASE(lock_free_and_locked_is_passed_over),
 	KUNIT_CASE(lock_free_and_locked_since_is_undone),
 	KUNIT_CASE(lock_free_and_disowned_is_undone),
+	KUNIT_CASE(a_reaped_address_space_gets_nothing),
 	KUNIT_CASE(private_mappings_take_no_page_lock),
 	KUNIT_CASE(shared_mappings_try_each_page_lock),
 	KUNIT_CASE(lock_free_takes_none),

@@ -112,25 +112,18 @@ count_steps() {
 }
 
 kunit() { built kunit "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config"; }
-# Only modules are instrumented: in the kernel nearly all watchpoints would be spent on
-# accesses of its own. What it does to ours in the meantime shows as a changed value.
-kcsan() {
-	variables=(KCSAN_SANITIZE=n)
-	built kcsan "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config" "$root/qemu/kcsan.config"
-}
+kcsan() { built kcsan "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config" "$root/qemu/kcsan.config"; }
 
-# built KIND ARCH FRAGMENT...: a kernel from Debian's source, allnoconfig plus the fragments,
-# with more variables for make
-variables=()
+# built KIND ARCH FRAGMENT...: a kernel from Debian's source, allnoconfig plus the fragments
 built() {
 	local kind=$1 arch=$2 fragments=("${@:3}") key dir tree
 	tree=$(source_tree)
-	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; printf "${variables:+%s}" "${variables[@]}"; } | sha256sum | head -c 12)
+	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
 	dir=$cache/$kind-$arch-$key
 	lock "$kind-$arch-$key"
 	# `release` comes last: without it the build is unfinished, and make takes it up where it stopped.
 	if [[ ! -e $dir/release ]]; then
-		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm" "${variables[@]}")
+		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm")
 		mkdir -p "$dir/build"
 		progress "configuring the $kind kernel for $arch"
 		"${make[@]}" -s allnoconfig >&2

@@ -225,6 +225,9 @@ bool map_around(const Fault &fault)
 		kapi_count(COWMEM_COUNT_around_overtaken);
 		return false;
 	}
+	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
+	if (kapi_vma_reaped(fault.vma))
+		return false;
 	return Around{fault, table, window}.map_all();
 }
 

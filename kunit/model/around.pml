@@ -20,7 +20,7 @@
 #define PAGE_LOCK 6  /* the page's own lock */
 #define MAPPINGS 7   /* its mapcount */
 #define SECTION 8    /* the object's lock: the writer has it alone */
-#include "memory.h"
+#include "memory.inc"
 
 #define NOTHING 0
 #define PAGE 1

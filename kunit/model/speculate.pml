@@ -17,7 +17,7 @@
 #define ENTRY_LOCK 4 /* the PTE's lock */
 #define SLOT 5       /* the object's table: whether the page is in it */
 #define SECTION 6    /* the object's lock: the writer has it alone */
-#include "memory.h"
+#include "memory.inc"
 
 #define NOTHING 0
 #define PAGE 1

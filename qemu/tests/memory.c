@@ -551,7 +551,8 @@ static long cgroup_number(const char *file)
 static void pages_are_charged(void)
 {
 	enum { pages = 512 };
-	const long bytes = PAGES(pages), slack = PAGES(128); /* a CPU takes 64 in advance */
+	/* A CPU takes 64 in advance, and keeps up to 31 back on their way to the LRU. */
+	const long bytes = PAGES(pages), slack = PAGES(2 * (64 + 31));
 	int ready[2], go[2], status;
 	char byte;
 	pid_t child;
