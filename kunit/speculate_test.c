@@ -338,10 +338,11 @@ static void an_odd_count_means_the_locked_path(struct kunit *test)
 static void no_page_table_means_the_locked_path(struct kunit *test)
 {
 	struct mapping *m = test->priv;
-	unsigned long private, no_table = COUNT(speculative_abort_no_table);
+	unsigned long private, no_table;
 
 	SHOWS(test, "R33 R39");
 	mapping_source(m, 1, 0x11);
+	no_table = COUNT(speculative_abort_no_table);
 	/* 4 MiB of it: in the middle there is no page table that a neighbour has touched. */
 	private = mapping_map(m, 2 * PTRS_PER_PTE, MAP_PRIVATE) + PMD_SIZE;
 	cowmem_test_resize(m->file, PMD_SIZE * 2);

@@ -154,11 +154,11 @@ HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodat
 HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(folio); }
 HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
 HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
-HELPER unsigned long kapi_folio_index(const struct folio *folio) { return folio->index; }
+HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_ONCE(folio->index); }
 HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
 HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
 HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
-HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { folio->mapping = mapping; folio->index = index; }
+HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
 HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->private = *list; *list = folio; }

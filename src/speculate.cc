@@ -56,7 +56,12 @@ Abort fill_hole(const Fault &fault, Snapshot &snapshot)
 		snapshot.page = pages.fill(fault.index, fresh);
 	}
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
-	return snapshot.page ? Abort{} : COWMEM_COUNT_speculative_abort_no_memory;
+	if (!snapshot.page)
+		return COWMEM_COUNT_speculative_abort_no_memory;
+	/* It may be the page of somebody who was faster. */
+	return kapi_folio_poisoned(snapshot.page.get())
+	               ? Abort{COWMEM_COUNT_speculative_abort_poisoned}
+	               : std::nullopt;
 }
 
 /* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
