@@ -413,6 +413,27 @@ static int traced(const char *end, const void *p, unsigned long index)
 	return found;
 }
 
+/* The @nth mapping of eight pages within one page table, which is there already. */
+static char *map_beside(int fd, int nth, int flags)
+{
+	enum { TABLE = 512 };
+	static char *table;
+	char *at;
+
+	if (!table) {
+		at = mmap(NULL, PAGES(2 * TABLE), PROT_READ | PROT_WRITE,
+		          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		MUST(at != MAP_FAILED);
+		table = (char *)(((uintptr_t)at + PAGES(TABLE) - 1) & -PAGES(TABLE));
+		MUST(!madvise(table, PAGES(TABLE), MADV_NOHUGEPAGE));
+		*(volatile char *)(table + PAGES(TABLE - 1)) = 1;
+	}
+	at = mmap(table + PAGES(8 * nth), PAGES(8), PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+	          0);
+	MUST(at != MAP_FAILED);
+	return at;
+}
+
 static void tracepoint(void)
 {
 	static const char *const event = TRACING "/events/cowmem/cowmem_fault";
@@ -429,9 +450,9 @@ static void tracepoint(void)
 	}
 	CHECK(!access(event, F_OK));
 	CHECK(!access(TRACING "/events/cowmem/cowmem_fault/format", R_OK));
-	shared = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
-	private = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
-	beyond = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_SHARED);
+	shared = map_beside(fd, 0, MAP_SHARED);
+	private = map_beside(fd, 1, MAP_PRIVATE);
+	beyond = map_beside(fd, 2, MAP_SHARED);
 	MUST(write_text(TRACING "/trace", "\n"));
 	MUST(write_text(TRACING "/tracing_on", "1"));
 	MUST(write_text(on, "1"));
@@ -442,7 +463,7 @@ static void tracepoint(void)
 	private[PAGES(3) + 2] = 1;  /* private-write, of data */
 	MUST(!object_set_cow(fd, COWMEM_COW_CORE));
 	{
-		char *core = object_map(fd, PAGES(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+		char *core = map_beside(fd, 3, MAP_PRIVATE);
 
 		core[PAGES(6)] = 1; /* private-write, answered with the page */
 		MUST(!object_resize(fd, PAGES(7)));
@@ -464,13 +485,13 @@ static void tracepoint(void)
 		CHECK_EQ(traced("private-write: page-locked", core + PAGES(6), 6), 1);
 		munmap(core, PAGES(8));
 	}
-	CHECK_EQ(traced("read: page-locked", (char *)shared + PAGES(1), 1), 1);
-	CHECK_EQ(traced("shared-write: page-locked", (char *)shared + PAGES(3), 3), 1);
+	CHECK_EQ(traced("read: mapped", (char *)shared + PAGES(1), 1), 1);
+	CHECK_EQ(traced("shared-write: mapped", (char *)shared + PAGES(3), 3), 1);
 	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(5), 5), 1);
 	CHECK_EQ(traced("private-write: done-cow", (char *)private + PAGES(3), 3), 1);
 	CHECK_EQ(traced("shared-write: beyond-end", (char *)beyond + PAGES(7), 7), 1);
 	CHECK(traced("mkwrite: mapped", (char *)shared + PAGES(1), 1) == 1);
-	/* These, the mkwrite of a shared write that the core asks for too, and no others. */
+	/* These and no others. */
 	int lines = 0, mkwrites = 0;
 
 	for (char *at = trace; (at = strstr(at, "cowmem_fault:")); at++)
@@ -478,7 +499,7 @@ static void tracepoint(void)
 	for (char *at = trace; (at = strstr(at, "mkwrite:")); at++)
 		mkwrites++;
 	CHECK_EQ(lines - mkwrites, 6);
-	CHECK_EQ(mkwrites, 2);
+	CHECK_EQ(mkwrites, 1);
 	if (test_failed)
 		ksft_print_msg("%s", trace);
 	MUST(write_text(TRACING "/trace", "\n"));
