@@ -55,10 +55,10 @@ Window window_of(const Fault &fault)
 	return {first, min_of(first + length, end) - 1};
 }
 
-/* A page lock for a scope, if it is to be had at once. */
+/* A page lock for a scope, if there is a page and it is to be had at once. */
 class TryPageLock {
 public:
-	explicit TryPageLock(folio *page) : page_{kapi_folio_trylock(page) ? page : nullptr}
+	explicit TryPageLock(folio *page) : page_{page && kapi_folio_trylock(page) ? page : nullptr}
 	{
 		if (page_)
 			kapi_count(COWMEM_COUNT_around_page_locks);
@@ -145,12 +145,11 @@ private:
 		if (kapi_folio_poisoned(page))
 			return COWMEM_COUNT_around_skipped_poisoned;
 		step(COWMEM_STEP_AROUND_READY);
-		if (!shared_ || lock_free_)
-			return settle(ref);
 
-		TryPageLock lock{page};
+		const bool must_lock = shared_ && !lock_free_;
+		const TryPageLock lock{must_lock ? page : nullptr};
 
-		return lock ? settle(ref) : COWMEM_COUNT_around_skipped_trylock;
+		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock : settle(ref);
 	}
 
 	/* The last tests, and the mapping. @ref goes to the PTE, or stays the caller's. */

@@ -53,8 +53,9 @@ static struct file_system_type file_system_type = {
  */
 static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 {
-	folio_set_checked(folio);
-	return noop_dirty_folio(mapping, folio);
+	if (!folio_test_checked(folio))
+		folio_set_checked(folio);
+	return !folio_test_dirty(folio) && !folio_test_set_dirty(folio);
 }
 
 static const struct address_space_operations address_space_operations = {

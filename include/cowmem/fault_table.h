@@ -22,8 +22,8 @@ class FaultTable {
 public:
 	/* Locks the table for the fault's address, if there is one. Sets vmf->pte. */
 	explicit FaultTable(vm_fault *vmf)
-		: vmf_{vmf}, table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf),
-	                            kapi_vmf_address(vmf)},
+		: vmf_{vmf},
+		  table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf), kapi_vmf_address(vmf)},
 		  locked_{table_ && table_.lock()}
 	{
 		if (locked_)
@@ -52,7 +52,6 @@ public:
 	{
 		kapi_vmf_set_pte(vmf_, table_.at(address));
 		kapi_pte_install(vmf_, page, address);
-		kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
