@@ -68,7 +68,8 @@ static int walk_get(char *buffer, const struct kernel_param *kp)
 
 static const struct kernel_param_ops walk_ops = {.set = walk_set, .get = walk_get};
 module_param_cb(walk, &walk_ops, NULL, 0600);
-MODULE_PARM_DESC(walk, "\"kernel ADDRESS\" or \"cowmem ADDRESS\" of the writer's; then \"ENTRIES UNITS\"");
+MODULE_PARM_DESC(
+	walk, "\"kernel ADDRESS\" or \"cowmem ADDRESS\" of the writer's; then \"ENTRIES UNITS\"");
 
 static int __init peer_init(void)
 {
@@ -81,9 +82,7 @@ static int __init peer_init(void)
 }
 module_init(peer_init);
 
-static void __exit peer_exit(void)
-{
-}
+static void __exit peer_exit(void) {}
 module_exit(peer_exit);
 
 MODULE_LICENSE("GPL");

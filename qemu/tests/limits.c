@@ -478,8 +478,7 @@ static void fail_each_allocation_of(const struct operation *which)
 			n++;
 		CHECK(n < MAX);
 		allocations += n - 1;
-		if ((speculating || !!no_memory == which->no_memory) &&
-		    !!failures == which->fails)
+		if ((speculating || !!no_memory == which->no_memory) && !!failures == which->fails)
 			break;
 	}
 	ksft_print_msg("%s%s: %u failed allocations; %u calls failed, %lu faults without memory\n",

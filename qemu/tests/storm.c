@@ -304,15 +304,16 @@ static void storm(bool speculation, const char *around)
 	CHECK(SINCE(before, pages_freed) > 0);
 	CHECK_EQ(SINCE(before, speculative_commits) > 0, speculation);
 	balance(before);
-	ksft_print_msg(
-		"%lu pages touched, %lu SIGBUS; attempts %lu, commits %lu, aborts: odd %lu, "
-		"end %lu, moved %lu, snapshot %lu, hole %lu, no table %lu, changed %lu\n",
-		atomic_load(&accesses), atomic_load(&bus_errors),
-		SINCE(before, speculative_attempts), SINCE(before, speculative_commits),
-		SINCE(before, speculative_abort_odd), SINCE(before, speculative_abort_end),
-		SINCE(before, speculative_abort_moved), SINCE(before, speculative_abort_snapshot),
-		SINCE(before, speculative_abort_no_memory), SINCE(before, speculative_abort_no_table),
-		SINCE(before, speculative_abort_changed));
+	ksft_print_msg("%lu pages touched, %lu SIGBUS; attempts %lu, commits %lu, aborts: odd %lu, "
+	               "end %lu, moved %lu, snapshot %lu, hole %lu, no table %lu, changed %lu\n",
+	               atomic_load(&accesses), atomic_load(&bus_errors),
+	               SINCE(before, speculative_attempts), SINCE(before, speculative_commits),
+	               SINCE(before, speculative_abort_odd), SINCE(before, speculative_abort_end),
+	               SINCE(before, speculative_abort_moved),
+	               SINCE(before, speculative_abort_snapshot),
+	               SINCE(before, speculative_abort_no_memory),
+	               SINCE(before, speculative_abort_no_table),
+	               SINCE(before, speculative_abort_changed));
 	ksft_print_msg("mapped around %lu, overtaken %lu, undone %lu, page locks: around %lu, "
 	               "handlers %lu\n",
 	               SINCE(before, around_mapped), SINCE(before, around_overtaken),
