@@ -12,10 +12,12 @@
  * later has to unmap before it takes a page out of the table, so it waits for the PTE
  * lock with all of them still in. So a page lock has nothing to add for truncation,
  * neither on private mappings, which take none (R20), nor on shared ones. But others
- * lock a page, too, see that nobody has it mapped, and rely on that: memory failure,
- * say. So shared mappings try the lock by default (R21). The lock-free mode (R22) counts
- * the mapping first and tests the lock after that, so that a locker either sees the
- * count or is seen; then the count is undone. kunit/model/around.pml is this.
+ * could lock a page, too, see that nobody has it mapped, and rely on that. So shared
+ * mappings try the lock by default (R21). The lock-free mode (R22) counts the mapping
+ * first and tests the lock after that, so that a locker that has a full barrier behind
+ * its lock, as every one on x86, either sees the count or is seen; then the count is
+ * undone. kunit/model/around.pml is this. What counts a mapping of an mlocked VMA also
+ * counts it as locked, and undoes that: there the lock is tried.
  */
 #include <bit>
 
@@ -101,7 +103,7 @@ public:
 		  table_{table},
 		  walk_{fault.object->pages(), window.first, window.last},
 		  shared_{kapi_vma_shared(fault.vma)},
-		  lock_free_{kapi_around_lock_free()}
+		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
 	{
 	}
 

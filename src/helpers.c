@@ -139,7 +139,10 @@ HELPER void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned
 HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
 HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
 /* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
-HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+#ifndef CONFIG_X86
+#define pte_clear_saveddirty(pte) (pte)
+#endif
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte)))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
 
 /* --- folios --- */
 HELPER struct folio *kapi_folio_alloc(void) { return folio_alloc(OBJECT_PAGE_GFP, 0); }

@@ -7,6 +7,8 @@ namespace cowmem {
 
 namespace {
 
+constexpr int max_tries = 10; /* as migrate_pages() has it */
+
 /* Freeze and Thaw are two walks: what fork() or mremap() copied in between is found by the second. */
 void freeze(const Pages &pages, const Batch &batch)
 {
@@ -46,8 +48,13 @@ Moved move_page(Pages &pages, Index index, int node)
 
 	freeze(pages, batch);
 
-	const int err = pages.replace(index, old.get(), fresh);
+	/* A fault that is just copying from it has a reference, for a moment. */
+	int err = -KAPI_EAGAIN;
 
+	for (int tries = 0; err == -KAPI_EAGAIN && tries < max_tries; tries++) {
+		kapi_cond_resched();
+		err = pages.replace(index, old.get(), fresh);
+	}
 	thaw(pages, batch, err ? old.get() : page);
 	return err ? Moved::busy : Moved::moved;
 }

@@ -52,8 +52,8 @@ void Pages::unmap(Index first, Index last, PrivateCopies copies)
 
 /*
  * Takes @page out of the table; the table's reference goes to the caller. With the
- * page lock held nobody can map it any more: a fault that returned it has mapped it
- * by now, fault-around wants the lock and then sees that it has no mapping.
+ * page lock held nobody can map it any more: a fault that returned it has mapped it by
+ * now, and who maps without that lock follows the commit rule, with a writer at work.
  */
 void Pages::detach(Index index, folio *page)
 {
@@ -133,8 +133,8 @@ folio *Pages::detach_range(Index first, Index last)
  * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
  * any page is still mapped when it is detached; and, where private copies have to go,
  * once more at the end, for the copy that the core was making of a locked page. A
- * copy that the handler makes cannot be under way: it holds the lock shared until the
- * copy is mapped.
+ * copy that the handler makes cannot be under way: it is mapped with the lock held
+ * shared, or by the commit rule (cowmem/family.h).
  */
 void Pages::remove(Index first, Index last, PrivateCopies copies)
 {

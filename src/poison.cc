@@ -6,8 +6,9 @@
 namespace cowmem {
 
 /*
- * A fault that found the page before it was marked may still be about to map it. It
- * holds the page lock until it has, so the walk comes after it.
+ * A fault that found the page before it was marked may still be about to map it. The
+ * core does so with the page lock, so the walk comes after it; what the handler maps
+ * itself follows the commit rule (cowmem/family.h), and this is a writer.
  */
 bool poison_page(Pages &pages, Index index)
 {

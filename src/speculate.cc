@@ -84,6 +84,9 @@ Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTa
 	kapi_test_step(COWMEM_STEP_TABLE_LOCKED, fault.vmf);
 	if (!fault.object->family().may_commit(snapshot.reading))
 		return COWMEM_COUNT_speculative_abort_changed;
+	/* The kernel's own memory failure is no writer of ours. */
+	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_poisoned;
 	/* What the OOM reaper has taken must not come back as if nothing had happened. */
 	if (kapi_vma_reaped(fault.vma))
 		return COWMEM_COUNT_speculative_abort_reaped;
