@@ -6,7 +6,9 @@
  *
  *   bench_smp MILLISECONDS ROUNDS
  *
- * Prints "smp WORK KIND TASKS FAULTS MICROSECONDS" for each round of each.
+ * Prints "smp WORK SIDE TASKS FAULTS MICROSECONDS" for each round of each, and how many
+ * faults were attempted without locks, and committed: "speculative WORK TASKS ATTEMPTS
+ * COMMITS".
  */
 #include "bench.h"
 
@@ -41,12 +43,51 @@ static const struct work works[] = {
 	{"page_fault3_processes", OWN_OBJECT, MAP_SHARED, true},
 };
 
+/* Who competes: cowmem with and without the speculative path, and a memfd. */
+static const struct side {
+	const char *name;
+	enum kind kind;
+	bool speculates;
+} sides[] = {
+	{"cowmem", COWMEM, true},
+	{"locked", COWMEM, false},
+	{"memfd", MEMFD, true},
+};
+
+static void set_speculation(bool on)
+{
+	static const char *const names[] = {"private", "read", "shared_write"};
+	char path[96];
+	int fd;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(path, sizeof(path), "/sys/module/cowmem/parameters/speculate_%s",
+		         names[i]);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		MUST(fd >= 0 && write(fd, on ? "Y" : "N", 1) == 1);
+		close(fd);
+	}
+}
+
+static unsigned long counter(const char *name)
+{
+	unsigned long value;
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", name);
+	file = fopen(path, "re");
+	MUST(file && fscanf(file, "%lu", &value) == 1);
+	fclose(file);
+	return value;
+}
+
 /* What the tasks of one round share: memory that fork keeps shared. */
 struct round {
 	const struct work *work;
 	struct object common;
 	char *map; /* of the common object */
-	enum kind kind;
+	const struct side *side;
 	uint64_t until; /* microseconds; 0: wait */
 	int ready;
 	uint64_t faults[MAX_TASKS];
@@ -83,7 +124,7 @@ static void *run_task(void *data)
 	uint64_t until, faults = 0;
 
 	if (work->sharing == OWN_OBJECT)
-		own = object_make(round->kind, AREA);
+		own = object_make(round->side->kind, AREA);
 	__atomic_fetch_add(&round->ready, 1, __ATOMIC_SEQ_CST);
 	while (!(until = __atomic_load_n(&round->until, __ATOMIC_SEQ_CST)))
 		sched_yield();
@@ -134,16 +175,20 @@ static void run_tasks(struct round *round, int tasks, long milliseconds)
 	}
 	for (int i = 1; i < tasks; i++)
 		round->faults[0] += round->faults[i];
-	printf("smp %s %s %d %llu %llu\n", round->work->name, kind_names[round->kind], tasks,
+	printf("smp %s %s %d %llu %llu\n", round->work->name, round->side->name, tasks,
 	       (unsigned long long)round->faults[0], (unsigned long long)(microseconds() - start));
 }
 
-static void run(struct round *round, const struct work *work, enum kind kind, int tasks,
+static void run(struct round *round, const struct work *work, const struct side *side, int tasks,
                 long milliseconds)
 {
-	*round = (struct round){.work = work, .kind = kind};
+	const unsigned long attempts = counter("speculative_attempts");
+	const unsigned long commits = counter("speculative_commits");
+
+	*round = (struct round){.work = work, .side = side};
+	set_speculation(side->speculates);
 	if (work->sharing == ONE_MAPPING) {
-		round->common = object_make(kind, AREA * (size_t)tasks);
+		round->common = object_make(side->kind, AREA * (size_t)tasks);
 		object_fill(&round->common);
 		round->map = object_map(&round->common, work->flags);
 	}
@@ -152,6 +197,10 @@ static void run(struct round *round, const struct work *work, enum kind kind, in
 		MUST(!munmap(round->map, round->common.bytes));
 		object_free(&round->common);
 	}
+	if (side->kind == COWMEM && side->speculates)
+		printf("speculative %s %d %lu %lu\n", work->name, tasks,
+		       counter("speculative_attempts") - attempts,
+		       counter("speculative_commits") - commits);
 }
 
 int main(int argc, char **argv)
@@ -167,7 +216,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
 		for (int tasks = 1; tasks <= MAX_TASKS; tasks *= 2)
 			for (long n = 0; n < rounds; n++)
-				for (enum kind kind = COWMEM; kind <= MEMFD; kind++)
-					run(round, &works[i], kind, tasks, milliseconds);
+				for (size_t side = 0; side < sizeof(sides) / sizeof(*sides); side++)
+					run(round, &works[i], &sides[side], tasks, milliseconds);
 	return 0;
 }

@@ -27,19 +27,44 @@ TITLES = {
 }
 
 
-def ratios(lines):
-    """{work: {tasks: quartiles of cowmem's faults per second / memfd's}}: each round is a pair."""
+def ratios(lines, peer):
+    """{work: {tasks: quartiles of cowmem's faults per second / the peer's}}: each round is a pair."""
     rates = collections.defaultdict(list)
     for line in lines:
         word, *rest = line.split()
         if word == "smp":
-            work, kind, tasks, faults, microseconds = rest
-            rates[work, int(tasks), kind].append(int(faults) / int(microseconds))
+            work, side, tasks, faults, microseconds = rest
+            rates[work, int(tasks), side].append(int(faults) / int(microseconds))
     found = collections.defaultdict(dict)
-    for work, tasks, kind in rates:
-        pairs = zip(rates[work, tasks, "cowmem"], rates[work, tasks, "memfd"])
+    for work, tasks in dict.fromkeys((work, tasks) for work, tasks, _ in rates):
+        pairs = zip(rates[work, tasks, "cowmem"], rates[work, tasks, peer])
         found[work][tasks] = statistics.quantiles(ours / theirs for ours, theirs in pairs)
     return found
+
+
+def abort_rates(lines):
+    """{work: {tasks: aborts / attempts of the speculative path}}, over all rounds."""
+    sums = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0]))
+    for line in lines:
+        word, *rest = line.split()
+        if word == "speculative":
+            work, tasks, attempts, commits = rest
+            sums[work][int(tasks)][0] += int(attempts) - int(commits)
+            sums[work][int(tasks)][1] += int(attempts)
+    return {work: {tasks: aborts / attempts for tasks, (aborts, attempts) in of_tasks.items()}
+            for work, of_tasks in sums.items()}  # fmt: skip
+
+
+def tell(title, found, cell):
+    print(f"\n{title}\n")
+    print(f"{'tasks':36}" + "".join(f"{tasks:<19}" for tasks in next(iter(found.values()))))
+    for work, of_tasks in found.items():
+        print(f"{TITLES[work]:36}" + "".join(f"{cell(value):<19}" for value in of_tasks.values()).rstrip())
+
+
+def quartiles(value):
+    low, median, high = value
+    return f"{median:.2f} ({low:.2f}..{high:.2f})"
 
 
 def main():
@@ -49,14 +74,14 @@ def main():
     out = OUT / arch
     print(f"bench-smp: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
     release, said, _ = bench.run_in_guest(arch, out, "bench_smp", f"{MILLISECONDS} {ROUNDS}", smp=CPUS)
-    found = ratios(said)
-    print(f"\nfaults per second, cowmem / memfd: Linux {release}, {arch}, {CPUS} CPUs of QEMU, median of {ROUNDS} pairs")
-    print("more than 1: cowmem is faster; in brackets what the middle half of the pairs gave\n")
-    print(f"{'tasks':36}" + "".join(f"{tasks:<19}" for tasks in next(iter(found.values()))))
-    for work, of_tasks in found.items():
-        cells = [f"{median:.2f} ({low:.2f}..{high:.2f})" for low, median, high in of_tasks.values()]
-        print(f"{TITLES[work]:36}" + "".join(f"{cell:<19}" for cell in cells).rstrip())
-    (out / "bench-smp.json").write_text(json.dumps({"kernel": release, "arch": arch, "ratios": found}, indent=1) + "\n")
+    found = {peer: ratios(said, peer) for peer in ("memfd", "locked")}
+    aborts = abort_rates(said)
+    print(f"\nLinux {release}, {arch}, {CPUS} CPUs of QEMU, medians of {ROUNDS} pairs; in brackets, what the middle half gave")
+    tell("faults per second, cowmem / memfd; more than 1: cowmem is faster", found["memfd"], quartiles)
+    tell("faults per second, with the speculative path / without it", found["locked"], quartiles)
+    tell("aborts / attempts of the speculative path", aborts, "{:.4f}".format)
+    results = {"kernel": release, "arch": arch, "memfd": found["memfd"], "locked": found["locked"], "aborts": aborts}
+    (out / "bench-smp.json").write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nwritten: {(out / 'bench-smp.json').relative_to(ROOT)}")
 
 
