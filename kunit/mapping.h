@@ -105,7 +105,7 @@ void other_start(struct other *other, struct mapping *m, void (*run)(struct othe
  * on a machine with one CPU.
  */
 void other_park(struct other *other, struct mapping *m, void (*run)(struct other *));
-/* Lets it go, and waits, busily, until it is inside its writer section. */
+/* Lets it go, and waits, busily, until its writer section has begun; it may be over, too. */
 void other_let_go(struct other *other);
 /* Waits for its end; a minute is an error. */
 void other_finish(struct other *other);
