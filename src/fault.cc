@@ -71,6 +71,8 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_made_writable};
 	case Outcome::mapped:
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mapped};
+	case Outcome::unreadable:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_unreadable};
 	}
 	__builtin_unreachable();
 }
@@ -91,8 +93,12 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 
 	kapi_count(a.counter);
 	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind),
-	                 static_cast<unsigned int>(outcome));
-	return a.code;
+	                 static_cast<unsigned int>(outcome), fault.major);
+	if (!fault.major)
+		return a.code;
+	kapi_count(COWMEM_COUNT_major_faults);
+	kapi_event_major_fault();
+	return a.code | KAPI_VM_FAULT_MAJOR;
 }
 
 /* Which counter has the page locks that faults of @kind take. */
@@ -129,7 +135,7 @@ void unlock_page(folio *page)
  * object, without the source's page lock (R14), and map it (R2). The core allocated
  * and charged cow_page; it frees it unless the answer is DONE_COW (R9).
  */
-Outcome copy_private(const Fault &fault)
+Outcome copy_private(Fault &fault)
 {
 	Shared lock{fault.object->pages()};
 
@@ -141,8 +147,9 @@ Outcome copy_private(const Fault &fault)
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
-		kapi_vmf_clear_cow_page(fault.vmf);
-		kapi_count(COWMEM_COUNT_zero_fills);
+		if (fill_cow_page_without_page(fault))
+			return Outcome::unreadable;
+		kapi_count(fault.major ? COWMEM_COUNT_copies_from_store : COWMEM_COUNT_zero_fills);
 	} else if (kapi_folio_poisoned(source.get()) ||
 	           kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
 		return Outcome::poisoned;
@@ -162,7 +169,7 @@ Outcome copy_private(const Fault &fault)
  * The object's page, referenced and locked, in vmf->page; with the object's lock held
  * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none.
  */
-std::optional<Outcome> lock_page_of(const Fault &fault, FolioRef &fresh)
+std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
 {
 	Shared lock{fault.object->pages()};
 
@@ -170,11 +177,15 @@ std::optional<Outcome> lock_page_of(const Fault &fault, FolioRef &fresh)
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh);
+	const Use use = kind_of(fault.vmf) == Kind::shared_write ? Use::write : Use::read;
+	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh, use);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
+	if (fresh.error)
+		return outcome_of_fill(fresh.error);
 	if (!page)
-		return fresh ? std::optional{Outcome::no_memory} : std::nullopt;
+		return std::nullopt;
+	fault.major |= fresh.brought_in;
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
 	lock_page(page.get(), kind_of(fault.vmf));
@@ -187,14 +198,16 @@ std::optional<Outcome> lock_page_of(const Fault &fault, FolioRef &fresh)
  * Any other fault, and private writes that the core is to copy: hand over the
  * object's page (R3, R16). A hole takes memory now, allocated with no lock held.
  */
-Outcome return_page(const Fault &fault)
+Outcome return_page(Fault &fault)
 {
-	FolioRef fresh;
+	Fresh none{{}, false};
 
-	if (const auto outcome = lock_page_of(fault, fresh))
+	if (const auto outcome = lock_page_of(fault, none))
 		return *outcome;
-	fresh = FolioRef{kapi_folio_alloc_for(fault.vmf)};
-	return fresh ? *lock_page_of(fault, fresh) : Outcome::no_memory;
+
+	Fresh fresh = fresh_page(fault);
+
+	return fresh.page ? *lock_page_of(fault, fresh) : Outcome::no_memory;
 }
 
 /*
@@ -225,7 +238,7 @@ bool handler_copies(const vm_area_struct *vma)
 }
 
 /* The path of a fault that takes the object's lock, or a page's. */
-Outcome serve_locked(const Fault &fault, Kind kind)
+Outcome serve_locked(Fault &fault, Kind kind)
 {
 	switch (kind) {
 	case Kind::private_write:
@@ -245,7 +258,7 @@ bool needs_page_lock(const Fault &fault, Kind kind)
 	return kind == Kind::private_write && !handler_copies(fault.vma);
 }
 
-unsigned int serve(const Fault &fault, Kind kind)
+unsigned int serve(Fault fault, Kind kind)
 {
 	kapi_count(counter_of(kind));
 	if (!needs_page_lock(fault, kind) && worth_speculating(fault, kind)) {

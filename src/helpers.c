@@ -4,9 +4,11 @@
  * macros. Compiled to bitcode and inlined into the C++ side; no logic here.
  */
 #include <linux/cpuset.h>
+#include <linux/crypto.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/list_lru.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
@@ -24,6 +26,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
+#include <linux/zsmalloc.h>
 #include <asm/tlbflush.h>
 
 #include <cowmem/kapi.h>
@@ -42,6 +45,7 @@
 #define SAME(ours, kernels) static_assert((unsigned long)(ours) == (__force unsigned long)(kernels))
 SAME(KAPI_VM_FAULT_OOM, VM_FAULT_OOM);
 SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);
+SAME(KAPI_VM_FAULT_MAJOR, VM_FAULT_MAJOR);
 SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
@@ -56,6 +60,7 @@ SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
 SAME(KAPI_NOTIFY_PROTECTION_PAGE, MMU_NOTIFY_PROTECTION_PAGE);
 SAME(sizeof(((struct kapi_notifier_range *)0)->opaque), sizeof(struct mmu_notifier_range));
 SAME(KAPI_EPERM, EPERM);
+SAME(KAPI_ENOENT, ENOENT);
 SAME(KAPI_EINTR, EINTR);
 SAME(KAPI_EIO, EIO);
 SAME(KAPI_ENXIO, ENXIO);
@@ -75,7 +80,7 @@ SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
 #undef SAME
 
 /* Pages of an object are unmovable user pages, charged to whoever makes them. */
-#define OBJECT_PAGE_GFP (GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO)
+#define OBJECT_PAGE_GFP(zeroed) (GFP_HIGHUSER | __GFP_ACCOUNT | ((zeroed) ? __GFP_ZERO : 0))
 
 /* The kernel's iterators over its own trees are not exported; these are the same over the same nodes. */
 #define vma_first(vma) ((vma)->vm_pgoff)
@@ -114,6 +119,9 @@ HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_f
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
 HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
+HELPER bool kapi_vma_may_store(const struct vm_area_struct *vma) { return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
+HELPER bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(vma->vm_flags & VM_SOFTDIRTY); }
+
 /* On x86 without ERMS the kernel's copy cannot recover from a machine check either, and goes by a slow memcpy(). */
 #ifdef CONFIG_X86
 #define copy_recovers() boot_cpu_has(X86_FEATURE_ERMS)
@@ -144,9 +152,17 @@ HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(pte
 #endif
 HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte)))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
 
+HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) && pte_marker_uffd_wp(vmf->orig_pte); }
+/* Only the architectures that want them old say so in a header. */
+#ifndef arch_wants_old_prefaulted_pte
+#define arch_wants_old_prefaulted_pte() false
+#endif
+HELPER pte_t reused(const struct vm_fault *vmf, pte_t pte, unsigned long address) { return pte_mkwrite_novma(address != vmf->address && arch_wants_old_prefaulted_pte() ? pte_mkold(pte) : pte_mkyoung(pte)); }
+HELPER void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned long address) { kapi_folio_add_rmap(folio, vmf->vma); set_pte_at(vmf->vma->vm_mm, address, vmf->pte, reused(vmf, mk_pte(&folio->page, READ_ONCE(vmf->vma->vm_page_prot)), address)); update_mmu_cache_range(vmf, vmf->vma, address, vmf->pte, 1); }
+
 /* --- folios --- */
-HELPER struct folio *kapi_folio_alloc(void) { return folio_alloc(OBJECT_PAGE_GFP, 0); }
-HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf) { return vma_alloc_folio(OBJECT_PAGE_GFP, 0, vmf->vma, vmf->address, false); }
+HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
+HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
@@ -161,7 +177,7 @@ HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_O
 HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
 HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
 HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
-HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
+HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { INIT_LIST_HEAD(&folio->lru); WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
 HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->private = *list; *list = folio; }
@@ -175,7 +191,16 @@ HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return foli
 HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
 HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
 HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
-HELPER void kapi_folio_mark_written(struct folio *folio) { folio_set_checked(folio); }
+HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(folio); }
+HELPER bool kapi_folio_stored(const struct folio *folio) { return folio_test_owner_2(folio); }
+HELPER void kapi_folio_mark_stored(struct folio *folio) { folio_set_owner_2(folio); }
+HELPER void kapi_folio_clear_stored(struct folio *folio) { folio_clear_owner_2(folio); }
+HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
+HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_reclaim, &folio->flags); }
+HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_reclaim, &folio->flags); }
+HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
+HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
+HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
 HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, &folio->flags); }
 HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
 HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
@@ -201,6 +226,11 @@ HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long
 HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
+
+HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
+HELPER bool kapi_mapping_trylock_shared(struct address_space *mapping) { return filemap_invalidate_trylock_shared(mapping); }
+HELPER bool kapi_mapping_trylock(struct address_space *mapping) { return down_write_trylock(&mapping->invalidate_lock); }
+HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
 
 /* --- the trees of VMAs --- */
 HELPER void kapi_mapping_lock_vmas(struct address_space *mapping) { i_mmap_lock_read(mapping); }
@@ -298,6 +328,8 @@ HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((co
 HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
+HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
@@ -325,7 +357,73 @@ HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_us
 HELPER int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size) { return copy_struct_from_user(to, known, (void __user *)arg, size); }
 HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return copy_to_user((void __user *)arg, from, n) ? -EFAULT : 0; }
 
+/* --- the LRU of objects' pages --- */
+#ifdef CONFIG_MEMCG
+/* The cgroup that a page is charged to, under RCU. A page that it lost went to its parent, with its list. */
+HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return folio_memcg((struct folio *)folio); }
+HELPER bool lru_is_there(struct folio *folio) { struct mem_cgroup *memcg = memcg_of(folio); return memcg_kmem_id(memcg) < 0 || xa_load(&cowmem_lru.xa, memcg_kmem_id(memcg)); }
+HELPER int kapi_lru_prepare(struct folio *folio) { struct mem_cgroup *memcg; bool ready; int err; rcu_read_lock(); ready = lru_is_there(folio); rcu_read_unlock(); if (ready) return 0; memcg = get_mem_cgroup_from_objcg(__folio_objcg(folio)); err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, GFP_KERNEL); mem_cgroup_put(memcg); return err; }
+#else
+HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
+HELPER int kapi_lru_prepare(struct folio *folio) { return 0; }
+#endif
+HELPER void kapi_lru_add(struct folio *folio) { rcu_read_lock(); list_lru_add(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
+
+/* --- slots of paged-out pages --- */
+static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
+HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
+HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
+HELPER bool kapi_ref_try_get(struct kapi_refcount *ref) { bool got = refcount_inc_not_zero(ref_of(ref)); smp_rmb(); return got; }
+HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
+HELPER void *kapi_slot_alloc(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
+HELPER struct xarray *table_init(struct xarray *table) { if (table) xa_init(table); return table; }
+HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct xarray), GFP_KERNEL_ACCOUNT)); }
+HELPER void kapi_table_free(struct xarray *table) { kfree(table); }
+HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
+HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
+HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }
+HELPER void *kapi_table_erase(struct xarray *table, unsigned long index) { return xa_erase(table, index); }
+HELPER void *kapi_table_find(struct xarray *table, unsigned long *index, unsigned long last) { return xa_find(table, index, last, XA_PRESENT); }
+
+/* --- compressed memory --- */
+HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
+HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
+HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
+HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)); }
+HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
+HELPER const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_RO); }
+HELPER void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_WO); }
+HELPER void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle) { zs_unmap_object(pool, handle); }
+HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
+HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
+HELPER struct crypto_comp *valid_comp(struct crypto_comp *comp) { return IS_ERR(comp) ? NULL : comp; }
+HELPER struct crypto_comp *kapi_comp_create(const char *name) { return valid_comp(crypto_alloc_comp(name, 0, 0)); }
+HELPER void kapi_comp_free(struct crypto_comp *comp) { crypto_free_comp(comp); }
+HELPER int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_compress(comp, from, n, to, room); }
+HELPER int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_decompress(comp, from, n, to, room); }
+HELPER struct mutex *mutex_ready(struct mutex *mutex) { if (mutex) mutex_init(mutex); return mutex; }
+HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof(struct mutex), GFP_KERNEL)); }
+HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
+HELPER void kapi_mutex_lock(struct mutex *mutex) { mutex_lock(mutex); }
+HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }
+HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
+HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
+HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
+HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a, b); }
+
 /* --- the rest --- */
+HELPER unsigned int kapi_no_reclaim_begin(void) { return memalloc_noreclaim_save(); }
+HELPER void kapi_no_reclaim_end(unsigned int before) { memalloc_noreclaim_restore(before); }
+HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
+#ifdef CONFIG_ARM64
+HELPER bool kapi_has_dirty_bit(void) { return cpus_have_cap(ARM64_HW_DBM); }
+#else
+HELPER bool kapi_has_dirty_bit(void) { return true; }
+#endif
+HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
+HELPER void kapi_event_major_fault(void) { count_vm_event(PGMAJFAULT); }
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free(const void *p) { kfree(p); }
 HELPER void *kapi_alloc_array(size_t n, size_t size) { return kvmalloc_array(n, size, GFP_KERNEL_ACCOUNT); }
@@ -350,7 +448,8 @@ HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.aro
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
-HELPER void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome) { trace_cowmem_fault(vmf, kind, outcome); }
+HELPER void kapi_count_n(enum cowmem_counter counter, unsigned long n) { this_cpu_add(cowmem_counts.value[counter], n); }
+HELPER void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome, bool major) { trace_cowmem_fault(vmf, kind, outcome, major); }
 #ifdef COWMEM_KUNIT
 HELPER void kapi_test_step(unsigned int step, struct vm_fault *vmf) { if (cowmem_test_step) cowmem_test_step(step, vmf); }
 #else

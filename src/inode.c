@@ -49,12 +49,11 @@ static struct file_system_type file_system_type = {
 
 /*
  * A page was written: by a store whose dirty bit left the page table, or by the kernel
- * itself. PG_dirty is always set, so the mark is one of our own (kapi_folio_written()).
+ * itself. PG_dirty is always set, so the marks are our own (cowmem/kapi.h).
  */
 static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 {
-	if (!folio_test_checked(folio))
-		folio_set_checked(folio);
+	cowmem_mark_written(folio);
 	return !folio_test_dirty(folio) && !folio_test_set_dirty(folio);
 }
 

@@ -16,17 +16,26 @@ size_t left_in_page(long long position)
 	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 }
 
-FolioRef page_to_read(Object &object, Index index)
+/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO. */
+int page_to_read(Object &object, Index index, FolioRef &page)
 {
-	Shared lock{object.pages()};
+	for (;;) {
+		{
+			Shared lock{object.pages()};
 
-	return object.pages().get(index);
+			page = object.pages().get(index);
+			if (page || !object.pages().has_slot(index))
+				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+		}
+		if (const int err = object.pages().bring_in(index))
+			return err;
+	}
 }
 
 /* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO. */
 int page_to_write(Object &object, Index index, FolioRef &page)
 {
-	FolioRef fresh;
+	Fresh fresh{{}, true};
 
 	for (;;) {
 		{
@@ -34,14 +43,14 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 
 			if (!object.may_write(index))
 				return -KAPI_ENOSPC;
-			page = object.pages().get_or_fill(index, fresh);
+			page = object.pages().get_or_fill(index, fresh, Use::write);
 		}
 		if (page)
 			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
-		if (fresh)
-			return -KAPI_ENOMEM;
-		fresh = FolioRef{kapi_folio_alloc()};
-		if (!fresh)
+		if (fresh.error)
+			return fresh.error;
+		fresh.page = FolioRef{kapi_folio_alloc(true)};
+		if (!fresh.page)
 			return -KAPI_ENOMEM;
 	}
 }
@@ -59,7 +68,7 @@ size_t writable_bytes(const Object &object, long long position, size_t wanted)
 long long seek_data(Object &object, long long from, long long end)
 {
 	Shared lock{object.pages()};
-	const Index index = object.pages().next(index_of(from), index_up(end) - 1);
+	const Index index = object.pages().next_data(index_of(from), index_up(end) - 1);
 
 	return index == no_index ? -KAPI_ENXIO : max_of(from, bytes_at(index));
 }
@@ -114,13 +123,12 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 
 		const size_t chunk = min_of(min_of(left_in_page(position), kapi_iter_count(to)),
 		                            static_cast<size_t>(end - position));
-		const FolioRef page = page_to_read(object, index_of(position));
 		const size_t offset = static_cast<size_t>(position) % KAPI_PAGE_SIZE;
+		FolioRef page;
 
-		if (page && kapi_folio_poisoned(page.get())) {
-			err = -KAPI_EIO;
+		err = page_to_read(object, index_of(position), page);
+		if (err)
 			break;
-		}
 
 		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
 		                           : kapi_iter_zero(to, chunk);

@@ -4,8 +4,10 @@
 
 #include <cowmem/move.h>
 #include <cowmem/object.h>
+#include <cowmem/page_out.h>
 #include <cowmem/poison.h>
 #include <cowmem/query.h>
+#include <cowmem/store.h>
 
 namespace cowmem {
 
@@ -81,7 +83,9 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
 	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE |
-	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0);
+	                 COWMEM_FEATURE_PAGE_OUT |
+	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -99,8 +103,7 @@ int resize(Object &object, Argument<cowmem_resize> &resize)
 {
 	if (resize->bytes > static_cast<unsigned long long>(kapi_max_bytes()))
 		return -KAPI_EFBIG;
-	object.resize(static_cast<long long>(resize->bytes));
-	return 0;
+	return object.resize(static_cast<long long>(resize->bytes));
 }
 
 int punch(Object &object, Argument<cowmem_punch> &punch)
@@ -116,6 +119,111 @@ int set_cow(Object &object, Argument<cowmem_set_cow> &set)
 	if (set->__reserved || set->cow > COWMEM_COW_CORE)
 		return -KAPI_EINVAL;
 	object.set_cow(set->cow);
+	return 0;
+}
+
+int page_out(Object &object, Argument<cowmem_page_out> &arg)
+{
+	if (!is_range(arg->offset, arg->length))
+		return -KAPI_EINVAL;
+
+	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
+	const PageOut how{.waits = true,
+	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
+	                  .max_slots = object.max_slots()};
+	const Index last = last_of(arg->offset, arg->length);
+	Index index = first_of(arg->offset);
+	PagedOut result;
+
+	/* Pages on their way between LRU lists have references. */
+	kapi_drain_folio_batches_everywhere();
+	while (index <= last && !kapi_signal_pending()) {
+		{
+			Shared lock{object.pages()};
+
+			index = min_of(object.pages().next(index, last), last + 1);
+		}
+		if (index > last)
+			break;
+
+		const Index stop = min_of(last, index + at_once - 1);
+
+		cowmem::page_out(object.pages(), index, stop, how, result);
+		index = stop + 1;
+	}
+	arg->next = offset_of(index);
+	arg->out = result.out;
+	arg->reused = result.reused;
+	arg->accessed = result.accessed;
+	arg->locked = result.mlocked;
+	arg->busy = result.busy;
+	arg->incompressible = result.incompressible;
+	arg->full = result.full;
+	arg->no_memory = result.no_memory;
+	arg->poisoned = result.poisoned;
+	arg->tracked = result.tracked;
+	return arg.put();
+}
+
+/* Brings in what is paged out from @first to @last, and counts it. 0, -ENOMEM, -EIO, -EINTR. */
+int bring_in(Object &object, Index first, Index last, unsigned long long &count)
+{
+	for (Index index = first;; index++) {
+		{
+			Shared lock{object.pages()};
+
+			index = object.pages().next_paged_out(index, last);
+		}
+		if (index == no_index)
+			return 0;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		if (const int err = object.pages().bring_in(index))
+			return err;
+		count++;
+		kapi_cond_resched();
+		if (index == last)
+			return 0;
+	}
+}
+
+int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
+{
+	int err = prefetch->__reserved || prefetch->count > COWMEM_PREFETCH_MAX ? -KAPI_EINVAL : 0;
+
+	prefetch->brought_in = 0;
+	for (unsigned int i = 0; !err && i < prefetch->count; i++) {
+		cowmem_range range;
+
+		err = kapi_user_get(&range, sizeof(range),
+		                    prefetch->ranges + i * sizeof(range), sizeof(range));
+		if (!err && !is_range(range.offset, range.length))
+			err = -KAPI_EINVAL;
+		if (!err)
+			err = bring_in(object, first_of(range.offset),
+			               last_of(range.offset, range.length),
+			               prefetch->brought_in);
+	}
+	if (const int put = prefetch.put())
+		return put;
+	return err;
+}
+
+int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
+{
+	const Slots::Sum sum = object.pages().slots().sum();
+
+	stat->slots = sum.slots;
+	stat->same_filled = sum.same_filled;
+	stat->bytes = sum.bytes;
+	stat->max_slots = object.max_slots();
+	stat->pool_bytes = store.pages() * KAPI_PAGE_SIZE;
+	return stat.put();
+}
+
+int store_limit(Object &object, Argument<cowmem_store_limit> &limit)
+{
+	object.set_max_slots(limit->max_slots);
 	return 0;
 }
 
@@ -311,6 +419,14 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call(f, arg, Access::writable, punch);
 	case COWMEM_IOC_SET_COW:
 		return call(f, arg, Access::any, set_cow);
+	case COWMEM_IOC_PAGE_OUT:
+		return call(f, arg, Access::writable, page_out, {.any = COWMEM_PAGE_OUT_ACCESSED});
+	case COWMEM_IOC_PREFETCH:
+		return call(f, arg, Access::any, prefetch);
+	case COWMEM_IOC_STORE_STAT:
+		return call(f, arg, Access::any, store_stat);
+	case COWMEM_IOC_STORE_LIMIT:
+		return call(f, arg, Access::writable, store_limit);
 	case COWMEM_IOC_RMAP:
 		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
 	case COWMEM_IOC_PAGEMAP:

@@ -9,6 +9,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/version.h>
 
@@ -54,6 +55,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.speculate_shared_write = true,
 	.around_pages = 16,
 	.around_shared = COWMEM_AROUND_TRYLOCK,
+	.reuse = true,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -98,6 +100,63 @@ module_param_cb(around_shared, &around_shared_ops, NULL, 0644);
 MODULE_PARM_DESC(around_shared,
                  "Whether fault-around of shared mappings tries the page lock: trylock "
                  "(default), passing over pages that are locked, or lockfree");
+
+module_param_named(reuse, cowmem_parameters.reuse, bool, 0644);
+MODULE_PARM_DESC(reuse, "Map what a read fault brings in writable and clean, where stores are "
+                        "permitted: no second fault when it is written (default Y)");
+
+static int store_max_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned long mib;
+	int err = kstrtoul(value, 0, &mib);
+
+	if (!err && mib > ULONG_MAX >> 20)
+		err = -ERANGE;
+	if (!err)
+		WRITE_ONCE(cowmem_parameters.store_max_pages, mib << (20 - PAGE_SHIFT));
+	return err;
+}
+
+static int store_max_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%lu\n",
+	                  READ_ONCE(cowmem_parameters.store_max_pages) >> (20 - PAGE_SHIFT));
+}
+
+static const struct kernel_param_ops store_max_ops = {.set = store_max_set, .get = store_max_get};
+module_param_cb(store_max_mib, &store_max_ops, NULL, 0644);
+MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out may take, "
+                                "compressed, in all; 0: no limit (default)");
+
+/* Before there is a store, the name is only noted. */
+static char compressor[32] = "lzo-rle";
+static bool has_store;
+
+static int compressor_set(const char *value, const struct kernel_param *kp)
+{
+	int err;
+
+	if (strlen(value) >= sizeof(compressor))
+		return -EINVAL;
+	if (!has_store) {
+		strscpy(compressor, value, sizeof(compressor));
+		return 0;
+	}
+	err = cowmem_store_select(value);
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", value);
+	return err;
+}
+
+static int compressor_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", has_store ? cowmem_store_compressor() : compressor);
+}
+
+static const struct kernel_param_ops compressor_ops = {.set = compressor_set, .get = compressor_get};
+module_param_cb(compressor, &compressor_ops, NULL, 0644);
+MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
+                             "lzo-rle (default), lz4, zstd, ...");
 
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
@@ -167,26 +226,87 @@ static struct miscdevice cowmem_device = {
 	.mode = 0600,
 };
 
+/* --- slots (include/cowmem/slot.h) --- */
+struct kmem_cache *cowmem_slot_cache;
+
+/* 16 bytes; the second half is free for the allocator's own link, the count is not. */
+static int __init slots_init(void)
+{
+	struct kmem_cache_args args = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
+
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 16, &args, SLAB_TYPESAFE_BY_RCU);
+	return cowmem_slot_cache ? 0 : -ENOMEM;
+}
+
+static void slots_exit(void)
+{
+	kmem_cache_destroy(cowmem_slot_cache);
+}
+
+static int __init store_init(void)
+{
+	int err = cowmem_store_init(compressor);
+
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
+	has_store = !err;
+	return err;
+}
+
+static void store_exit(void)
+{
+	has_store = false;
+	cowmem_store_exit();
+}
+
+static int __init device_init(void)
+{
+	return misc_register(&cowmem_device);
+}
+
+static void device_exit(void)
+{
+	misc_deregister(&cowmem_device);
+}
+
+/* What the module consists of, each part resting on those before it. */
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} parts[] = {
+	{cowmem_symbols_resolve, NULL},
+	{slots_init, slots_exit},
+	{store_init, store_exit},
+	{cowmem_inode_init, cowmem_inode_exit},
+	{cowmem_shrinker_init, cowmem_shrinker_exit},
+	{device_init, device_exit},
+};
+
+static void exit_parts(int n)
+{
+	while (n--)
+		if (parts[n].exit)
+			parts[n].exit();
+}
+
 static int __init cowmem_init(void)
 {
-	int err = cowmem_symbols_resolve();
+	int i, err;
 
-	if (err)
-		return err;
-	err = cowmem_inode_init();
-	if (err)
-		return err;
-	err = misc_register(&cowmem_device);
-	if (err)
-		cowmem_inode_exit();
-	return err;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		err = parts[i].init();
+		if (err) {
+			exit_parts(i);
+			return err;
+		}
+	}
+	return 0;
 }
 module_init(cowmem_init);
 
 static void __exit cowmem_exit(void)
 {
-	misc_deregister(&cowmem_device);
-	cowmem_inode_exit();
+	exit_parts(ARRAY_SIZE(parts));
 }
 module_exit(cowmem_exit);
 

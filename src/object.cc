@@ -30,7 +30,8 @@ int Object::open(file *f)
 
 	auto *object = new (Gfp::kernel_account) Object{node, kapi_default_cow()};
 
-	if (!object) {
+	if (!object || !object->pages_.create()) {
+		delete object;
 		kapi_inode_put(node);
 		return -KAPI_ENOMEM;
 	}
@@ -70,26 +71,46 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 	return index < index_up(size());
 }
 
-void Object::resize(long long bytes)
+int Object::resize(long long bytes)
+{
+	while (!try_resize(bytes))
+		if (const int err = pages_.bring_in(index_of(min_of(bytes, size()))))
+			return err;
+	return 0;
+}
+
+/* False: the page that is to be cut has to be brought in first, and nothing changed. */
+bool Object::try_resize(long long bytes)
 {
 	Exclusive lock{pages_};
 	long long old;
-	bool was_fixed;
+	bool cuts;
 	{
 		SizeLock size_lock{inode_};
 
 		old = size();
-		was_fixed = fixed_size_;
+		/*
+		 * What a mapping stored behind the end is gone when the end moves. (An unset
+		 * size that is only fixed further out may have a write at its end right now.)
+		 */
+		cuts = fixed_size_ || bytes < old;
+		if (cuts && tail_is_out(min_of(bytes, old)))
+			return false;
 		kapi_inode_set_size(inode_, bytes);
 		__atomic_store_n(&fixed_size_, true, __ATOMIC_RELAXED);
 	}
-	/*
-	 * What a mapping stored behind the end is gone when the end moves. (An unset
-	 * size that is only fixed further out may have a write at its end right now.)
-	 */
-	if (was_fixed || bytes < old)
+	if (cuts)
 		zero_tail(min_of(bytes, old));
 	pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
+	return true;
+}
+
+/* Whether byte @end is within a page that is not in memory, but in the store. */
+bool Object::tail_is_out(long long end) const
+{
+	const Index index = index_of(end);
+
+	return end % KAPI_PAGE_SIZE && !pages_.at(index) && pages_.has_slot(index);
 }
 
 /* Zeroes the last page from byte @end on, if that is within a page that is there. */

@@ -1,29 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The pages of an object (cowmem/pages.h). */
+#include <cowmem/minmax.h>
 #include <cowmem/pages.h>
 #include <cowmem/poison.h>
+#include <cowmem/store.h>
 
 namespace cowmem {
 
-/* Puts @fresh at @index, unless another CPU was first: then that one's page it is. */
-FolioRef Pages::fill(Index index, FolioRef &fresh)
+/*
+ * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
+ * slot stays where a page was brought in to be read: as long as nobody writes it, it
+ * can go out again without being stored (R47).
+ */
+FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 {
-	folio *page = fresh.get();
+	folio *page = fresh.page.get();
+	const SlotRef slot = slots_.get(index);
 
+	fresh.error = slot ? store.read(*slot, page) : 0;
+	if (!slot && !fresh.zeroed)
+		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
+	if (!fresh.error)
+		fresh.error = kapi_lru_prepare(page);
+	if (fresh.error)
+		return {};
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_mark_dirty(page);
-	kapi_folio_mark_written(page); /* it may be that a hole was punched here */
+	if (!slot || slot->is_written())
+		kapi_folio_keep_written(page);
+	if (slot && use == Use::read)
+		kapi_folio_mark_stored(page);
 	kapi_folio_attach(page, mapping_, index);
 	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
 
 	if (const int err = kapi_mapping_insert(mapping_, index, page)) {
 		kapi_folio_detach(page);
 		kapi_folio_put(page);
-		return err == -KAPI_ENOMEM ? FolioRef{} : get(index);
+		fresh.error = err == -KAPI_ENOMEM ? err : 0;
+		return fresh.error ? FolioRef{} : get(index);
 	}
+	kapi_lru_add(page);
 	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
 	kapi_count(COWMEM_COUNT_pages_allocated);
-	return std::move(fresh);
+	if (slot) {
+		fresh.brought_in = true;
+		kapi_count(COWMEM_COUNT_pages_brought_in);
+		if (use == Use::write)
+			slots_.drop(index);
+	}
+	return std::move(fresh.page);
+}
+
+int Pages::bring_in(Index index)
+{
+	Fresh fresh{FolioRef{kapi_folio_alloc(false)}, false};
+
+	if (!fresh.page)
+		return -KAPI_ENOMEM;
+
+	Shared lock{*this};
+
+	if (slots_.has(index))
+		get_or_fill(index, fresh, Use::read);
+	return fresh.error;
 }
 
 Index Pages::next(Index from, Index last) const
@@ -31,9 +70,24 @@ Index Pages::next(Index from, Index last) const
 	return kapi_mapping_find(mapping_, &from, last) ? from : no_index;
 }
 
+Index Pages::next_paged_out(Index from, Index last) const
+{
+	for (Index index = from; slots_.find(index, last); index++)
+		if (!at(index) || index == last)
+			return at(index) ? no_index : index;
+	return no_index;
+}
+
+Index Pages::next_data(Index from, Index last) const
+{
+	const Index resident = next(from, last);
+
+	return slots_.find(from, last) ? min_of(from, resident) : resident;
+}
+
 Index Pages::next_hole(Index from, Index last) const
 {
-	while (from <= last && kapi_mapping_load(mapping_, from))
+	while (from <= last && (kapi_mapping_load(mapping_, from) || slots_.has(from)))
 		from++;
 	return from;
 }
@@ -50,6 +104,13 @@ void Pages::unmap(Index first, Index last, PrivateCopies copies)
 	                   copies == PrivateCopies::zap);
 }
 
+/* @page has left the table. In this order: who puts a page back on the LRU looks at the mapping after that. */
+void Pages::forget(folio *page)
+{
+	kapi_folio_detach(page);
+	kapi_lru_del(page);
+}
+
 /*
  * Takes @page out of the table; the table's reference goes to the caller. With the
  * page lock held nobody can map it any more: a fault that returned it has mapped it by
@@ -63,7 +124,7 @@ void Pages::detach(Index index, folio *page)
 	if (kapi_folio_poisoned(page))
 		forget_poison(mapping_, index, page);
 	kapi_mapping_erase(mapping_, index);
-	kapi_folio_detach(page);
+	forget(page);
 	kapi_folio_unlock(page);
 	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
 }
@@ -81,6 +142,10 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_mark_dirty(page);
 	kapi_folio_attach(page, mapping_, index);
+	if (const int err = kapi_lru_prepare(page)) {
+		kapi_folio_detach(page);
+		return err;
+	}
 	kapi_mapping_lock_table(mapping_);
 
 	int err = kapi_folio_freeze(old, table_and_caller) ? 0 : -KAPI_EAGAIN;
@@ -89,19 +154,53 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 		err = kapi_folio_copy(page, old);
 		if (!err) {
 			if (kapi_folio_written(old))
-				kapi_folio_mark_written(page);
+				kapi_folio_keep_written(page);
+			if (kapi_folio_stored(old))
+				kapi_folio_mark_stored(page);
 			kapi_mapping_store_locked(mapping_, index, fresh.release());
 		}
 		kapi_folio_unfreeze(old, err ? table_and_caller : 1);
 	}
 	kapi_mapping_unlock_table(mapping_);
-	kapi_folio_detach(err ? page : old);
+	forget(err ? page : old);
 	if (!err) {
+		kapi_lru_add(page);
 		kapi_count(COWMEM_COUNT_pages_allocated);
 		kapi_count(COWMEM_COUNT_pages_moved);
 		kapi_count(COWMEM_COUNT_pages_freed);
 	}
 	return err;
+}
+
+/*
+ * The slot was set before the page goes, and the table is changed with the page's
+ * references frozen, as in replace(). Who wrote without a page table had one, and left
+ * the mark before he let go of it.
+ */
+bool Pages::page_out(Index index, folio *page)
+{
+	constexpr int table_and_caller = 2;
+
+	kapi_mapping_lock_table(mapping_);
+
+	bool out = kapi_folio_freeze(page, table_and_caller);
+
+	if (out && !kapi_folio_stored(page)) {
+		kapi_folio_unfreeze(page, table_and_caller);
+		out = false;
+	}
+	if (out)
+		kapi_mapping_erase_locked(mapping_, index);
+	kapi_mapping_unlock_table(mapping_);
+	if (!out)
+		return false;
+	slots_.get(index)->set_written(kapi_folio_written(page));
+	forget(page);
+	kapi_folio_unfreeze(page, 1);
+	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
+	kapi_count(COWMEM_COUNT_pages_paged_out);
+	kapi_count(COWMEM_COUNT_pages_freed);
+	return true;
 }
 
 void Pages::free_list(folio *list)
@@ -142,6 +241,7 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 
 	folio *removed = detach_range(first, last);
 
+	slots_.drop(first, last);
 	if (copies == PrivateCopies::zap)
 		unmap(first, last, copies);
 	free_list(removed);
@@ -150,8 +250,10 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 void Pages::remove_all()
 {
 	free_list(detach_range(0, no_index));
+	slots_.drop(0, no_index);
 }
 
+/* P5 as far as it can be seen with no page-out under way. */
 bool Pages::check()
 {
 	unsigned long entries = 0;
@@ -159,11 +261,16 @@ bool Pages::check()
 	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index);
 	     index++) {
 		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page) ||
-		    !kapi_folio_dirty(page))
+		    !kapi_folio_dirty(page) || (!slots_.has(index) && kapi_folio_stored(page)))
 			return false;
 		entries++;
 	}
-	return entries == resident();
+
+	unsigned long slots = 0;
+
+	for (Index index = 0; slots_.find(index, no_index); index++)
+		slots++;
+	return entries == resident() && slots == slots_.count();
 }
 
 } /* namespace cowmem */

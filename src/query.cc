@@ -63,6 +63,20 @@ void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answ
 		answer[i].flags |= found.dirty[i] ? COWMEM_PAGE_DIRTY : 0;
 }
 
+/* A page that is not in memory: what its slot knows, or a hole. */
+unsigned int describe_paged_out(const Pages &pages, Index index, unsigned int clear)
+{
+	const SlotRef slot = pages.slot(index);
+
+	if (!slot)
+		return 0;
+
+	const bool written = clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written()
+	                                                        : slot->is_written();
+
+	return COWMEM_PAGE_PAGED_OUT | (written ? COWMEM_PAGE_DIRTY : 0);
+}
+
 /* An entry of RMAP's answer for what @slot found; its page is the object's, or a copy. */
 unsigned int mapping_flags(const Slot &slot, bool is_copy)
 {
@@ -140,8 +154,10 @@ void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem
 		unsigned int flags = page ? COWMEM_PAGE_RESIDENT : 0;
 
 		answer[i] = {};
-		if (!page)
+		if (!page) {
+			answer[i].flags = describe_paged_out(pages, batch.first + i, clear);
 			continue;
+		}
 		flags |= seen.dirty[i] || kapi_folio_written(page) ? COWMEM_PAGE_DIRTY : 0;
 		flags |= seen.locked[i] ? COWMEM_PAGE_LOCKED : 0;
 		flags |= kapi_folio_maybe_pinned(page) ? COWMEM_PAGE_PINNED : 0;

@@ -17,7 +17,7 @@ using Abort = std::optional<cowmem_counter>;
  */
 struct Snapshot {
 	Family::Reading reading;
-	FolioRef page; /* none: a hole */
+	FolioRef page; /* none: a hole, or paged out */
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
@@ -40,12 +40,12 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
-Abort fill_hole(const Fault &fault, Snapshot &snapshot)
+Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 {
-	FolioRef fresh{kapi_folio_alloc_for(fault.vmf)};
+	Fresh fresh = fresh_page(fault);
 	Pages &pages = fault.object->pages();
 
-	if (!fresh)
+	if (!fresh.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
 
 	{
@@ -53,8 +53,10 @@ Abort fill_hole(const Fault &fault, Snapshot &snapshot)
 
 		if (!fault.object->holds(fault.index))
 			return COWMEM_COUNT_speculative_abort_end;
-		snapshot.page = pages.fill(fault.index, fresh);
+		snapshot.page = pages.fill(fault.index, fresh,
+		                           kind == Kind::shared_write ? Use::write : Use::read);
 	}
+	fault.major |= fresh.brought_in;
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!snapshot.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
@@ -65,12 +67,14 @@ Abort fill_hole(const Fault &fault, Snapshot &snapshot)
 }
 
 /* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
-Abort fill_cow_page(const Fault &fault, const Snapshot &snapshot)
+Abort fill_cow_page(Fault &fault, const Snapshot &snapshot)
 {
-	if (!snapshot.page)
-		kapi_vmf_clear_cow_page(fault.vmf);
-	else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get()))
+	if (!snapshot.page) {
+		if (fill_cow_page_without_page(fault))
+			return COWMEM_COUNT_speculative_abort_poisoned;
+	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
 		return COWMEM_COUNT_speculative_abort_poisoned;
+	}
 	kapi_vmf_cow_page_uptodate(fault.vmf);
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	return std::nullopt;
@@ -106,7 +110,9 @@ Abort commit_copy(const Fault &fault, const Snapshot &snapshot, Outcome &outcome
 	}
 	table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
 	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
-	kapi_count(snapshot.page ? COWMEM_COUNT_copies : COWMEM_COUNT_zero_fills);
+	kapi_count(snapshot.page ? COWMEM_COUNT_copies
+	           : fault.major ? COWMEM_COUNT_copies_from_store
+	                         : COWMEM_COUNT_zero_fills);
 	outcome = Outcome::done_cow;
 	return std::nullopt;
 }
@@ -144,7 +150,7 @@ Abort commit_write(const Fault &fault, const Snapshot &snapshot, Outcome &outcom
 	return std::nullopt;
 }
 
-Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
+Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 {
 	Snapshot snapshot{fault.object->family().read(), {}};
 
@@ -163,7 +169,7 @@ Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
 	case Kind::read:
 	case Kind::shared_write:
 		if (!snapshot.page)
-			if (const Abort abort = fill_hole(fault, snapshot))
+			if (const Abort abort = fill_hole(fault, kind, snapshot))
 				return abort;
 		return commit_page(fault, snapshot, outcome);
 	}
@@ -188,7 +194,7 @@ bool worth_speculating(const Fault &fault, Kind kind)
 	__builtin_unreachable();
 }
 
-std::optional<Outcome> speculate(const Fault &fault, Kind kind)
+std::optional<Outcome> speculate(Fault &fault, Kind kind)
 {
 	Outcome outcome{};
 

@@ -47,7 +47,7 @@ extern "C" cowmem_test_walk cowmem_test_unmap(folio *page, bool despite_mlock, b
 	cowmem_test_walk walk = walk_page(page, visitor);
 
 	walk.result = static_cast<unsigned int>(
-		visitor.result(cowmem::Batch{kapi_folio_index(page), page}));
+		visitor.result(cowmem::Batch{kapi_folio_index(page), page}, 0));
 	return walk;
 }
 

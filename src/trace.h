@@ -16,18 +16,19 @@
 #define COWMEM_TRACE_OUTCOMES                                                              \
 	{ 0, "done-cow" }, { 1, "page-locked" }, { 2, "lost-race" }, { 3, "beyond-end" },  \
 	{ 4, "poisoned" }, { 5, "no-memory" }, { 6, "address-space-gone" }, { 7, "truncated" },  \
-	{ 8, "made-writable" }, { 9, "mapped" }
+	{ 8, "made-writable" }, { 9, "mapped" }, { 10, "unreadable" }
 
 /* One fault, as the handler answered it. The object is named by its inode number. */
 TRACE_EVENT(cowmem_fault,
-	TP_PROTO(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome),
-	TP_ARGS(vmf, kind, outcome),
+	TP_PROTO(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome, bool major),
+	TP_ARGS(vmf, kind, outcome, major),
 	TP_STRUCT__entry(
 		__field(unsigned long, ino)
 		__field(unsigned long, index)
 		__field(unsigned long, address)
 		__field(unsigned int, kind)
 		__field(unsigned int, outcome)
+		__field(bool, major)
 	),
 	TP_fast_assign(
 		__entry->ino = vmf->vma->vm_file->f_mapping->host->i_ino;
@@ -35,10 +36,12 @@ TRACE_EVENT(cowmem_fault,
 		__entry->address = vmf->address;
 		__entry->kind = kind;
 		__entry->outcome = outcome;
+		__entry->major = major;
 	),
-	TP_printk("ino=%lu index=%lu address=0x%lx %s: %s", __entry->ino, __entry->index,
+	TP_printk("ino=%lu index=%lu address=0x%lx %s: %s%s", __entry->ino, __entry->index,
 		  __entry->address, __print_symbolic(__entry->kind, COWMEM_TRACE_KINDS),
-		  __print_symbolic(__entry->outcome, COWMEM_TRACE_OUTCOMES))
+		  __print_symbolic(__entry->outcome, COWMEM_TRACE_OUTCOMES),
+		  __entry->major ? ", major" : "")
 );
 
 #endif /* COWMEM_TRACE_H */

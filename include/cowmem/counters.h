@@ -30,6 +30,10 @@
 	X(page_locks_private_write, "of the page locks, those of private writes that the core copies") \
 	X(page_locks_mkwrite, "of the page locks, those of page_mkwrite")                 \
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
+	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
+	X(major_faults, "faults that brought a page in, or copied it from the store")     \
+	X(reused, "pages mapped writable and clean by a fault that reads (R46)")          \
+	X(copies_from_store, "cow_pages filled from the store; the object's page stays out") \
 	X(locked_retries, "faults that the locked path served after a speculative attempt (R33)") \
 	X(speculative_attempts, "faults tried without locks: commits and aborts")          \
 	X(speculative_commits, "of these, answered so: mapped, or somebody else had changed the PTE") \
@@ -62,6 +66,12 @@
 	X(pages_freed, "pages that objects gave back")                                    \
 	X(pages_moved, "pages that MOVE put on another node")                             \
 	X(pages_poisoned, "pages that POISON took for damaged")                           \
+	X(pages_paged_out, "pages that went out of memory")                               \
+	X(pages_stored, "pages that were put into the store for it")                       \
+	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \
+	X(pages_incompressible, "pages that the store refused: they take no less there")   \
+	X(pages_shrunk, "of those paged out, those that memory pressure took")             \
+	X(pages_brought_in, "pages that came back into memory")                            \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

@@ -9,6 +9,7 @@
 #define COWMEM_FAULT_H
 
 #include <cowmem/object.h>
+#include <cowmem/store.h>
 
 namespace cowmem {
 
@@ -27,6 +28,7 @@ enum class Outcome : unsigned int {
 	truncated,          /* the page left the object before page_mkwrite: retried */
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
+	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
@@ -40,8 +42,38 @@ struct Fault {
 	vm_area_struct *vma;
 	Object *object;
 	Index index;
+	bool major = false; /* it had to be brought in from the store */
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
+
+/* A page for a place that has none, if there is memory: zeroed, if it may be for a hole. */
+inline Fresh fresh_page(const Fault &fault)
+{
+	const bool zeroed = !fault.object->pages().has_slot(fault.index);
+
+	return {FolioRef{kapi_folio_alloc_for(fault.vmf, zeroed)}, zeroed};
+}
+
+/*
+ * Fills cow_page with what is at the fault's index, which has no page: out of the store
+ * (and the object's page stays out), or zeroes. 0 or -EIO.
+ */
+inline int fill_cow_page_without_page(Fault &fault)
+{
+	const SlotRef slot = fault.object->pages().slot(fault.index);
+
+	if (!slot) {
+		kapi_vmf_clear_cow_page(fault.vmf);
+		return 0;
+	}
+	fault.major = true;
+	return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
+}
+
+inline Outcome outcome_of_fill(int error)
+{
+	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;
+}
 
 } /* namespace cowmem */
 

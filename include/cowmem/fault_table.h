@@ -46,18 +46,41 @@ public:
 
 	/*
 	 * Maps @page at @address, as the core would: young or old, writable, uffd-wp, rmap
-	 * and cow_page's LRU. A reference goes to the entry. The mm's counter is the caller's.
+	 * and cow_page's LRU; but a page to read that can be reused, writable and clean. A
+	 * reference goes to the entry. The mm's counter is the caller's.
 	 */
 	void install(folio *page, unsigned long address)
 	{
 		kapi_vmf_set_pte(vmf_, table_.at(address));
-		kapi_pte_install(vmf_, page, address);
+		if (may_reuse(page)) {
+			kapi_pte_install_reused(vmf_, page, address);
+			kapi_count(COWMEM_COUNT_reused);
+		} else {
+			kapi_pte_install(vmf_, page, address);
+		}
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
 	void make_writable() { kapi_pte_make_writable(vmf_); }
 
 private:
+	/*
+	 * Seed 003's decision, once, on the entry as it will be: whether a read fault may
+	 * let the writes that follow through. The page came back from the store, and has
+	 * not been written since, so that its dirty bit alone will tell; nobody shares it
+	 * (R49); stores are permitted (R52), and neither userfaultfd (R53) nor soft-dirty
+	 * tracking (R54: never then) wants to see the first.
+	 */
+	bool may_reuse(const folio *page) const
+	{
+		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
+
+		return kapi_folio_stored(page) && kapi_reuse() &&
+		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) &&
+		       kapi_vma_may_store(vma) && !kapi_vmf_write_protected(vmf_) &&
+		       !kapi_vma_tracks_soft_dirty(vma);
+	}
+
 	vm_fault *const vmf_;
 	PageTable table_;
 	const bool locked_;

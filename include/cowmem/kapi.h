@@ -36,6 +36,7 @@ KAPI_BEGIN
 struct address_space;
 struct anon_vma;
 struct anon_vma_chain;
+struct crypto_comp;
 struct file;
 struct folio;
 struct inode;
@@ -43,16 +44,20 @@ struct iov_iter;
 struct kiocb;
 struct mem_cgroup;
 struct mm_struct;
+struct mutex;
 struct page;
 struct spinlock;
 struct task_struct;
 struct vm_area_struct;
 struct vm_fault;
+struct xarray;
+struct zs_pool;
 
 /* vm_fault_t bits (include/linux/mm_types.h). */
 enum kapi_vm_fault {
 	KAPI_VM_FAULT_OOM = 0x000001,
 	KAPI_VM_FAULT_SIGBUS = 0x000002,
+	KAPI_VM_FAULT_MAJOR = 0x000004,
 	KAPI_VM_FAULT_HWPOISON = 0x000010,
 	KAPI_VM_FAULT_NOPAGE = 0x000100,
 	KAPI_VM_FAULT_LOCKED = 0x000200,
@@ -94,6 +99,7 @@ enum kapi_seek {
 
 /* The errnos that the C++ side returns. */
 enum kapi_errno {
+	KAPI_ENOENT = 2,
 	KAPI_EINTR = 4,
 	KAPI_EIO = 5,
 	KAPI_EPERM = 1,
@@ -132,6 +138,10 @@ unsigned long kapi_vma_end(const struct vm_area_struct *vma);
 bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
 bool kapi_vma_locked(const struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
+/* Whether stores to the object through it are permitted now: shared, and writable. */
+bool kapi_vma_may_store(const struct vm_area_struct *vma);
+/* Whether soft-dirty bits of its entries mean something: they were cleared once. */
+bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma);
 
 /* Copy @source into the fault's cow_page, machine checks caught: 0, or not if poisoned. */
 int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source);
@@ -155,10 +165,14 @@ bool kapi_pte_changed(const struct vm_fault *vmf);
 bool kapi_pte_replaced(const struct vm_fault *vmf);
 void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address);
 void kapi_pte_make_writable(struct vm_fault *vmf);
+/* Maps like kapi_pte_install(), but writable and clean. */
+void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned long address);
+/* Whether the marker of userfaultfd's write protection is where the fault was. */
+bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 
 /* --- folios: order 0, of the object's mapping --- */
-struct folio *kapi_folio_alloc(void);
-struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf);
+struct folio *kapi_folio_alloc(bool zeroed);
+struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);
 bool kapi_folio_locked(const struct folio *folio);
@@ -185,10 +199,25 @@ unsigned int kapi_folio_mapcount(const struct folio *folio);
 /* Whether it has the references of a DMA pin, beside those of its mappings. */
 bool kapi_folio_maybe_pinned(const struct folio *folio);
 void kapi_folio_poison(struct folio *folio);
-/* The mark for "written since that was last cleared", beside the dirty bits of page tables. */
+/*
+ * The mark for "written since PAGEMAP last cleared that", beside the dirty bits of page
+ * tables; and the mark for "its slot in the store has the same bytes", but for those.
+ */
 bool kapi_folio_written(const struct folio *folio);
-void kapi_folio_mark_written(struct folio *folio);
+void kapi_folio_keep_written(struct folio *folio);
 bool kapi_folio_take_written(struct folio *folio); /* clears it: whether it was set */
+bool kapi_folio_stored(const struct folio *folio);
+void kapi_folio_mark_stored(struct folio *folio);
+void kapi_folio_clear_stored(struct folio *folio);
+/* Somebody wrote it: sets the one mark, clears the other. */
+void kapi_folio_mark_written(struct folio *folio);
+/* One page-out at a time for a page; no lock, and nobody waits for it. */
+bool kapi_folio_try_begin_page_out(struct folio *folio);
+void kapi_folio_end_page_out(struct folio *folio);
+/* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
+void *kapi_folio_map(struct folio *folio);
+void kapi_folio_unmap(const void *bytes);
+void kapi_folio_flush(struct folio *folio); /* the CPU wrote its bytes */
 /* Makes the reference count 0 if it is @count; and @count again. */
 bool kapi_folio_freeze(struct folio *folio, int count);
 void kapi_folio_unfreeze(struct folio *folio, int count);
@@ -221,6 +250,11 @@ void kapi_mapping_lock_table(struct address_space *mapping);
 void kapi_mapping_unlock_table(struct address_space *mapping);
 void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index,
                                struct folio *folio);
+void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index);
+bool kapi_mapping_trylock_shared(struct address_space *mapping);
+bool kapi_mapping_trylock(struct address_space *mapping);
+/* The object of a mapping that is just being found through a locked page of it. */
+struct inode *kapi_mapping_host(const struct address_space *mapping);
 
 /* --- the trees of VMAs: an object's i_mmap, a private copy's anon_vma --- */
 void kapi_mapping_lock_vmas(struct address_space *mapping);
@@ -333,6 +367,8 @@ unsigned long kapi_walk_index(const struct kapi_walk *walk);
 struct inode *kapi_inode_create(void);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
+bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
+void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
@@ -360,7 +396,71 @@ int kapi_user_size(unsigned long arg, unsigned int *size);
 int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size);
 int kapi_user_put(unsigned long arg, const void *from, size_t n);
 
+/* --- the LRU of objects' pages (src/shrinker.c) --- */
+#define KAPI_MAX_ISOLATED 32
+/* Pages that were taken off it, referenced. */
+struct kapi_isolated {
+	unsigned int count;
+	struct folio *folio[KAPI_MAX_ISOLATED];
+};
+/* Makes the list of the page's cgroup; 0 or -ENOMEM. Sleeps. */
+int kapi_lru_prepare(struct folio *folio);
+void kapi_lru_add(struct folio *folio);
+void kapi_lru_del(struct folio *folio);
+
+/* --- slots of paged-out pages --- */
+struct kapi_refcount {
+	int value;
+};
+void kapi_ref_init(struct kapi_refcount *ref);
+bool kapi_ref_try_get(struct kapi_refcount *ref);
+bool kapi_ref_put(struct kapi_refcount *ref); /* true: that was the last */
+void *kapi_slot_alloc(void);                  /* its memory stays a slot's under RCU */
+void kapi_slot_free(void *slot);
+struct xarray *kapi_table_create(void);
+void kapi_table_free(struct xarray *table); /* empty, or null */
+bool kapi_table_empty(const struct xarray *table);
+void *kapi_table_load(struct xarray *table, unsigned long index);
+/* 0 and what was there before, or -ENOMEM. Does not sleep. */
+int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old);
+void *kapi_table_erase(struct xarray *table, unsigned long index);
+void *kapi_table_find(struct xarray *table, unsigned long *index, unsigned long last);
+
+/* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
+struct zs_pool *kapi_zs_create(void);
+void kapi_zs_destroy(struct zs_pool *pool);
+unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size); /* or 0; does not sleep */
+void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
+/* The object's bytes, to read or to write all of them; nothing sleeps until the unmap. */
+const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle);
+void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
+void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
+unsigned long kapi_zs_pages(struct zs_pool *pool);
+size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
+struct crypto_comp *kapi_comp_create(const char *name); /* or null. Sleeps, may load a module */
+void kapi_comp_free(struct crypto_comp *comp);
+int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
+                       unsigned int *room);
+int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
+                         unsigned int *room);
+struct mutex *kapi_mutex_create(void);
+void kapi_mutex_free(struct mutex *mutex);
+void kapi_mutex_lock(struct mutex *mutex);
+void kapi_mutex_unlock(struct mutex *mutex);
+unsigned int kapi_cpus(void);
+unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now */
+void kapi_copy(void *to, const void *from, size_t n);
+bool kapi_same_name(const char *a, const char *b);
+
 /* --- the rest --- */
+/* For a scope, allocations dip into the reserves rather than reclaim: what is freed is more. */
+unsigned int kapi_no_reclaim_begin(void);
+void kapi_no_reclaim_end(unsigned int before);
+bool kapi_reuse(void);
+/* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault. */
+bool kapi_has_dirty_bit(void);
+unsigned long kapi_store_max_pages(void);
+void kapi_event_major_fault(void);
 void *kapi_zalloc(size_t size);
 void kapi_free(const void *p);
 void *kapi_alloc_array(size_t n, size_t size);
@@ -386,7 +486,9 @@ bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
 unsigned int kapi_default_cow(void);
 void kapi_count(enum cowmem_counter counter);
-void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome);
+void kapi_count_n(enum cowmem_counter counter, unsigned long n);
+void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome,
+                      bool major);
 /* Nothing in an ordinary build; in a KUnit build, the test's turn (cowmem/steps.h). */
 void kapi_test_step(unsigned int step, struct vm_fault *vmf);
 

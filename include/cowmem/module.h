@@ -7,6 +7,8 @@
 #define COWMEM_MODULE_H
 
 #include <linux/fs.h>
+#include <linux/list_lru.h>
+#include <linux/pagemap.h>
 #include <linux/mm_types.h>
 #include <linux/percpu.h>
 
@@ -26,6 +28,8 @@ struct cowmem_parameters {
 	bool speculate_shared_write;
 	unsigned int around_pages;
 	unsigned int around_shared; /* enum cowmem_around */
+	bool reuse;
+	unsigned long store_max_pages;
 };
 extern struct cowmem_parameters cowmem_parameters;
 
@@ -45,6 +49,23 @@ struct inode *cowmem_inode_create(void);
 int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
 
+/* The LRU of objects' pages, and what shrinks it under memory pressure (src/shrinker.c). */
+extern struct list_lru cowmem_lru;
+int cowmem_shrinker_init(void);
+void cowmem_shrinker_exit(void);
+
+/* Slots of the store: their memory stays a slot's under RCU. */
+extern struct kmem_cache *cowmem_slot_cache;
+
+/* A page was written: PAGEMAP will say so, and the store's copy is no longer good. */
+static inline void cowmem_mark_written(struct folio *folio)
+{
+	if (!folio_test_checked(folio))
+		folio_set_checked(folio);
+	if (folio_test_owner_2(folio))
+		folio_clear_owner_2(folio);
+}
+
 /* Entry points; each is described where it is defined. */
 vm_fault_t cowmem_fault(struct vm_fault *vmf);
 vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
@@ -57,5 +78,11 @@ loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
 ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 void cowmem_evict(void *object);
+int cowmem_store_init(const char *compressor);
+void cowmem_store_exit(void);
+int cowmem_store_select(const char *compressor);
+const char *cowmem_store_compressor(void);
+struct kapi_isolated;
+unsigned long cowmem_shrink(struct kapi_isolated *isolated);
 
 #endif /* COWMEM_MODULE_H */

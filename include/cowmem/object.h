@@ -43,8 +43,11 @@ public:
 	/* Whether write() may make page @index. */
 	bool may_write(Index index) const { return !fixed_size() || index < index_up(size()); }
 
-	/* Sets the size for good, freeing and unmapping what lies beyond. Sleeps. */
-	void resize(long long bytes) EXCLUDES(pages_);
+	/*
+	 * Sets the size for good, freeing and unmapping what lies beyond. 0; -ENOMEM, -EIO:
+	 * the last page could not be brought in, and nothing changed. Sleeps.
+	 */
+	int resize(long long bytes) EXCLUDES(pages_);
 
 	/* Frees the pages of a page-aligned range; it reads as zeroes then. Sleeps. */
 	void punch(long long offset, long long length) EXCLUDES(pages_);
@@ -57,6 +60,13 @@ public:
 	bool holds(Index index) const { return index < end_index(); }
 	/* The index of the page behind the last. */
 	Index end_index() const { return index_up(size()); }
+
+	/* How many slots of the store the object may have. */
+	unsigned long max_slots() const { return __atomic_load_n(&max_slots_, __ATOMIC_RELAXED); }
+	void set_max_slots(unsigned long slots)
+	{
+		__atomic_store_n(&max_slots_, slots, __ATOMIC_RELAXED);
+	}
 
 	Pages &pages() { return pages_; }
 	const Family &family() const { return family_; }
@@ -71,11 +81,14 @@ private:
 	{
 	}
 
+	bool tail_is_out(long long end) const REQUIRES(pages_);
 	void zero_tail(long long end) REQUIRES(pages_);
+	bool try_resize(long long bytes) EXCLUDES(pages_);
 
 	inode *const inode_;
 	Family family_; /* of its own, until objects can share pages */
 	Pages pages_;
+	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
 	bool fixed_size_ = false;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The pages of an object: a sparse index -> folio table, with the lock that keeps
- * a page's removal apart from everything between its look-up and its use.
+ * The pages of an object: a sparse index -> folio table of those in memory, the slots
+ * of those that were paged out, and the lock that keeps a page's removal apart from
+ * everything between its look-up and its use. What has neither page nor slot is a hole.
  *
  * The table is the inode's own i_pages, so that the kernel's fault-around, mincore()
  * and rmap see what they expect of a file. The lock is the address_space's
@@ -21,6 +22,11 @@
  *       it was an entry as long as the count has not changed
  *   P4  when remove() returns, no page table maps a removed folio as a page of the
  *       object, and none will
+ *   P5  a page that is marked stored, and has no dirty entry in a page table, has a slot
+ *       with the same bytes, or a page-out is about to give it one; an index with a
+ *       slot and no page has its bytes there
+ *   P6  a slot is set with the lock held alone, or dropped so; or dropped with the lock
+ *       shared, by who has just filled the page from it
  *
  * User memory is never touched with Pages held, since a fault takes it; the order of
  * all locks is in cowmem/walk.h.
@@ -32,12 +38,10 @@
 #include <cowmem/folio.h>
 #include <cowmem/kapi.h>
 #include <cowmem/pte.h>
+#include <cowmem/slot.h>
 #include <cowmem/thread_safety.h>
 
 namespace cowmem {
-
-/* The number of a page in an object. */
-using Index = unsigned long;
 
 constexpr Index no_index = ~0UL;
 
@@ -58,9 +62,22 @@ constexpr long long bytes_at(Index index)
 /* What remove() does with the copies that private mappings made of removed pages. */
 enum class PrivateCopies : bool { keep, zap };
 
+/* What a page is filled for: to be read, or to be written at once. */
+enum class Use { read, write };
+
+/* A page to fill a place with that has none, and how that went. */
+struct Fresh {
+	FolioRef page;
+	bool zeroed;             /* it was when it was allocated */
+	bool brought_in = false; /* its bytes came out of the store */
+	int error = 0;           /* -EIO: they did not; -ENOMEM: no memory for the table */
+};
+
 class CAPABILITY("invalidate_lock") Pages {
 public:
 	Pages(address_space *mapping, Family &family) : mapping_{mapping}, family_{family} {}
+	/* Whether there was memory for what they need. Sleeps. To be called once. */
+	[[nodiscard]] bool create() { return slots_.create(); }
 	Pages(const Pages &) = delete;
 	Pages &operator=(const Pages &) = delete;
 
@@ -75,6 +92,18 @@ public:
 	{
 		family_.end_writing();
 		kapi_mapping_unlock(mapping_);
+	}
+	/* The same for who must not wait. */
+	bool try_lock_shared() TRY_ACQUIRE_SHARED(true)
+	{
+		return kapi_mapping_trylock_shared(mapping_);
+	}
+	bool try_lock() TRY_ACQUIRE(true)
+	{
+		if (!kapi_mapping_trylock(mapping_))
+			return false;
+		family_.begin_writing();
+		return true;
 	}
 
 	/* The page at @index, or none; it stays that as long as the lock is held. */
@@ -132,23 +161,38 @@ public:
 		const Index last_;
 	};
 
+	/* The slot at @index, or none; for what has no page. Without the lock as for try_get(). */
+	SlotRef slot(Index index) const { return slots_.get(index); }
+	/* Whether there is one: a hint without the lock. */
+	bool has_slot(Index index) const { return slots_.has(index); }
+	const Slots &slots() const { return slots_; }
+
 	/*
-	 * The page at @index, referenced; a hole is filled with @fresh, a zeroed page
-	 * or none. None: it is a hole and @fresh is none, or the table found no memory
-	 * to grow (then @fresh is still the caller's). Sleeps.
+	 * The page at @index, referenced; where there is none @fresh is put in, with what
+	 * is in the store, or zeroes. None: there is none, and @fresh has no page, or the
+	 * error. Sleeps.
 	 */
-	FolioRef get_or_fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this)
+	FolioRef get_or_fill(Index index, Fresh &fresh, Use use) REQUIRES_SHARED(this)
 	{
 		FolioRef found = get(index);
 
-		return found || !fresh ? std::move(found) : fill(index, fresh);
+		return found || !fresh.page ? std::move(found) : fill(index, fresh, use);
 	}
 
-	/* The same for what is probably a hole, and @fresh a page. */
-	FolioRef fill(Index index, FolioRef &fresh) REQUIRES_SHARED(this);
+	/* The same where there probably is none, and @fresh has a page. */
+	FolioRef fill(Index index, Fresh &fresh, Use use) REQUIRES_SHARED(this);
 
-	/* The first page at or after @from and not after @last, or no_index. */
+	/* Has in memory what is in the store at @index. 0, -ENOMEM, -EIO. Sleeps. */
+	int bring_in(Index index) EXCLUDES(this);
+
+	/* The first page in memory at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);
+
+	/* The same for pages wherever they are. */
+	Index next_data(Index from, Index last) const REQUIRES_SHARED(this);
+
+	/* The same for pages that are paged out. */
+	Index next_paged_out(Index from, Index last) const REQUIRES_SHARED(this);
 
 	/* The first hole at or after @from; last + 1 if there is none up to @last. */
 	Index next_hole(Index from, Index last) const REQUIRES_SHARED(this);
@@ -167,6 +211,22 @@ public:
 	 */
 	int replace(Index index, folio *old, FolioRef &fresh) REQUIRES(this);
 
+	/* Gives the page at @index the slot in which its bytes are now. False: no memory. */
+	[[nodiscard]] bool set_slot(Index index, SlotRef &slot) REQUIRES(this)
+	{
+		return slots_.set(index, slot);
+	}
+	/* The slot at @index is no longer good, or no longer wanted. */
+	void drop_slot(Index index) REQUIRES_SHARED(this) { slots_.drop(index); }
+
+	/*
+	 * Takes @page out of memory: the page at @index, whose bytes are in its slot. The
+	 * page lock and one reference are the caller's, and no page table maps it. False:
+	 * somebody else has a reference, or has written it; nothing changed. Kernel
+	 * counterpart: __remove_mapping().
+	 */
+	bool page_out(Index index, folio *page) REQUIRES(this);
+
 	/* Frees every page of a table that no file and no mapping can reach any more. */
 	void remove_all();
 
@@ -181,17 +241,19 @@ public:
 	 */
 	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
 
-	/* Checks P1 and P2 over the whole table: for tests. */
+	/* Checks P1, P2 and P5 over the whole table: for tests. */
 	bool check() REQUIRES(this);
 
 private:
 	void unmap(Index first, Index last, PrivateCopies copies);
+	void forget(folio *page);
 	void detach(Index index, folio *page);
 	folio *detach_range(Index first, Index last);
 	void free_list(folio *list);
 
 	address_space *const mapping_;
 	Family &family_;
+	Slots slots_;
 	unsigned long resident_ = 0;
 };
 

@@ -27,6 +27,7 @@ public:
 	bool young() const { return kapi_pte_young(value_); }
 	bool dirty() const { return kapi_pte_dirty(value_); }
 	bool writable() const { return kapi_pte_write(value_); }
+	bool soft_dirty() const { return kapi_pte_soft_dirty(value_); }
 	bool uffd_wp() const { return kapi_pte_uffd_wp(value_); }
 
 	/* Whether it maps the page @page, which may be none. */

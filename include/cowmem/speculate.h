@@ -26,7 +26,7 @@ bool worth_speculating(const Fault &fault, Kind kind);
  * Serves @fault without locks, but that a hole's page is put in under the object's,
  * shared. No outcome: take the locked path; nothing happened but perhaps that.
  */
-std::optional<Outcome> speculate(const Fault &fault, Kind kind);
+std::optional<Outcome> speculate(Fault &fault, Kind kind);
 
 } /* namespace cowmem */
 

@@ -15,6 +15,7 @@
 #ifndef COWMEM_SYMBOLS_H
 #define COWMEM_SYMBOLS_H
 
+#include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/ptrace.h>
@@ -60,6 +61,13 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_NOTIFIER(X)
 #endif
 
+#ifdef CONFIG_MEMCG
+/* makes a list_lru's list for a cgroup; what is exported does it for slab objects only */
+#define COWMEM_SYMBOLS_MEMCG(X) X(memcg_list_lru_alloc)
+#else
+#define COWMEM_SYMBOLS_MEMCG(X)
+#endif
+
 /* From mm/internal.h, which no module sees. */
 void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
 
@@ -86,7 +94,8 @@ void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
 	COWMEM_SYMBOLS_ARCH(X)                                                                \
 	COWMEM_SYMBOLS_ARM64_DEBUG(X)                                                         \
 	COWMEM_SYMBOLS_MTE(X)                                                                 \
-	COWMEM_SYMBOLS_NOTIFIER(X)
+	COWMEM_SYMBOLS_NOTIFIER(X)                                                            \
+	COWMEM_SYMBOLS_MEMCG(X)
 
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE
 #define X(name) DECLARE_STATIC_CALL(cowmem_##name, name);

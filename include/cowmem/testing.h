@@ -17,7 +17,7 @@ void cowmem_test_punch(struct file *file, long long offset, long long length);
 void cowmem_test_set_cow(struct file *file, unsigned int cow);
 
 /* Walks of one page (cowmem/visitors.h), whose page lock the caller holds. */
-enum cowmem_test_unmapped { TEST_UNMAPPED, TEST_MLOCKED, TEST_YOUNG, TEST_AGAIN };
+enum cowmem_test_unmapped { TEST_UNMAPPED, TEST_MLOCKED, TEST_YOUNG, TEST_AGAIN, TEST_TRACKED };
 
 struct cowmem_test_walk {
 	unsigned int result; /* young entries; entries cleaned; enum cowmem_test_unmapped */

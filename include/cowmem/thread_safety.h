@@ -10,6 +10,8 @@
 #define SCOPED_CAPABILITY __attribute__((scoped_lockable))
 #define ACQUIRE(...) __attribute__((acquire_capability(__VA_ARGS__)))
 #define ACQUIRE_SHARED(...) __attribute__((acquire_shared_capability(__VA_ARGS__)))
+#define TRY_ACQUIRE(...) __attribute__((try_acquire_capability(__VA_ARGS__)))
+#define TRY_ACQUIRE_SHARED(...) __attribute__((try_acquire_shared_capability(__VA_ARGS__)))
 #define RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
 #define RELEASE_SHARED(...) __attribute__((release_shared_capability(__VA_ARGS__)))
 #define RELEASE_ANY(...) __attribute__((release_generic_capability(__VA_ARGS__)))

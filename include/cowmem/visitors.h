@@ -80,8 +80,11 @@ struct Clean : Visitor {
 	unsigned int cleaned = 0;    /* entries */
 };
 
-/* How an Unmap of a batch ended (R72): the seed's SWAP_SUCCESS, _MLOCK, _FAIL and _AGAIN. */
-enum class Unmapped { success, mlocked, young, again };
+/*
+ * What became of a page of an Unmap (R72): the seed's SWAP_SUCCESS, _MLOCK, _FAIL and
+ * _AGAIN; tracked is a soft-dirty bit that would be lost (R54).
+ */
+enum class Unmapped : unsigned char { success, mlocked, young, again, tracked };
 
 /* What stays where an entry was. */
 enum class Leave {
@@ -97,8 +100,9 @@ struct Despite {
 /*
  * Takes every entry of the batch's pages away, in the order of R69: data cache, entry,
  * TLBs, dirty bit to the page, peak of RSS, what stays, counters, rmap, reference. An
- * entry of an mlocked VMA or a young one ends the walk, unless @despite says otherwise
- * (R71, R73). The page locks must be held. Kernel counterpart: try_to_unmap_one().
+ * entry of an mlocked VMA or a young one spares its page, unless @despite says otherwise
+ * (R71, R73). The page locks must be held; who does not poison must be a writer of the
+ * family, so that no entry comes behind the walk. Kernel counterpart: try_to_unmap_one().
  */
 template <Leave leave>
 struct Unmap : Visitor {
@@ -109,14 +113,12 @@ struct Unmap : Visitor {
 
 	bool visit(Slot &slot)
 	{
-		if (!despite.mlock && kapi_vma_locked(slot.vma)) {
-			ended = Unmapped::mlocked;
+		Unmapped &page = became[slot.nth];
+
+		if (page == Unmapped::success)
+			page = spared(slot);
+		if (page != Unmapped::success)
 			return false;
-		}
-		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry)) {
-			ended = Unmapped::young;
-			return false;
-		}
 		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
 		return true;
@@ -139,21 +141,30 @@ struct Unmap : Visitor {
 		kapi_folio_put(slot.page);
 	}
 
-	bool done() const { return ended != Unmapped::success; }
-
-	/* What became of the batch's pages; of their page locks' holder only (R72). */
-	Unmapped result(const Batch &batch) const
+	/* What became of the @nth page; of its page lock's holder only (R72). */
+	Unmapped result(const Batch &batch, unsigned int nth) const
 	{
-		if (ended != Unmapped::success)
-			return ended;
-		for (unsigned int i = 0; i < batch.count; i++)
-			if (batch.page[i] && kapi_folio_mapped(batch.page[i]))
-				return Unmapped::again;
-		return Unmapped::success;
+		if (became[nth] == Unmapped::success && kapi_folio_mapped(batch.page[nth]))
+			return Unmapped::again;
+		return became[nth];
 	}
 
 	const Despite despite;
-	Unmapped ended = Unmapped::success;
+	Unmapped became[Batch::max] = {};
+
+private:
+	/* Why the entry stays; or success: it goes. */
+	Unmapped spared(const Slot &slot) const
+	{
+		if (!despite.mlock && kapi_vma_locked(slot.vma))
+			return Unmapped::mlocked;
+		if (leave == Leave::nothing && slot.pte.soft_dirty() &&
+		    kapi_vma_tracks_soft_dirty(slot.vma))
+			return Unmapped::tracked;
+		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry))
+			return Unmapped::young;
+		return Unmapped::success;
+	}
 };
 
 /* Empties the entries that an Unmap with Leave::poison left for a page. */

@@ -48,6 +48,8 @@ struct Batch {
 	static constexpr unsigned int max = 32; /* seed 001's CLUSTER_SIZE (R75) */
 
 	Batch(Index at, folio *only) : first{at}, count{1} { page[0] = only; }
+	/* Some places, for which the pages are still to be filled in. */
+	Batch(Index at, unsigned int places) : first{at}, count{places} {}
 	/* The pages from @at on, as many as go into a batch but none after @last. */
 	Batch(const Pages &pages, Index at, Index stop) REQUIRES_SHARED(pages)
 		: first{at}, count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}

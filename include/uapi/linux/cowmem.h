@@ -27,15 +27,19 @@
 #define COWMEM_ABI_VERSION 1
 
 /*
- * Command numbers. 0x00-0x0f is for the object as such. Reserved for what is to
- * come: 0x10-0x1f page-out and prefetch, 0x20-0x2f snapshot, clone and restore,
- * 0x30-0x3f reverse-map query and page map, 0x40-0x4f large pages.
+ * Command numbers. 0x00-0x0f is for the object as such, 0x10-0x1f for page-out and
+ * prefetch, 0x30-0x3f for reverse-map query and page map. Reserved for what is to
+ * come: 0x20-0x2f snapshot, clone and restore, 0x40-0x4f large pages.
  */
 #define COWMEM_IOC_GET_INFO _IO(COWMEM_IOC_TYPE, 0x00)
 #define COWMEM_IOC_STAT _IO(COWMEM_IOC_TYPE, 0x01)
 #define COWMEM_IOC_RESIZE _IO(COWMEM_IOC_TYPE, 0x02)
 #define COWMEM_IOC_PUNCH _IO(COWMEM_IOC_TYPE, 0x03)
 #define COWMEM_IOC_SET_COW _IO(COWMEM_IOC_TYPE, 0x04)
+#define COWMEM_IOC_PAGE_OUT _IO(COWMEM_IOC_TYPE, 0x10)
+#define COWMEM_IOC_PREFETCH _IO(COWMEM_IOC_TYPE, 0x11)
+#define COWMEM_IOC_STORE_STAT _IO(COWMEM_IOC_TYPE, 0x12)
+#define COWMEM_IOC_STORE_LIMIT _IO(COWMEM_IOC_TYPE, 0x13)
 #define COWMEM_IOC_RMAP _IO(COWMEM_IOC_TYPE, 0x30)
 #define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
@@ -50,6 +54,9 @@
 #define COWMEM_FEATURE_PAGEMAP (1ULL << 5)
 #define COWMEM_FEATURE_MOVE (1ULL << 6)   /* a kernel with several NUMA nodes in mind */
 #define COWMEM_FEATURE_POISON (1ULL << 7) /* a kernel that knows damaged memory */
+#define COWMEM_FEATURE_PAGE_OUT (1ULL << 8)
+/* What was read after it came back can be written without another fault, in hardware. */
+#define COWMEM_FEATURE_DIRTY_BIT (1ULL << 9)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -77,7 +84,8 @@ struct cowmem_stat {
  * RESIZE: set the size in bytes, and stop it from growing by itself. Pages beyond
  * the new end are freed and unmapped everywhere, private copies included: touching
  * them is SIGBUS. Needs a writable descriptor.
- * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes.
+ * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
+ * the page at the new end is paged out and cannot be brought in; nothing changed.
  */
 struct cowmem_resize {
 	__u32 size;  /* in: sizeof(struct cowmem_resize) */
@@ -114,6 +122,80 @@ struct cowmem_set_cow {
 	__u32 flags;      /* in: 0 */
 	__u32 cow;        /* in: enum cowmem_cow */
 	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * PAGE_OUT: have the pages of a range in the store rather than in memory, until they
+ * are used again. Content, mappings and the marks of PAGEMAP and userfaultfd stay.
+ * Pages that were used since they were last looked at are left alone once, unless with
+ * COWMEM_PAGE_OUT_ACCESSED; so are always those that are mapped where mlock() holds
+ * them, pinned, poisoned, just in use, or whose soft-dirty bits are being tracked and
+ * set. What memory pressure does is the same without being asked.
+ * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
+ */
+#define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
+
+struct cowmem_page_out {
+	__u32 size;           /* in: sizeof(struct cowmem_page_out) */
+	__u32 flags;          /* in: COWMEM_PAGE_OUT_* */
+	__u64 offset;         /* in: bytes, a multiple of page_size */
+	__u64 length;         /* in: bytes, a multiple of page_size, not 0 */
+	__u64 next;           /* out: where to go on; offset + length: all were looked at */
+	__u64 out;            /* out: pages that went out */
+	__u64 reused;         /* out: of these, the store still had them: not stored again */
+	__u64 accessed;       /* out: pages that stay: used lately */
+	__u64 locked;         /* out: ... mlock */
+	__u64 busy;           /* out: ... pinned, written meanwhile, or just in use */
+	__u64 incompressible; /* out: ... they would take no less in the store */
+	__u64 full;           /* out: ... the store is full, or the object's share of it */
+	__u64 no_memory;      /* out: ... there is no memory to store them in */
+	__u64 poisoned;       /* out: ... damaged */
+	__u64 tracked;        /* out: ... their soft-dirty bits would be lost */
+};
+
+/*
+ * PREFETCH: bring what is paged out in these ranges back into memory; what is no
+ * longer within the object is passed over. The pages keep their place in the store
+ * until they are written.
+ * EINVAL: a range is not page aligned, empty or overflowing; or too many. ENOMEM, EIO:
+ * no memory for a page, or the store cannot give it back; `brought_in` tells how far
+ * it came.
+ */
+#define COWMEM_PREFETCH_MAX 1024U /* ranges */
+
+struct cowmem_range {
+	__u64 offset; /* bytes, a multiple of page_size */
+	__u64 length; /* bytes, a multiple of page_size, not 0 */
+};
+
+struct cowmem_prefetch {
+	__u32 size;       /* in: sizeof(struct cowmem_prefetch) */
+	__u32 flags;      /* in: 0 */
+	__u64 ranges;     /* in: address of an array of struct cowmem_range */
+	__u32 count;      /* in: how many, at most COWMEM_PREFETCH_MAX */
+	__u32 __reserved; /* in: 0 */
+	__u64 brought_in; /* out: pages */
+};
+
+/* STORE_STAT: what this object has in the store, and what all objects have. */
+struct cowmem_store_stat {
+	__u32 size;         /* in: sizeof(struct cowmem_store_stat) */
+	__u32 flags;        /* in: 0 */
+	__u64 slots;        /* out: pages of the object that have a place in the store */
+	__u64 same_filled;  /* out: of these, pages of one repeated word: they take nothing */
+	__u64 bytes;        /* out: that the others take, compressed */
+	__u64 max_slots;    /* out: the limit; ~0: none */
+	__u64 pool_bytes;   /* out: memory that the store has, for all objects */
+};
+
+/*
+ * STORE_LIMIT: how many pages of the object may have a place in the store. Those that
+ * have one keep it. EBADF: not open for writing.
+ */
+struct cowmem_store_limit {
+	__u32 size;      /* in: sizeof(struct cowmem_store_limit) */
+	__u32 flags;     /* in: 0 */
+	__u64 max_slots; /* in: pages; ~0: no limit */
 };
 
 /*
@@ -183,12 +265,13 @@ struct cowmem_rmap {
 #define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
 
 /* cowmem_page.flags */
-#define COWMEM_PAGE_RESIDENT (1U << 0)   /* in memory; else a hole, and no other bit is set */
-#define COWMEM_PAGE_DIRTY (1U << 1)      /* written, or brought in, since that was last cleared */
+#define COWMEM_PAGE_RESIDENT (1U << 0)   /* in memory; with neither this nor PAGED_OUT a hole */
+#define COWMEM_PAGE_DIRTY (1U << 1)      /* written, or made, since that was last cleared */
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
 #define COWMEM_PAGE_LOCKED (1U << 5) /* mapped where mlock forbids to take it away */
+#define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
 
 struct cowmem_page {
 	__u32 flags;      /* COWMEM_PAGE_* */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Slots: where the bytes of paged-out pages are (cowmem/store.h), and the table of an
+ * object's.
+ *
+ * A slot never changes while anybody has a reference on it, but for its mark. The
+ * table has one; so has whoever is just reading from it, so that to drop a slot needs
+ * no wait (R87). A slot's memory is only ever used for slots under RCU, so a look-up
+ * takes a reference first and sees whether it is the right one afterwards.
+ */
+#ifndef COWMEM_SLOT_H
+#define COWMEM_SLOT_H
+
+#include <utility>
+
+#include <cowmem/kapi.h>
+
+namespace cowmem {
+
+/* The number of a page in an object. */
+using Index = unsigned long;
+
+/* Where one page's bytes are. */
+struct StoreSlot {
+	kapi_refcount references;
+	unsigned short length; /* bytes that it takes in the store */
+	unsigned char how;     /* how to read it: the store's business */
+	bool written;          /* kapi_folio_written() of the page that went out */
+	unsigned long what;    /* a handle of the store; or the word that fills the page */
+
+	bool is_written() const { return __atomic_load_n(&written, __ATOMIC_RELAXED); }
+	void set_written(bool value) { __atomic_store_n(&written, value, __ATOMIC_RELAXED); }
+	bool take_written() { return __atomic_exchange_n(&written, false, __ATOMIC_RELAXED); }
+};
+static_assert(sizeof(StoreSlot) == 16, "slots are metadata of every paged-out page");
+
+/* Gives back what @slot has in the store, and its memory. */
+void free_slot(StoreSlot *slot);
+
+/* One reference on a slot, or none. */
+class SlotRef {
+public:
+	constexpr SlotRef() = default;
+	/* Takes over a reference that the caller has. */
+	explicit SlotRef(StoreSlot *owned) : slot_{owned} {}
+	SlotRef(SlotRef &&other) : slot_{std::exchange(other.slot_, nullptr)} {}
+	SlotRef &operator=(SlotRef &&other)
+	{
+		std::swap(slot_, other.slot_);
+		return *this;
+	}
+	~SlotRef()
+	{
+		if (slot_ && kapi_ref_put(&slot_->references))
+			free_slot(slot_);
+	}
+
+	explicit operator bool() const { return slot_; }
+	StoreSlot *operator->() const { return slot_; }
+	StoreSlot &operator*() const { return *slot_; }
+	StoreSlot *get() const { return slot_; }
+	[[nodiscard]] StoreSlot *release() { return std::exchange(slot_, nullptr); }
+
+private:
+	StoreSlot *slot_ = nullptr;
+};
+
+/* The slots of an object, by the index of their pages. */
+class Slots {
+public:
+	/* What they are and take, for STORE_STAT. */
+	struct Sum {
+		unsigned long slots = 0, same_filled = 0, bytes = 0;
+	};
+
+	Slots() = default;
+	~Slots() { kapi_table_free(table_); }
+	Slots(const Slots &) = delete;
+	Slots &operator=(const Slots &) = delete;
+
+	/* Whether there was memory for it. Sleeps. To be called once. */
+	[[nodiscard]] bool create() { return table_ = kapi_table_create(); }
+
+	bool empty() const { return kapi_table_empty(table_); }
+	/* Whether there is one at @index, if nobody changes that. */
+	bool has(Index index) const { return !empty() && kapi_table_load(table_, index); }
+	/* The slot at @index, or none. Never sleeps. */
+	SlotRef get(Index index) const;
+	/* Puts @slot at @index, in the place of another or none. False: no memory, and no change. */
+	[[nodiscard]] bool set(Index index, SlotRef &slot);
+	/* Drops what is at @index, if there is a slot. */
+	void drop(Index index);
+	/* The same for @first to @last. Sleeps. */
+	void drop(Index first, Index last);
+	/* Makes @index that of the first slot at or after it and not after @last; or false. */
+	bool find(Index &index, Index last) const
+	{
+		return !empty() && kapi_table_find(table_, &index, last);
+	}
+
+	Sum sum() const;
+	unsigned long count() const { return __atomic_load_n(&sum_.slots, __ATOMIC_RELAXED); }
+
+private:
+	void add(const StoreSlot &slot, unsigned long sign);
+
+	xarray *table_ = nullptr;
+	Sum sum_;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_SLOT_H */

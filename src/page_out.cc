@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Page-out (cowmem/page_out.h). */
+#include <cowmem/page_out.h>
+#include <cowmem/store.h>
+#include <cowmem/visitors.h>
+
+namespace cowmem {
+
+namespace {
+
+/* Allocations dip into the reserves for a scope: reclaim must not come here again. */
+class NoReclaim {
+public:
+	NoReclaim() : before_{kapi_no_reclaim_begin()} {}
+	~NoReclaim() { kapi_no_reclaim_end(before_); }
+	NoReclaim(const NoReclaim &) = delete;
+	NoReclaim &operator=(const NoReclaim &) = delete;
+
+private:
+	const unsigned int before_;
+};
+
+/* The right to page a page out, which is one's alone, and a reference on it. */
+class Claim {
+public:
+	Claim() = default;
+	~Claim() { give_up(); }
+	Claim(const Claim &) = delete;
+	Claim &operator=(const Claim &) = delete;
+
+	explicit operator bool() const { return static_cast<bool>(page_); }
+	folio *get() const { return page_.get(); }
+
+	/* Whether it could be had. */
+	bool take(folio *page)
+	{
+		if (!kapi_folio_try_begin_page_out(page))
+			return false;
+		kapi_folio_get(page);
+		page_ = FolioRef{page};
+		return true;
+	}
+	void give_up()
+	{
+		if (page_)
+			kapi_folio_end_page_out(page_.get());
+		page_ = {};
+	}
+
+private:
+	FolioRef page_;
+};
+
+/* What a page that is on its way out has in the store. */
+enum class Copy : unsigned char {
+	good,   /* its slot has its bytes */
+	wanted, /* the mark is set, but there is no good slot yet */
+	made,   /* its slot was just set, and has its bytes */
+};
+
+/* Neighbouring pages on their way out; at each step, some drop out. */
+class Cluster {
+public:
+	Cluster(Index first, Index last, const PageOut &how, PagedOut &result)
+		: first_{first},
+		  count_{static_cast<unsigned int>(last - first + 1)},
+		  how_{how},
+		  result_{result}
+	{
+	}
+	~Cluster()
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			give_up(i);
+	}
+	Cluster(const Cluster &) = delete;
+	Cluster &operator=(const Cluster &) = delete;
+
+	void select(Pages &pages) REQUIRES_SHARED(pages);
+	void store(const Pages &pages);
+	void remove(Pages &pages) REQUIRES(pages);
+
+private:
+	bool claim_all(Pages &pages) REQUIRES_SHARED(pages);
+	void spare_accessed(const ObjectMappings &mappings);
+	void protect(const Pages &pages, const ObjectMappings &mappings);
+	bool lock(Pages &pages, unsigned int i) REQUIRES(pages);
+	void finish(Pages &pages, unsigned int i, Unmapped unmapped) REQUIRES(pages);
+
+	void give_up(unsigned int i)
+	{
+		if (claim_[i] && copy_[i] == Copy::wanted)
+			kapi_folio_clear_stored(claim_[i].get());
+		claim_[i].give_up();
+	}
+	/* The page is done with; @why is the counter that says how. */
+	void drop(unsigned int i, unsigned long &why)
+	{
+		why++;
+		give_up(i);
+	}
+
+	/* What is left, for a walk. */
+	void fill(Batch &batch) const
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			batch.page[i] = claim_[i].get();
+	}
+
+	const Index first_;
+	const unsigned int count_;
+	const PageOut &how_;
+	PagedOut &result_;
+	Claim claim_[Batch::max];
+	SlotRef slot_[Batch::max]; /* what store() made */
+	Copy copy_[Batch::max] = {};
+};
+
+bool Cluster::claim_all(Pages &pages)
+{
+	bool some = false;
+
+	for (unsigned int i = 0; i < count_; i++) {
+		folio *page = pages.at(first_ + i);
+
+		if (!page)
+			continue;
+		if (kapi_folio_poisoned(page))
+			result_.poisoned++;
+		else if (kapi_folio_maybe_pinned(page) || !claim_[i].take(page))
+			result_.busy++;
+		else
+			some = true;
+	}
+	return some;
+}
+
+/* A page that somebody has locked is being used, and is not waited for (R66). */
+void Cluster::spare_accessed(const ObjectMappings &mappings)
+{
+	Batch batch{first_, count_};
+	bool locked[Batch::max];
+	Referenced found;
+
+	for (unsigned int i = 0; i < count_; i++) {
+		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
+		batch.page[i] = locked[i] ? claim_[i].get() : nullptr;
+	}
+	walk(mappings, batch, found);
+	for (unsigned int i = 0; i < count_; i++) {
+		if (locked[i])
+			kapi_folio_unlock(claim_[i].get());
+		if (claim_[i] && (found.young[i] || !locked[i]))
+			drop(i, result_.accessed);
+	}
+}
+
+/*
+ * The mark first, then the entries: who takes a dirty bit out of a page table after
+ * that clears the mark, and what the walk finds is known here.
+ */
+void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
+{
+	Batch batch{first_, count_};
+	Clean found;
+
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!claim_[i])
+			continue;
+		if (!kapi_folio_stored(claim_[i].get()) || !pages.has_slot(first_ + i))
+			copy_[i] = Copy::wanted;
+		kapi_folio_mark_stored(claim_[i].get());
+	}
+	fill(batch);
+	walk(mappings, batch, found);
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!found.dirty[i])
+			continue;
+		copy_[i] = Copy::wanted;
+		kapi_folio_keep_written(claim_[i].get());
+	}
+}
+
+void Cluster::select(Pages &pages)
+{
+	if (!claim_all(pages))
+		return;
+
+	ObjectMappings mappings{pages.mapping()};
+
+	if (!how_.accessed)
+		spare_accessed(mappings);
+	protect(pages, mappings);
+}
+
+void Cluster::store(const Pages &pages)
+{
+	unsigned long slots = pages.slots().count();
+
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!claim_[i] || copy_[i] != Copy::wanted)
+			continue;
+
+		const bool full = slots >= how_.max_slots && !pages.has_slot(first_ + i);
+
+		switch (full ? Put::full : cowmem::store.put(claim_[i].get(), slot_[i])) {
+		case Put::stored:
+			kapi_count(COWMEM_COUNT_pages_stored);
+			slots++;
+			break;
+		case Put::incompressible:
+			kapi_count(COWMEM_COUNT_pages_incompressible);
+			drop(i, result_.incompressible);
+			break;
+		case Put::full:
+			drop(i, result_.full);
+			break;
+		case Put::no_memory:
+			drop(i, result_.no_memory);
+			break;
+		}
+		kapi_cond_resched();
+	}
+	kapi_test_step(COWMEM_STEP_STORED, nullptr);
+}
+
+/* Locks what is still the object's page, and gives it its new slot. */
+bool Cluster::lock(Pages &pages, unsigned int i)
+{
+	folio *page = claim_[i].get();
+
+	if (pages.at(first_ + i) != page)
+		return false;
+	if (how_.waits)
+		kapi_folio_lock(page);
+	else if (!kapi_folio_trylock(page))
+		return false;
+	if (copy_[i] == Copy::good)
+		return true;
+	if (pages.set_slot(first_ + i, slot_[i])) {
+		copy_[i] = Copy::made;
+		return true;
+	}
+	kapi_folio_unlock(page);
+	return false;
+}
+
+/* The page was unmapped, or not, and why. */
+void Cluster::finish(Pages &pages, unsigned int i, Unmapped unmapped)
+{
+	folio *page = claim_[i].get();
+	const bool out = unmapped == Unmapped::success && pages.page_out(first_ + i, page);
+
+	kapi_folio_unlock(page);
+	switch (unmapped) {
+	case Unmapped::mlocked:
+		return drop(i, result_.mlocked);
+	case Unmapped::young:
+		return drop(i, result_.accessed);
+	case Unmapped::tracked:
+		return drop(i, result_.tracked);
+	case Unmapped::again:
+		return drop(i, result_.busy);
+	case Unmapped::success:
+		break;
+	}
+	if (out && copy_[i] == Copy::good) {
+		result_.reused++;
+		kapi_count(COWMEM_COUNT_pages_reused);
+	}
+	drop(i, out ? result_.out : result_.busy);
+}
+
+void Cluster::remove(Pages &pages)
+{
+	Batch batch{first_, count_};
+	Unmap<Leave::nothing> unmapped{{.mlock = false, .access = how_.accessed}};
+
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i] && !lock(pages, i))
+			drop(i, result_.busy);
+	fill(batch);
+	{
+		ObjectMappings mappings{pages.mapping()};
+
+		walk(mappings, batch, unmapped);
+	}
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i])
+			finish(pages, i, unmapped.result(batch, i));
+}
+
+void page_out_cluster(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
+{
+	Cluster cluster{first, last, how, result};
+
+	if (how.waits) {
+		Shared lock{pages};
+
+		cluster.select(pages);
+	} else {
+		if (!pages.try_lock_shared())
+			return;
+		cluster.select(pages);
+		pages.unlock_shared();
+	}
+	cluster.store(pages);
+	if (how.waits) {
+		Exclusive lock{pages};
+
+		cluster.remove(pages);
+	} else {
+		if (!pages.try_lock())
+			return;
+		cluster.remove(pages);
+		pages.unlock();
+	}
+}
+
+} /* namespace */
+
+void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
+{
+	const NoReclaim scope;
+
+	for (Index at = first;;) {
+		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
+
+		page_out_cluster(pages, at, stop, how, result);
+		kapi_cond_resched();
+		if (stop == last || kapi_signal_pending())
+			return;
+		at = stop + 1;
+	}
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The table of an object's slots (cowmem/slot.h). */
+#include <cowmem/pte.h>
+#include <cowmem/slot.h>
+#include <cowmem/store.h>
+
+namespace cowmem {
+
+namespace {
+
+constexpr unsigned long one_more = 1, one_less = ~0UL;
+
+} /* namespace */
+
+SlotRef Slots::get(Index index) const
+{
+	if (empty())
+		return {};
+
+	Rcu rcu;
+
+	for (;;) {
+		auto *found = static_cast<StoreSlot *>(kapi_table_load(table_, index));
+
+		if (!found)
+			return {};
+		if (!kapi_ref_try_get(&found->references))
+			continue; /* it was just dropped, and so is gone from the table */
+
+		SlotRef slot{found};
+
+		/* Now that it stays what it is: the slot that was looked for, or another by now. */
+		if (kapi_table_load(table_, index) == found)
+			return slot;
+	}
+}
+
+bool Slots::set(Index index, SlotRef &slot)
+{
+	void *old;
+
+	if (kapi_table_store(table_, index, slot.get(), &old))
+		return false;
+	add(*slot.release(), one_more);
+	if (const SlotRef replaced{static_cast<StoreSlot *>(old)})
+		add(*replaced, one_less);
+	return true;
+}
+
+void Slots::drop(Index index)
+{
+	if (empty())
+		return;
+	if (const SlotRef dropped{static_cast<StoreSlot *>(kapi_table_erase(table_, index))})
+		add(*dropped, one_less);
+}
+
+void Slots::drop(Index first, Index last)
+{
+	for (Index index = first; find(index, last); index++) {
+		drop(index);
+		kapi_cond_resched();
+		if (index == last)
+			break;
+	}
+}
+
+Slots::Sum Slots::sum() const
+{
+	return {count(), __atomic_load_n(&sum_.same_filled, __ATOMIC_RELAXED),
+	        __atomic_load_n(&sum_.bytes, __ATOMIC_RELAXED)};
+}
+
+void Slots::add(const StoreSlot &slot, unsigned long sign)
+{
+	__atomic_fetch_add(&sum_.slots, sign, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&sum_.same_filled, slot.length ? 0 : sign, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&sum_.bytes, slot.length * sign, __ATOMIC_RELAXED);
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The store (cowmem/store.h). */
+#include <optional>
+
+#include <cowmem/folio.h>
+#include <cowmem/store.h>
+
+namespace cowmem {
+
+constinit Store store;
+
+namespace {
+
+constexpr unsigned int words = KAPI_PAGE_SIZE / sizeof(unsigned long);
+
+/* The bytes of a page for a scope, in which nothing else is mapped and not released. */
+class Mapped {
+public:
+	explicit Mapped(folio *page) : bytes_{kapi_folio_map(page)} {}
+	~Mapped() { kapi_folio_unmap(bytes_); }
+	Mapped(const Mapped &) = delete;
+	Mapped &operator=(const Mapped &) = delete;
+
+	void *bytes() const { return bytes_; }
+	unsigned long *words() const { return static_cast<unsigned long *>(bytes_); }
+
+private:
+	void *const bytes_;
+};
+
+/* The word that the page consists of, if it does. It may be changing: read each word once. */
+std::optional<unsigned long> only_word(const unsigned long *page)
+{
+	const unsigned long first = __atomic_load_n(page, __ATOMIC_RELAXED);
+
+	/* Mostly they differ at the end already, where data ends and padding begins. */
+	if (__atomic_load_n(page + words - 1, __ATOMIC_RELAXED) != first)
+		return std::nullopt;
+	for (unsigned int i = 1; i < words - 1; i++)
+		if (__atomic_load_n(page + i, __ATOMIC_RELAXED) != first)
+			return std::nullopt;
+	return first;
+}
+
+} /* namespace */
+
+int Store::init(const char *compressor)
+{
+	pool_ = kapi_zs_create();
+	if (!pool_)
+		return -KAPI_ENOMEM;
+	too_long_ = kapi_zs_huge_size(pool_);
+
+	const int err = select(compressor);
+
+	if (err)
+		exit();
+	return err;
+}
+
+void Store::exit()
+{
+	for (Compressor *compressor : compressors_)
+		delete compressor;
+	kapi_zs_destroy(pool_);
+}
+
+int Store::select(const char *compressor)
+{
+	unsigned char n = 1;
+
+	while (n <= max_compressors && compressors_[n] &&
+	       !kapi_same_name(compressor, compressors_[n]->name()))
+		n++;
+	if (n > max_compressors)
+		return -KAPI_ENOSPC;
+
+	int err = 0;
+
+	if (!compressors_[n])
+		compressors_[n] = Compressor::create(compressor, err);
+	if (!err)
+		__atomic_store_n(&current_, n, __ATOMIC_RELEASE);
+	return err;
+}
+
+const char *Store::compressor() const
+{
+	return compressors_[__atomic_load_n(&current_, __ATOMIC_ACQUIRE)]->name();
+}
+
+/* New memory of the pool's with @bytes in it, or 0. */
+unsigned long Store::copy_in(const void *bytes, unsigned int length)
+{
+	const unsigned long handle = kapi_zs_alloc(pool_, length);
+
+	if (handle) {
+		kapi_copy(kapi_zs_map_to_write(pool_, handle), bytes, length);
+		kapi_zs_unmap(pool_, handle);
+	}
+	return handle;
+}
+
+Put Store::compress(folio *page, StoreSlot &slot)
+{
+	const unsigned char how = __atomic_load_n(&current_, __ATOMIC_ACQUIRE);
+	const Using stream{compressors_[how]->stream()};
+	unsigned int length;
+	{
+		const Mapped mapped{page};
+
+		length = stream->compress(mapped.bytes());
+	}
+	if (!length || length >= too_long_)
+		return Put::incompressible;
+	slot.what = copy_in(stream->buffer(), length);
+	if (!slot.what)
+		return Put::no_memory;
+	slot.how = how;
+	slot.length = static_cast<unsigned short>(length);
+	return Put::stored;
+}
+
+Put Store::put(folio *page, SlotRef &slot)
+{
+	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc());
+
+	if (!made)
+		return Put::no_memory;
+	made->how = same_filled;
+	made->length = 0;
+	made->written = false;
+
+	std::optional<unsigned long> word;
+	{
+		const Mapped mapped{page};
+
+		word = only_word(mapped.words());
+	}
+	const unsigned long max = kapi_store_max_pages();
+	Put result = Put::stored;
+
+	if (word)
+		made->what = *word;
+	else
+		result = max && pages() >= max ? Put::full : compress(page, *made);
+	if (result == Put::stored) {
+		kapi_ref_init(&made->references); /* and with it everything else is visible */
+		slot = SlotRef{made};
+	} else {
+		kapi_slot_free(made);
+	}
+	return result;
+}
+
+int Store::read(const StoreSlot &slot, folio *page)
+{
+	bool good = true;
+
+	if (slot.how == same_filled) {
+		const Mapped mapped{page};
+
+		for (unsigned int i = 0; i < words; i++)
+			mapped.words()[i] = slot.what;
+	} else {
+		const Using stream{compressors_[slot.how]->stream()};
+		const Mapped mapped{page};
+
+		good = stream->decompress(kapi_zs_map_to_read(pool_, slot.what), slot.length,
+		                          mapped.bytes());
+		kapi_zs_unmap(pool_, slot.what);
+	}
+	kapi_folio_flush(page);
+	return good ? 0 : -KAPI_EIO;
+}
+
+void Store::free(const StoreSlot &slot)
+{
+	if (slot.how != same_filled)
+		kapi_zs_free(pool_, slot.what);
+}
+
+void free_slot(StoreSlot *slot)
+{
+	store.free(*slot);
+	kapi_slot_free(slot);
+}
+
+} /* namespace cowmem */
+
+/* The store's life, from src/module.c. 0 or as Store::init() says. */
+extern "C" int cowmem_store_init(const char *compressor)
+{
+	return cowmem::store.init(compressor);
+}
+
+extern "C" void cowmem_store_exit(void)
+{
+	cowmem::store.exit();
+}
+
+/* The parameter `compressor`. */
+extern "C" int cowmem_store_select(const char *compressor)
+{
+	return cowmem::store.select(compressor);
+}
+
+extern "C" const char *cowmem_store_compressor(void)
+{
+	return cowmem::store.compressor();
+}
