@@ -16,6 +16,7 @@
 #include "bench.h"
 
 #include <sys/stat.h>
+#include <sys/swap.h>
 
 #define MAX_MAPPINGS 1000
 #define FEW_BYTES (4UL << 20)
@@ -376,10 +377,165 @@ static struct result memory_resident(struct object *o)
 	return per_page(o, after - before - o->bytes);
 }
 
+/* --- paging: cowmem to its store, anonymous memory to zram, by the same compressor --- */
+
+#define DISK "/dev/zram0"
+#define DISK_MIB 256UL
+
+/* Makes a swap device of zram, once. */
+static void swap_to_zram(void)
+{
+	static bool done;
+	static char header[PAGE];
+	uint32_t *info = (uint32_t *)(header + 1024);
+	int fd;
+
+	if (done)
+		return;
+	done = true;
+	write_text("/sys/block/zram0/comp_algorithm", "lz4");
+	write_text("/sys/module/cowmem/parameters/compressor", "lz4");
+	write_text("/sys/block/zram0/disksize", "256M");
+	fd = open(DISK, O_WRONLY | O_CLOEXEC);
+	info[0] = 1; /* what mkswap writes: a version, the last page, a mark */
+	info[1] = DISK_MIB * (1 << 20) / PAGE - 1;
+	memcpy(header + PAGE - 10, "SWAPSPACE2", 10);
+	MUST(fd >= 0 && write(fd, header, PAGE) == (ssize_t)PAGE);
+	close(fd);
+	MUST(!swapon(DISK, 0));
+}
+
+/* Pages of one word, another in each: no compressor has a part in it. */
+static void write_words(char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += 8)
+		*(uint64_t *)(p + at) = 1 + at / PAGE;
+}
+
+/* Records of 64 bytes, a quarter of each is noise: other content in every page. */
+static void write_records(char *p, size_t bytes)
+{
+	uint64_t seed = 88172645463325252ULL;
+
+	for (size_t at = 0; at < bytes; at += 64) {
+		memcpy(p + at, "name=cowmem;kind=record;state=ready;owner=nobody;", 48);
+		for (size_t word = 48; word < 64; word += 8) {
+			seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+			memcpy(p + at + word, &seed, 8);
+		}
+	}
+}
+
+static unsigned long swapped_kb(void)
+{
+	char line[128];
+	unsigned long kb = 0;
+	FILE *status = fopen("/proc/self/status", "re");
+
+	MUST(status);
+	while (fgets(line, sizeof(line), status))
+		if (!strncmp(line, "VmSwap:", 7))
+			kb = strtoul(line + 7, NULL, 10);
+	fclose(status);
+	return kb;
+}
+
+/* Pages out all of @o, mapped at @p. */
+static void page_out(const struct object *o, char *p)
+{
+	struct cowmem_page_out out = {.size = sizeof(out),
+	                              .flags = COWMEM_PAGE_OUT_ACCESSED,
+	                              .length = o->bytes};
+
+	if (o->kind == COWMEM)
+		MUST(!ioctl(o->fd, COWMEM_IOC_PAGE_OUT, &out) && out.out == o->bytes / PAGE);
+	else
+		MUST(!madvise(p, o->bytes, MADV_PAGEOUT));
+}
+
+/* The kernel has some pages in lists of a CPU's, which it does not look for. */
+static void check_swapped(const struct object *o)
+{
+	MUST(o->kind == COWMEM || swapped_kb() >= (o->bytes >> 10) * 99 / 100);
+}
+
+static struct result page_out_filled(struct object *o, void (*fill)(char *p, size_t bytes))
+{
+	char *p;
+	uint64_t total;
+
+	swap_to_zram();
+	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	fill(p, o->bytes);
+	bench_start();
+	page_out(o, p);
+	total = bench_stop();
+	check_swapped(o);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result page_out_records(struct object *o)
+{
+	return page_out_filled(o, write_records);
+}
+
+static struct result page_out_words(struct object *o)
+{
+	return page_out_filled(o, write_words);
+}
+
+/* A first use of pages that are paged out, through a mapping of @flags. */
+static struct result page_in(struct object *o, int flags, void (*fill)(char *p, size_t bytes),
+                             void (*use)(char *p, size_t bytes))
+{
+	char *p, *q;
+	uint64_t total;
+
+	swap_to_zram();
+	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	fill(p, o->bytes);
+	page_out(o, p);
+	check_swapped(o);
+	q = o->kind == ANON ? p : object_map(o, flags);
+	bench_start();
+	use(q, o->bytes);
+	total = bench_stop();
+	unmap(o, p);
+	if (q != p)
+		unmap(o, q);
+	return per_page(o, total);
+}
+
+static void read_only(char *p, size_t bytes)
+{
+	read_pages(p, bytes);
+}
+
+static void read_then_write(char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += PAGE)
+		(*(volatile char *)(p + at))++;
+}
+
+#define PAGE_IN(name, flags, fill, use)                  \
+	static struct result name(struct object *o)      \
+	{                                                \
+		return page_in(o, flags, fill, use);     \
+	}
+PAGE_IN(in_read_records, MAP_SHARED, write_records, read_only)
+PAGE_IN(in_read_words, MAP_SHARED, write_words, read_only)
+PAGE_IN(in_read_write_records, MAP_SHARED, write_records, read_then_write)
+PAGE_IN(in_read_write_words, MAP_SHARED, write_words, read_then_write)
+PAGE_IN(in_private_records, MAP_PRIVATE, write_records, write_pages)
+PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
+#undef PAGE_IN
+
 /* --- the table of works --- */
 
 #define KIND(kind) (1U << (kind))
 #define FILES (KIND(COWMEM) | KIND(MEMFD))
+#define PAGED (KIND(COWMEM) | KIND(ANON))
 
 static const struct work {
 	const char *name;
@@ -442,6 +598,14 @@ static const struct work {
 	{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
 	{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
+	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
+	{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
+	{.name = "page-in-read-records", .run = in_read_records, .kinds = PAGED},
+	{.name = "page-in-read-words", .run = in_read_words, .kinds = PAGED},
+	{.name = "page-in-read-write-records", .run = in_read_write_records, .kinds = PAGED},
+	{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
+	{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
+	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
 };
 
 /*
@@ -464,11 +628,11 @@ static void fill_page_lists(size_t bytes)
 	unmap(&tables, q);
 }
 
-/* Walks need a module of their own (kunit/peer): they must be asked for. */
+/* Walks need a module of their own (kunit/peer), and paging zram: they must be asked for. */
 static bool wanted(const char *name, char **names)
 {
 	if (!*names)
-		return strncmp(name, "walk-", strlen("walk-"));
+		return strncmp(name, "walk-", strlen("walk-")) && strncmp(name, "page-", strlen("page-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
 			return true;

@@ -99,6 +99,17 @@ WALKS = [
     Row("walk-1000", "of a page mapped 1,000 times", 0.80),
 ]
 
+PAGING = [
+    Row(f"page-{work}-{data}", f"{title}{of}", goal, peer="anon")
+    for data, of in (("records", ""), ("words", ", of one word"))
+    for work, title, goal in (
+        ("out", "page-out", 0.80),
+        ("in-read", "read of a paged-out page", 0.80),
+        ("in-read-write", "read, then write of one", 0.60),
+        ("in-private", "private write of one", 0.70),
+    )
+]
+
 
 # ---- Measuring ---------------------------------------------------------------------------
 
@@ -139,23 +150,26 @@ class Figures:
         return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
 
 
-def run_in_guest(arch, out, program, arguments, before=(), peer=False, **options):
+def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), **options):
     """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
     kernel's release, what the program said and how long it all took come back. With
-    `peer`, the module of kunit/peer is there, and cowmem built for tests.
+    `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
+    modules of the kernel's own.
     """
     out.mkdir(parents=True, exist_ok=True)
     kernel = guest.kernel("stock", arch)
     guest.build_module(kernel, arch, out / "module", peer=peer)
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
+    others = guest.module_files(kernel, kernels)
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
-    steps = [*(f"load /lib/{name}.ko" for name in modules), *before, f"run /bin/{program} {arguments}",
+    steps = [*(f"load /lib/{name}.ko" for name in [*others, *modules]), *before, f"run /bin/{program} {arguments}",
              *(f"unload {name}" for name in reversed(modules))]  # fmt: skip
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
         "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
         **{f"lib/{name}.ko": ((out / f"module/{name}.ko").read_bytes(), 0o644) for name in modules},
+        **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
     result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=900, **options)
@@ -165,15 +179,20 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, **options
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False):
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=()):
     """The Figures of qemu/bench.c with `arguments`."""
-    return Figures(*run_in_guest(arch, out, "bench", arguments, before, peer, smp=1, icount=True,
+    return Figures(*run_in_guest(arch, out, "bench", arguments, before, peer, kernels, smp=1, icount=True,
                                  extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
 
 
 def measure_walks(arch, out):
     """The Figures of the reverse-map walks, in a boot of their own."""
     return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in WALKS)}", peer=True)
+
+
+def measure_paging(arch, out):
+    """The Figures of page-out and what follows, in a boot that swaps to zram."""
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in PAGING)}", kernels=("zram", "lz4"))
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -210,6 +229,9 @@ def describe(arch, figures, wrong):
         "",
         "reverse-map walk, per mapping, against the kernel's folio_referenced() of a memfd's page:",
         *table(figures, WALKS),
+        "",
+        "paging, against anonymous memory that is swapped to zram, both by lz4, same data:",
+        *table(figures, PAGING),
     ]
 
 
@@ -224,7 +246,7 @@ def as_json(arch, figures):
 
     return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
-            "walks": [of(row) for row in WALKS]}  # fmt: skip
+            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 
 def put_in_readme(arch, lines, picture):
@@ -242,6 +264,9 @@ def tell_table(arch, out, record):
     walks = measure_walks(arch, out / "walks")
     walks.check_clock()
     figures.take(walks, WALKS)
+    paging = measure_paging(arch, out / "paging")
+    paging.check_clock()
+    figures.take(paging, PAGING)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)

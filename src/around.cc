@@ -113,7 +113,7 @@ public:
 		long mapped = 0;
 
 		while (folio *page = walk_.next()) {
-			const cowmem_counter result = consider(page);
+			const cowmem_counter result = consider(page, address_of_page());
 
 			kapi_count(result);
 			mapped += result == COWMEM_COUNT_around_mapped;
@@ -124,9 +124,21 @@ public:
 	}
 
 private:
-	/* What became of a candidate: mapped, or the reason why not. The order is R19's. */
-	cowmem_counter consider(folio *page)
+	/* Where the page that the walk is at belongs. */
+	unsigned long address_of_page() const
 	{
+		return kapi_vmf_address(fault_.vmf) +
+		       ((walk_.index() - fault_.index) << KAPI_PAGE_SHIFT);
+	}
+
+	/*
+	 * What became of a candidate: mapped, or the reason why not. The order is R19's; but
+	 * whether something is there cannot change with the table locked, and comes first.
+	 */
+	cowmem_counter consider(folio *page, unsigned long address)
+	{
+		if (!table_.empty_at(address))
+			return COWMEM_COUNT_around_skipped_present;
 		step(COWMEM_STEP_AROUND_FOUND);
 		if (kapi_folio_locked(page))
 			return COWMEM_COUNT_around_skipped_locked;
@@ -151,26 +163,18 @@ private:
 		const bool must_lock = shared_ && !lock_free_;
 		const TryPageLock lock{must_lock ? page : nullptr};
 
-		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock : settle(ref);
+		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock : settle(ref, address);
 	}
 
 	/* The last tests, and the mapping. @ref goes to the PTE, or stays the caller's. */
-	cowmem_counter settle(FolioRef &ref)
+	[[gnu::always_inline]] cowmem_counter settle(FolioRef &ref, unsigned long address)
 	{
-		const Index index = walk_.index();
-		const unsigned long address =
-			kapi_vmf_address(fault_.vmf) + ((index - fault_.index) << KAPI_PAGE_SHIFT);
-
 		step(COWMEM_STEP_AROUND_SETTLED);
 		if (!fault_.object->pages().owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
 			return COWMEM_COUNT_around_skipped_owner;
-		if (!fault_.object->holds(index))
+		if (!fault_.object->holds(walk_.index()))
 			return COWMEM_COUNT_around_skipped_end;
-		if (!table_.empty_at(address))
-			return COWMEM_COUNT_around_skipped_present;
-		if (shared_ && lock_free_)
-			return map_counted(ref, address);
-		return map(ref, address);
+		return shared_ && lock_free_ ? map_counted(ref, address) : map(ref, address);
 	}
 
 	/* With the mapping counted before the last tests; the entry counts for itself. */
@@ -212,6 +216,9 @@ bool map_around(const Fault &fault)
 		return false;
 	}
 	if (window.last < window.first)
+		return false;
+	/* Without its own page the fault goes on, and what follows has neighbours, too. */
+	if (!fault.object->pages().may_be_resident(fault.index))
 		return false;
 	install_allocated_table(fault.vmf);
 	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);

@@ -362,12 +362,15 @@ HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return
 /* The cgroup that a page is charged to, under RCU. A page that it lost went to its parent, with its list. */
 HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return folio_memcg((struct folio *)folio); }
 HELPER bool lru_is_there(struct folio *folio) { struct mem_cgroup *memcg = memcg_of(folio); return memcg_kmem_id(memcg) < 0 || xa_load(&cowmem_lru.xa, memcg_kmem_id(memcg)); }
-HELPER int kapi_lru_prepare(struct folio *folio) { struct mem_cgroup *memcg; bool ready; int err; rcu_read_lock(); ready = lru_is_there(folio); rcu_read_unlock(); if (ready) return 0; memcg = get_mem_cgroup_from_objcg(__folio_objcg(folio)); err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, GFP_KERNEL); mem_cgroup_put(memcg); return err; }
+HELPER struct mem_cgroup *get_memcg_of(struct folio *folio) { return get_mem_cgroup_from_objcg(__folio_objcg(folio)); }
+HELPER int make_list(struct mem_cgroup *memcg) { int err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, GFP_KERNEL); mem_cgroup_put(memcg); return err; }
+HELPER bool kapi_lru_prepare(struct folio *folio) { return !make_list(get_memcg_of(folio)); }
 #else
 HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
-HELPER int kapi_lru_prepare(struct folio *folio) { return 0; }
+HELPER bool lru_is_there(struct folio *folio) { return true; }
+HELPER bool kapi_lru_prepare(struct folio *folio) { return true; }
 #endif
-HELPER void kapi_lru_add(struct folio *folio) { rcu_read_lock(); list_lru_add(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
 HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
 
 /* --- slots of paged-out pages --- */
@@ -411,6 +414,7 @@ HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }
 HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
 HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
 HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
+HELPER void kapi_fill(unsigned long *words, unsigned long value, size_t n) { memset_l(words, value, n); }
 HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a, b); }
 
 /* --- the rest --- */

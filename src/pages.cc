@@ -7,6 +7,17 @@
 
 namespace cowmem {
 
+namespace {
+
+/* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
+void add_to_lru(folio *page)
+{
+	if (!kapi_lru_add(page) && kapi_lru_prepare(page))
+		kapi_lru_add(page);
+}
+
+} /* namespace */
+
 /*
  * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
  * slot stays where a page was brought in to be read: as long as nobody writes it, it
@@ -18,12 +29,10 @@ FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 	const SlotRef slot = slots_.get(index);
 
 	fresh.error = slot ? store.read(*slot, page) : 0;
-	if (!slot && !fresh.zeroed)
-		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
-	if (!fresh.error)
-		fresh.error = kapi_lru_prepare(page);
 	if (fresh.error)
 		return {};
+	if (!slot && !fresh.zeroed)
+		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_mark_dirty(page);
 	if (!slot || slot->is_written())
@@ -39,7 +48,7 @@ FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 		fresh.error = err == -KAPI_ENOMEM ? err : 0;
 		return fresh.error ? FolioRef{} : get(index);
 	}
-	kapi_lru_add(page);
+	add_to_lru(page);
 	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	if (slot) {
@@ -142,10 +151,6 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_mark_dirty(page);
 	kapi_folio_attach(page, mapping_, index);
-	if (const int err = kapi_lru_prepare(page)) {
-		kapi_folio_detach(page);
-		return err;
-	}
 	kapi_mapping_lock_table(mapping_);
 
 	int err = kapi_folio_freeze(old, table_and_caller) ? 0 : -KAPI_EAGAIN;
@@ -164,7 +169,7 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 	kapi_mapping_unlock_table(mapping_);
 	forget(err ? page : old);
 	if (!err) {
-		kapi_lru_add(page);
+		add_to_lru(page);
 		kapi_count(COWMEM_COUNT_pages_allocated);
 		kapi_count(COWMEM_COUNT_pages_moved);
 		kapi_count(COWMEM_COUNT_pages_freed);

@@ -160,8 +160,7 @@ int Store::read(const StoreSlot &slot, folio *page)
 	if (slot.how == same_filled) {
 		const Mapped mapped{page};
 
-		for (unsigned int i = 0; i < words; i++)
-			mapped.words()[i] = slot.what;
+		kapi_fill(mapped.words(), slot.what, words);
 	} else {
 		const Using stream{compressors_[slot.how]->stream()};
 		const Mapped mapped{page};

@@ -21,7 +21,7 @@ inline void install_allocated_table(vm_fault *vmf)
 class FaultTable {
 public:
 	/* Locks the table for the fault's address, if there is one. Sets vmf->pte. */
-	explicit FaultTable(vm_fault *vmf)
+	[[gnu::always_inline]] explicit FaultTable(vm_fault *vmf)
 		: vmf_{vmf},
 		  table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf), kapi_vmf_address(vmf)},
 		  locked_{table_ && table_.lock()}
@@ -49,7 +49,7 @@ public:
 	 * and cow_page's LRU; but a page to read that can be reused, writable and clean. A
 	 * reference goes to the entry. The mm's counter is the caller's.
 	 */
-	void install(folio *page, unsigned long address)
+	[[gnu::always_inline]] void install(folio *page, unsigned long address)
 	{
 		kapi_vmf_set_pte(vmf_, table_.at(address));
 		if (may_reuse(page)) {

@@ -403,9 +403,10 @@ struct kapi_isolated {
 	unsigned int count;
 	struct folio *folio[KAPI_MAX_ISOLATED];
 };
-/* Makes the list of the page's cgroup; 0 or -ENOMEM. Sleeps. */
-int kapi_lru_prepare(struct folio *folio);
-void kapi_lru_add(struct folio *folio);
+/* Adds a page at the end. False: there is no list for its cgroup yet. */
+bool kapi_lru_add(struct folio *folio);
+/* Makes that list. False: no memory. Sleeps. */
+bool kapi_lru_prepare(struct folio *folio);
 void kapi_lru_del(struct folio *folio);
 
 /* --- slots of paged-out pages --- */
@@ -450,6 +451,7 @@ void kapi_mutex_unlock(struct mutex *mutex);
 unsigned int kapi_cpus(void);
 unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now */
 void kapi_copy(void *to, const void *from, size_t n);
+void kapi_fill(unsigned long *words, unsigned long value, size_t n);
 bool kapi_same_name(const char *a, const char *b);
 
 /* --- the rest --- */

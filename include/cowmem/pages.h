@@ -138,6 +138,9 @@ public:
 		return !found || (owns(found) && kapi_folio_index(found) == index);
 	}
 
+	/* Whether there is a page at @index: a hint, with no lock but RCU. */
+	bool may_be_resident(Index index) const { return kapi_mapping_load(mapping_, index); }
+
 	/*
 	 * The pages from @first to @last, one after the other, with no lock but RCU: none
 	 * is referenced, and the table may change between the calls.

@@ -116,7 +116,7 @@ public:
 	 * Takes the table's lock until the end of the scope. False: it is not in use any
 	 * more, the lock was not taken, and another look-up may find another table.
 	 */
-	[[nodiscard]] bool lock()
+	[[nodiscard, gnu::always_inline]] bool lock()
 	{
 		spinlock *lock = kapi_pmd_lockptr(mm_, value_);
 
