@@ -14,9 +14,9 @@
  * measured (qemu/profile.c looks for them), and removes what it made.
  */
 #include "bench.h"
+#include "zram.h"
 
 #include <sys/stat.h>
-#include <sys/swap.h>
 
 #define MAX_MAPPINGS 1000
 #define FEW_BYTES (4UL << 20)
@@ -379,30 +379,16 @@ static struct result memory_resident(struct object *o)
 
 /* --- paging: cowmem to its store, anonymous memory to zram, by the same compressor --- */
 
-#define DISK "/dev/zram0"
-#define DISK_MIB 256UL
-
-/* Makes a swap device of zram, once. */
+/* Makes a swap device of zram, once, and has both sides compress alike. */
 static void swap_to_zram(void)
 {
 	static bool done;
-	static char header[PAGE];
-	uint32_t *info = (uint32_t *)(header + 1024);
-	int fd;
 
 	if (done)
 		return;
 	done = true;
-	write_text("/sys/block/zram0/comp_algorithm", "lz4");
+	MUST(zram_swap_on(256, "lz4"));
 	write_text("/sys/module/cowmem/parameters/compressor", "lz4");
-	write_text("/sys/block/zram0/disksize", "256M");
-	fd = open(DISK, O_WRONLY | O_CLOEXEC);
-	info[0] = 1; /* what mkswap writes: a version, the last page, a mark */
-	info[1] = DISK_MIB * (1 << 20) / PAGE - 1;
-	memcpy(header + PAGE - 10, "SWAPSPACE2", 10);
-	MUST(fd >= 0 && write(fd, header, PAGE) == (ssize_t)PAGE);
-	close(fd);
-	MUST(!swapon(DISK, 0));
 }
 
 /* Pages of one word, another in each: no compressor has a part in it. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """The demonstration behind `make demo`: Debian's own kernel in a VM, this module
-in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c).
+in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c),
+and memory that is paged out and comes back (qemu/demo_paging.c).
 """
 import pathlib
 import sys
@@ -29,28 +30,31 @@ def main():
     out = ROOT / "build" / f"stock-{ARCH}"
     print("demo: building the module for " + (kernel / "release").read_text().strip(), flush=True)
     guest.build_module(kernel, ARCH, out)
-    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", "demo")}
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", "demo", "demo_paging")}
+    modules = guest.module_files(kernel, ["zram"])
+    modules["cowmem"] = (out / "cowmem.ko").read_bytes()
+    steps = [*(f"load /lib/{name}.ko" for name in modules), "run /bin/demo /data", "run /bin/demo_paging", "unload cowmem"]
     data = real_file()
     print(f"demo: {data.name} of this machine into a VM", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         image = pathlib.Path(folder) / "initramfs.gz"
         initramfs.write(image, {
             "init": (programs["init"].read_bytes(), 0o755),
-            "bin/demo": (programs["demo"].read_bytes(), 0o755),
+            **{f"bin/{name}": (programs[name].read_bytes(), 0o755) for name in ("demo", "demo_paging")},
             "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
-            "lib/cowmem.ko": ((out / "cowmem.ko").read_bytes(), 0o644),
+            **{f"lib/{name}.ko": (data_of, 0o644) for name, data_of in modules.items()},
             "data": (data.read_bytes(), 0o644),
-            "etc/run": (b"load /lib/cowmem.ko\nrun /bin/demo /data\nunload cowmem\n", 0o644),
+            "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
         result = vm.boot(ARCH, kernel, image, out / "demo.log", timeout=110)
     print(f"\ncowmem: {data.name} of this machine, served to 8 processes out of /dev/cowmem\n")
     for step in result.steps:
-        for line in step.program:
-            print(line)
+        if step.program:
+            print("\n".join(step.program), end="\n\n")
     for problem in result.problems:
         print(f"demo.py: {problem}", file=sys.stderr)
     if not result.problems:
-        print(f"\nno kernel warning, module unloaded; {result.seconds:.0f} s in the VM")
+        print(f"no kernel warning, module unloaded; {result.seconds:.0f} s in the VM")
     return bool(result.problems)
 
 

@@ -4,27 +4,12 @@
  * who share them, whoever brings them in first.
  */
 #include "cgroup.h"
+#include "store.h"
 #include "walks.h"
 
-#include <sys/swap.h>
+#include "../zram.h"
 
-#define DISK "/dev/zram0"
-#define DISK_SIZE "/sys/block/zram0/disksize"
 #define PAGES 64
-
-/* What mkswap writes: a header in the first page of a device of @pages pages. */
-static void make_swap(unsigned int pages)
-{
-	static char header[PAGE];
-	uint32_t *info = (uint32_t *)(header + 1024);
-	int fd = open(DISK, O_WRONLY | O_CLOEXEC);
-
-	info[0] = 1;         /* version */
-	info[1] = pages - 1; /* last page */
-	memcpy(header + PAGE - 10, "SWAPSPACE2", 10);
-	MUST(fd >= 0 && write(fd, header, PAGE) == (ssize_t)PAGE);
-	close(fd);
-}
 
 static bool swapped(const void *p)
 {
@@ -97,21 +82,65 @@ static void found_through_the_parent(void)
 {
 	long dying;
 
-	if (access(DISK_SIZE, W_OK))
+	if (access(ZRAM_FILE("disksize"), W_OK))
 		SKIP("this kernel has no zram");
 	dying = dying_cgroups();
-	MUST(write_text(DISK_SIZE, "32M"));
-	make_swap((32 << 20) / PAGE);
-	MUST(!swapon(DISK, 0));
+	MUST(zram_swap_on(32, NULL));
 	CHECK_EQ(run_in_cgroup("max", swap_out_and_in), 0);
-	MUST(!swapoff(DISK));
-	MUST(write_text("/sys/block/zram0/reset", "1"));
+	MUST(zram_swap_off());
 	check_cgroup_goes(dying);
+}
+
+/* Reads, then writes each page that is paged out: minor and major faults. */
+static void read_then_write(char *p, long *minor, long *major)
+{
+	*minor = minor_faults(), *major = major_faults();
+	for (int i = 0; i < PAGES; i++)
+		(*(volatile char *)(p + i * PAGE))++;
+	*minor = minor_faults() - *minor, *major = major_faults() - *major;
+}
+
+/* Seed 003's program on anonymous memory, in the same boot: cowmem takes no more faults. */
+static void no_more_faults_than_anonymous_memory(void)
+{
+	long minor, major, its_minor, its_major;
+	struct cowmem_info info = {.size = sizeof(info)};
+	char *its = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                 -1, 0);
+	char *p;
+	int fd;
+
+	if (access(ZRAM_FILE("disksize"), W_OK))
+		SKIP("this kernel has no zram");
+	MUST(zram_swap_on(32, NULL));
+	MUST(its != MAP_FAILED && !madvise(its, PAGES * PAGE, MADV_NOHUGEPAGE));
+	memset(its, 1, PAGES * PAGE);
+	for (int i = 0; i < 100 && !swapped(its + (PAGES - 1) * PAGE); i++)
+		MUST(!madvise(its, PAGES * PAGE, MADV_PAGEOUT));
+	read_then_write(its, &its_minor, &its_major);
+	munmap(its, PAGES * PAGE);
+	MUST(zram_swap_off());
+
+	fd = object_open();
+	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
+	p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	memset(p, 1, PAGES * PAGE);
+	CHECK_EQ(page_out_all(fd, PAGES), PAGES);
+	read_then_write(p, &minor, &major);
+	ksft_print_msg("minor + major: cowmem %ld + %ld, anonymous memory on zram %ld + %ld\n", minor,
+	               major, its_minor, its_major);
+	CHECK_EQ(major, PAGES);
+	CHECK_EQ(minor, info.features & COWMEM_FEATURE_DIRTY_BIT ? 0 : PAGES);
+	CHECK(minor + major <= its_minor + its_major || !(info.features & COWMEM_FEATURE_DIRTY_BIT));
+	munmap(p, PAGES * PAGE);
+	close(fd);
 }
 
 static const struct test_case cases[] = {
 	{"a copy that a child brought in is found through the parent", "R78",
          found_through_the_parent},
+	{"no more faults than anonymous memory on zram takes", "R45",
+         no_more_faults_than_anonymous_memory},
 };
 
 int main(void)
