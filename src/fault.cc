@@ -177,8 +177,7 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	const Use use = kind_of(fault.vmf) == Kind::shared_write ? Use::write : Use::read;
-	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh, use);
+	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (fresh.error)

@@ -192,12 +192,13 @@ HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_re
 HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
 HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
 HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(folio); }
-HELPER bool kapi_folio_stored(const struct folio *folio) { return folio_test_owner_2(folio); }
-HELPER void kapi_folio_mark_stored(struct folio *folio) { folio_set_owner_2(folio); }
-HELPER void kapi_folio_clear_stored(struct folio *folio) { folio_clear_owner_2(folio); }
+HELPER void kapi_folio_set_dirty(struct folio *folio) { folio_set_dirty(folio); }
+HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear_dirty(folio); }
 HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
-HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_reclaim, &folio->flags); }
-HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_reclaim, &folio->flags); }
+HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
+HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
+HELPER bool kapi_folio_in_use(const struct folio *folio) { return folio_ref_count(folio) != folio_mapcount(folio) + 1; }
+HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
 HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
@@ -421,11 +422,7 @@ HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a,
 HELPER unsigned int kapi_no_reclaim_begin(void) { return memalloc_noreclaim_save(); }
 HELPER void kapi_no_reclaim_end(unsigned int before) { memalloc_noreclaim_restore(before); }
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
-#ifdef CONFIG_ARM64
-HELPER bool kapi_has_dirty_bit(void) { return cpus_have_cap(ARM64_HW_DBM); }
-#else
-HELPER bool kapi_has_dirty_bit(void) { return true; }
-#endif
+HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
 HELPER void kapi_event_major_fault(void) { count_vm_event(PGMAJFAULT); }
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }

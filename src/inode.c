@@ -49,12 +49,14 @@ static struct file_system_type file_system_type = {
 
 /*
  * A page was written: by a store whose dirty bit left the page table, or by the kernel
- * itself. PG_dirty is always set, so the marks are our own (cowmem/kapi.h).
+ * itself. It is asked only where PG_dirty is not set yet, which is why that is the mark
+ * for "not as in the store" (cowmem/pages.h). Nobody else would clean the page.
  */
 static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 {
-	cowmem_mark_written(folio);
-	return !folio_test_dirty(folio) && !folio_test_set_dirty(folio);
+	if (!folio_test_checked(folio))
+		folio_set_checked(folio);
+	return !folio_test_set_dirty(folio);
 }
 
 static const struct address_space_operations address_space_operations = {

@@ -43,7 +43,7 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 
 			if (!object.may_write(index))
 				return -KAPI_ENOSPC;
-			page = object.pages().get_or_fill(index, fresh, Use::write);
+			page = object.pages().get_or_fill(index, fresh);
 		}
 		if (page)
 			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;

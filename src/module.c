@@ -255,12 +255,16 @@ static int __init store_init(void)
 
 static void store_exit(void)
 {
+	kernel_param_lock(THIS_MODULE); /* the parameter outlives the store */
 	has_store = false;
 	cowmem_store_exit();
+	kernel_param_unlock(THIS_MODULE);
 }
 
 static int __init device_init(void)
 {
+	if (!cowmem_has_dirty_bit())
+		pr_info("no dirty bits set by hardware: the first write after a read is a fault\n");
 	return misc_register(&cowmem_device);
 }
 

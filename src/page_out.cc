@@ -8,7 +8,10 @@ namespace cowmem {
 
 namespace {
 
-/* Allocations dip into the reserves for a scope: reclaim must not come here again. */
+/*
+ * Allocations dip into the reserves for a scope, as in reclaim_pages(): what little they
+ * take lets more go, and reclaim must not come here again.
+ */
 class NoReclaim {
 public:
 	NoReclaim() : before_{kapi_no_reclaim_begin()} {}
@@ -54,9 +57,17 @@ private:
 /* What a page that is on its way out has in the store. */
 enum class Copy : unsigned char {
 	good,   /* its slot has its bytes */
-	wanted, /* the mark is set, but there is no good slot yet */
+	wanted, /* PG_dirty is taken, but there is no good slot yet */
 	made,   /* its slot was just set, and has its bytes */
 };
+
+/* Whether there is a slot at @index for a page that has been written since. */
+bool is_stale(const Pages &pages, Index index) REQUIRES_SHARED(pages)
+{
+	const folio *page = pages.at(index);
+
+	return page && kapi_folio_dirty(page) && pages.has_slot(index);
+}
 
 /* Neighbouring pages on their way out; at each step, some drop out. */
 class Cluster {
@@ -76,7 +87,8 @@ public:
 	Cluster(const Cluster &) = delete;
 	Cluster &operator=(const Cluster &) = delete;
 
-	void select(Pages &pages) REQUIRES_SHARED(pages);
+	/* Whether there is something to do about any page. */
+	bool select(Pages &pages) REQUIRES_SHARED(pages);
 	void store(const Pages &pages);
 	void remove(Pages &pages) REQUIRES(pages);
 
@@ -90,7 +102,7 @@ private:
 	void give_up(unsigned int i)
 	{
 		if (claim_[i] && copy_[i] == Copy::wanted)
-			kapi_folio_clear_stored(claim_[i].get());
+			kapi_folio_set_dirty(claim_[i].get());
 		claim_[i].give_up();
 	}
 	/* The page is done with; @why is the counter that says how. */
@@ -127,7 +139,9 @@ bool Cluster::claim_all(Pages &pages)
 			continue;
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
-		else if (kapi_folio_maybe_pinned(page) || !claim_[i].take(page))
+		else if (kapi_folio_mlocked(page))
+			result_.mlocked++;
+		else if (kapi_folio_in_use(page) || !claim_[i].take(page))
 			result_.busy++;
 		else
 			some = true;
@@ -156,21 +170,18 @@ void Cluster::spare_accessed(const ObjectMappings &mappings)
 }
 
 /*
- * The mark first, then the entries: who takes a dirty bit out of a page table after
- * that clears the mark, and what the walk finds is known here.
+ * PG_dirty first, then the entries: who takes a dirty bit out of a page table after that
+ * sets it again, and what the walk finds is known here.
  */
 void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
 {
 	Batch batch{first_, count_};
 	Clean found;
 
-	for (unsigned int i = 0; i < count_; i++) {
-		if (!claim_[i])
-			continue;
-		if (!kapi_folio_stored(claim_[i].get()) || !pages.has_slot(first_ + i))
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i] && (kapi_folio_take_dirty(claim_[i].get()) ||
+		                  !pages.has_slot(first_ + i)))
 			copy_[i] = Copy::wanted;
-		kapi_folio_mark_stored(claim_[i].get());
-	}
 	fill(batch);
 	walk(mappings, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
@@ -181,16 +192,23 @@ void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
 	}
 }
 
-void Cluster::select(Pages &pages)
+bool Cluster::select(Pages &pages)
 {
+	bool stale = false, some = false;
+
+	for (unsigned int i = 0; i < count_; i++)
+		stale |= is_stale(pages, first_ + i);
 	if (!claim_all(pages))
-		return;
+		return stale;
 
 	ObjectMappings mappings{pages.mapping()};
 
 	if (!how_.accessed)
 		spare_accessed(mappings);
 	protect(pages, mappings);
+	for (const Claim &claim : claim_)
+		some |= static_cast<bool>(claim);
+	return stale || some;
 }
 
 void Cluster::store(const Pages &pages)
@@ -206,7 +224,7 @@ void Cluster::store(const Pages &pages)
 		switch (full ? Put::full : cowmem::store.put(claim_[i].get(), slot_[i])) {
 		case Put::stored:
 			kapi_count(COWMEM_COUNT_pages_stored);
-			slots++;
+			slots += !pages.has_slot(first_ + i);
 			break;
 		case Put::incompressible:
 			kapi_count(COWMEM_COUNT_pages_incompressible);
@@ -229,7 +247,7 @@ bool Cluster::lock(Pages &pages, unsigned int i)
 {
 	folio *page = claim_[i].get();
 
-	if (pages.at(first_ + i) != page)
+	if (pages.at(first_ + i) != page || kapi_folio_poisoned(page))
 		return false;
 	if (how_.waits)
 		kapi_folio_lock(page);
@@ -251,6 +269,9 @@ void Cluster::finish(Pages &pages, unsigned int i, Unmapped unmapped)
 	folio *page = claim_[i].get();
 	const bool out = unmapped == Unmapped::success && pages.page_out(first_ + i, page);
 
+	/* Memory for both is for those pages only that came back and were not written. */
+	if (!out && copy_[i] == Copy::made)
+		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
 	switch (unmapped) {
 	case Unmapped::mlocked:
@@ -268,7 +289,7 @@ void Cluster::finish(Pages &pages, unsigned int i, Unmapped unmapped)
 		result_.reused++;
 		kapi_count(COWMEM_COUNT_pages_reused);
 	}
-	drop(i, out ? result_.out : result_.busy);
+	return drop(i, out ? result_.out : result_.busy);
 }
 
 void Cluster::remove(Pages &pages)
@@ -288,22 +309,28 @@ void Cluster::remove(Pages &pages)
 	for (unsigned int i = 0; i < count_; i++)
 		if (claim_[i])
 			finish(pages, i, unmapped.result(batch, i));
+	for (unsigned int i = 0; i < count_; i++)
+		if (is_stale(pages, first_ + i))
+			pages.drop_slot(first_ + i);
 }
 
 void page_out_cluster(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
 {
 	Cluster cluster{first, last, how, result};
+	bool some;
 
 	if (how.waits) {
 		Shared lock{pages};
 
-		cluster.select(pages);
+		some = cluster.select(pages);
 	} else {
 		if (!pages.try_lock_shared())
 			return;
-		cluster.select(pages);
+		some = cluster.select(pages);
 		pages.unlock_shared();
 	}
+	if (!some)
+		return;
 	cluster.store(pages);
 	if (how.waits) {
 		Exclusive lock{pages};

@@ -20,10 +20,10 @@ void add_to_lru(folio *page)
 
 /*
  * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
- * slot stays where a page was brought in to be read: as long as nobody writes it, it
- * can go out again without being stored (R47).
+ * slot stays: as long as nobody writes the page, it can go out again without being
+ * stored (R47). What the core allocates is clean.
  */
-FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
+FolioRef Pages::fill(Index index, Fresh &fresh)
 {
 	folio *page = fresh.page.get();
 	const SlotRef slot = slots_.get(index);
@@ -34,11 +34,10 @@ FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 	if (!slot && !fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
 	kapi_folio_mark_uptodate(page);
-	kapi_folio_mark_dirty(page);
+	if (!slot)
+		kapi_folio_set_dirty(page);
 	if (!slot || slot->is_written())
 		kapi_folio_keep_written(page);
-	if (slot && use == Use::read)
-		kapi_folio_mark_stored(page);
 	kapi_folio_attach(page, mapping_, index);
 	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
 
@@ -54,8 +53,6 @@ FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 	if (slot) {
 		fresh.brought_in = true;
 		kapi_count(COWMEM_COUNT_pages_brought_in);
-		if (use == Use::write)
-			slots_.drop(index);
 	}
 	return std::move(fresh.page);
 }
@@ -70,7 +67,7 @@ int Pages::bring_in(Index index)
 	Shared lock{*this};
 
 	if (slots_.has(index))
-		get_or_fill(index, fresh, Use::read);
+		get_or_fill(index, fresh);
 	return fresh.error;
 }
 
@@ -81,9 +78,12 @@ Index Pages::next(Index from, Index last) const
 
 Index Pages::next_paged_out(Index from, Index last) const
 {
-	for (Index index = from; slots_.find(index, last); index++)
-		if (!at(index) || index == last)
-			return at(index) ? no_index : index;
+	for (Index index = from; slots_.find(index, last); index++) {
+		if (!at(index))
+			return index;
+		if (index == last)
+			break;
+	}
 	return no_index;
 }
 
@@ -149,7 +149,6 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 	PageLock lock{page};
 
 	kapi_folio_mark_uptodate(page);
-	kapi_folio_mark_dirty(page);
 	kapi_folio_attach(page, mapping_, index);
 	kapi_mapping_lock_table(mapping_);
 
@@ -160,8 +159,8 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 		if (!err) {
 			if (kapi_folio_written(old))
 				kapi_folio_keep_written(page);
-			if (kapi_folio_stored(old))
-				kapi_folio_mark_stored(page);
+			if (kapi_folio_dirty(old))
+				kapi_folio_set_dirty(page);
 			kapi_mapping_store_locked(mapping_, index, fresh.release());
 		}
 		kapi_folio_unfreeze(old, err ? table_and_caller : 1);
@@ -190,7 +189,7 @@ bool Pages::page_out(Index index, folio *page)
 
 	bool out = kapi_folio_freeze(page, table_and_caller);
 
-	if (out && !kapi_folio_stored(page)) {
+	if (out && (kapi_folio_dirty(page) || kapi_folio_poisoned(page))) {
 		kapi_folio_unfreeze(page, table_and_caller);
 		out = false;
 	}
@@ -266,7 +265,7 @@ bool Pages::check()
 	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index);
 	     index++) {
 		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page) ||
-		    !kapi_folio_dirty(page) || (!slots_.has(index) && kapi_folio_stored(page)))
+		    (!slots_.has(index) && !kapi_folio_dirty(page)))
 			return false;
 		entries++;
 	}

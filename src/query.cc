@@ -59,8 +59,12 @@ void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answ
 		if (batch.page[i] && kapi_folio_take_written(batch.page[i]))
 			answer[i].flags |= COWMEM_PAGE_DIRTY;
 	walk(mappings, batch, found);
-	for (unsigned int i = 0; i < batch.count; i++)
-		answer[i].flags |= found.dirty[i] ? COWMEM_PAGE_DIRTY : 0;
+	for (unsigned int i = 0; i < batch.count; i++) {
+		if (!found.dirty[i])
+			continue;
+		answer[i].flags |= COWMEM_PAGE_DIRTY;
+		kapi_folio_set_dirty(batch.page[i]); /* not as in the store */
+	}
 }
 
 /* A page that is not in memory: what its slot knows, or a hole. */

@@ -11,10 +11,20 @@ namespace cowmem {
 
 namespace {
 
-/* Keeps the object of a page for a scope; or none, if the page has left it or it is going. */
-class PagesOwner {
+/* The cluster of neighbours that a page is in, and its object, kept for as long as this lives. */
+class ClusterOf {
 public:
-	explicit PagesOwner(folio *page)
+	ClusterOf() = default;
+	~ClusterOf()
+	{
+		if (inode_)
+			kapi_inode_put(inode_);
+	}
+	ClusterOf(const ClusterOf &) = delete;
+	ClusterOf &operator=(const ClusterOf &) = delete;
+
+	/* Nothing, if the page has left its object, or that is going. */
+	void find(folio *page)
 	{
 		/* As long as the page is locked and its object's, the object stays (P3). */
 		if (!kapi_folio_trylock(page))
@@ -25,25 +35,35 @@ public:
 
 		if (host && kapi_inode_try_get(host)) {
 			inode_ = host;
-			index_ = kapi_folio_index(page);
+			first_ = kapi_folio_index(page) / Batch::max * Batch::max;
 		}
 		kapi_folio_unlock(page);
 	}
-	~PagesOwner()
-	{
-		if (inode_)
-			kapi_inode_put(inode_);
-	}
-	PagesOwner(const PagesOwner &) = delete;
-	PagesOwner &operator=(const PagesOwner &) = delete;
 
 	explicit operator bool() const { return inode_; }
-	Object &object() const { return *static_cast<Object *>(kapi_inode_object(inode_)); }
-	Index index() const { return index_; }
+	bool operator==(const ClusterOf &other) const
+	{
+		return inode_ == other.inode_ && first_ == other.first_;
+	}
+
+	/* How many pages of it could be paged out. */
+	unsigned long page_out() const
+	{
+		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
+		PagedOut result;
+
+		cowmem::page_out(object.pages(), first_, first_ + Batch::max - 1,
+		                 {.waits = false,
+		                  .accessed = false,
+		                  .max_slots = object.max_slots()},
+		                 result);
+		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
+		return result.out;
+	}
 
 private:
 	inode *inode_ = nullptr;
-	Index index_ = 0;
+	Index first_ = 0;
 };
 
 /*
@@ -57,18 +77,6 @@ void put_back(folio *page)
 		kapi_lru_del(page);
 }
 
-/* A cluster of its neighbours, as one page table has them. */
-unsigned long page_out_around(Object &object, Index index)
-{
-	const Index first = index - index % Batch::max;
-	PagedOut result;
-
-	page_out(object.pages(), first, first + Batch::max - 1,
-	         {.waits = false, .accessed = false, .max_slots = object.max_slots()}, result);
-	kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
-	return result.out;
-}
-
 } /* namespace */
 
 } /* namespace cowmem */
@@ -77,16 +85,18 @@ unsigned long page_out_around(Object &object, Index index)
 extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 {
 	using namespace cowmem;
+	ClusterOf cluster[KAPI_MAX_ISOLATED];
 	unsigned long freed = 0;
 
+	/* All of them first: a reference of ours would keep a neighbour from going. */
 	for (unsigned int i = 0; i < isolated->count; i++) {
-		FolioRef page{isolated->folio[i]};
-		const PagesOwner owner{page.get()};
+		const FolioRef page{isolated->folio[i]};
 
+		cluster[i].find(page.get());
 		put_back(page.get());
-		page = {};
-		if (owner)
-			freed += page_out_around(owner.object(), owner.index());
 	}
+	for (unsigned int i = 0; i < isolated->count; i++)
+		if (cluster[i] && (!i || !(cluster[i] == cluster[i - 1])))
+			freed += cluster[i].page_out();
 	return freed;
 }

@@ -17,7 +17,7 @@ static struct shrinker *shrinker;
 
 static unsigned long count_pages(struct shrinker *s, struct shrink_control *sc)
 {
-	return list_lru_shrink_count(&cowmem_lru, sc);
+	return list_lru_shrink_count(&cowmem_lru, sc) ?: SHRINK_EMPTY;
 }
 
 /* With the list locked: a page that is on it is no longer free, unless it is just being removed. */
@@ -44,7 +44,8 @@ static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 	if (!(sc->gfp_mask & __GFP_FS))
 		return SHRINK_STOP;
 	list_lru_shrink_walk(&cowmem_lru, sc, isolate, &isolated);
-	sc->nr_scanned = isolated.count;
+	if (!isolated.count)
+		return SHRINK_STOP;
 	freed = cowmem_shrink(&isolated);
 	mm_account_reclaimed_pages(freed);
 	return freed;

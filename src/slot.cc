@@ -57,6 +57,8 @@ void Slots::drop(Index index)
 
 void Slots::drop(Index first, Index last)
 {
+	if (!table_)
+		return; /* there was no memory for it, and so there is no slot */
 	for (Index index = first; find(index, last); index++) {
 		drop(index);
 		kapi_cond_resched();

@@ -40,7 +40,7 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
-Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
+Abort fill_hole(Fault &fault, Snapshot &snapshot)
 {
 	Fresh fresh = fresh_page(fault);
 	Pages &pages = fault.object->pages();
@@ -53,8 +53,7 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 
 		if (!fault.object->holds(fault.index))
 			return COWMEM_COUNT_speculative_abort_end;
-		snapshot.page = pages.fill(fault.index, fresh,
-		                           kind == Kind::shared_write ? Use::write : Use::read);
+		snapshot.page = pages.fill(fault.index, fresh);
 	}
 	fault.major |= fresh.brought_in;
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
@@ -117,7 +116,14 @@ Abort commit_copy(const Fault &fault, const Snapshot &snapshot, Outcome &outcome
 	return std::nullopt;
 }
 
-/* Maps the object's own page. A page of the object is dirty always (P1). */
+/* As the core has it: an entry that is dirty has a page that is. */
+void mark_dirty(folio *page)
+{
+	if (!kapi_folio_dirty(page))
+		kapi_folio_mark_dirty(page);
+}
+
+/* Maps the object's own page. */
 Abort commit_page(const Fault &fault, Snapshot &snapshot, Outcome &outcome)
 {
 	FaultTable table{fault.vmf};
@@ -128,6 +134,8 @@ Abort commit_page(const Fault &fault, Snapshot &snapshot, Outcome &outcome)
 		outcome = Outcome::lost_race;
 		return std::nullopt;
 	}
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE)
+		mark_dirty(snapshot.page.get());
 	table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
 	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
 	outcome = Outcome::mapped;
@@ -145,6 +153,7 @@ Abort commit_write(const Fault &fault, const Snapshot &snapshot, Outcome &outcom
 		outcome = Outcome::lost_race;
 		return std::nullopt;
 	}
+	mark_dirty(snapshot.page.get());
 	table.make_writable();
 	outcome = Outcome::mapped;
 	return std::nullopt;
@@ -169,7 +178,7 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 	case Kind::read:
 	case Kind::shared_write:
 		if (!snapshot.page)
-			if (const Abort abort = fill_hole(fault, kind, snapshot))
+			if (const Abort abort = fill_hole(fault, snapshot))
 				return abort;
 		return commit_page(fault, snapshot, outcome);
 	}

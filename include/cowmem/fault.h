@@ -62,11 +62,11 @@ inline int fill_cow_page_without_page(Fault &fault)
 {
 	const SlotRef slot = fault.object->pages().slot(fault.index);
 
+	fault.major = static_cast<bool>(slot);
 	if (!slot) {
 		kapi_vmf_clear_cow_page(fault.vmf);
 		return 0;
 	}
-	fault.major = true;
 	return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
 }
 

@@ -67,7 +67,7 @@ private:
 	/*
 	 * Seed 003's decision, once, on the entry as it will be: whether a read fault may
 	 * let the writes that follow through. The page came back from the store, and has
-	 * not been written since, so that its dirty bit alone will tell; nobody shares it
+	 * not been written since (P5), so that a dirty bit will tell; nobody shares it
 	 * (R49); stores are permitted (R52), and neither userfaultfd (R53) nor soft-dirty
 	 * tracking (R54: never then) wants to see the first.
 	 */
@@ -75,7 +75,7 @@ private:
 	{
 		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
-		return kapi_folio_stored(page) && kapi_reuse() &&
+		return !kapi_folio_dirty(page) && kapi_reuse() &&
 		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) &&
 		       kapi_vma_may_store(vma) && !kapi_vmf_write_protected(vmf_) &&
 		       !kapi_vma_tracks_soft_dirty(vma);

@@ -180,12 +180,11 @@ void kapi_folio_put(struct folio *folio);
 void kapi_folio_lock(struct folio *folio);
 void kapi_folio_unlock(struct folio *folio);
 void kapi_folio_mark_uptodate(struct folio *folio);
-void kapi_folio_mark_dirty(struct folio *folio);
+void kapi_folio_mark_dirty(struct folio *folio); /* as who takes a dirty bit out of a page table */
 bool kapi_folio_poisoned(const struct folio *folio);
 struct address_space *kapi_folio_mapping(const struct folio *folio);
 unsigned long kapi_folio_index(const struct folio *folio);
 bool kapi_folio_uptodate(const struct folio *folio);
-bool kapi_folio_dirty(const struct folio *folio);
 bool kapi_folio_mapped(const struct folio *folio);
 void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index);
 void kapi_folio_detach(struct folio *folio);
@@ -199,21 +198,23 @@ unsigned int kapi_folio_mapcount(const struct folio *folio);
 /* Whether it has the references of a DMA pin, beside those of its mappings. */
 bool kapi_folio_maybe_pinned(const struct folio *folio);
 void kapi_folio_poison(struct folio *folio);
-/*
- * The mark for "written since PAGEMAP last cleared that", beside the dirty bits of page
- * tables; and the mark for "its slot in the store has the same bytes", but for those.
- */
+/* The mark for "written since PAGEMAP last cleared that", beside the dirty bits of page tables. */
 bool kapi_folio_written(const struct folio *folio);
 void kapi_folio_keep_written(struct folio *folio);
 bool kapi_folio_take_written(struct folio *folio); /* clears it: whether it was set */
-bool kapi_folio_stored(const struct folio *folio);
-void kapi_folio_mark_stored(struct folio *folio);
-void kapi_folio_clear_stored(struct folio *folio);
-/* Somebody wrote it: sets the one mark, clears the other. */
+/* PG_dirty: written since its slot in the store was, but for the dirty bits of page tables. */
+bool kapi_folio_dirty(const struct folio *folio);
+void kapi_folio_set_dirty(struct folio *folio);
+bool kapi_folio_take_dirty(struct folio *folio); /* clears it: whether it was set; a full barrier */
+/* Somebody wrote it, without a page table: both. */
 void kapi_folio_mark_written(struct folio *folio);
 /* One page-out at a time for a page; no lock, and nobody waits for it. */
 bool kapi_folio_try_begin_page_out(struct folio *folio);
 void kapi_folio_end_page_out(struct folio *folio);
+/* Whether somebody besides its table and page tables has a reference. */
+bool kapi_folio_in_use(const struct folio *folio);
+/* mlock() holds it: a hint. */
+bool kapi_folio_mlocked(const struct folio *folio);
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);
 void kapi_folio_unmap(const void *bytes);

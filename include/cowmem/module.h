@@ -11,6 +11,9 @@
 #include <linux/pagemap.h>
 #include <linux/mm_types.h>
 #include <linux/percpu.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#endif
 
 #include <cowmem/counters.h>
 
@@ -57,13 +60,30 @@ void cowmem_shrinker_exit(void);
 /* Slots of the store: their memory stays a slot's under RCU. */
 extern struct kmem_cache *cowmem_slot_cache;
 
-/* A page was written: PAGEMAP will say so, and the store's copy is no longer good. */
+/*
+ * A page was written: PAGEMAP will say so, and the store's copy is no longer good. Who
+ * clears a mark, with a full barrier, and then reads the page, sees the mark again or
+ * what was written before it.
+ */
 static inline void cowmem_mark_written(struct folio *folio)
 {
-	if (!folio_test_checked(folio))
-		folio_set_checked(folio);
-	if (folio_test_owner_2(folio))
-		folio_clear_owner_2(folio);
+	smp_mb__before_atomic();
+	folio_set_checked(folio);
+	folio_set_dirty(folio);
+}
+
+/* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault (N11). */
+static inline bool cowmem_has_dirty_bit(void)
+{
+#ifdef CONFIG_ARM64
+	const u64 features = read_sanitised_ftr_reg(SYS_ID_AA64MMFR1_EL1);
+
+	return IS_ENABLED(CONFIG_ARM64_HW_AFDBM) &&
+	       cpuid_feature_extract_unsigned_field(features, ID_AA64MMFR1_EL1_HAFDBS_SHIFT) >=
+		       ID_AA64MMFR1_EL1_HAFDBS_DBM;
+#else
+	return true;
+#endif
 }
 
 /* Entry points; each is described where it is defined. */

@@ -6,11 +6,11 @@
  * a page to be compressed:
  *
  *   1  With the object's lock shared: pages that were used lately are passed over
- *      (second chance). The others are write-protected, and marked as stored.
+ *      (second chance). The others are write-protected, and lose PG_dirty.
  *   2  With no lock: those that have no good slot are compressed. They stay mapped, to
  *      be read; who writes one does as ever, and its dirty bit tells.
- *   3  As a writer of the family's count: they are unmapped. Where no dirty bit came,
- *      from any page table, the mark is still there and the slot has what the page
+ *   3  As a writer of the family's count: they are unmapped. Where no dirty bit came back,
+ *      from any page table or from who writes without one, the slot has what the page
  *      has: the page is taken out of the table, with its references frozen.
  *
  * While the store reads a page nobody has it exclusively, since whoever writes it makes

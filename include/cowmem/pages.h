@@ -12,9 +12,8 @@
  * who hold nothing.
  *
  * Invariants:
- *   P1  every entry is an order-0 folio, uptodate and dirty, whose mapping and
- *       index say where it is; the entry owns one reference on it. (Dirty, or the
- *       kernel's memory-failure code would take it for clean page cache and drop it.)
+ *   P1  every entry is an order-0 folio, uptodate, whose mapping and index say where
+ *       it is; the entry owns one reference on it
  *   P2  resident() is the number of entries
  *   P3  an entry goes, and its folio's mapping becomes NULL, only with the lock held
  *       alone (so inside a writer section) and the page lock held; a folio found under
@@ -22,11 +21,11 @@
  *       it was an entry as long as the count has not changed
  *   P4  when remove() returns, no page table maps a removed folio as a page of the
  *       object, and none will
- *   P5  a page that is marked stored, and has no dirty entry in a page table, has a slot
- *       with the same bytes, or a page-out is about to give it one; an index with a
- *       slot and no page has its bytes there
- *   P6  a slot is set with the lock held alone, or dropped so; or dropped with the lock
- *       shared, by who has just filled the page from it
+ *   P5  a page without PG_dirty, and without a dirty entry in a page table, has a slot
+ *       with the same bytes, or a page-out is about to give it one. An index with a
+ *       slot and no page has its bytes there. (A slot beside a dirty page is stale.)
+ *   P6  a slot is set or dropped with the lock held alone: who looks for the page and
+ *       then for the slot does not miss both
  *
  * User memory is never touched with Pages held, since a fault takes it; the order of
  * all locks is in cowmem/walk.h.
@@ -61,9 +60,6 @@ constexpr long long bytes_at(Index index)
 
 /* What remove() does with the copies that private mappings made of removed pages. */
 enum class PrivateCopies : bool { keep, zap };
-
-/* What a page is filled for: to be read, or to be written at once. */
-enum class Use { read, write };
 
 /* A page to fill a place with that has none, and how that went. */
 struct Fresh {
@@ -175,15 +171,15 @@ public:
 	 * is in the store, or zeroes. None: there is none, and @fresh has no page, or the
 	 * error. Sleeps.
 	 */
-	FolioRef get_or_fill(Index index, Fresh &fresh, Use use) REQUIRES_SHARED(this)
+	FolioRef get_or_fill(Index index, Fresh &fresh) REQUIRES_SHARED(this)
 	{
 		FolioRef found = get(index);
 
-		return found || !fresh.page ? std::move(found) : fill(index, fresh, use);
+		return found || !fresh.page ? std::move(found) : fill(index, fresh);
 	}
 
 	/* The same where there probably is none, and @fresh has a page. */
-	FolioRef fill(Index index, Fresh &fresh, Use use) REQUIRES_SHARED(this);
+	FolioRef fill(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 
 	/* Has in memory what is in the store at @index. 0, -ENOMEM, -EIO. Sleeps. */
 	int bring_in(Index index) EXCLUDES(this);
@@ -219,8 +215,8 @@ public:
 	{
 		return slots_.set(index, slot);
 	}
-	/* The slot at @index is no longer good, or no longer wanted. */
-	void drop_slot(Index index) REQUIRES_SHARED(this) { slots_.drop(index); }
+	/* The slot at @index, if there is one, is not good, or not wanted. */
+	void drop_slot(Index index) REQUIRES(this) { slots_.drop(index); }
 
 	/*
 	 * Takes @page out of memory: the page at @index, whose bytes are in its slot. The

@@ -123,6 +123,7 @@ static struct cowmem_mapping entry_of(int fd, uint64_t index)
 
 static void entries_after_a_read_and_a_write(void)
 {
+	struct cowmem_page_out out;
 	int fd;
 	char *p = paged_out_object(&fd);
 
@@ -132,7 +133,9 @@ static void entries_after_a_read_and_a_write(void)
 	*(volatile char *)(p + PAGE) = 9;
 	CHECK(entry_of(fd, 1).flags & COWMEM_MAPPING_WRITABLE);
 	CHECK(entry_of(fd, 1).flags & COWMEM_MAPPING_DIRTY);
-	/* A page that was brought in for a write takes no place in the store any more. */
+	/* Its place in the store is of no use any more, and goes when a page-out comes by. */
+	MUST(!page_out_ask(fd, &out, 0, 0, 2));
+	CHECK_EQ(out.accessed, 2);
 	CHECK_EQ(store_stat(fd).slots, PAGES - 1);
 	let_go(fd, p);
 }
