@@ -104,7 +104,8 @@ static void without_reuse_each_write_is_a_fault(void)
 	faults = read_then_write(p);
 	parameter_set("reuse", "Y");
 	CHECK_EQ(faults.major, PAGES);
-	CHECK_EQ(faults.minor, PAGES);
+	/* Where the hardware sets no access bits either, one on other memory may be among them. */
+	CHECK(faults.minor >= PAGES && faults.minor < PAGES + 8);
 	CHECK_EQ(SINCE(before, reused), 0);
 	let_go(fd, p);
 	check_returned(before);
