@@ -58,14 +58,11 @@ static void set_speculation(bool on)
 {
 	static const char *const names[] = {"private", "read", "shared_write"};
 	char path[96];
-	int fd;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		snprintf(path, sizeof(path), "/sys/module/cowmem/parameters/speculate_%s",
 		         names[i]);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		MUST(fd >= 0 && write(fd, on ? "Y" : "N", 1) == 1);
-		close(fd);
+		write_text(path, on ? "Y" : "N");
 	}
 }
 

@@ -93,54 +93,39 @@ Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTa
 	return std::nullopt;
 }
 
-/* Maps cow_page in the place of the page it was copied from. */
-Abort commit_copy(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
+/* Stores the entry, which is as the core saw it, in the locked table. */
+Outcome store(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTable &table)
 {
-	FaultTable table{fault.vmf};
-
-	if (const Abort abort = may_not_commit(fault, snapshot, table))
-		return abort;
-	if (table.entry_changed()) {
-		outcome = Outcome::lost_race;
-		return std::nullopt;
+	switch (kind) {
+	case Kind::private_write:
+		table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
+		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
+		kapi_count(snapshot.page ? COWMEM_COUNT_copies : COWMEM_COUNT_zero_fills);
+		return Outcome::done_cow;
+	case Kind::mkwrite:
+		table.make_writable();
+		return Outcome::mapped;
+	case Kind::read:
+	case Kind::shared_write:
+		/* A page of the object is dirty always (P1). */
+		table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
+		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
+		return Outcome::mapped;
 	}
-	table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
-	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
-	kapi_count(snapshot.page ? COWMEM_COUNT_copies : COWMEM_COUNT_zero_fills);
-	outcome = Outcome::done_cow;
-	return std::nullopt;
+	__builtin_unreachable();
 }
 
-/* Maps the object's own page. A page of the object is dirty always (P1). */
-Abort commit_page(const Fault &fault, Snapshot &snapshot, Outcome &outcome)
+/* Maps what was prepared, or lets the entry that is there be written through. */
+Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome)
 {
 	FaultTable table{fault.vmf};
 
 	if (const Abort abort = may_not_commit(fault, snapshot, table))
 		return abort;
-	if (table.entry_changed()) {
+	if (kind == Kind::mkwrite ? table.entry_replaced() : table.entry_changed())
 		outcome = Outcome::lost_race;
-		return std::nullopt;
-	}
-	table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
-	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
-	outcome = Outcome::mapped;
-	return std::nullopt;
-}
-
-/* Lets the entry through which page_mkwrite's page was read be written through. */
-Abort commit_write(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
-{
-	FaultTable table{fault.vmf};
-
-	if (const Abort abort = may_not_commit(fault, snapshot, table))
-		return abort;
-	if (table.entry_replaced()) {
-		outcome = Outcome::lost_race;
-		return std::nullopt;
-	}
-	table.make_writable();
-	outcome = Outcome::mapped;
+	else
+		outcome = store(fault, kind, snapshot, table);
 	return std::nullopt;
 }
 
@@ -156,18 +141,19 @@ Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
 	case Kind::private_write:
 		if (const Abort abort = fill_cow_page(fault, snapshot))
 			return abort;
-		return commit_copy(fault, snapshot, outcome);
+		break;
 	case Kind::mkwrite:
-		return snapshot.page ? commit_write(fault, snapshot, outcome)
-		                     : COWMEM_COUNT_speculative_abort_moved;
+		if (!snapshot.page)
+			return COWMEM_COUNT_speculative_abort_moved;
+		break;
 	case Kind::read:
 	case Kind::shared_write:
 		if (!snapshot.page)
 			if (const Abort abort = fill_hole(fault, snapshot))
 				return abort;
-		return commit_page(fault, snapshot, outcome);
+		break;
 	}
-	__builtin_unreachable();
+	return commit(fault, kind, snapshot, outcome);
 }
 
 } /* namespace */
