@@ -149,6 +149,8 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 
 void Pages::remove_all()
 {
+	Exclusive lock{*this};
+
 	free_list(detach_range(0, no_index));
 }
 

@@ -168,7 +168,7 @@ public:
 	int replace(Index index, folio *old, FolioRef &fresh) REQUIRES(this);
 
 	/* Frees every page of a table that no file and no mapping can reach any more. */
-	void remove_all();
+	void remove_all() EXCLUDES(this);
 
 	/* Where the kernel keeps the VMAs that map these pages (cowmem/walk.h). */
 	address_space *mapping() const { return mapping_; }
@@ -186,8 +186,8 @@ public:
 
 private:
 	void unmap(Index first, Index last, PrivateCopies copies);
-	void detach(Index index, folio *page);
-	folio *detach_range(Index first, Index last);
+	void detach(Index index, folio *page) REQUIRES(this);
+	folio *detach_range(Index first, Index last) REQUIRES(this);
 	void free_list(folio *list);
 
 	address_space *const mapping_;
