@@ -115,9 +115,14 @@ Outcome store(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTable &tab
 	__builtin_unreachable();
 }
 
-/* Maps what was prepared, or lets the entry that is there be written through. */
+/*
+ * Maps what was prepared, or lets the entry that is there be written through. Where there
+ * is no page table, the one that the core allocated for that comes first.
+ */
 Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome)
 {
+	install_allocated_table(fault.vmf);
+
 	FaultTable table{fault.vmf};
 
 	if (const Abort abort = may_not_commit(fault, snapshot, table))

@@ -39,7 +39,7 @@
 	X(speculative_abort_snapshot, "... a writer came by during the look-up (R32)")    \
 	X(speculative_abort_no_memory, "... a hole, and no memory to fill it")             \
 	X(speculative_abort_poisoned, "... the page is poisoned")                         \
-	X(speculative_abort_no_table, "... no page table there, or it was going (R39)")   \
+	X(speculative_abort_no_table, "... its page table was going (R39)")               \
 	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \
 	X(speculative_abort_reaped, "... the OOM killer reaps the process")                \
 	X(around_calls, "read faults that asked for their neighbours, too")                \
