@@ -3,10 +3,14 @@
  * The speculative path: it holds nothing, and a writer at any point between the
  * look-up and the commit has it give up and leave no trace.
  */
+#include <linux/delay.h>
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
 #include <linux/sched/coredump.h>
+#include <linux/set_memory.h>
+
+#include <cowmem/symbols.h>
 
 #include "mapping.h"
 
@@ -535,6 +539,75 @@ static void a_poisoned_page_is_left_to_the_locked_path(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_poisoned));
 }
 
+#ifdef CONFIG_X86
+/* Has every access to the memory of @folio fault, or none, as one to damaged memory does. */
+static void set_damaged(struct kunit *test, struct folio *folio, bool damaged)
+{
+	typeof(set_memory_np) *set = (typeof(set_memory_np) *)cowmem_symbol_find(
+		damaged ? "set_memory_np" : "set_memory_p");
+
+	KUNIT_ASSERT_NOT_NULL(test, set);
+	KUNIT_ASSERT_EQ(test, 0, set((unsigned long)folio_address(folio), 1));
+}
+
+/* The kernel's memory failure code hears of it, and marks the page, a little later. */
+static bool becomes_poisoned(struct folio *folio)
+{
+	for (int i = 0; i < 500 && !folio_test_hwpoison(folio); i++)
+		msleep(20);
+	return folio_test_hwpoison(folio);
+}
+
+/*
+ * A private write whose copy meets damaged memory, in the second page of two. That is
+ * what it is @answered, or the page has been truncated by then.
+ */
+static void write_from_damaged(struct kunit *test, bool answered, vm_fault_t code)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, copies = COUNT(copies), commits, poisoned, changed, retries;
+	struct folio *source;
+
+	if (!boot_cpu_has(X86_FEATURE_ERMS))
+		kunit_skip(test, "the kernel's copy does not recover on this CPU");
+	mapping_source(m, 2, 0x11);
+	private = mapping_map(m, 2, MAP_PRIVATE);
+	source = mapping_folio(m, 1);
+	folio_get(source);
+	set_damaged(test, source, true);
+	commits = COUNT(speculative_commits);
+	poisoned = COUNT(poisoned);
+	changed = COUNT(speculative_abort_changed);
+	retries = COUNT(locked_retries);
+	if (!answered)
+		mapping_at(m, COWMEM_STEP_PREPARED, truncate_now);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private + PAGE_SIZE, 0x22));
+	set_damaged(test, source, false);
+	EXPECT_CODE(test, code, m->fault.code);
+	KUNIT_EXPECT_EQ(test, commits + answered, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(test, poisoned + answered, COUNT(poisoned));
+	KUNIT_EXPECT_EQ(test, changed + !answered, COUNT(speculative_abort_changed));
+	KUNIT_EXPECT_EQ(test, retries + !answered, COUNT(locked_retries));
+	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private + PAGE_SIZE)));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_TRUE(test, becomes_poisoned(source));
+	folio_put(source);
+}
+
+static void damaged_memory_is_read_once(struct kunit *test)
+{
+	SHOWS(test, "R10 R33");
+	write_from_damaged(test, true, VM_FAULT_HWPOISON);
+}
+
+static void damaged_memory_that_is_gone_is_no_answer(struct kunit *test)
+{
+	SHOWS(test, "R10 R32 R33");
+	write_from_damaged(test, false, VM_FAULT_SIGBUS);
+}
+#endif
+
 static void a_hole_is_filled_and_mapped_at_once(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -631,6 +704,10 @@ static struct kunit_case speculate_cases[] = {
 	KUNIT_CASE(a_reaped_address_space_gets_nothing),
 	KUNIT_CASE(the_slower_of_two_private_writes_retries),
 	KUNIT_CASE(a_poisoned_page_is_left_to_the_locked_path),
+#ifdef CONFIG_X86
+	KUNIT_CASE(damaged_memory_is_read_once),
+	KUNIT_CASE(damaged_memory_that_is_gone_is_no_answer),
+#endif
 	KUNIT_CASE(a_hole_is_filled_and_mapped_at_once),
 	KUNIT_CASE(a_filled_hole_that_is_punched_is_not_mapped),
 	KUNIT_CASE(each_kind_can_be_switched_off),

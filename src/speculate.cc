@@ -64,15 +64,32 @@ Abort fill_hole(const Fault &fault, Snapshot &snapshot)
 	               : std::nullopt;
 }
 
-/* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
-Abort fill_cow_page(const Fault &fault, const Snapshot &snapshot)
+/*
+ * Fills cow_page with what the fault's page holds, with nothing locked (R42). False: that
+ * memory is damaged.
+ */
+bool fill_cow_page(const Fault &fault, const Snapshot &snapshot)
 {
+	const bool damaged =
+		snapshot.page && kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get());
+
 	if (!snapshot.page)
 		kapi_vmf_clear_cow_page(fault.vmf);
-	else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get()))
-		return COWMEM_COUNT_speculative_abort_poisoned;
-	kapi_vmf_cow_page_uptodate(fault.vmf);
+	if (!damaged)
+		kapi_vmf_cow_page_uptodate(fault.vmf);
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	return !damaged;
+}
+
+/*
+ * The copy met damaged memory. To read that again would be another machine check, so it
+ * is the answer, unless the object has something else there by now (R10).
+ */
+Abort report_damage(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
+{
+	if (!fault.object->family().unchanged(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_changed;
+	outcome = Outcome::poisoned;
 	return std::nullopt;
 }
 
@@ -144,8 +161,8 @@ Abort attempt(const Fault &fault, Kind kind, Outcome &outcome)
 		return abort;
 	switch (kind) {
 	case Kind::private_write:
-		if (const Abort abort = fill_cow_page(fault, snapshot))
-			return abort;
+		if (!fill_cow_page(fault, snapshot))
+			return report_damage(fault, snapshot, outcome);
 		break;
 	case Kind::mkwrite:
 		if (!snapshot.page)

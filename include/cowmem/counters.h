@@ -32,7 +32,7 @@
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
 	X(locked_retries, "faults that the locked path served after a speculative attempt (R33)") \
 	X(speculative_attempts, "faults tried without locks: commits and aborts")          \
-	X(speculative_commits, "of these, answered so: mapped, or somebody else had changed the PTE") \
+	X(speculative_commits, "of these, answered so: mapped, or the PTE had changed, or a machine check") \
 	X(speculative_abort_odd, "of these, given up: a writer was inside (R30)")         \
 	X(speculative_abort_end, "... beyond the object's end, or it must grow first")     \
 	X(speculative_abort_moved, "... the page was just leaving its slot")              \
