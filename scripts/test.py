@@ -24,6 +24,7 @@ import time
 import traceback
 
 import bench
+import bench_smp
 import guest
 import initramfs
 import model
@@ -51,6 +52,7 @@ class Plan:
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
     smp: int = 2
     append: str = ""  # to the kernel's command line
+    contention: bool = False  # whether to run qemu/bench_smp.c, too
 
     @property
     def name(self):
@@ -58,8 +60,8 @@ class Plan:
 
 
 PLANS = [
-    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram")),
-    Plan("stock", "arm64", 120, 900, modules=("loop", "zram")),
+    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram"), contention=True),
+    Plan("stock", "arm64", 120, 900, modules=("loop", "zram"), contention=True),
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
@@ -70,6 +72,8 @@ SOAK = [
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
+CONTENTION = ROOT / "qemu/bench_smp.c"
+CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 
 
@@ -199,6 +203,27 @@ def read_ktap(lines, source):
     return tests
 
 
+def read_contention(boot, lines, status):
+    """Faults got done at every number of tasks, with the speculative path and without, and
+    every attempt was a commit or an abort. How many a second is told, and not judged."""
+    said = bench_smp.Contention(lines)
+    tests = []
+    for work, title in bench_smp.TITLES.items():
+        told = []
+        for tasks in bench_smp.TASKS:
+            rates = [said.rates[work, tasks, side] for side in ("cowmem", "locked")]
+            if not all(rates) or not all(map(all, rates)) or not said.accounted_for(work, tasks):
+                break  # at this number of tasks
+            told.append("{:,.0f} / {:,.0f}".format(*said.both_ways(work, tasks)) +
+                        f" {said.aborts(work, tasks):.1%}")  # fmt: skip
+        passed = status == 0 and len(told) == len(bench_smp.TASKS)
+        tests.append(Test(f"contention: {title}", "passed" if passed else "failed", ["R43"],
+                          why="" if passed else f"at {tasks} tasks, status {status}", log=lines))  # fmt: skip
+        if passed:
+            say(f"{boot:12}  {title}: faults/s with / without attempts, aborts, 1..16 tasks: {'; '.join(told)}")
+    return tests
+
+
 # ---- One boot ----------------------------------------------------------------------------
 
 
@@ -212,7 +237,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
-    steps += [f"run /bin/{code.stem}" + (f" {plan.storm}" if plan.storm else "") for code in codes]
+    arguments = {code: CONTENTION_ARGUMENTS if code == CONTENTION else str(plan.storm or "") for code in codes}
+    steps += [f"run /bin/{code.stem} {arguments[code]}".rstrip() for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -231,13 +257,16 @@ def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, plan.arch)
+    codes = [code for code in codes if code != CONTENTION or plan.contention]
     detects_races = plan.kind == "kcsan"
     steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
 
     def on_step(step):
         word, _, argument = step.line.partition(" ")
         name = pathlib.Path(argument.partition(" ")[0]).stem
-        if word == "run":
+        if word == "run" and name == CONTENTION.stem:
+            report(plan.name, name, read_contention(plan.name, step.program, step.status), step.seconds)
+        elif word == "run":
             report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
         elif step.line == LOAD_SUITES:
             report(plan.name, "KUnit", read_ktap(step.kernel, source), step.seconds)
@@ -351,6 +380,8 @@ def main():
     # A storm takes its seconds as an argument.
     code_names = "*storm*.c" if options.soak else "*.c"
     programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob(code_names))}
+    if not options.soak:
+        programs[CONTENTION.stem] = CONTENTION
     possible = SOAK if options.soak else PLANS
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
     tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "model"))], "test")
