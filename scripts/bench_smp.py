@@ -15,7 +15,7 @@ import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench-smp"
-CPUS, MILLISECONDS, ROUNDS = 4, 100, 15
+CPUS, MILLISECONDS, ROUNDS = 4, 100, 9
 
 TITLES = {
     "private": "private, one mapping of one object",
