@@ -3,10 +3,14 @@
  * The speculative path: it holds nothing, and a writer at any point between the
  * look-up and the commit has it give up and leave no trace.
  */
+#include <linux/delay.h>
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
 #include <linux/sched/coredump.h>
+#include <linux/set_memory.h>
+
+#include <cowmem/symbols.h>
 
 #include "mapping.h"
 
@@ -333,24 +337,141 @@ static void an_odd_count_means_the_locked_path(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0xee, peek(private));
 }
 
-/* --- other doubts --- */
+/* --- page tables that are missing, or go --- */
 
-static void no_page_table_means_the_locked_path(struct kunit *test)
+static pmd_t taken_away;
+
+static void put_the_table_back(struct mapping *m, struct vm_fault *vmf)
+{
+	*vmf->pmd = taken_away;
+}
+
+static void take_the_table_away(struct mapping *m, struct vm_fault *vmf)
+{
+	taken_away = *vmf->pmd;
+	pmd_clear(vmf->pmd);
+	mapping_at(m, COWMEM_STEP_LOCKED, put_the_table_back);
+}
+
+static void a_page_table_that_goes_means_the_locked_path(struct kunit *test)
 {
 	struct mapping *m = test->priv;
-	unsigned long private, no_table;
+	unsigned long private, no_table, retries;
 
 	SHOWS(test, "R33 R39");
-	mapping_source(m, 1, 0x11);
+	mapping_source(m, 2, 0x11);
+	private = map_beside(m, MAP_PRIVATE);
 	no_table = COUNT(speculative_abort_no_table);
-	/* 4 MiB of it: in the middle there is no page table that a neighbour has touched. */
-	private = mapping_map(m, 2 * PTRS_PER_PTE, MAP_PRIVATE) + PMD_SIZE;
-	cowmem_test_resize(m->file, PMD_SIZE * 2);
-	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x22));
+	retries = COUNT(locked_retries);
+	mapping_at(m, COWMEM_STEP_PREPARED, take_the_table_away);
+	KUNIT_EXPECT_EQ(test, 0, poke(private + 1, 0x22));
+	KUNIT_EXPECT_NULL(test, m->turn);
 	KUNIT_EXPECT_EQ(test, no_table + 1, COUNT(speculative_abort_no_table));
-	KUNIT_EXPECT_EQ(test, 0, poke(private + PAGE_SIZE, 0x22));
-	KUNIT_EXPECT_EQ(test, no_table + 1, COUNT(speculative_abort_no_table));
+	KUNIT_EXPECT_EQ(test, retries + 1, COUNT(locked_retries));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + 1));
 }
+
+/*
+ * Where a mapping has pages of the object, which are @value, and no page table for them.
+ * It has those on either side, so that nothing else is missing.
+ */
+static unsigned long map_without_table(struct mapping *m, unsigned long flags, u8 value)
+{
+	const unsigned long pages = 3 * PTRS_PER_PTE;
+	unsigned long source = mapping_map(m, pages, MAP_SHARED);
+	unsigned long start = mapping_map(m, pages, flags);
+	unsigned long address = round_up(start + 1, PMD_SIZE);
+
+	KUNIT_ASSERT_EQ(m->test, 0, poke(source, value));
+	KUNIT_ASSERT_EQ(m->test, 0, poke(source + (address - start), value));
+	KUNIT_ASSERT_EQ(m->test, 0, poke(source + (address - start) + PAGE_SIZE, value));
+	KUNIT_ASSERT_EQ(m->test, value, peek(start));
+	KUNIT_ASSERT_EQ(m->test, 0, peek(address + PMD_SIZE));
+	return address;
+}
+
+/* Memory of the mm's page tables, in tables of PTEs. */
+static unsigned long tables(struct mapping *m)
+{
+	return mm_pgtables_bytes(m->mm) / (PTRS_PER_PTE * sizeof(pte_t));
+}
+
+static void a_missing_table_is_put_in(struct kunit *test, unsigned long flags, vm_fault_t code)
+{
+	struct mapping *m = test->priv;
+	unsigned long address = map_without_table(m, flags, 0x11);
+	unsigned long attempts = COUNT(speculative_attempts), commits = COUNT(speculative_commits);
+	unsigned long copies = COUNT(copies), before = tables(m);
+
+	lock_everything(m);
+	m->faults = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(address + 1, 0x22));
+	unlock_everything(m);
+	KUNIT_EXPECT_EQ(test, 1U, m->faults);
+	EXPECT_CODE(test, code, m->fault.code);
+	expect_committed(m, attempts, commits);
+	KUNIT_EXPECT_EQ(test, copies + (flags == MAP_PRIVATE), COUNT(copies));
+	KUNIT_EXPECT_EQ(test, before + 1, tables(m));
+	KUNIT_EXPECT_TRUE(test, pte_write(mapping_pte(m, address)));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(address));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(address + 1));
+}
+
+static void a_private_write_puts_the_missing_table_in(struct kunit *test)
+{
+	SHOWS(test, "R2 R42 R44");
+	a_missing_table_is_put_in(test, MAP_PRIVATE, VM_FAULT_DONE_COW);
+}
+
+static void a_shared_write_puts_the_missing_table_in(struct kunit *test)
+{
+	SHOWS(test, "R42");
+	a_missing_table_is_put_in(test, MAP_SHARED, VM_FAULT_NOPAGE);
+}
+
+/* All that a writer in between leaves of the attempt is the table, with nothing in it. */
+static void a_table_put_in_too_late_stays_empty(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long address = map_without_table(m, MAP_PRIVATE, 0x11);
+	unsigned long changed = COUNT(speculative_abort_changed), before = tables(m);
+
+	SHOWS(test, "R18 R32 R33");
+	mapping_at(m, COWMEM_STEP_PREPARED, truncate_now);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(address, 0x22));
+	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
+	KUNIT_EXPECT_EQ(test, changed + 1, COUNT(speculative_abort_changed));
+	KUNIT_EXPECT_EQ(test, before + 1, tables(m));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address)));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+}
+
+static void let_other_put_the_table_in(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = vmf->address + PAGE_SIZE;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+}
+
+/* Each has a table allocated: the slower one's goes back, and its page into the other's. */
+static void two_that_miss_a_table_share_one(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long address = map_without_table(m, MAP_PRIVATE, 0x11);
+	unsigned long commits = COUNT(speculative_commits), before = tables(m);
+
+	SHOWS(test, "R7 R33");
+	mapping_at(m, COWMEM_STEP_PREPARED, let_other_put_the_table_in);
+	KUNIT_EXPECT_EQ(test, 0, poke(address, 0x22));
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, commits + 2, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(test, before + 1, tables(m));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(address));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(address + PAGE_SIZE));
+}
+
+/* --- other doubts --- */
 
 static void make_unstable(struct mapping *m, struct vm_fault *vmf)
 {
@@ -418,6 +539,75 @@ static void a_poisoned_page_is_left_to_the_locked_path(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_poisoned));
 }
 
+#ifdef CONFIG_X86
+/* Has every access to the memory of @folio fault, or none, as one to damaged memory does. */
+static void set_damaged(struct kunit *test, struct folio *folio, bool damaged)
+{
+	typeof(set_memory_np) *set = (typeof(set_memory_np) *)cowmem_symbol_find(
+		damaged ? "set_memory_np" : "set_memory_p");
+
+	KUNIT_ASSERT_NOT_NULL(test, set);
+	KUNIT_ASSERT_EQ(test, 0, set((unsigned long)folio_address(folio), 1));
+}
+
+/* The kernel's memory failure code hears of it, and marks the page, a little later. */
+static bool becomes_poisoned(struct folio *folio)
+{
+	for (int i = 0; i < 500 && !folio_test_hwpoison(folio); i++)
+		msleep(20);
+	return folio_test_hwpoison(folio);
+}
+
+/*
+ * A private write whose copy meets damaged memory, in the second page of two. That is
+ * what it is @answered, or the page has been truncated by then.
+ */
+static void write_from_damaged(struct kunit *test, bool answered, vm_fault_t code)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, copies = COUNT(copies), commits, poisoned, changed, retries;
+	struct folio *source;
+
+	if (!boot_cpu_has(X86_FEATURE_ERMS))
+		kunit_skip(test, "the kernel's copy does not recover on this CPU");
+	mapping_source(m, 2, 0x11);
+	private = mapping_map(m, 2, MAP_PRIVATE);
+	source = mapping_folio(m, 1);
+	folio_get(source);
+	set_damaged(test, source, true);
+	commits = COUNT(speculative_commits);
+	poisoned = COUNT(poisoned);
+	changed = COUNT(speculative_abort_changed);
+	retries = COUNT(locked_retries);
+	if (!answered)
+		mapping_at(m, COWMEM_STEP_PREPARED, truncate_now);
+	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private + PAGE_SIZE, 0x22));
+	set_damaged(test, source, false);
+	EXPECT_CODE(test, code, m->fault.code);
+	KUNIT_EXPECT_EQ(test, commits + answered, COUNT(speculative_commits));
+	KUNIT_EXPECT_EQ(test, poisoned + answered, COUNT(poisoned));
+	KUNIT_EXPECT_EQ(test, changed + !answered, COUNT(speculative_abort_changed));
+	KUNIT_EXPECT_EQ(test, retries + !answered, COUNT(locked_retries));
+	KUNIT_EXPECT_EQ(test, copies, COUNT(copies));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, private + PAGE_SIZE)));
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));
+	KUNIT_EXPECT_TRUE(test, becomes_poisoned(source));
+	folio_put(source);
+}
+
+static void damaged_memory_is_read_once(struct kunit *test)
+{
+	SHOWS(test, "R10 R33");
+	write_from_damaged(test, true, VM_FAULT_HWPOISON);
+}
+
+static void damaged_memory_that_is_gone_is_no_answer(struct kunit *test)
+{
+	SHOWS(test, "R10 R32 R33");
+	write_from_damaged(test, false, VM_FAULT_SIGBUS);
+}
+#endif
+
 static void a_hole_is_filled_and_mapped_at_once(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -425,7 +615,7 @@ static void a_hole_is_filled_and_mapped_at_once(struct kunit *test)
 	pte_t pte;
 
 	SHOWS(test, "R23 R44");
-	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11)); /* the page table */
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11));
 	commits = COUNT(speculative_commits);
 	locks = COUNT(page_locks);
 	KUNIT_EXPECT_EQ(test, 0, peek(shared + PAGE_SIZE));
@@ -506,10 +696,18 @@ static struct kunit_case speculate_cases[] = {
 	KUNIT_CASE(shared_write_writer_under_pte_lock),
 	KUNIT_CASE(write_after_a_read_writer_after_look_up),
 	KUNIT_CASE(an_odd_count_means_the_locked_path),
-	KUNIT_CASE(no_page_table_means_the_locked_path),
+	KUNIT_CASE(a_page_table_that_goes_means_the_locked_path),
+	KUNIT_CASE(a_private_write_puts_the_missing_table_in),
+	KUNIT_CASE(a_shared_write_puts_the_missing_table_in),
+	KUNIT_CASE(a_table_put_in_too_late_stays_empty),
+	KUNIT_CASE(two_that_miss_a_table_share_one),
 	KUNIT_CASE(a_reaped_address_space_gets_nothing),
 	KUNIT_CASE(the_slower_of_two_private_writes_retries),
 	KUNIT_CASE(a_poisoned_page_is_left_to_the_locked_path),
+#ifdef CONFIG_X86
+	KUNIT_CASE(damaged_memory_is_read_once),
+	KUNIT_CASE(damaged_memory_that_is_gone_is_no_answer),
+#endif
 	KUNIT_CASE(a_hole_is_filled_and_mapped_at_once),
 	KUNIT_CASE(a_filled_hole_that_is_punched_is_not_mapped),
 	KUNIT_CASE(each_kind_can_be_switched_off),

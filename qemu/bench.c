@@ -49,14 +49,6 @@ __attribute__((noinline)) uint64_t bench_stop(void)
 	return now() - started;
 }
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
 /* --- works: each returns its total, and how many units that was --- */
 
 struct result {
@@ -69,7 +61,7 @@ static struct result per_page(const struct object *o, uint64_t total)
 	return (struct result){.units = o->bytes / PAGE, .total = total};
 }
 
-static void read_pages(const char *p, size_t bytes)
+static void read_pages(char *p, size_t bytes)
 {
 	for (size_t at = 0; at < bytes; at += PAGE)
 		(void)*(const volatile char *)(p + at);
@@ -141,82 +133,67 @@ static struct result copy(struct object *o)
 	return (struct result){.units = o->bytes / PAGE / 2, .total = total};
 }
 
-static struct result read_zero(struct object *o)
+/*
+ * What @work takes on a mapping of the object, @flags MAP_SHARED or MAP_PRIVATE, after
+ * @prepare, if there is one.
+ */
+static struct result on_mapping(struct object *o, int flags,
+                                void (*prepare)(const struct object *o, char *p),
+                                void (*work)(char *p, size_t bytes))
 {
-	char *p = object_map(o, MAP_PRIVATE);
+	char *p = object_map(o, flags);
 	uint64_t total;
 
+	if (prepare)
+		prepare(o, p);
 	bench_start();
-	read_pages(p, o->bytes);
+	work(p, o->bytes);
 	total = bench_stop();
 	unmap(o, p);
 	return per_page(o, total);
+}
+
+static void fill(const struct object *o, char *p)
+{
+	(void)p;
+	object_fill(o);
+}
+
+static void fill_and_read(const struct object *o, char *p)
+{
+	if (o->fd >= 0)
+		object_fill(o);
+	read_pages(p, o->bytes);
+}
+
+static struct result read_zero(struct object *o)
+{
+	return on_mapping(o, MAP_PRIVATE, NULL, read_pages);
 }
 
 static struct result write_hole(struct object *o)
 {
-	char *p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
-	uint64_t total;
-
-	bench_start();
-	write_pages(p, o->bytes);
-	total = bench_stop();
-	unmap(o, p);
-	return per_page(o, total);
+	return on_mapping(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED, NULL, write_pages);
 }
 
 static struct result write_private(struct object *o)
 {
-	char *p = object_map(o, MAP_PRIVATE);
-	uint64_t total;
-
-	object_fill(o);
-	bench_start();
-	write_pages(p, o->bytes);
-	total = bench_stop();
-	unmap(o, p);
-	return per_page(o, total);
+	return on_mapping(o, MAP_PRIVATE, fill, write_pages);
 }
 
 static struct result write_private_after_read(struct object *o)
 {
-	char *p = object_map(o, MAP_PRIVATE);
-	uint64_t total;
-
-	if (o->fd >= 0)
-		object_fill(o);
-	read_pages(p, o->bytes);
-	bench_start();
-	write_pages(p, o->bytes);
-	total = bench_stop();
-	unmap(o, p);
-	return per_page(o, total);
+	return on_mapping(o, MAP_PRIVATE, fill_and_read, write_pages);
 }
 
 static struct result write_shared(struct object *o)
 {
-	char *p = object_map(o, MAP_SHARED);
-	uint64_t total;
-
-	object_fill(o);
-	bench_start();
-	write_pages(p, o->bytes);
-	total = bench_stop();
-	unmap(o, p);
-	return per_page(o, total);
+	return on_mapping(o, MAP_SHARED, fill, write_pages);
 }
 
 static struct result read_shared(struct object *o)
 {
-	char *p = object_map(o, MAP_SHARED);
-	uint64_t total;
-
-	object_fill(o);
-	bench_start();
-	read_pages(p, o->bytes);
-	total = bench_stop();
-	unmap(o, p);
-	return per_page(o, total);
+	return on_mapping(o, MAP_SHARED, fill, read_pages);
 }
 
 static struct result unmap_shared(struct object *o)

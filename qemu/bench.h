@@ -33,6 +33,14 @@
 		}                                                                           \
 	} while (0)
 
+static inline void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
 enum kind { COWMEM, MEMFD, ANON, NR_KINDS };
 
 static const char *const kind_names[] = {"cowmem", "memfd", "anon"};

@@ -7,17 +7,18 @@
  *   bench_smp MILLISECONDS ROUNDS
  *
  * Prints "smp WORK SIDE TASKS FAULTS MICROSECONDS" for each round of each, and how many
- * faults were attempted without locks, and committed: "speculative WORK TASKS ATTEMPTS
- * COMMITS".
+ * faults were attempted without locks, and became of them: "speculative WORK TASKS
+ * ATTEMPTS COMMITS ABORTS".
  */
 #include "bench.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define MAX_TASKS 8
+#define MAX_TASKS 16
 #define AREA (4UL << 20) /* bytes, for each task */
 #define AREA_PAGES (AREA / PAGE)
 
@@ -58,28 +59,42 @@ static void set_speculation(bool on)
 {
 	static const char *const names[] = {"private", "read", "shared_write"};
 	char path[96];
-	int fd;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		snprintf(path, sizeof(path), "/sys/module/cowmem/parameters/speculate_%s",
 		         names[i]);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		MUST(fd >= 0 && write(fd, on ? "Y" : "N", 1) == 1);
-		close(fd);
+		write_text(path, on ? "Y" : "N");
 	}
 }
 
+#define COUNTERS "/sys/class/misc/cowmem/counters"
 static unsigned long counter(const char *name)
 {
 	unsigned long value;
-	char path[96];
+	char path[sizeof(COUNTERS) + 256];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/sys/class/misc/cowmem/counters/%s", name);
+	snprintf(path, sizeof(path), COUNTERS "/%s", name);
 	file = fopen(path, "re");
 	MUST(file && fscanf(file, "%lu", &value) == 1);
 	fclose(file);
 	return value;
+}
+
+/* The aborts, whatever the reason. */
+static unsigned long aborts(void)
+{
+	static const char prefix[] = "speculative_abort_";
+	const struct dirent *entry;
+	unsigned long sum = 0;
+	DIR *counters = opendir(COUNTERS);
+
+	MUST(counters);
+	while ((entry = readdir(counters)))
+		if (!strncmp(entry->d_name, prefix, strlen(prefix)))
+			sum += counter(entry->d_name);
+	closedir(counters);
+	return sum;
 }
 
 /* What the tasks of one round share: memory that fork keeps shared. */
@@ -184,6 +199,7 @@ static void run(struct round *round, const struct work *work, const struct side 
 {
 	const unsigned long attempts = counter("speculative_attempts");
 	const unsigned long commits = counter("speculative_commits");
+	const unsigned long aborted = aborts();
 
 	*round = (struct round){.work = work, .side = side};
 	set_speculation(side->speculates);
@@ -198,9 +214,9 @@ static void run(struct round *round, const struct work *work, const struct side 
 		object_free(&round->common);
 	}
 	if (side->kind == COWMEM && side->speculates)
-		printf("speculative %s %d %lu %lu\n", work->name, tasks,
+		printf("speculative %s %d %lu %lu %lu\n", work->name, tasks,
 		       counter("speculative_attempts") - attempts,
-		       counter("speculative_commits") - commits);
+		       counter("speculative_commits") - commits, aborts() - aborted);
 }
 
 int main(int argc, char **argv)

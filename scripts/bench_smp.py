@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """The benchmarks of contention behind `make bench-smp`: Debian's own kernel with 4
-CPUs that run at once, and qemu/bench_smp.c in it. Only ratios are told: what a fault
-takes here is QEMU's and the machine's doing, but alike for both of a pair.
+CPUs that run at once, and qemu/bench_smp.c in it. Only ratios say something: what a
+fault takes here is QEMU's and the machine's doing, but alike for both of a pair.
 """
 import argparse
 import collections
@@ -15,7 +15,7 @@ import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench-smp"
-CPUS, MILLISECONDS, ROUNDS = 4, 100, 15
+CPUS, MILLISECONDS, ROUNDS = 4, 100, 9
 
 TITLES = {
     "private": "private, one mapping of one object",
@@ -26,33 +26,50 @@ TITLES = {
     "page_fault3_processes": "page_fault3, processes",
 }
 
-
-def ratios(lines, peer):
-    """{work: {tasks: quartiles of cowmem's faults per second / the peer's}}: each round is a pair."""
-    rates = collections.defaultdict(list)
-    for line in lines:
-        word, *rest = line.split()
-        if word == "smp":
-            work, side, tasks, faults, microseconds = rest
-            rates[work, int(tasks), side].append(int(faults) / int(microseconds))
-    found = collections.defaultdict(dict)
-    for work, tasks in dict.fromkeys((work, tasks) for work, tasks, _ in rates):
-        pairs = zip(rates[work, tasks, "cowmem"], rates[work, tasks, peer])
-        found[work][tasks] = statistics.quantiles(ours / theirs for ours, theirs in pairs)
-    return found
+TASKS = (1, 2, 4, 8, 16)
 
 
-def abort_rates(lines):
-    """{work: {tasks: aborts / attempts of the speculative path}}, over all rounds."""
-    sums = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0]))
-    for line in lines:
-        word, *rest = line.split()
-        if word == "speculative":
-            work, tasks, attempts, commits = rest
-            sums[work][int(tasks)][0] += int(attempts) - int(commits)
-            sums[work][int(tasks)][1] += int(attempts)
-    return {work: {tasks: aborts / attempts for tasks, (aborts, attempts) in of_tasks.items()}
-            for work, of_tasks in sums.items()}  # fmt: skip
+class Contention:
+    """What qemu/bench_smp.c said."""
+
+    def __init__(self, lines):
+        self.rates = collections.defaultdict(list)  # work, tasks, side: faults per second, of each round
+        self.attempts = collections.defaultdict(list)  # work, tasks: attempts, commits, aborts, of each round
+        for line in lines:
+            word, *rest = line.split()
+            if word == "smp":
+                work, side, tasks, faults, microseconds = rest
+                self.rates[work, int(tasks), side].append(1e6 * int(faults) / int(microseconds))
+            elif word == "speculative":
+                work, tasks, *counts = rest
+                self.attempts[work, int(tasks)].append([int(count) for count in counts])
+
+    def per_second(self, work, tasks, side):
+        return statistics.median(self.rates[work, tasks, side])
+
+    def both_ways(self, work, tasks):
+        """Faults per second with the speculative path and without it."""
+        return self.per_second(work, tasks, "cowmem"), self.per_second(work, tasks, "locked")
+
+    def ratio(self, work, tasks, peer):
+        """Quartiles of cowmem's rate to the peer's: each round is a pair."""
+        pairs = zip(self.rates[work, tasks, "cowmem"], self.rates[work, tasks, peer])
+        return statistics.quantiles(ours / theirs for ours, theirs in pairs)
+
+    def aborts(self, work, tasks):
+        """Aborts / attempts, over all rounds."""
+        attempts, _, aborts = map(sum, zip(*self.attempts[work, tasks]))
+        return aborts / attempts
+
+    def accounted_for(self, work, tasks):
+        """Whether each attempt was a commit or an abort, and there were some in each round."""
+        counts = self.attempts[work, tasks]
+        return bool(counts) and all(a and a == commits + aborts for a, commits, aborts in counts)
+
+
+def by_work(value, *arguments):
+    """{work: {tasks: value(work, tasks, ...)}}"""
+    return {work: {tasks: value(work, tasks, *arguments) for tasks in TASKS} for work in TITLES}
 
 
 def tell(title, found, cell):
@@ -74,13 +91,15 @@ def main():
     out = OUT / arch
     print(f"bench-smp: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
     release, said, _ = bench.run_in_guest(arch, out, "bench_smp", f"{MILLISECONDS} {ROUNDS}", smp=CPUS)
-    found = {peer: ratios(said, peer) for peer in ("memfd", "locked")}
-    aborts = abort_rates(said)
+    said = Contention(said)
+    found = {peer: by_work(said.ratio, peer) for peer in ("memfd", "locked")}
+    found |= {"per second": by_work(said.both_ways), "aborts": by_work(said.aborts)}
     print(f"\nLinux {release}, {arch}, {CPUS} CPUs of QEMU, medians of {ROUNDS} pairs; in brackets, what the middle half gave")
     tell("faults per second, cowmem / memfd; more than 1: cowmem is faster", found["memfd"], quartiles)
     tell("faults per second, with the speculative path / without it", found["locked"], quartiles)
-    tell("aborts / attempts of the speculative path", aborts, "{:.4f}".format)
-    results = {"kernel": release, "arch": arch, "memfd": found["memfd"], "locked": found["locked"], "aborts": aborts}
+    tell("faults per second in the VM, with / without", found["per second"], lambda pair: "{:,.0f} / {:,.0f}".format(*pair))
+    tell("aborts / attempts of the speculative path", found["aborts"], "{:.4f}".format)
+    results = {"kernel": release, "arch": arch, **found}
     (out / "bench-smp.json").write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nwritten: {(out / 'bench-smp.json').relative_to(ROOT)}")
 

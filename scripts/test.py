@@ -24,6 +24,7 @@ import time
 import traceback
 
 import bench
+import bench_smp
 import guest
 import initramfs
 import model
@@ -36,6 +37,7 @@ REQUIREMENTS = ROOT / "kunit" / "requirements.md"
 AT_ONCE = 2  # VMs, each with two CPUs
 EXCERPT = 30  # log lines told of a failed test
 LOAD_SUITES = "load /lib/cowmem_kunit.ko"  # KUnit runs them as the module comes in
+SEEDED_RACE = r"KCSAN: data-race in cowmem_test_race\b"  # kunit/kcsan_test.c
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Plan:
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
+    contention: bool = False  # whether to run qemu/bench_smp.c, too
 
     @property
     def name(self):
@@ -62,20 +65,22 @@ class Plan:
 
 
 PLANS = [
-    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram")),
-    Plan("stock", "arm64", 120, 900, modules=("loop", "zram")),
+    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram"), contention=True),
+    Plan("stock", "arm64", 120, 900, modules=("loop", "zram"), contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 120, 900, cpu="cortex-a72", programs=("pageout",)),
     Plan("kunit", "x86_64", 600, 1800),
     Plan("kunit", "arm64", 600, 1800),
 ]
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
-# instead of one in 4000.
+# instead of one in 4000, and of the KUnit suites only its own runs there.
 SOAK = [
     Plan(kind, arch, 600, 3600, storm=180, smp=4, append=append)
-    for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300"))
+    for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
+CONTENTION = ROOT / "qemu/bench_smp.c"
+CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 
 
@@ -205,6 +210,27 @@ def read_ktap(lines, source):
     return tests
 
 
+def read_contention(boot, lines, status):
+    """Faults got done at every number of tasks, with the speculative path and without, and
+    every attempt was a commit or an abort. How many a second is told, and not judged."""
+    said = bench_smp.Contention(lines)
+    tests = []
+    for work, title in bench_smp.TITLES.items():
+        told = []
+        for tasks in bench_smp.TASKS:
+            rates = [said.rates[work, tasks, side] for side in ("cowmem", "locked")]
+            if not all(rates) or not all(map(all, rates)) or not said.accounted_for(work, tasks):
+                break  # at this number of tasks
+            told.append("{:,.0f} / {:,.0f}".format(*said.both_ways(work, tasks)) +
+                        f" {said.aborts(work, tasks):.1%}")  # fmt: skip
+        passed = status == 0 and len(told) == len(bench_smp.TASKS)
+        tests.append(Test(f"contention: {title}", "passed" if passed else "failed", ["R43"],
+                          why="" if passed else f"at {tasks} tasks, status {status}", log=lines))  # fmt: skip
+        if passed:
+            say(f"{boot:12}  {title}: faults/s with / without attempts, aborts, 1..16 tasks: {'; '.join(told)}")
+    return tests
+
+
 # ---- One boot ----------------------------------------------------------------------------
 
 
@@ -212,13 +238,14 @@ def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs into an initramfs; the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind == "kunit")
+    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock")
     modules = guest.module_files(kernel_dir, plan.modules)
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
-    steps += [f"run /bin/{code.stem}" + (f" {plan.storm}" if plan.storm else "") for code in codes]
+    arguments = {code: CONTENTION_ARGUMENTS if code == CONTENTION else str(plan.storm or "") for code in codes}
+    steps += [f"run /bin/{code.stem} {arguments[code]}".rstrip() for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -237,12 +264,16 @@ def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, plan.arch)
-    steps = prepare(plan, codes, suites and plan.kind == "kunit", kernel_dir, source)
+    codes = [code for code in codes if code != CONTENTION or plan.contention]
+    detects_races = plan.kind == "kcsan"
+    steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
 
     def on_step(step):
         word, _, argument = step.line.partition(" ")
         name = pathlib.Path(argument.partition(" ")[0]).stem
-        if word == "run":
+        if word == "run" and name == CONTENTION.stem:
+            report(plan.name, name, read_contention(plan.name, step.program, step.status), step.seconds)
+        elif word == "run":
             report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
         elif step.line == LOAD_SUITES:
             report(plan.name, "KUnit", read_ktap(step.kernel, source), step.seconds)
@@ -250,13 +281,16 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, timeout=plan.timeout, smp=plan.smp,
-                     append=plan.append, extra_qemu=["-cpu", plan.cpu] if plan.cpu else [], on_step=on_step)  # fmt: skip
+                     append=plan.append, extra_qemu=["-cpu", plan.cpu] if plan.cpu else [],
+                     allow=[SEEDED_RACE] if detects_races else (), on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = [step for step in result.steps if step.status is None]
     for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
         on_step(step)
-    clean = Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)
-    report(plan.name, "log", [clean], result.seconds)
+    tests = [Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)]
+    if detects_races:
+        tests.append(Test(f"the race that {plan.name} has to find", "passed" if result.allowed else "failed"))
+    report(plan.name, "log", tests, result.seconds)
 
 
 def check_costs(name, arch):
@@ -353,6 +387,8 @@ def main():
     # A storm takes its seconds as an argument.
     code_names = "*storm*.c" if options.soak else "*.c"
     programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob(code_names))}
+    if not options.soak:
+        programs[CONTENTION.stem] = CONTENTION
     possible = SOAK if options.soak else PLANS
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
     tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "model"))], "test")

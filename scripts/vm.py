@@ -78,6 +78,7 @@ class Result:
     steps: list[Step] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
     allowed: list[str] = dataclasses.field(default_factory=list)
+    foreign: list[str] = dataclasses.field(default_factory=list)  # data races of the kernel's own
     seconds: float = 0.0
 
 
@@ -104,8 +105,11 @@ class Console:
             if self.race or RACE in line:
                 self.feed_race(line)
             elif BAD.search(line):
-                allowed = any(pattern.search(line) for pattern in self.allow)
-                (self.result.allowed if allowed else self.result.problems).append(line)
+                self.judge(line)
+
+    def judge(self, line):
+        allowed = any(pattern.search(line) for pattern in self.allow)
+        (self.result.allowed if allowed else self.result.problems).append(line)
 
     def feed_race(self, line):
         """The kernel has data races of its own. Ours is one with a plain access in our code."""
@@ -113,7 +117,10 @@ class Console:
             self.race.append(line)
             return
         ours = any(PLAIN.search(access) and OURS.search(where) for access, where in itertools.pairwise(self.race))
-        (self.result.problems if ours else self.result.allowed).append(self.race[0])
+        if ours:
+            self.judge(self.race[0])
+        else:
+            self.result.foreign.append(self.race[0])
         self.race = []
 
     def mark(self, word, status, line):
@@ -217,6 +224,8 @@ def main():
     result = boot(**vars(parser.parse_args()))
     for line in result.allowed:
         print(f"allowed: {line}")
+    for line in result.foreign:
+        print(f"foreign: {line}")
     for line in result.problems:
         print(f"problem: {line}")
     print(f"{len(result.steps)} steps, {len(result.problems)} problems, {result.seconds:.1f} s")

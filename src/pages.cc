@@ -253,6 +253,7 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 
 void Pages::remove_all()
 {
+	assume_alone();
 	free_list(detach_range(0, no_index));
 	slots_.drop(0, no_index);
 }

@@ -65,17 +65,35 @@ Abort fill_hole(Fault &fault, Snapshot &snapshot)
 	               : std::nullopt;
 }
 
-/* Fills cow_page with what the fault's page holds, with nothing locked (R42). */
-Abort fill_cow_page(Fault &fault, const Snapshot &snapshot)
+/*
+ * Fills cow_page with what the fault's page holds, with nothing locked (R42). An outcome:
+ * that cannot be read.
+ */
+std::optional<Outcome> fill_cow_page(Fault &fault, const Snapshot &snapshot)
 {
+	std::optional<Outcome> failed;
+
 	if (!snapshot.page) {
 		if (fill_cow_page_without_page(fault))
-			return COWMEM_COUNT_speculative_abort_poisoned;
+			failed = Outcome::unreadable;
 	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
-		return COWMEM_COUNT_speculative_abort_poisoned;
+		failed = Outcome::poisoned;
 	}
-	kapi_vmf_cow_page_uptodate(fault.vmf);
+	if (!failed)
+		kapi_vmf_cow_page_uptodate(fault.vmf);
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	return failed;
+}
+
+/*
+ * What was there could not be read. To try again would be another machine check, or the
+ * same error, so it is the answer, unless the object has something else there now (R10).
+ */
+Abort report_damage(const Fault &fault, const Snapshot &snapshot, Outcome damage, Outcome &outcome)
+{
+	if (!fault.object->family().unchanged(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_changed;
+	outcome = damage;
 	return std::nullopt;
 }
 
@@ -96,26 +114,6 @@ Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTa
 	return std::nullopt;
 }
 
-/* Maps cow_page in the place of the page it was copied from. */
-Abort commit_copy(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
-{
-	FaultTable table{fault.vmf};
-
-	if (const Abort abort = may_not_commit(fault, snapshot, table))
-		return abort;
-	if (table.entry_changed()) {
-		outcome = Outcome::lost_race;
-		return std::nullopt;
-	}
-	table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
-	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
-	kapi_count(snapshot.page ? COWMEM_COUNT_copies
-	           : fault.major ? COWMEM_COUNT_copies_from_store
-	                         : COWMEM_COUNT_zero_fills);
-	outcome = Outcome::done_cow;
-	return std::nullopt;
-}
-
 /* As the core has it: an entry that is dirty has a page that is. */
 void mark_dirty(folio *page)
 {
@@ -123,39 +121,47 @@ void mark_dirty(folio *page)
 		kapi_folio_mark_dirty(page);
 }
 
-/* Maps the object's own page. */
-Abort commit_page(const Fault &fault, Snapshot &snapshot, Outcome &outcome)
+/* Stores the entry, which is as the core saw it, in the locked table. */
+Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTable &table)
 {
-	FaultTable table{fault.vmf};
-
-	if (const Abort abort = may_not_commit(fault, snapshot, table))
-		return abort;
-	if (table.entry_changed()) {
-		outcome = Outcome::lost_race;
-		return std::nullopt;
-	}
-	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE)
+	if (kind == Kind::shared_write || kind == Kind::mkwrite)
 		mark_dirty(snapshot.page.get());
-	table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
-	kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
-	outcome = Outcome::mapped;
-	return std::nullopt;
+	switch (kind) {
+	case Kind::private_write:
+		table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
+		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
+		kapi_count(snapshot.page ? COWMEM_COUNT_copies
+		           : fault.major ? COWMEM_COUNT_copies_from_store
+		                         : COWMEM_COUNT_zero_fills);
+		return Outcome::done_cow;
+	case Kind::mkwrite:
+		table.make_writable();
+		return Outcome::mapped;
+	case Kind::read:
+	case Kind::shared_write:
+		table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
+		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
+		return Outcome::mapped;
+	}
+	__builtin_unreachable();
 }
 
-/* Lets the entry through which page_mkwrite's page was read be written through. */
-Abort commit_write(const Fault &fault, const Snapshot &snapshot, Outcome &outcome)
+/*
+ * Maps what was prepared, or lets the entry that is there be written through. Where there
+ * is no page table, the one that the core allocated for that comes first.
+ */
+Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome)
 {
+	install_allocated_table(fault.vmf);
+
 	FaultTable table{fault.vmf};
 
 	if (const Abort abort = may_not_commit(fault, snapshot, table))
 		return abort;
-	if (table.entry_replaced()) {
+	if (kind == Kind::mkwrite ? table.entry_replaced() : table.entry_changed())
 		outcome = Outcome::lost_race;
-		return std::nullopt;
-	}
-	mark_dirty(snapshot.page.get());
-	table.make_writable();
-	outcome = Outcome::mapped;
+	else
+		outcome = store_entry(fault, kind, snapshot, table);
 	return std::nullopt;
 }
 
@@ -169,20 +175,21 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 		return abort;
 	switch (kind) {
 	case Kind::private_write:
-		if (const Abort abort = fill_cow_page(fault, snapshot))
-			return abort;
-		return commit_copy(fault, snapshot, outcome);
+		if (const auto damage = fill_cow_page(fault, snapshot))
+			return report_damage(fault, snapshot, *damage, outcome);
+		break;
 	case Kind::mkwrite:
-		return snapshot.page ? commit_write(fault, snapshot, outcome)
-		                     : COWMEM_COUNT_speculative_abort_moved;
+		if (!snapshot.page)
+			return COWMEM_COUNT_speculative_abort_moved;
+		break;
 	case Kind::read:
 	case Kind::shared_write:
 		if (!snapshot.page)
 			if (const Abort abort = fill_hole(fault, snapshot))
 				return abort;
-		return commit_page(fault, snapshot, outcome);
+		break;
 	}
-	__builtin_unreachable();
+	return commit(fault, kind, snapshot, outcome);
 }
 
 } /* namespace */

@@ -21,6 +21,7 @@ EXPORT_SYMBOL_GPL(cowmem_test_unmap);
 EXPORT_SYMBOL_GPL(cowmem_test_sharers);
 EXPORT_SYMBOL_GPL(cowmem_test_describe);
 EXPORT_SYMBOL_GPL(cowmem_test_count);
+EXPORT_SYMBOL_GPL(cowmem_test_race);
 EXPORT_SYMBOL_GPL(cowmem_parameters);
 
 EXPORT_SYMBOL_GPL(cowmem_counter_sum);

@@ -89,6 +89,13 @@ extern "C" unsigned long cowmem_test_count(file *f)
 	return cowmem::Object::of(f).family().count();
 }
 
+extern "C" unsigned long cowmem_test_race()
+{
+	static unsigned long sum;
+
+	return ++sum;
+}
+
 extern "C" bool cowmem_test_check(file *f)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();

@@ -36,14 +36,14 @@
 	X(copies_from_store, "cow_pages filled from the store; the object's page stays out") \
 	X(locked_retries, "faults that the locked path served after a speculative attempt (R33)") \
 	X(speculative_attempts, "faults tried without locks: commits and aborts")          \
-	X(speculative_commits, "of these, answered so: mapped, or somebody else had changed the PTE") \
+	X(speculative_commits, "of these, answered so: mapped, or the PTE had changed, or a machine check") \
 	X(speculative_abort_odd, "of these, given up: a writer was inside (R30)")         \
 	X(speculative_abort_end, "... beyond the object's end, or it must grow first")     \
 	X(speculative_abort_moved, "... the page was just leaving its slot")              \
 	X(speculative_abort_snapshot, "... a writer came by during the look-up (R32)")    \
 	X(speculative_abort_no_memory, "... a hole, and no memory to fill it")             \
 	X(speculative_abort_poisoned, "... the page is poisoned")                         \
-	X(speculative_abort_no_table, "... no page table there, or it was going (R39)")   \
+	X(speculative_abort_no_table, "... its page table was going (R39)")               \
 	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \
 	X(speculative_abort_reaped, "... the OOM killer reaps the process")                \
 	X(around_calls, "read faults that asked for their neighbours, too")                \

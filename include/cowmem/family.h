@@ -18,7 +18,7 @@
  *     sees the PTE.
  *   - Where the writer takes no PTE lock, it found no page table. Its look for one
  *     comes after its barrier, the reader's load of the count after the reader's, and
- *     the reader had found a page table before. So not both can have missed the other:
+ *     the reader had found a page table, or put one there, before. So not both can have missed the other:
  *     that is the store-buffer pattern, forbidden by the two barriers.
  *
  * kunit/model/speculate.pml is this, over weak memory, with every interleaving.

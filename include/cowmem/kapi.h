@@ -134,7 +134,6 @@ void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
 void kapi_vma_set_ops(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
-unsigned long kapi_vma_end(const struct vm_area_struct *vma);
 bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
 bool kapi_vma_locked(const struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);

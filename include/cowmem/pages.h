@@ -244,10 +244,12 @@ public:
 	bool check() REQUIRES(this);
 
 private:
+	/* Nobody else can come any more. Not the lock: the last reference may go in reclaim. */
+	void assume_alone() const ASSERT_CAPABILITY(this) {}
 	void unmap(Index first, Index last, PrivateCopies copies);
 	void forget(folio *page);
-	void detach(Index index, folio *page);
-	folio *detach_range(Index first, Index last);
+	void detach(Index index, folio *page) REQUIRES(this);
+	folio *detach_range(Index first, Index last) REQUIRES(this);
 	void free_list(folio *list);
 
 	address_space *const mapping_;

@@ -24,7 +24,8 @@ bool worth_speculating(const Fault &fault, Kind kind);
 
 /*
  * Serves @fault without locks, but that a hole's page is put in under the object's,
- * shared. No outcome: take the locked path; nothing happened but perhaps that.
+ * shared. No outcome: take the locked path; nothing happened but perhaps that, and that
+ * an empty page table was put in its place.
  */
 std::optional<Outcome> speculate(Fault &fault, Kind kind);
 

@@ -21,9 +21,9 @@ enum cowmem_step {
 	COWMEM_STEP_STORED,  /* a page-out has its pages in the store, and no lock; no vmf */
 
 	/* The speculative path. */
-	COWMEM_STEP_COUNT_READ,   /* the count is read and even, before the look-up */
-	COWMEM_STEP_SNAPSHOT,     /* the page is looked up and referenced */
-	COWMEM_STEP_PREPARED,     /* cow_page is filled, or the hole in the object */
+	COWMEM_STEP_COUNT_READ, /* the count is read and even, before the look-up */
+	COWMEM_STEP_SNAPSHOT,   /* the page is looked up and referenced */
+	COWMEM_STEP_PREPARED, /* cow_page is filled or could not be, or the hole in the object is */
 	COWMEM_STEP_TABLE_LOCKED, /* under the PTE lock, before the count is read again */
 
 	/*

@@ -78,7 +78,7 @@ void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
 	/* 6.12: stores a PTE that is not there yet, with rmap, LRU and the architecture's */ \
 	/* part of it (R32): neither rmap's nor the LRU's functions are exported */           \
 	X(set_pte_range)                                                                      \
-	/* 6.12: puts the table that the core allocated for map_pages in its place (R24); */  \
+	/* 6.12: puts the table that the core allocated beforehand in its place (R24);    */  \
 	/* pmd_populate() refers to init_mm in arm64 kernels with CONFIG_DEBUG_VM */          \
 	X(pmd_install)                                                                        \
 	/* 6.12: a page's count of mappings; nothing exported changes it by itself */         \

@@ -39,6 +39,9 @@ void cowmem_test_describe(struct file *file, unsigned long index, unsigned int c
 /* The sequence count of the object's family (cowmem/family.h). */
 unsigned long cowmem_test_count(struct file *file);
 
+/* Adds to a plain variable: a data race, wherever two threads do it at once. */
+unsigned long cowmem_test_race(void);
+
 /* Whether every invariant of the object holds (cowmem/pages.h). */
 bool cowmem_test_check(struct file *file);
 

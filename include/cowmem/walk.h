@@ -66,20 +66,15 @@ struct Batch {
 	folio *page[max];
 };
 
-/* Where a VMA has page @index of what it maps, or "outside" (R60). */
+/*
+ * Where a VMA has page @index of what it maps, or "outside" (R60). A walk counts on from
+ * there, so nothing converts back.
+ */
 inline std::optional<unsigned long> address_of(const vm_area_struct *vma, Index index)
 {
 	if (index < kapi_vma_first_index(vma) || index >= kapi_vma_end_index(vma))
 		return std::nullopt;
 	return kapi_vma_start(vma) + ((index - kapi_vma_first_index(vma)) << KAPI_PAGE_SHIFT);
-}
-
-/* Which page a VMA has at @address, or "outside" (R60). */
-inline std::optional<Index> index_at(const vm_area_struct *vma, unsigned long address)
-{
-	if (address < kapi_vma_start(vma) || address >= kapi_vma_end(vma))
-		return std::nullopt;
-	return kapi_vma_first_index(vma) + ((address - kapi_vma_start(vma)) >> KAPI_PAGE_SHIFT);
 }
 
 /* Every VMA that maps an object. Holds its i_mmap_rwsem, shared; may sleep. */

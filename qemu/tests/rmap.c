@@ -184,14 +184,27 @@ static void rmap_goes_on_where_it_ended(void)
 	close(fd);
 }
 
-/* What a process without privileges gets to see, in the order of struct seen. */
+/* What another process gets to see of the page at @p. */
 struct seen {
 	int fd;
 	char *p;
 	unsigned int count, hidden;
+	uint64_t probes;
 	uint32_t pid;
 	int own;
 };
+
+static void see(struct seen *seen, uint64_t flags, uint64_t offset, int in, int out)
+{
+	MUST(!rmap_ask(seen->fd, &rmap, flags, offset, 1, found, ROOM));
+	seen->count = rmap.count;
+	seen->hidden = (unsigned int)rmap.hidden;
+	seen->probes = rmap.probes;
+	seen->pid = rmap.count ? found[0].pid : 0;
+	seen->own = getpid();
+	say_ready(out);
+	wait_for_end(in);
+}
 
 static void ask_without_privileges(int in, int out, void *arg)
 {
@@ -199,14 +212,7 @@ static void ask_without_privileges(int in, int out, void *arg)
 
 	(void)*(volatile char *)seen->p;
 	MUST(!setgid(1000) && !setuid(1000));
-	if (!rmap_ask(seen->fd, &rmap, 0, 0, 1, found, ROOM)) {
-		seen->count = rmap.count;
-		seen->hidden = (unsigned int)rmap.hidden;
-		seen->pid = rmap.count ? found[0].pid : 0;
-		seen->own = getpid();
-	}
-	say_ready(out);
-	wait_for_end(in);
+	see(seen, 0, 0, in, out);
 }
 
 static struct seen *seen_by_another(int fd, char *p)
@@ -245,13 +251,7 @@ static void ask_in_a_namespace(int in, int out, void *arg)
 	struct seen *seen = arg;
 
 	(void)*(volatile char *)seen->p;
-	MUST(!rmap_ask(seen->fd, &rmap, 0, 0, 1, found, ROOM));
-	seen->count = rmap.count;
-	seen->hidden = (unsigned int)rmap.hidden;
-	seen->pid = rmap.count ? found[0].pid : 0;
-	seen->own = getpid();
-	say_ready(out);
-	wait_for_end(in);
+	see(seen, 0, 0, in, out);
 }
 
 static void rmap_speaks_the_caller_s_pids(void)
@@ -353,12 +353,7 @@ static void ask_own_copy(int in, int out, void *arg)
 	struct seen *seen = arg;
 
 	*seen->p = 7;
-	MUST(!rmap_ask(seen->fd, &rmap, COWMEM_RMAP_OF_COPIES, (uintptr_t)seen->p, 1, found, ROOM));
-	seen->count = rmap.count;
-	seen->hidden = (unsigned int)rmap.probes;
-	seen->pid = rmap.count ? found[0].pid : 0;
-	say_ready(out);
-	wait_for_end(in);
+	see(seen, COWMEM_RMAP_OF_COPIES, (uintptr_t)seen->p, in, out);
 }
 
 /* A copy of a child's own is looked for in the child only (R79), however many siblings there are. */
@@ -379,7 +374,7 @@ static void own_copies_are_looked_for_at_their_owner_only(void)
 	child_wait(&child);
 	CHECK_EQ(seen->count, 1);
 	CHECK_EQ(seen->pid, child.pid);
-	CHECK_EQ(seen->hidden, 1); /* probes */
+	CHECK_EQ(seen->probes, 1);
 	child_end(&child);
 	for (int i = 0; i < 10; i++)
 		child_end(&sibling[i]);
