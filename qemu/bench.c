@@ -406,9 +406,8 @@ static unsigned long swapped_kb(void)
 /* Pages out all of @o, mapped at @p. */
 static void page_out(const struct object *o, char *p)
 {
-	struct cowmem_page_out out = {.size = sizeof(out),
-	                              .flags = COWMEM_PAGE_OUT_ACCESSED,
-	                              .length = o->bytes};
+	struct cowmem_page_out out = {
+		.size = sizeof(out), .flags = COWMEM_PAGE_OUT_ACCESSED, .length = o->bytes};
 
 	if (o->kind == COWMEM)
 		MUST(!ioctl(o->fd, COWMEM_IOC_PAGE_OUT, &out) && out.out == o->bytes / PAGE);
@@ -481,10 +480,10 @@ static void read_then_write(char *p, size_t bytes)
 		(*(volatile char *)(p + at))++;
 }
 
-#define PAGE_IN(name, flags, fill, use)                  \
-	static struct result name(struct object *o)      \
-	{                                                \
-		return page_in(o, flags, fill, use);     \
+#define PAGE_IN(name, flags, fill, use)              \
+	static struct result name(struct object *o)  \
+	{                                            \
+		return page_in(o, flags, fill, use); \
 	}
 PAGE_IN(in_read_records, MAP_SHARED, write_records, read_only)
 PAGE_IN(in_read_words, MAP_SHARED, write_words, read_only)
@@ -595,7 +594,8 @@ static void fill_page_lists(size_t bytes)
 static bool wanted(const char *name, char **names)
 {
 	if (!*names)
-		return strncmp(name, "walk-", strlen("walk-")) && strncmp(name, "page-", strlen("page-"));
+		return strncmp(name, "walk-", strlen("walk-")) &&
+		       strncmp(name, "page-", strlen("page-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
 			return true;

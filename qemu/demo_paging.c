@@ -34,9 +34,8 @@ struct memory {
 
 static void page_out(const struct memory *m)
 {
-	struct cowmem_page_out out = {.size = sizeof(out),
-	                              .flags = COWMEM_PAGE_OUT_ACCESSED,
-	                              .length = PAGES * PAGE};
+	struct cowmem_page_out out = {
+		.size = sizeof(out), .flags = COWMEM_PAGE_OUT_ACCESSED, .length = PAGES * PAGE};
 
 	if (m->fd >= 0)
 		must(!ioctl(m->fd, COWMEM_IOC_PAGE_OUT, &out) && out.out == PAGES, "PAGE_OUT");

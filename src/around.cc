@@ -163,7 +163,8 @@ private:
 		const bool must_lock = shared_ && !lock_free_;
 		const TryPageLock lock{must_lock ? page : nullptr};
 
-		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock : settle(ref, address);
+		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock
+		                          : settle(ref, address);
 	}
 
 	/* The last tests, and the mapping. @ref goes to the PTE, or stays the caller's. */

@@ -153,7 +153,8 @@ static int compressor_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%s\n", has_store ? cowmem_store_compressor() : compressor);
 }
 
-static const struct kernel_param_ops compressor_ops = {.set = compressor_set, .get = compressor_get};
+static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
+                                                       .get = compressor_get};
 module_param_cb(compressor, &compressor_ops, NULL, 0644);
 MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
                              "lzo-rle (default), lz4, zstd, ...");

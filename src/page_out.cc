@@ -179,8 +179,8 @@ void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
 	Clean found;
 
 	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] && (kapi_folio_take_dirty(claim_[i].get()) ||
-		                  !pages.has_slot(first_ + i)))
+		if (claim_[i] &&
+		    (kapi_folio_take_dirty(claim_[i].get()) || !pages.has_slot(first_ + i)))
 			copy_[i] = Copy::wanted;
 	fill(batch);
 	walk(mappings, batch, found);

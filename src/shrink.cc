@@ -52,11 +52,10 @@ public:
 		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
 		PagedOut result;
 
-		cowmem::page_out(object.pages(), first_, first_ + Batch::max - 1,
-		                 {.waits = false,
-		                  .accessed = false,
-		                  .max_slots = object.max_slots()},
-		                 result);
+		cowmem::page_out(
+			object.pages(), first_, first_ + Batch::max - 1,
+			{.waits = false, .accessed = false, .max_slots = object.max_slots()},
+			result);
 		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
 		return result.out;
 	}

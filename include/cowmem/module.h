@@ -67,7 +67,7 @@ extern struct kmem_cache *cowmem_slot_cache;
  */
 static inline void cowmem_mark_written(struct folio *folio)
 {
-	smp_mb__before_atomic();
+	smp_mb__before_atomic(); /* with the atomic that clears the mark */
 	folio_set_checked(folio);
 	folio_set_dirty(folio);
 }
@@ -80,7 +80,7 @@ static inline bool cowmem_has_dirty_bit(void)
 
 	return IS_ENABLED(CONFIG_ARM64_HW_AFDBM) &&
 	       cpuid_feature_extract_unsigned_field(features, ID_AA64MMFR1_EL1_HAFDBS_SHIFT) >=
-		       ID_AA64MMFR1_EL1_HAFDBS_DBM;
+	               ID_AA64MMFR1_EL1_HAFDBS_DBM;
 #else
 	return true;
 #endif

@@ -47,7 +47,8 @@ public:
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
 private:
-	static constexpr unsigned char same_filled = 0; /* StoreSlot::how; otherwise a compressor's number */
+	static constexpr unsigned char same_filled =
+		0; /* StoreSlot::how; otherwise a compressor's number */
 	static constexpr unsigned int max_compressors = 8;
 
 	Put compress(folio *page, StoreSlot &slot);

@@ -127,11 +127,12 @@ static void no_more_faults_than_anonymous_memory(void)
 	memset(p, 1, PAGES * PAGE);
 	CHECK_EQ(page_out_all(fd, PAGES), PAGES);
 	read_then_write(p, &minor, &major);
-	ksft_print_msg("minor + major: cowmem %ld + %ld, anonymous memory on zram %ld + %ld\n", minor,
-	               major, its_minor, its_major);
+	ksft_print_msg("minor + major: cowmem %ld + %ld, anonymous memory on zram %ld + %ld\n",
+	               minor, major, its_minor, its_major);
 	CHECK_EQ(major, PAGES);
 	CHECK_EQ(minor, info.features & COWMEM_FEATURE_DIRTY_BIT ? 0 : PAGES);
-	CHECK(minor + major <= its_minor + its_major || !(info.features & COWMEM_FEATURE_DIRTY_BIT));
+	CHECK(minor + major <= its_minor + its_major ||
+	      !(info.features & COWMEM_FEATURE_DIRTY_BIT));
 	munmap(p, PAGES * PAGE);
 	close(fd);
 }
