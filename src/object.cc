@@ -30,6 +30,8 @@ int Object::open(file *f)
 
 	auto *object = new (Gfp::kernel_account) Object{node, kapi_default_cow()};
 
+	if (object)
+		kapi_count(COWMEM_COUNT_objects_created);
 	if (!object || !object->pages_.create()) {
 		delete object;
 		kapi_inode_put(node);
@@ -37,7 +39,6 @@ int Object::open(file *f)
 	}
 	kapi_inode_set_object(node, object);
 	kapi_file_bind(f, node, object);
-	kapi_count(COWMEM_COUNT_objects_created);
 	return 0;
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The exports of a KUnit build (cowmem/testing.h), on the C++ side. */
+#include <linux/cowmem.h>
+
 #include <cowmem/object.h>
+#include <cowmem/page_out.h>
 #include <cowmem/query.h>
 #include <cowmem/testing.h>
 #include <cowmem/visitors.h>
@@ -82,6 +85,47 @@ extern "C" void cowmem_test_punch(file *f, long long offset, long long length)
 extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
 {
 	cowmem::Object::of(f).set_cow(cow);
+}
+
+extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long last,
+                                     bool accessed, cowmem_page_out *answer)
+{
+	cowmem::Object &object = cowmem::Object::of(f);
+	cowmem::PagedOut result;
+
+	kapi_drain_folio_batches_everywhere();
+	cowmem::page_out(object.pages(), first, last,
+	                 {.waits = true, .accessed = accessed, .max_slots = object.max_slots()},
+	                 result);
+	answer->out = result.out;
+	answer->reused = result.reused;
+	answer->accessed = result.accessed;
+	answer->locked = result.mlocked;
+	answer->busy = result.busy;
+	answer->tracked = result.tracked;
+}
+
+extern "C" unsigned long cowmem_test_slots(file *f)
+{
+	return cowmem::Object::of(f).pages().slots().count();
+}
+
+extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, unsigned long count)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::SlotRef slot = pages.slot(index);
+	unsigned long wrong = 0;
+
+	for (unsigned long i = 0; i < count; i++)
+		wrong += !kapi_ref_try_get(&slot->references);
+	{
+		cowmem::Exclusive lock{pages};
+
+		pages.drop_slot(index);
+	}
+	for (unsigned long i = 0; i < count; i++)
+		wrong += kapi_ref_put(&slot->references);
+	return wrong;
 }
 
 extern "C" unsigned long cowmem_test_count(file *f)

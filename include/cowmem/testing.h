@@ -36,6 +36,18 @@ unsigned int cowmem_test_sharers(struct folio *copy);
 struct cowmem_page;
 void cowmem_test_describe(struct file *file, unsigned long index, unsigned int clear,
                           struct cowmem_page *page);
+/* The device's ioctl PAGE_OUT of pages @first to @last; @answer's counters. */
+struct cowmem_page_out;
+void cowmem_test_page_out(struct file *file, unsigned long first, unsigned long last, bool accessed,
+                          struct cowmem_page_out *answer);
+/* How many slots the object has in the store. */
+unsigned long cowmem_test_slots(struct file *file);
+/*
+ * Takes @count references on the slot of the object's page @index, drops the object's,
+ * then those: how many of them were said to be the last while there was another.
+ */
+unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, unsigned long count);
+
 /* The sequence count of the object's family (cowmem/family.h). */
 unsigned long cowmem_test_count(struct file *file);
 

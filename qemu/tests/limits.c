@@ -6,6 +6,7 @@
 #include "cgroup.h"
 #include "counts.h"
 #include "parameters.h"
+#include "store.h"
 #include "walks.h"
 
 #include <sched.h>
@@ -136,16 +137,23 @@ static void greedy_pwriter(void)
 	}
 }
 
-/* What was written before the end is there, nothing else, and nothing is lost for good. */
+/*
+ * What was written before the end is there, nothing else, and nothing is lost for good.
+ * Where pages go out there is no end. A debug kernel takes minutes to find that none can.
+ */
 static void exceed_limit(void (*body)(void), bool private)
 {
+	const bool goes_out = !access(FAIL_NTH, W_OK);
 	const long dying = dying_cgroups();
 	const struct counts before = counts_now();
+	struct cowmem_store_limit nothing = {.size = sizeof(nothing), .max_slots = 0};
 	unsigned char page[PAGE], zeroes[PAGE] = {0};
 	unsigned int whole = 0, wrong = 0;
 	int status;
 
 	greedy_fd = object_open();
+	if (!goes_out)
+		MUST(!ioctl(greedy_fd, COWMEM_IOC_STORE_LIMIT, &nothing));
 	MUST(!object_resize(greedy_fd, GREEDY_PAGES * PAGE));
 	if (private)
 		for (unsigned int i = 0; i < GREEDY_PAGES; i++) {
@@ -157,15 +165,15 @@ static void exceed_limit(void (*body)(void), bool private)
 		CHECK_EQ(WTERMSIG(status), SIGKILL);
 		CHECK(read_number(CGROUP "/memory.events", "oom_kill ") >= 1);
 	} else {
-		CHECK_EQ(WEXITSTATUS(status), ENOMEM);
+		CHECK_EQ(WEXITSTATUS(status), goes_out ? 0 : ENOMEM);
 	}
 
 	while (whole < GREEDY_PAGES &&
 	       pread(greedy_fd, page, PAGE, whole * PAGE) == (ssize_t)PAGE &&
 	       page_is(page, whole + 1, 1))
 		whole++;
-	CHECK(private ? whole == GREEDY_PAGES : whole > 0 && whole < GREEDY_PAGES);
-	CHECK(object_stat(greedy_fd).resident_pages - whole <= 1);
+	CHECK(private || goes_out ? whole == GREEDY_PAGES : whole > 0 && whole < GREEDY_PAGES);
+	CHECK(goes_out || object_stat(greedy_fd).resident_pages - whole <= 1);
 	for (unsigned int i = whole + 1; i < GREEDY_PAGES; i++)
 		wrong += pread(greedy_fd, page, PAGE, i * PAGE) != (ssize_t)PAGE ||
 		         memcmp(page, zeroes, PAGE);
@@ -264,6 +272,7 @@ struct operation {
 };
 
 static const struct operation *operation;
+static bool starts_out; /* its data is in the store at first */
 
 static bool store_byte(struct attempt *a)
 {
@@ -364,9 +373,38 @@ static bool resize_to_same(struct attempt *a)
 	return !object_resize(a->fd, ALL * PAGE);
 }
 
+/* Every page that is there is told of once: it is out, or why it is not. */
+static bool page_out_everything(struct attempt *a)
+{
+	struct cowmem_page_out out;
+	const uint64_t pages = object_stat(a->fd).resident_pages;
+
+	errno = -page_out_ask(a->fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, ALL);
+	if (errno)
+		return false;
+	CHECK_EQ(out.out + out.no_memory + out.busy + out.incompressible, pages);
+	CHECK_EQ(out.incompressible + out.full + out.locked + out.poisoned, 0);
+	CHECK_EQ(object_stat(a->fd).resident_pages, pages - out.out);
+	return true;
+}
+
+static bool bring_everything_in(struct attempt *a)
+{
+	const long in = prefetch_ask(a->fd, 0, ALL);
+
+	errno = in < 0 ? (int)-in : 0;
+	return in >= 0;
+}
+
 static unsigned char byte_at_start(unsigned int page)
 {
 	return page < DATA ? 0x11 + page : 0;
+}
+
+/* The last byte of a page is another, so that it is not one repeated word. */
+static unsigned char last_byte(unsigned char rest)
+{
+	return rest ? ~rest : 0;
 }
 
 static struct attempt begin(void)
@@ -377,9 +415,12 @@ static struct attempt begin(void)
 
 	for (unsigned int i = 0; i < DATA; i++) {
 		memset(page, byte_at_start(i), PAGE);
+		page[PAGE - 1] = last_byte(byte_at_start(i));
 		MUST(pwrite(a.fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
 	}
 	MUST(!object_set_cow(a.fd, operation->cow));
+	if (starts_out)
+		MUST(page_out_all(a.fd, DATA) == DATA);
 	/* In the middle of nowhere: no other mapping shares its page table. */
 	a.reserved = mmap(NULL, 3 * TABLE * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(a.reserved != MAP_FAILED);
@@ -405,10 +446,10 @@ static bool page_reads(const unsigned char *page, unsigned char first, unsigned 
 {
 	if (page[0] != first)
 		return false;
-	for (size_t i = 1; i < PAGE; i++)
+	for (size_t i = 1; i < PAGE - 1; i++)
 		if (page[i] != rest)
 			return false;
-	return true;
+	return page[PAGE - 1] == last_byte(rest);
 }
 
 /* The object, and what is mapped of it, with the operation done or not. */
@@ -579,6 +620,33 @@ static void failing_calls(void)
 	inject(operations, ARRAY_LENGTH(operations));
 }
 
+/* Out to the store, and back by each way. What is out loses its slot to a write only. */
+static void failing_page_outs(void)
+{
+	static const struct operation out[] = {
+		{"PAGE_OUT", page_out_everything, 0, 0, false, false, ALL, 0, 0},
+		{"PAGE_OUT of mapped pages", page_out_everything, MAP_SHARED, 0, false, false, ALL,
+	         0, 0},
+	};
+	static const struct operation in[] = {
+		{"PREFETCH", bring_everything_in, 0, 0, false, true, ALL, 0, 0},
+		{"read of what is out", read_byte, 0, 0, false, true, 1, 0x12, 0},
+		{"write to what is out", write_byte, 0, 0, false, true, 1, 0xEE, 0},
+		{"read fault of what is out", load_byte, MAP_SHARED, 0, true, false, 1, 0x12, 0x12},
+		{"write fault of what is out", store_byte, MAP_SHARED, 0, true, false, 1, 0xEE,
+	         0xEE},
+		{"private write of what is out", store_byte, MAP_PRIVATE, COWMEM_COW_HANDLER, false,
+	         false, 1, 0x12, 0xEE},
+		{"private write of what is out, core", store_byte, MAP_PRIVATE, COWMEM_COW_CORE,
+	         true, false, 1, 0x12, 0xEE},
+	};
+
+	inject(out, ARRAY_LENGTH(out));
+	starts_out = true;
+	inject(in, ARRAY_LENGTH(in));
+	starts_out = false;
+}
+
 /* --- the object's index finds no memory for a node --- */
 static bool fail_twice(void)
 {
@@ -661,6 +729,7 @@ int main(void)
 		{"each allocation of a private write fails", "R9", failing_private_writes},
 		{"each allocation of a shared fault fails", "R9", failing_shared_faults},
 		{"each allocation of a call fails", "", failing_calls},
+		{"each allocation of page-out and swap-in fails", "R9", failing_page_outs},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};

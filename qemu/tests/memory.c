@@ -4,11 +4,11 @@
  * kernel reaches into it. Most steps are done to a memfd too, and must answer alike.
  */
 #include "answers.h"
+#include "written.h"
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/loop.h>
-#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,24 +18,6 @@
 #include <sys/uio.h>
 
 #define PAGES(n) ((n) * PAGE)
-
-/* Newer than the build host's headers. */
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC (1 << 15)
-#endif
-#ifndef PAGEMAP_SCAN
-#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_WRITTEN (1 << 1)
-#define PM_SCAN_WP_MATCHING (1 << 0)
-#define PM_SCAN_CHECK_WPASYNC (1 << 1)
-struct page_region {
-	__u64 start, end, categories;
-};
-struct pm_scan_arg {
-	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#endif
 
 /* An object, or a memfd that is as large as any mapping here. */
 static int new_file(bool object)
@@ -1355,46 +1337,11 @@ static void random_touches(int fd, char *p, bool *model, bool zaps, bool object)
 	}
 }
 
-static int wp_register(char *p)
-{
-	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC};
-	struct uffdio_register reg = {.range = {(uintptr_t)p, PAGES(tracked_pages)},
-	                              .mode = UFFDIO_REGISTER_MODE_WP};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	MUST(!ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg));
-	return fd;
-}
-
-/* The pages written since the last call, which are protected again. */
-static void scan_written(int pagemap_fd, char *p, bool *written)
-{
-	struct page_region regions[tracked_pages];
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
-		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
-		.start = (uintptr_t)p,
-		.end = (uintptr_t)p + PAGES(tracked_pages),
-		.vec = (uintptr_t)regions,
-		.vec_len = tracked_pages,
-		.category_mask = PAGE_IS_WRITTEN,
-		.return_mask = PAGE_IS_WRITTEN,
-	};
-	long count = ioctl(pagemap_fd, PAGEMAP_SCAN, &arg);
-
-	MUST(count >= 0 && arg.walk_end == arg.end);
-	memset(written, 0, tracked_pages);
-	for (long i = 0; i < count; i++)
-		for (uint64_t at = regions[i].start; at < regions[i].end; at += PAGE)
-			written[(at - (uintptr_t)p) / PAGE] = true;
-}
-
 static void wp_steps(struct answers *answers, int fd, int flags, bool object, bool zaps)
 {
 	char *p = map_alone(fd, PAGES(tracked_pages), PROT_READ | PROT_WRITE, flags);
-	int uffd = wp_register(p), pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int uffd = wp_register(p, tracked_pages),
+	    pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	bool model[tracked_pages], written[tracked_pages];
 	uint64_t seen = 0, wrong = 0;
 
@@ -1402,12 +1349,12 @@ static void wp_steps(struct answers *answers, int fd, int flags, bool object, bo
 	random_state = 0xc0ffee + flags;
 	fill_file(fd, tracked_pages / 2, 1);
 	random_touches(fd, p, model, zaps, object);
-	scan_written(pagemap_fd, p, written); /* arms all of it, mapped or not */
+	scan_written(pagemap_fd, p, tracked_pages, written); /* arms all of it, mapped or not */
 	for (int round = 0; round < tracking_rounds; round++) {
 		uint64_t sum = 0;
 
 		random_touches(fd, p, model, zaps, object);
-		scan_written(pagemap_fd, p, written);
+		scan_written(pagemap_fd, p, tracked_pages, written);
 		for (int i = 0; i < tracked_pages; i++) {
 			sum = sum * 2 % 1000003 + written[i];
 			seen += written[i];
@@ -1421,16 +1368,6 @@ static void wp_steps(struct answers *answers, int fd, int flags, bool object, bo
 	unmap_alone(p, PAGES(tracked_pages));
 	close(pagemap_fd);
 	close(uffd);
-}
-
-static bool have_userfaultfd(void)
-{
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
 }
 
 static void write_protection(void)
@@ -1482,10 +1419,10 @@ static void protection_of_unpopulated_pages(void)
 		const uint64_t pm_uffd_wp = 1UL << 57;
 		bool written[tracked_pages];
 
-		uffd = wp_register(p);
+		uffd = wp_register(p, tracked_pages);
 		MUST(uffd >= 0 && pagemap_fd >= 0);
 		CHECK_EQ(ioctl(uffd, UFFDIO_WRITEPROTECT, &protect), 0);
-		scan_written(pagemap_fd, p, written);
+		scan_written(pagemap_fd, p, tracked_pages, written);
 		for (int i = 0; i < tracked_pages; i++)
 			CHECK(!written[i]);
 		CHECK(pagemap(p) & pm_uffd_wp);
@@ -1497,7 +1434,7 @@ static void protection_of_unpopulated_pages(void)
 		CHECK(!(pagemap(p + PAGE) & pm_uffd_wp));
 		CHECK_EQ(touch(p, true), 0);
 		CHECK(!(pagemap(p) & pm_uffd_wp));
-		scan_written(pagemap_fd, p, written);
+		scan_written(pagemap_fd, p, tracked_pages, written);
 		for (int i = 0; i < tracked_pages; i++)
 			CHECK_EQ(written[i], i < 2);
 		unmap_alone(p, PAGES(tracked_pages));

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page-out and swap-in over a real mm: who comes by between the steps of a page-out, and
+ * what the entry of a page that came back permits.
+ */
+#include <linux/mman.h>
+#include <linux/page_ref.h>
+#include <linux/pagemap.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+#include <linux/userfaultfd_k.h>
+
+#include "mapping.h"
+
+#define COUNT(name) cowmem_counter_sum(COWMEM_COUNT_##name)
+
+static struct cowmem_page_out out, inner;
+
+/* Pages the first page out, used or not. */
+static unsigned long page_out(struct mapping *m)
+{
+	cowmem_test_page_out(m->file, 0, 0, true, &out);
+	return out.out;
+}
+
+/* --- somebody comes by while the store has the bytes, and the page is still mapped --- */
+
+/* The page's address; where it is mapped privately; the reference of a turn. */
+static unsigned long shared, private;
+static struct page *pinned;
+
+static void store(struct mapping *m, struct vm_fault *vmf)
+{
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared + 1, 0x22));
+}
+
+static void write_to_file(struct mapping *m, struct vm_fault *vmf)
+{
+	const u8 byte = 0x22;
+	loff_t position = 1;
+
+	KUNIT_EXPECT_EQ(m->test, 1, kernel_write(m->file, &byte, 1, &position));
+}
+
+static void store_and_unmap(struct mapping *m, struct vm_fault *vmf)
+{
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared + 1, 0x22));
+	KUNIT_EXPECT_EQ(m->test, 0, vm_munmap(shared, PAGE_SIZE));
+}
+
+/* A page that becomes dirty is still only the first one's to page out. */
+static void store_unmap_and_page_out(struct mapping *m, struct vm_fault *vmf)
+{
+	store_and_unmap(m, vmf);
+	cowmem_test_page_out(m->file, 0, 0, true, &inner);
+	KUNIT_EXPECT_EQ(m->test, 0ULL, inner.out);
+	KUNIT_EXPECT_EQ(m->test, 1ULL, inner.busy);
+}
+
+static void pin(struct mapping *m, struct vm_fault *vmf)
+{
+	KUNIT_EXPECT_EQ(m->test, 1, pin_user_pages_fast(shared, 1, FOLL_WRITE, &pinned));
+	memset(page_address(pinned) + 1, 0x22, 1);
+}
+
+static void punch_and_refill(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_punch(m->file, 0, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared, 0x11));
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared + 1, 0x22));
+}
+
+/* One page of 0x11, on its way out when @turn comes; it stays, for it was written. */
+static struct mapping *out_when(struct kunit *test,
+                                void (*turn)(struct mapping *m, struct vm_fault *vmf))
+{
+	struct mapping *m = test->priv;
+
+	shared = mapping_source(m, 1, 0x11);
+	mapping_at(m, COWMEM_STEP_STORED, turn);
+	KUNIT_EXPECT_EQ(test, 0UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 1ULL, out.busy);
+	KUNIT_EXPECT_NULL(test, m->turn);
+	return m;
+}
+
+/* What was written is there; and after it was in the store, too. */
+static void expect_written(struct mapping *m, unsigned long at)
+{
+	for (int twice = 0; twice < 2; twice++) {
+		KUNIT_EXPECT_EQ(m->test, 0x11, peek(at));
+		KUNIT_EXPECT_EQ(m->test, 0x22, peek(at + 1));
+		KUNIT_EXPECT_EQ(m->test, 1UL, page_out(m));
+		KUNIT_EXPECT_NULL(m->test, mapping_folio(m, 0));
+	}
+	KUNIT_EXPECT_EQ(m->test, 0x11, peek(at));
+	KUNIT_EXPECT_EQ(m->test, 0x22, peek(at + 1));
+}
+
+static void a_store_meanwhile_keeps_the_page(struct kunit *test)
+{
+	SHOWS(test, "R48 R58 R59 R72");
+	expect_written(out_when(test, store), shared);
+}
+
+static void a_write_meanwhile_keeps_the_page(struct kunit *test)
+{
+	SHOWS(test, "R48 R59 R72");
+	expect_written(out_when(test, write_to_file), shared);
+}
+
+static void a_mapping_that_goes_leaves_what_it_wrote(struct kunit *test)
+{
+	struct mapping *m = out_when(test, store_and_unmap);
+
+	SHOWS(test, "R48 R59");
+	expect_written(m, mapping_map(m, 1, MAP_SHARED));
+}
+
+static void a_page_is_paged_out_by_one_at_a_time(struct kunit *test)
+{
+	struct mapping *m = out_when(test, store_unmap_and_page_out);
+
+	SHOWS(test, "R48 R72");
+	expect_written(m, mapping_map(m, 1, MAP_SHARED));
+}
+
+static void a_pinned_page_stays(struct kunit *test)
+{
+	struct mapping *m = out_when(test, pin);
+
+	SHOWS(test, "R51 R72");
+	KUNIT_EXPECT_EQ(test, 0UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 1ULL, out.busy);
+	KUNIT_EXPECT_PTR_EQ(test, page_folio(pinned), mapping_folio(m, 0));
+	unpin_user_pages_dirty_lock(&pinned, 1, true);
+	expect_written(m, shared);
+}
+
+static void a_page_that_was_replaced_stays(struct kunit *test)
+{
+	SHOWS(test, "R48");
+	expect_written(out_when(test, punch_and_refill), shared);
+}
+
+static void cut_off(struct mapping *m, struct vm_fault *vmf)
+{
+	cowmem_test_resize(m->file, 0);
+}
+
+static void a_page_that_was_cut_off_takes_no_slot(struct kunit *test)
+{
+	struct mapping *m = out_when(test, cut_off);
+
+	SHOWS(test, "R6");
+	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_slots(m->file));
+	KUNIT_EXPECT_EQ(test, -EFAULT, peek(shared));
+}
+
+static void copy_privately(struct mapping *m, struct vm_fault *vmf)
+{
+	KUNIT_EXPECT_EQ(m->test, 0, poke(private + 1, 0x33));
+}
+
+static void a_private_write_meanwhile_lets_the_page_go(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R59");
+	shared = mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	mapping_at(m, COWMEM_STEP_STORED, copy_privately);
+	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x33, peek(private + 1));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared + 1));
+}
+
+static void a_foreign_reference_keeps_the_page(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	struct folio *folio;
+
+	SHOWS(test, "R51 R72");
+	shared = mapping_source(m, 1, 0x11);
+	folio = mapping_folio(m, 0);
+	folio_get(folio);
+	KUNIT_EXPECT_EQ(test, 0UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 1ULL, out.busy);
+	KUNIT_EXPECT_PTR_EQ(test, folio, mapping_folio(m, 0));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
+}
+
+static void set_flag(struct mapping *m, unsigned long address, vm_flags_t flag, bool set)
+{
+	mmap_write_lock(m->mm);
+	if (set)
+		vm_flags_set(vma_lookup(m->mm, address), flag);
+	else
+		vm_flags_clear(vma_lookup(m->mm, address), flag);
+	mmap_write_unlock(m->mm);
+}
+
+static void each_result_is_told_apart(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R71 R72 R73");
+	shared = mapping_source(m, 1, 0x11);
+	cowmem_test_page_out(m->file, 0, 0, false, &out);
+	KUNIT_EXPECT_EQ(test, 1ULL, out.accessed);
+	set_flag(m, shared, VM_LOCKED, true);
+	cowmem_test_page_out(m->file, 0, 0, false, &out);
+	KUNIT_EXPECT_EQ(test, 1ULL, out.locked);
+	set_flag(m, shared, VM_LOCKED, false);
+	KUNIT_EXPECT_TRUE(test, pte_present(mapping_pte(m, shared)));
+	cowmem_test_page_out(m->file, 0, 0, false, &out);
+	KUNIT_EXPECT_EQ(test, 1ULL, out.out);
+	KUNIT_EXPECT_EQ(test, 0ULL, out.accessed + out.locked + out.busy + out.tracked);
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, shared)));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+}
+
+static void many_may_share_a_slot(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R87");
+	shared = mapping_source(m, 1, 0x11);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared + 1, 0x22)); /* not one word repeated */
+	KUNIT_ASSERT_EQ(test, 1UL, page_out(m));
+	KUNIT_ASSERT_EQ(test, 1UL, cowmem_test_slots(m->file));
+	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_share_slot(m->file, 0, 70000));
+	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_slots(m->file));
+	KUNIT_EXPECT_EQ(test, 0, peek(shared)); /* a hole now */
+}
+
+/* --- two at once at a page that is out --- */
+static struct other other;
+
+static void another_reads(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = shared + 1;
+	other_start(&other, m, other_peek);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(m->test, 0x11, other.result);
+}
+
+static void another_writes(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = shared + 1;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(m->test, 0, other.result);
+}
+
+static void one_brings_in_at(struct kunit *test, int step)
+{
+	struct mapping *m = test->priv;
+	unsigned long again, before;
+
+	shared = mapping_source(m, 1, 0x11);
+	again = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	KUNIT_ASSERT_EQ(test, 1UL, page_out(m));
+	before = COUNT(pages_brought_in);
+	mapping_at(m, step, another_reads);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_EXPECT_EQ(test, before + 1, COUNT(pages_brought_in));
+	KUNIT_EXPECT_EQ(test, pte_pfn(mapping_pte(m, again)), pte_pfn(mapping_pte(m, shared)));
+	/* The table's reference and two mappings'. */
+	KUNIT_EXPECT_EQ(test, 3, folio_ref_count(mapping_folio(m, 0)));
+}
+
+/* The page is put in, and written, between the two looks of a private write. */
+static void a_page_in_transit_is_no_hole_at(struct kunit *test, int step)
+{
+	struct mapping *m = test->priv;
+
+	shared = mapping_source(m, 1, 0x11);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private));
+	KUNIT_ASSERT_EQ(test, 1UL, page_out(m));
+	mapping_at(m, step, another_writes);
+	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x33));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_EXPECT_EQ(test, 0x33, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(private + 2));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(shared + 1));
+}
+
+static void two_read_faults_bring_in_one_page(struct kunit *test)
+{
+	SHOWS(test, "R7 R58");
+	one_brings_in_at(test, COWMEM_STEP_LOCKED);
+}
+
+static void a_page_in_transit_is_no_hole(struct kunit *test)
+{
+	SHOWS(test, "R5 R58");
+	a_page_in_transit_is_no_hole_at(test, COWMEM_STEP_LOOKED_UP);
+}
+
+static void two_read_faults_without_locks_bring_in_one_page(struct kunit *test)
+{
+	SHOWS(test, "R7 R58");
+	one_brings_in_at(test, COWMEM_STEP_SNAPSHOT);
+}
+
+static void a_page_in_transit_is_no_hole_without_locks(struct kunit *test)
+{
+	SHOWS(test, "R5 R32");
+	a_page_in_transit_is_no_hole_at(test, COWMEM_STEP_SNAPSHOT);
+}
+
+/* --- what the entry permits of a page that came back --- */
+
+/* A page that is out, and whose page table is there. */
+static unsigned long paged_out(struct mapping *m, unsigned long flags)
+{
+	unsigned long at;
+
+	shared = mapping_source(m, 2, 0x11);
+	at = mapping_map(m, 2, flags);
+	KUNIT_EXPECT_EQ(m->test, 0x11, peek(at + PAGE_SIZE));
+	KUNIT_ASSERT_EQ(m->test, 1UL, page_out(m));
+	return at;
+}
+
+/* Reads it: whether the entry can be written through then. It is clean, and written once. */
+static bool read_makes_writable(struct mapping *m, unsigned long at)
+{
+	unsigned long reused = COUNT(reused);
+	pte_t pte;
+
+	m->faults = m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(m->test, 0x11, peek(at));
+	KUNIT_EXPECT_EQ(m->test, 1U, m->faults);
+	KUNIT_EXPECT_EQ(m->test, 0U, m->mkwrites);
+	pte = mapping_pte(m, at);
+	KUNIT_EXPECT_TRUE(m->test, pte_present(pte));
+	KUNIT_EXPECT_FALSE(m->test, pte_dirty(pte));
+	KUNIT_EXPECT_EQ(m->test, !!pte_write(pte), COUNT(reused) - reused);
+	return pte_write(pte);
+}
+
+static void a_read_of_what_came_back_permits_writes(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+
+	SHOWS(test, "R46 R49 R55 R57");
+	KUNIT_EXPECT_TRUE(test, read_makes_writable(m, at));
+	/* Its place in the store is still good. */
+	KUNIT_EXPECT_EQ(test, 1UL, cowmem_test_slots(m->file));
+	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 1ULL, out.reused);
+	/* A second mapping of what was written since gets nothing for nothing. */
+	KUNIT_EXPECT_EQ(test, 0, poke(at, 0x11));
+	KUNIT_EXPECT_TRUE(test, pte_dirty(mapping_pte(m, at)));
+	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, shared));
+}
+
+static void a_write_to_what_is_out_maps_it_dirty(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+	pte_t pte;
+
+	SHOWS(test, "R46 R56");
+	m->faults = m->mkwrites = 0;
+	KUNIT_EXPECT_EQ(test, 0, poke(at, 0x22));
+	KUNIT_EXPECT_EQ(test, 1U, m->faults);
+	KUNIT_EXPECT_EQ(test, 0U, m->mkwrites);
+	pte = mapping_pte(m, at);
+	KUNIT_EXPECT_TRUE(test, pte_write(pte) && pte_dirty(pte));
+}
+
+static void a_private_mapping_gets_no_permission(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R49 R50");
+	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, paged_out(m, MAP_PRIVATE)));
+}
+
+static void no_permission_without_the_parameter(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+
+	SHOWS(test, "R49 R55");
+	cowmem_parameters.reuse = false;
+	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, at));
+}
+
+static void no_permission_without_the_mappings(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+	bool writable;
+
+	SHOWS(test, "R49 R52 R55");
+	set_flag(m, at, VM_WRITE, false);
+	writable = read_makes_writable(m, at);
+	set_flag(m, at, VM_WRITE, true);
+	KUNIT_EXPECT_FALSE(test, writable);
+}
+
+static void no_permission_where_userfaultfd_protects(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = mapping_source(m, 2, 0x11);
+	pte_t *entry;
+
+	SHOWS(test, "R49 R53 R55");
+	shared = at;
+	entry = pte_offset_kernel(
+		pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), at);
+	set_flag(m, at, VM_UFFD_WP, true);
+	set_pte_at(m->mm, at, entry, pte_mkuffd_wp(pte_wrprotect(ptep_get(entry))));
+	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_TRUE(test, pte_marker_uffd_wp(mapping_pte(m, at)));
+	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, at));
+	KUNIT_EXPECT_TRUE(test, pte_uffd_wp(mapping_pte(m, at)));
+	set_flag(m, at, VM_UFFD_WP, false);
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(at, 2 * PAGE_SIZE));
+}
+
+static void no_permission_where_soft_dirty_is_tracked(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+
+	if (!IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
+		kunit_skip(test, "no soft-dirty bits");
+	SHOWS(test, "R49 R54 R55");
+	set_flag(m, at, VM_SOFTDIRTY, false);
+	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, at));
+}
+
+static struct kunit_case page_out_cases[] = {
+	KUNIT_CASE(a_store_meanwhile_keeps_the_page),
+	KUNIT_CASE(a_write_meanwhile_keeps_the_page),
+	KUNIT_CASE(a_mapping_that_goes_leaves_what_it_wrote),
+	KUNIT_CASE(a_page_is_paged_out_by_one_at_a_time),
+	KUNIT_CASE(a_pinned_page_stays),
+	KUNIT_CASE(a_page_that_was_replaced_stays),
+	KUNIT_CASE(a_page_that_was_cut_off_takes_no_slot),
+	KUNIT_CASE(a_private_write_meanwhile_lets_the_page_go),
+	KUNIT_CASE(a_foreign_reference_keeps_the_page),
+	KUNIT_CASE(each_result_is_told_apart),
+	KUNIT_CASE(many_may_share_a_slot),
+	KUNIT_CASE(two_read_faults_bring_in_one_page),
+	KUNIT_CASE(a_page_in_transit_is_no_hole),
+	{},
+};
+
+static struct kunit_case swap_in_cases[] = {
+	KUNIT_CASE(two_read_faults_without_locks_bring_in_one_page),
+	KUNIT_CASE(a_page_in_transit_is_no_hole_without_locks),
+	KUNIT_CASE(a_read_of_what_came_back_permits_writes),
+	KUNIT_CASE(a_write_to_what_is_out_maps_it_dirty),
+	KUNIT_CASE(a_private_mapping_gets_no_permission),
+	KUNIT_CASE(no_permission_without_the_parameter),
+	KUNIT_CASE(no_permission_without_the_mappings),
+	KUNIT_CASE(no_permission_where_userfaultfd_protects),
+	KUNIT_CASE(no_permission_where_soft_dirty_is_tracked),
+	{},
+};
+
+static struct kunit_suite page_out_suite = {
+	.name = "cowmem_page_out",
+	.init = mapping_init,
+	.exit = mapping_exit,
+	.test_cases = page_out_cases,
+};
+
+static struct kunit_suite swap_in_suite = {
+	.name = "cowmem_swap_in",
+	.init = mapping_init_speculative,
+	.exit = mapping_exit,
+	.test_cases = swap_in_cases,
+};
+
+kunit_test_suites(&page_out_suite, &swap_in_suite);
