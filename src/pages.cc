@@ -15,13 +15,21 @@ namespace cowmem {
 FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 {
 	folio *page = fresh.page.get();
-	const SlotRef slot = slots_.get(index);
+	SlotRef slot = slots_.get(index);
 
-	fresh.error = slot ? store.read(*slot, page) : 0;
+	if (!slot || (slot->is_backed() && slot.get() == fresh.backed.get()))
+		fresh.error = 0;
+	else
+		fresh.error = slot->is_backed() ? -KAPI_EAGAIN : store.read(*slot, page);
+	if (fresh.error == -KAPI_EAGAIN) {
+		fresh.backed = std::move(slot);
+		fresh.zeroed = false; /* by the time that it comes here again */
+	}
+	if (fresh.error)
+		return {};
 	if (!slot && !fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
-	if (!fresh.error)
-		fresh.error = kapi_lru_prepare(page);
+	fresh.error = kapi_lru_prepare(page);
 	if (fresh.error)
 		return {};
 	kapi_folio_mark_uptodate(page);
@@ -49,20 +57,6 @@ FolioRef Pages::fill(Index index, Fresh &fresh, Use use)
 			slots_.drop(index);
 	}
 	return std::move(fresh.page);
-}
-
-int Pages::bring_in(Index index)
-{
-	Fresh fresh{FolioRef{kapi_folio_alloc(false)}, false};
-
-	if (!fresh.page)
-		return -KAPI_ENOMEM;
-
-	Shared lock{*this};
-
-	if (slots_.has(index))
-		get_or_fill(index, fresh, Use::read);
-	return fresh.error;
 }
 
 Index Pages::next(Index from, Index last) const

@@ -42,8 +42,12 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
  */
 Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 {
-	Fresh fresh = fresh_page(fault);
 	Pages &pages = fault.object->pages();
+
+	if (pages.has_backed_slot(fault.index))
+		return COWMEM_COUNT_speculative_abort_backing;
+
+	Fresh fresh = fresh_page(fault);
 
 	if (!fresh.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
@@ -70,8 +74,11 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 Abort fill_cow_page(Fault &fault, const Snapshot &snapshot)
 {
 	if (!snapshot.page) {
-		if (fill_cow_page_without_page(fault))
-			return COWMEM_COUNT_speculative_abort_poisoned;
+		SlotRef backed;
+
+		if (const int err = fill_cow_page_without_page(fault, backed))
+			return err == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
+			                           : COWMEM_COUNT_speculative_abort_poisoned;
 	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
 		return COWMEM_COUNT_speculative_abort_poisoned;
 	}

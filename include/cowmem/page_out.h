@@ -42,6 +42,7 @@ struct PagedOut {
 	unsigned long no_memory = 0;    /* to store them in */
 	unsigned long poisoned = 0;
 	unsigned long tracked = 0;      /* their soft-dirty bits would be lost (R54) */
+	unsigned long io_error = 0;     /* the backing store could not be written */
 };
 
 /*

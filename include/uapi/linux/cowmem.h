@@ -151,6 +151,7 @@ struct cowmem_page_out {
 	__u64 no_memory;      /* out: ... there is no memory to store them in */
 	__u64 poisoned;       /* out: ... damaged */
 	__u64 tracked;        /* out: ... their soft-dirty bits would be lost */
+	__u64 io_error;       /* out: ... the backing store could not be written */
 };
 
 /*
@@ -183,9 +184,10 @@ struct cowmem_store_stat {
 	__u32 flags;        /* in: 0 */
 	__u64 slots;        /* out: pages of the object that have a place in the store */
 	__u64 same_filled;  /* out: of these, pages of one repeated word: they take nothing */
-	__u64 bytes;        /* out: that the others take, compressed */
+	__u64 bytes;        /* out: memory that the others take, compressed */
 	__u64 max_slots;    /* out: the limit; ~0: none */
 	__u64 pool_bytes;   /* out: memory that the store has, for all objects */
+	__u64 backing_slots; /* out: of `slots`, those in the backing store, a page each there */
 };
 
 /*
