@@ -57,10 +57,14 @@ void put_back(folio *page)
 		kapi_lru_del(page);
 }
 
-/* A cluster of its neighbours, as one page table has them. */
-unsigned long page_out_around(Object &object, Index index)
+/* The cluster of neighbours, as one page table has them, that a page belongs to. */
+Index cluster_of(Index index)
 {
-	const Index first = index - index % Batch::max;
+	return index - index % Batch::max;
+}
+
+unsigned long page_out_cluster(Object &object, Index first)
+{
 	PagedOut result;
 
 	page_out(object.pages(), first, first + Batch::max - 1,
@@ -77,6 +81,8 @@ unsigned long page_out_around(Object &object, Index index)
 extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 {
 	using namespace cowmem;
+	const Object *tried = nullptr;
+	Index tried_cluster = 0;
 	unsigned long freed = 0;
 
 	for (unsigned int i = 0; i < isolated->count; i++) {
@@ -85,8 +91,12 @@ extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 
 		put_back(page.get());
 		page = {};
-		if (owner)
-			freed += page_out_around(owner.object(), owner.index());
+		/* Neighbours are mostly taken off together, and one attempt is for all of them. */
+		if (!owner || (tried == &owner.object() && tried_cluster == cluster_of(owner.index())))
+			continue;
+		tried = &owner.object();
+		tried_cluster = cluster_of(owner.index());
+		freed += page_out_cluster(owner.object(), tried_cluster);
 	}
 	return freed;
 }

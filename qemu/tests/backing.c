@@ -17,7 +17,7 @@
 
 #define BACKING PARAMETERS "backing"
 #define STORE "/tmp/backing"
-#define PAGES 512 /* of noise: 2 MiB */
+#define PAGES 256 /* of noise: 1 MiB */
 #define FAIL "/sys/kernel/debug/fail_make_request/"
 
 /* --- pages that do not compress --- */
@@ -272,20 +272,18 @@ static void survive_on_a_device(void)
 {
 	struct disk disk = use_disk(8 * PAGES);
 
+	parameter_set("cow_via", "core");
 	survive();
+	parameter_set("cow_via", "handler");
 	let_disk_go(disk);
 }
 
-/* With the handler's path off, and the core copying. */
 static void survive_by_the_locked_path(void)
 {
 	int file = use_file(8 * PAGES);
 
 	set_speculation(false);
 	survive();
-	parameter_set("cow_via", "core");
-	survive();
-	parameter_set("cow_via", "handler");
 	set_speculation(true);
 	let_file_go(file);
 }
@@ -546,7 +544,7 @@ static void io_errors(void)
 /* Reclaims noise, and tells by its exit code whether some went to the backing store. */
 static void shrink(void)
 {
-	const uint64_t pages = 64;
+	const uint64_t pages = 32;
 	struct cowmem_store_stat stat;
 	int fd;
 	char *p = noise_object(&fd, pages);
@@ -576,6 +574,91 @@ static void pressure_uses_devices_only(void)
 	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 101);
 	let_file_go(file);
 	check_cgroup_goes(dying);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+#define TAKES 16 /* seconds that a page takes to be read */
+static struct disk slow_disk;
+
+/* Bytes that may be read in a second, from now on; null: all. */
+static bool set_speed(const char *bytes)
+{
+	char limit[64];
+
+	snprintf(limit, sizeof(limit), "7:%d rbps=%s", slow_disk.number, bytes ? bytes : "max");
+	return write_text(CGROUP "/io.max", limit);
+}
+
+static void *read_one(void *page)
+{
+	return (void *)(uintptr_t)noise_is(page, 3, 1);
+}
+
+/* While a page is on its way: what others may do, and how soon the one who waits can be killed. */
+static void wait_for_a_page(void)
+{
+	const struct counts before = counts_now();
+	pthread_t thread;
+	double start;
+	void *good;
+	pid_t child;
+	int fd;
+	char *p = noise_object(&fd, 8);
+
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(set_speed("256"));
+	start = seconds();
+	MUST(!pthread_create(&thread, NULL, read_one, p + 3 * PAGE));
+	for (int i = 0; i < 500 && !SINCE(before, speculative_abort_backing); i++)
+		usleep(10000);
+	usleep(200000);
+	/* These want the mapping, and the object, to themselves. */
+	MUST(!mprotect(p, 8 * PAGE, PROT_READ));
+	MUST(!object_punch(fd, 7 * PAGE, PAGE));
+	CHECK(seconds() - start < TAKES / 2);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		_exit(!read_one(p + 5 * PAGE));
+	usleep(500000);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	MUST(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	CHECK(seconds() - start < TAKES / 2);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+
+	MUST(set_speed(NULL));
+	MUST(!pthread_join(thread, &good));
+	CHECK(good);
+	CHECK(noise_is(p + 5 * PAGE, 5, 1));
+	CHECK_EQ(p[7 * PAGE], 0);
+	let_go(fd, p, 8);
+}
+
+static void who_waits_is_in_nobodys_way(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+		SKIP("this kernel cannot slow I/O down");
+	slow_disk = use_disk(PAGES);
+	before = counts_now();
+	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
+	check_returned(before);
+	let_disk_go(slow_disk);
+	write_text(CGROUPS "/cgroup.subtree_control", "-io");
+	MUST(!rmdir(CGROUP));
+	for (int i = 0; i < 3000 && dying_cgroups() > dying; i++)
+		{usleep(20000); if (i % 50 == 0) { ksft_print_msg("dying %d\n", i);displace_stocks(); write_text("/proc/sys/vm/drop_caches", "3");} }
 }
 
 static char *busy_pages;
@@ -639,8 +722,8 @@ static void nothing_is_lost_in_use(void)
 static const struct test_case cases[] = {
 	{"without a backing store incompressible pages stay", "", without_one_nothing_changes},
 	{"noise, and more than memory may hold, survives in a file", "", survive_in_a_file},
-	{"the same on a block device", "", survive_on_a_device},
-	{"the same by the locked path, and with the core copying", "", survive_by_the_locked_path},
+	{"the same on a block device, with the core copying", "", survive_on_a_device},
+	{"the same by the locked path", "", survive_by_the_locked_path},
 	{"neighbours come along", "", neighbours_come_along},
 	{"the parameter is root's, and what is in use stays", "", is_set_with_care},
 	{"damaged bytes are SIGBUS or EIO, and of one page only", "", damage_is_found},
@@ -649,6 +732,7 @@ static const struct test_case cases[] = {
 	{"a file that was cut short is an error of what was cut", "", a_file_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
 	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
+	{"who waits for a page is in nobody's way, and can be killed", "", who_waits_is_in_nobodys_way},
 	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},
 };
 
