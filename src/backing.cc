@@ -66,8 +66,8 @@ bool Backing::begin()
 	long users = __atomic_load_n(&users_, __ATOMIC_RELAXED);
 
 	while (users != none)
-		if (__atomic_compare_exchange_n(&users_, &users, users + 1, false,
-		                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&users_, &users, users + 1, false, __ATOMIC_ACQUIRE,
+		                                __ATOMIC_RELAXED))
 			return true;
 	return false;
 }

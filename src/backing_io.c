@@ -164,7 +164,9 @@ struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *d
 	struct file *file = open_path(name);
 
 	if (IS_ERR(file)) {
-		pr_err("cannot use %s as backing store (%ld): it must be the absolute path of a block device that nobody else uses, or of a file that can be opened O_DIRECT\n",
+		pr_err("cannot use %s as backing store (%ld): it must be the absolute path of a "
+		       "block device that nobody else uses, or of a file that can be opened "
+		       "O_DIRECT\n",
 		       name, PTR_ERR(file));
 		return file;
 	}

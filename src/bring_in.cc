@@ -44,8 +44,8 @@ public:
 		for (unsigned int i = 0; i < count_; i++) {
 			fresh_[i].page = FolioRef{kapi_folio_alloc(false)};
 			if (fresh_[i].page)
-				transfer_[i] = backing.start_read(*fresh_[i].backed,
-				                                  fresh_[i].page.get());
+				transfer_[i] =
+					backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
 		}
 	}
 

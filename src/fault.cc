@@ -257,8 +257,7 @@ Outcome copy_private(Fault &fault)
 			return *outcome;
 		if (may_come_again(fault))
 			return bring_in_unlocked(fault);
-		if (const auto outcome =
-		            read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
+		if (const auto outcome = read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
 			return *outcome;
 	}
 }
@@ -306,8 +305,7 @@ Outcome return_page(Fault &fault)
 		if (fault.object->pages().has_backed_slot(fault.index) && may_come_again(fault))
 			return bring_in_unlocked(fault);
 		if (fresh.page) {
-			if (const auto outcome =
-			            read_backed(fault, fresh.backed, fresh.page.get()))
+			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
 				return *outcome;
 			continue;
 		}

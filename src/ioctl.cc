@@ -82,8 +82,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->page_size = KAPI_PAGE_SIZE;
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
-	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE |
-	                 COWMEM_FEATURE_PAGE_OUT |
+	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
@@ -195,14 +194,13 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 	for (unsigned int i = 0; !err && i < prefetch->count; i++) {
 		cowmem_range range;
 
-		err = kapi_user_get(&range, sizeof(range),
-		                    prefetch->ranges + i * sizeof(range), sizeof(range));
+		err = kapi_user_get(&range, sizeof(range), prefetch->ranges + i * sizeof(range),
+		                    sizeof(range));
 		if (!err && !is_range(range.offset, range.length))
 			err = -KAPI_EINVAL;
 		if (!err)
 			err = bring_in(object, first_of(range.offset),
-			               last_of(range.offset, range.length),
-			               prefetch->brought_in);
+			               last_of(range.offset, range.length), prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;

@@ -154,7 +154,8 @@ static int compressor_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%s\n", has_store ? cowmem_store_compressor() : compressor);
 }
 
-static const struct kernel_param_ops compressor_ops = {.set = compressor_set, .get = compressor_get};
+static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
+                                                       .get = compressor_get};
 module_param_cb(compressor, &compressor_ops, NULL, 0644);
 MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
                              "lzo-rle (default), lz4, zstd, ...");
@@ -187,12 +188,14 @@ static int backing_get(char *buffer, const struct kernel_param *kp)
 
 static const struct kernel_param_ops backing_ops = {.set = backing_set, .get = backing_get};
 module_param_cb(backing, &backing_ops, NULL, 0600);
-MODULE_PARM_DESC(backing, "The file or block device, by its absolute path, for pages that are paged "
-                          "out and that memory does not take; what is there is lost; empty: none "
-                          "(default)");
+MODULE_PARM_DESC(backing,
+                 "The file or block device, by its absolute path, for pages that are paged "
+                 "out and that memory does not take; what is there is lost; empty: none "
+                 "(default)");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
-MODULE_PARM_DESC(backing_readahead, "Pages that one read brings in from the backing store at most, "
-                                    "with their neighbours, up to 16 (default 8); 1: no neighbours");
+MODULE_PARM_DESC(backing_readahead,
+                 "Pages that one read brings in from the backing store at most, "
+                 "with their neighbours, up to 16 (default 8); 1: no neighbours");
 
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);

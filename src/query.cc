@@ -71,8 +71,8 @@ unsigned int describe_paged_out(const Pages &pages, Index index, unsigned int cl
 	if (!slot)
 		return 0;
 
-	const bool written = clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written()
-	                                                        : slot->is_written();
+	const bool written =
+		clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written() : slot->is_written();
 
 	return COWMEM_PAGE_PAGED_OUT | (written ? COWMEM_PAGE_DIRTY : 0);
 }

@@ -92,7 +92,8 @@ extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 		put_back(page.get());
 		page = {};
 		/* Neighbours are mostly taken off together, and one attempt is for all of them. */
-		if (!owner || (tried == &owner.object() && tried_cluster == cluster_of(owner.index())))
+		if (!owner ||
+		    (tried == &owner.object() && tried_cluster == cluster_of(owner.index())))
 			continue;
 		tried = &owner.object();
 		tried_cluster = cluster_of(owner.index());

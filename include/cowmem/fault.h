@@ -29,7 +29,7 @@ enum class Outcome : unsigned int {
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
-	waited,             /* it was brought in, or is to be, with the fault's locks dropped: retried */
+	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */

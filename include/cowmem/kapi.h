@@ -447,7 +447,7 @@ const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle);
 void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
-size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
+size_t kapi_zs_huge_size(struct zs_pool *pool);         /* from which on a page is no smaller */
 struct crypto_comp *kapi_comp_create(const char *name); /* or null. Sleeps, may load a module */
 void kapi_comp_free(struct crypto_comp *comp);
 int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,

@@ -32,17 +32,17 @@ struct PageOut {
 
 /* What became of the pages, and why; a page that is not in memory is not counted. */
 struct PagedOut {
-	unsigned long out = 0;          /* they are in the store now */
-	unsigned long reused = 0;       /* of these, their slot was still good (R47) */
-	unsigned long accessed = 0;     /* used lately (R71) */
-	unsigned long mlocked = 0;      /* mapped where mlock() holds them (R73) */
-	unsigned long busy = 0;         /* pinned, being written, or just in use (R72) */
+	unsigned long out = 0;      /* they are in the store now */
+	unsigned long reused = 0;   /* of these, their slot was still good (R47) */
+	unsigned long accessed = 0; /* used lately (R71) */
+	unsigned long mlocked = 0;  /* mapped where mlock() holds them (R73) */
+	unsigned long busy = 0;     /* pinned, being written, or just in use (R72) */
 	unsigned long incompressible = 0;
-	unsigned long full = 0;         /* the store, or the object's share of it */
-	unsigned long no_memory = 0;    /* to store them in */
+	unsigned long full = 0;      /* the store, or the object's share of it */
+	unsigned long no_memory = 0; /* to store them in */
 	unsigned long poisoned = 0;
-	unsigned long tracked = 0;      /* their soft-dirty bits would be lost (R54) */
-	unsigned long io_error = 0;     /* the backing store could not be written */
+	unsigned long tracked = 0;  /* their soft-dirty bits would be lost (R54) */
+	unsigned long io_error = 0; /* the backing store could not be written */
 };
 
 /*

@@ -18,7 +18,7 @@ enum cowmem_step {
 	COWMEM_STEP_FLUSHED, /* a walk changed entries and flushed TLBs, before it settles; no vmf */
 	COWMEM_STEP_PINNED,  /* a walk has a reference on a copy's anon_vma; no vmf */
 
-	COWMEM_STEP_STORED,  /* a page-out has its pages in the store, and no lock; no vmf */
+	COWMEM_STEP_STORED, /* a page-out has its pages in the store, and no lock; no vmf */
 
 	/* The speculative path. */
 	COWMEM_STEP_COUNT_READ,   /* the count is read and even, before the look-up */

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/sysmacros.h>
 
 #define BACKING PARAMETERS "backing"
 #define STORE "/tmp/backing"
@@ -207,7 +208,8 @@ static void survive(void)
 	/* By faults, to read and to write. */
 	for (uint64_t i = 0; i < all; i++) {
 		if (i % 64 == 7)
-			*(volatile char *)(p + i * PAGE + 5) ^= 0; /* a write fault, the same bytes */
+			*(volatile char *)(p + i * PAGE + 5) ^=
+				0; /* a write fault, the same bytes */
 		if (!(i < PAGES ? noise_is(p + i * PAGE, i, 1) : page_is(p + i * PAGE, i, 1)))
 			test_failed = true;
 	}
@@ -359,8 +361,7 @@ static void is_set_with_care(void)
 	if (!child) {
 		if (setgid(65534) || setuid(65534))
 			_exit(2);
-		if (open(BACKING, O_RDONLY) >= 0 || open(BACKING, O_WRONLY) >= 0 ||
-		    errno != EACCES)
+		if (open(BACKING, O_RDONLY) >= 0 || open(BACKING, O_WRONLY) >= 0 || errno != EACCES)
 			_exit(3);
 		_exit(write(parameter, "/dev/null", 9) < 0 && errno == EPERM ? 0 : 4);
 	}
@@ -585,14 +586,16 @@ static double seconds(void)
 }
 
 #define TAKES 16 /* seconds that a page takes to be read */
-static struct disk slow_disk;
+#define ZRAM_CONTROL "/sys/class/zram-control/"
+static dev_t slow_disk;
 
 /* Bytes that may be read in a second, from now on; null: all. */
 static bool set_speed(const char *bytes)
 {
 	char limit[64];
 
-	snprintf(limit, sizeof(limit), "7:%d rbps=%s", slow_disk.number, bytes ? bytes : "max");
+	snprintf(limit, sizeof(limit), "%u:%u rbps=%s", major(slow_disk), minor(slow_disk),
+	         bytes ? bytes : "max");
 	return write_text(CGROUP "/io.max", limit);
 }
 
@@ -647,18 +650,23 @@ static void who_waits_is_in_nobodys_way(void)
 {
 	const long dying = dying_cgroups();
 	struct counts before;
+	struct stat disk;
 
 	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
 		SKIP("this kernel cannot slow I/O down");
-	slow_disk = use_disk(PAGES);
+	/* Not a loop device, which keeps the cgroup of who used it for minutes. */
+	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
+	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
+	slow_disk = disk.st_rdev;
+	MUST(!backing_set("/dev/zram1"));
 	before = counts_now();
 	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
 	check_returned(before);
-	let_disk_go(slow_disk);
-	write_text(CGROUPS "/cgroup.subtree_control", "-io");
-	MUST(!rmdir(CGROUP));
-	for (int i = 0; i < 3000 && dying_cgroups() > dying; i++)
-		{usleep(20000); if (i % 50 == 0) { ksft_print_msg("dying %d\n", i);displace_stocks(); write_text("/proc/sys/vm/drop_caches", "3");} }
+	CHECK_EQ(backing_set(""), 0);
+	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
+	MUST(write_text("/sys/block/zram1/reset", "1") &&
+	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	check_cgroup_goes(dying);
 }
 
 static char *busy_pages;
@@ -732,7 +740,8 @@ static const struct test_case cases[] = {
 	{"a file that was cut short is an error of what was cut", "", a_file_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
 	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
-	{"who waits for a page is in nobody's way, and can be killed", "", who_waits_is_in_nobodys_way},
+	{"who waits for a page is in nobody's way, and can be killed", "",
+         who_waits_is_in_nobodys_way},
 	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},
 };
 

@@ -5,7 +5,6 @@
 #include "store.h"
 #include "walks.h"
 
-
 #define PAGES 512 /* 2 MiB, as in seed 003's measurement */
 
 struct faults {
@@ -186,7 +185,7 @@ static void private_writes_leave_the_page_out(void)
 	const struct faults faults = faults_now();
 
 	for (uint64_t i = 0; i < PAGES; i++)
-		private[i * PAGE] = 5;
+	private[i * PAGE] = 5;
 	CHECK_EQ(faults_since(faults).major, PAGES);
 	CHECK_EQ(faults_since(faults).minor, 0);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
@@ -347,7 +346,8 @@ static void what_the_store_makes_of_pages(void)
 static void prefetch_brings_in(void)
 {
 	struct counts before = counts_now();
-	struct cowmem_range ranges[] = {{0, 4 * PAGE}, {100 * PAGE, 10 * PAGE}, {9999 * PAGE, PAGE}};
+	struct cowmem_range ranges[] = {
+		{0, 4 * PAGE}, {100 * PAGE, 10 * PAGE}, {9999 * PAGE, PAGE}};
 	struct cowmem_prefetch prefetch = {
 		.size = sizeof(prefetch), .ranges = (uintptr_t)ranges, .count = 3};
 	struct faults faults;
@@ -383,11 +383,13 @@ static void slots_of_many_sharers_are_freed_once(void)
 		if (child)
 			continue;
 		/* Everybody reads the same page, and copies another privately out of the store. */
-		char *private = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		char *private =
+			mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
 		close(go[1]);
 		private[PAGE] = 1;
-		if (!page_is(p, 0, 1) || ((uint64_t *)(private + PAGE))[1] != (1ULL << 32 | 1 << 16 | 1))
+		if (!page_is(p, 0, 1) ||
+		    ((uint64_t *)(private + PAGE))[1] != (1ULL << 32 | 1 << 16 | 1))
 			_exit(1);
 		if (write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) < 0)
 			_exit(1);
@@ -413,7 +415,8 @@ static void slots_of_many_sharers_are_freed_once(void)
 }
 
 static const struct test_case cases[] = {
-	{"what is read after it came back is written without a fault", "R45 R46 R48", no_minor_faults},
+	{"what is read after it came back is written without a fault", "R45 R46 R48",
+         no_minor_faults},
 	{"without reuse each write is a fault", "R45 R56", without_reuse_each_write_is_a_fault},
 	{"a read leaves a writable and clean entry, a write a dirty one", "R46 R57",
          entries_after_a_read_and_a_write},
@@ -421,7 +424,8 @@ static const struct test_case cases[] = {
 	{"clean pages go out without being stored again", "R47", clean_pages_are_not_stored_again},
 	{"a private write copies out of the store, and leaves the page there", "R5",
          private_writes_leave_the_page_out},
-	{"read, write, seek, punch and resize see what is paged out", "", files_calls_see_what_is_out},
+	{"read, write, seek, punch and resize see what is paged out", "",
+         files_calls_see_what_is_out},
 	{"PAGEMAP's dirty marks survive", "R67", marks_of_pagemap_survive},
 	{"pages that were used get a second chance", "R71", young_pages_get_a_second_chance},
 	{"mlocked pages stay, until the last munlock", "R72 R73", locked_pages_stay},

@@ -180,13 +180,13 @@ struct cowmem_prefetch {
 
 /* STORE_STAT: what this object has in the store, and what all objects have. */
 struct cowmem_store_stat {
-	__u32 size;         /* in: sizeof(struct cowmem_store_stat) */
-	__u32 flags;        /* in: 0 */
-	__u64 slots;        /* out: pages of the object that have a place in the store */
-	__u64 same_filled;  /* out: of these, pages of one repeated word: they take nothing */
-	__u64 bytes;        /* out: memory that the others take, compressed */
-	__u64 max_slots;    /* out: the limit; ~0: none */
-	__u64 pool_bytes;   /* out: memory that the store has, for all objects */
+	__u32 size;          /* in: sizeof(struct cowmem_store_stat) */
+	__u32 flags;         /* in: 0 */
+	__u64 slots;         /* out: pages of the object that have a place in the store */
+	__u64 same_filled;   /* out: of these, pages of one repeated word: they take nothing */
+	__u64 bytes;         /* out: memory that the others take, compressed */
+	__u64 max_slots;     /* out: the limit; ~0: none */
+	__u64 pool_bytes;    /* out: memory that the store has, for all objects */
 	__u64 backing_slots; /* out: of `slots`, those in the backing store, a page each there */
 };
 
@@ -272,7 +272,7 @@ struct cowmem_rmap {
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
-#define COWMEM_PAGE_LOCKED (1U << 5) /* mapped where mlock forbids to take it away */
+#define COWMEM_PAGE_LOCKED (1U << 5)    /* mapped where mlock forbids to take it away */
 #define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
 
 struct cowmem_page {
