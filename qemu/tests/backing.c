@@ -290,6 +290,31 @@ static void survive_by_the_locked_path(void)
 	let_file_go(file);
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* Reads all pages in order, at most @window at a time: how many faults had to wait. */
+static unsigned long sweep(int fd, const char *p, const char *window)
+{
+	const struct counts before = counts_now();
+	double start;
+
+	MUST(page_out_all(fd, PAGES) > 0);
+	parameter_set("backing_readahead", window);
+	start = seconds();
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	ksft_print_msg("%d pages in order, %s at a time: %.1f ms, %lu faults that waited\n", PAGES,
+	               window, (seconds() - start) * 1e3, SINCE(before, waited));
+	CHECK_EQ(SINCE(before, backing_read), PAGES);
+	return SINCE(before, waited);
+}
+
 static void neighbours_come_along(void)
 {
 	int file = use_file(PAGES), fd;
@@ -312,6 +337,9 @@ static void neighbours_come_along(void)
 	/* What is in memory already is not read again. */
 	CHECK(noise_is(p + 97 * PAGE, 97, 1));
 	CHECK_EQ(SINCE(before, backing_read), 9 + 16 + 3);
+
+	CHECK_EQ(sweep(fd, p, "1"), PAGES);
+	CHECK_EQ(sweep(fd, p, "8"), PAGES / 8);
 	let_go(fd, p, PAGES);
 	let_file_go(file);
 }
@@ -577,14 +605,6 @@ static void pressure_uses_devices_only(void)
 	check_cgroup_goes(dying);
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
-	return now.tv_sec + now.tv_nsec * 1e-9;
-}
-
 #define TAKES 16 /* seconds that a page takes to be read */
 #define ZRAM_CONTROL "/sys/class/zram-control/"
 static dev_t slow_disk;
@@ -686,6 +706,7 @@ static void *be_busy(void *arg)
 			return "a write was lost";
 		if (n % 3)
 			noise_page(page, 2 * i + self, ++generation[i]);
+		usleep(3000); /* others have a chance meanwhile */
 	}
 	for (uint64_t i = 0; i < PAGES / 2; i++)
 		if (generation[i] &&

@@ -86,6 +86,7 @@ struct cowmem_stat {
  * them is SIGBUS. Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
  * the page at the new end is paged out and cannot be brought in; nothing changed.
+ * EINTR: killed.
  */
 struct cowmem_resize {
 	__u32 size;  /* in: sizeof(struct cowmem_resize) */
@@ -130,7 +131,9 @@ struct cowmem_set_cow {
  * Pages that were used since they were last looked at are left alone once, unless with
  * COWMEM_PAGE_OUT_ACCESSED; so are always those that are mapped where mlock() holds
  * them, pinned, poisoned, just in use, or whose soft-dirty bits are being tracked and
- * set. What memory pressure does is the same without being asked.
+ * set. What memory pressure does is the same without being asked. The store is memory,
+ * where pages are compressed, and the file or device behind it, if there is one, for
+ * those that this does not take.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
  */
 #define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
