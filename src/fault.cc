@@ -73,6 +73,8 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mapped};
 	case Outcome::unreadable:
 		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_unreadable};
+	case Outcome::waited:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_waited};
 	}
 	__builtin_unreachable();
 }
@@ -87,13 +89,19 @@ Outcome outcome_of_install(unsigned int code)
 	return code & KAPI_VM_FAULT_OOM ? Outcome::no_memory : Outcome::address_space_gone;
 }
 
+void trace(const Fault &fault, Kind kind, Outcome outcome)
+{
+	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind),
+	                 static_cast<unsigned int>(outcome), fault.major);
+}
+
 unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 {
 	const Answer a = answer_of(outcome);
 
 	kapi_count(a.counter);
-	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind),
-	                 static_cast<unsigned int>(outcome), fault.major);
+	if (!fault.unlocked)
+		trace(fault, kind, outcome);
 	if (!fault.major)
 		return a.code;
 	kapi_count(COWMEM_COUNT_major_faults);
@@ -130,12 +138,79 @@ void unlock_page(folio *page)
 	kapi_count(COWMEM_COUNT_page_unlocks);
 }
 
+/* Keeps an object, by a file of it, for a scope. */
+class FilePin {
+public:
+	explicit FilePin(file *f) : file_{f} { kapi_file_get(f); }
+	~FilePin() { kapi_file_put(file_); }
+	FilePin(const FilePin &) = delete;
+	FilePin &operator=(const FilePin &) = delete;
+
+private:
+	file *const file_;
+};
+
+/* Lets go of the mapping, which may be gone then. */
+void unlock_mapping(Fault &fault)
+{
+	fault.major = true;
+	trace(fault, kind_of(fault.vmf), Outcome::waited);
+	fault.unlocked = true;
+	kapi_vmf_unlock(fault.vmf);
+}
+
+/* Whether the fault may end with nothing done, to come again. */
+bool may_come_again(const Fault &fault)
+{
+	const unsigned int flags = kapi_vmf_flags(fault.vmf);
+
+	return flags & KAPI_FAULT_FLAG_RETRY_NOWAIT ||
+	       (flags & KAPI_FAULT_FLAG_ALLOW_RETRY && !(flags & KAPI_FAULT_FLAG_TRIED));
+}
+
+/*
+ * Has the page in memory when the fault comes again, with nothing locked meanwhile: what
+ * goes wrong it will be told then, if that is still so. Who does not want to wait comes
+ * again in a way that can. Kernel counterpart: maybe_unlock_mmap_for_io() and its callers.
+ */
+Outcome bring_in_unlocked(Fault &fault)
+{
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT)
+		return Outcome::waited;
+
+	const FilePin pin{kapi_vma_file(fault.vma)};
+	unsigned long long count = 0;
+
+	unlock_mapping(fault);
+	fault.object->pages().bring_in(fault.index, no_index, count);
+	return Outcome::waited;
+}
+
+/*
+ * For a fault that cannot come again: reads the bytes of @slot into @page with only its
+ * mapping locked. No outcome: they are there. A fatal signal is looked for only if the
+ * fault is to be retried, and that unlocks the mapping.
+ */
+std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *page)
+{
+	const bool killable = kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_KILLABLE;
+	const int err = backing.read(*slot, page, killable ? Wait::killable : Wait::to_the_end);
+
+	fault.major = true;
+	if (err == -KAPI_EINTR) {
+		unlock_mapping(fault);
+		return Outcome::waited;
+	}
+	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
+}
+
 /*
  * The first write to a page of a private mapping: fill the core's cow_page from the
  * object, without the source's page lock (R14), and map it (R2). The core allocated
- * and charged cow_page; it frees it unless the answer is DONE_COW (R9).
+ * and charged cow_page; it frees it unless the answer is DONE_COW (R9). No outcome: the
+ * bytes of @backed have to be read into it first; or they have been, before this.
  */
-Outcome copy_private(Fault &fault)
+std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 {
 	Shared lock{fault.object->pages()};
 
@@ -147,8 +222,11 @@ Outcome copy_private(Fault &fault)
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
-		if (fill_cow_page_without_page(fault))
-			return Outcome::unreadable;
+		const int err = fill_cow_page_without_page(fault, backed);
+
+		if (err)
+			return err == -KAPI_EAGAIN ? std::nullopt
+			                           : std::optional{Outcome::unreadable};
 		kapi_count(fault.major ? COWMEM_COUNT_copies_from_store : COWMEM_COUNT_zero_fills);
 	} else if (kapi_folio_poisoned(source.get()) ||
 	           kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
@@ -165,9 +243,24 @@ Outcome copy_private(Fault &fault)
 	return outcome;
 }
 
+Outcome copy_private(Fault &fault)
+{
+	SlotRef backed;
+
+	for (;;) {
+		if (const auto outcome = try_copy_private(fault, backed))
+			return *outcome;
+		if (may_come_again(fault))
+			return bring_in_unlocked(fault);
+		if (const auto outcome = read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
+			return *outcome;
+	}
+}
+
 /*
  * The object's page, referenced and locked, in vmf->page; with the object's lock held
- * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none.
+ * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none, or
+ * has to be read first.
  */
 std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
 {
@@ -180,7 +273,7 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
 	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
-	if (fresh.error)
+	if (fresh.error && fresh.error != -KAPI_EAGAIN)
 		return outcome_of_fill(fresh.error);
 	if (!page)
 		return std::nullopt;
@@ -199,14 +292,22 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
  */
 Outcome return_page(Fault &fault)
 {
-	Fresh none{{}, false};
+	Fresh fresh{{}, false};
 
-	if (const auto outcome = lock_page_of(fault, none))
-		return *outcome;
-
-	Fresh fresh = fresh_page(fault);
-
-	return fresh.page ? *lock_page_of(fault, fresh) : Outcome::no_memory;
+	for (;;) {
+		if (const auto outcome = lock_page_of(fault, fresh))
+			return *outcome;
+		if (fault.object->pages().has_backed_slot(fault.index) && may_come_again(fault))
+			return bring_in_unlocked(fault);
+		if (fresh.page) {
+			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
+				return *outcome;
+			continue;
+		}
+		fresh = fresh_page(fault);
+		if (!fresh.page)
+			return Outcome::no_memory;
+	}
 }
 
 /*

@@ -3,8 +3,11 @@
  * The helpers of cowmem/kapi.h: one line each over the kernel's inlines and
  * macros. Compiled to bitcode and inlined into the C++ side; no logic here.
  */
+#include <linux/blkdev.h>
 #include <linux/cpuset.h>
+#include <linux/crc32.h>
 #include <linux/crypto.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/interval_tree_generic.h>
@@ -49,10 +52,15 @@ SAME(KAPI_VM_FAULT_MAJOR, VM_FAULT_MAJOR);
 SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
+SAME(KAPI_VM_FAULT_RETRY, VM_FAULT_RETRY);
 SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
 SAME(KAPI_MM_FILEPAGES, MM_FILEPAGES);
 SAME(KAPI_MM_ANONPAGES, MM_ANONPAGES);
 SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
+SAME(KAPI_FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_ALLOW_RETRY);
+SAME(KAPI_FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_RETRY_NOWAIT);
+SAME(KAPI_FAULT_FLAG_KILLABLE, FAULT_FLAG_KILLABLE);
+SAME(KAPI_FAULT_FLAG_TRIED, FAULT_FLAG_TRIED);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
@@ -70,6 +78,7 @@ SAME(KAPI_EAGAIN, EAGAIN);
 SAME(KAPI_ENOMEM, ENOMEM);
 SAME(KAPI_EACCES, EACCES);
 SAME(KAPI_EFAULT, EFAULT);
+SAME(KAPI_EBUSY, EBUSY);
 SAME(KAPI_ENODEV, ENODEV);
 SAME(KAPI_EINVAL, EINVAL);
 SAME(KAPI_ENOTTY, ENOTTY);
@@ -105,6 +114,7 @@ HELPER struct folio *kapi_vmf_folio(const struct vm_fault *vmf) { return page_fo
 HELPER unsigned int kapi_vmf_flags(const struct vm_fault *vmf) { return vmf->flags; }
 HELPER unsigned long kapi_vmf_pgoff(const struct vm_fault *vmf) { return vmf->pgoff; }
 HELPER void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio) { vmf->page = &folio->page; }
+HELPER void kapi_vmf_unlock(struct vm_fault *vmf) { release_fault_lock(vmf); }
 HELPER struct file *kapi_vma_file(const struct vm_area_struct *vma) { return vma->vm_file; }
 HELPER unsigned long kapi_vma_first_index(const struct vm_area_struct *vma) { return vma->vm_pgoff; }
 HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { return vma->vm_pgoff + ((vma->vm_end - vma->vm_start) >> PAGE_SHIFT); }
@@ -340,6 +350,8 @@ HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_
 HELPER long long kapi_max_bytes(void) { return COWMEM_MAX_BYTES; }
 
 /* --- files and I/O --- */
+HELPER void kapi_file_get(struct file *file) { get_file(file); }
+HELPER void kapi_file_put(struct file *file) { fput(file); }
 HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
 HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; file->f_mode |= FMODE_ATOMIC_POS; }
@@ -416,6 +428,22 @@ HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
 HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
 HELPER void kapi_fill(unsigned long *words, unsigned long value, size_t n) { memset_l(words, value, n); }
 HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a, b); }
+
+/* --- the backing store --- */
+static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
+HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
+HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, pages, device)); }
+HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes) { return cowmem_transfer_start(file, place, folio, writes); }
+HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
+HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
+HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return __crc32c_le(~0U, bytes, n); }
+HELPER void kapi_say_damaged(unsigned long place) { pr_err_ratelimited("cowmem: page %lu of the backing store is not what was written there\n", place); }
+HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO_LONGS(n), sizeof(unsigned long), GFP_KERNEL); }
+HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
+HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }
+HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unlock(i, bits); }
+HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 
 /* --- the rest --- */
 HELPER unsigned int kapi_no_reclaim_begin(void) { return memalloc_noreclaim_save(); }

@@ -4,6 +4,7 @@
  * object. User memory is touched with no lock held: it may be a mapping of the very
  * object, whose fault takes the object's lock.
  */
+#include <cowmem/backing.h>
 #include <cowmem/minmax.h>
 #include <cowmem/object.h>
 
@@ -16,9 +17,11 @@ size_t left_in_page(long long position)
 	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 }
 
-/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO. */
+/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR. */
 int page_to_read(Object &object, Index index, FolioRef &page)
 {
+	unsigned long long count = 0;
+
 	for (;;) {
 		{
 			Shared lock{object.pages()};
@@ -27,12 +30,12 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 			if (page || !object.pages().has_slot(index))
 				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
 		}
-		if (const int err = object.pages().bring_in(index))
+		if (const int err = object.pages().bring_in(index, no_index, count))
 			return err;
 	}
 }
 
-/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO. */
+/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO, -EINTR. */
 int page_to_write(Object &object, Index index, FolioRef &page)
 {
 	Fresh fresh{{}, true};
@@ -47,8 +50,12 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 		}
 		if (page)
 			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+		if (fresh.error == -KAPI_EAGAIN)
+			fresh.error = backing.read(*fresh.backed, fresh.page.get(), Wait::killable);
 		if (fresh.error)
 			return fresh.error;
+		if (fresh.page)
+			continue;
 		fresh.page = FolioRef{kapi_folio_alloc(true)};
 		if (!fresh.page)
 			return -KAPI_ENOMEM;

@@ -161,6 +161,7 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 	arg->no_memory = result.no_memory;
 	arg->poisoned = result.poisoned;
 	arg->tracked = result.tracked;
+	arg->io_error = result.io_error;
 	return arg.put();
 }
 
@@ -177,9 +178,8 @@ int bring_in(Object &object, Index first, Index last, unsigned long long &count)
 			return 0;
 		if (kapi_signal_pending())
 			return -KAPI_EINTR;
-		if (const int err = object.pages().bring_in(index))
+		if (const int err = object.pages().bring_in(index, last, count))
 			return err;
-		count++;
 		kapi_cond_resched();
 		if (index == last)
 			return 0;
@@ -216,6 +216,7 @@ int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
 	stat->bytes = sum.bytes;
 	stat->max_slots = object.max_slots();
 	stat->pool_bytes = store.pages() * KAPI_PAGE_SIZE;
+	stat->backing_slots = sum.backed;
 	return stat.put();
 }
 

@@ -56,6 +56,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.around_pages = 16,
 	.around_shared = COWMEM_AROUND_TRYLOCK,
 	.reuse = true,
+	.backing_readahead = 8,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -159,6 +160,43 @@ module_param_cb(compressor, &compressor_ops, NULL, 0644);
 MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
                              "lzo-rle (default), lz4, zstd, ...");
 
+/* The same. */
+static char backing[256];
+
+static int backing_set(const char *value, const struct kernel_param *kp)
+{
+	char path[sizeof(backing)];
+	int err = 0;
+
+	if (strscpy(path, value, sizeof(path)) < 0)
+		return -ENAMETOOLONG;
+	if (path[0] && path[strlen(path) - 1] == '\n')
+		path[strlen(path) - 1] = '\0';
+	if (has_store)
+		err = capable(CAP_SYS_ADMIN) ? cowmem_backing_set(path) : -EPERM;
+	if (err == -EBUSY)
+		pr_err("the backing store is in use, or %s is: nothing changed\n", path);
+	if (!err)
+		strscpy(backing, path, sizeof(backing));
+	return err;
+}
+
+static int backing_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", backing);
+}
+
+static const struct kernel_param_ops backing_ops = {.set = backing_set, .get = backing_get};
+module_param_cb(backing, &backing_ops, NULL, 0600);
+MODULE_PARM_DESC(backing,
+                 "The file or block device, by its absolute path, for pages that are paged "
+                 "out and that memory does not take; what is there is lost; empty: none "
+                 "(default)");
+module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
+MODULE_PARM_DESC(backing_readahead,
+                 "Pages that one read brings in from the backing store at most, "
+                 "with their neighbours, up to 16 (default 8); 1: no neighbours");
+
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
@@ -250,14 +288,23 @@ static int __init store_init(void)
 
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
+	if (err)
+		return err;
+	kernel_param_lock(THIS_MODULE);
+	err = cowmem_backing_set(backing);
 	has_store = !err;
+	kernel_param_unlock(THIS_MODULE);
+	if (err)
+		cowmem_store_exit();
 	return err;
 }
 
+/* The parameters outlive it. */
 static void store_exit(void)
 {
-	kernel_param_lock(THIS_MODULE); /* the parameter outlives the store */
+	kernel_param_lock(THIS_MODULE);
 	has_store = false;
+	cowmem_backing_set("");
 	cowmem_store_exit();
 	kernel_param_unlock(THIS_MODULE);
 }
@@ -281,6 +328,7 @@ static const struct {
 } parts[] = {
 	{cowmem_symbols_resolve, NULL},
 	{slots_init, slots_exit},
+	{cowmem_backing_init, cowmem_backing_exit},
 	{store_init, store_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},

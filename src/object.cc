@@ -74,9 +74,14 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 
 int Object::resize(long long bytes)
 {
-	while (!try_resize(bytes))
-		if (const int err = pages_.bring_in(index_of(min_of(bytes, size()))))
+	unsigned long long count = 0;
+
+	while (!try_resize(bytes)) {
+		const Index cut = index_of(min_of(bytes, size()));
+
+		if (const int err = pages_.bring_in(cut, cut, count))
 			return err;
+	}
 	return 0;
 }
 

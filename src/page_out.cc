@@ -94,6 +94,8 @@ public:
 
 private:
 	bool claim_all(Pages &pages) REQUIRES_SHARED(pages);
+	void stored(unsigned int i, Put result);
+	void put_aside(const Put *refused);
 	void spare_accessed(const ObjectMappings &mappings);
 	void protect(const Pages &pages, const ObjectMappings &mappings);
 	bool lock(Pages &pages, unsigned int i) REQUIRES(pages);
@@ -211,34 +213,80 @@ bool Cluster::select(Pages &pages)
 	return stale || some;
 }
 
+/* How storing a page ended. */
+void Cluster::stored(unsigned int i, Put result)
+{
+	switch (result) {
+	case Put::stored:
+		return kapi_count(COWMEM_COUNT_pages_stored);
+	case Put::incompressible:
+		kapi_count(COWMEM_COUNT_pages_incompressible);
+		return drop(i, result_.incompressible);
+	case Put::full:
+		return drop(i, result_.full);
+	case Put::no_memory:
+		return drop(i, result_.no_memory);
+	case Put::io_error:
+		kapi_count(COWMEM_COUNT_backing_errors);
+		return drop(i, result_.io_error);
+	}
+}
+
+/*
+ * Those that memory refused go to the backing store, together. In memory reclaim only
+ * to a block device, as swap does; a file system could wait for the one who reclaims.
+ */
+void Cluster::put_aside(const Put *refused)
+{
+	Transfer transfer[Batch::max];
+	Put result[Batch::max];
+	{
+		const Together together;
+
+		for (unsigned int i = 0; i < count_; i++)
+			if (refused[i] != Put::stored)
+				result[i] = cowmem::store.put_aside(claim_[i].get(), slot_[i],
+				                                    transfer[i]);
+	}
+	for (unsigned int i = 0; i < count_; i++) {
+		if (refused[i] == Put::stored)
+			continue;
+		if (result[i] == Put::stored && transfer[i].wait(Wait::to_the_end))
+			result[i] = Put::io_error;
+		else if (result[i] == Put::stored)
+			kapi_count(COWMEM_COUNT_backing_written);
+		stored(i, result[i]);
+	}
+}
+
 void Cluster::store(const Pages &pages)
 {
+	const bool has_backing = backing.serves(!how_.waits);
 	unsigned long slots = pages.slots().count();
+	Put refused[Batch::max] = {}; /* not `stored`: by memory, why */
+	bool some = false;
 
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i] || copy_[i] != Copy::wanted)
 			continue;
-
-		const bool full = slots >= how_.max_slots && !pages.has_slot(first_ + i);
-
-		switch (full ? Put::full : cowmem::store.put(claim_[i].get(), slot_[i])) {
-		case Put::stored:
-			kapi_count(COWMEM_COUNT_pages_stored);
-			slots += !pages.has_slot(first_ + i);
-			break;
-		case Put::incompressible:
-			kapi_count(COWMEM_COUNT_pages_incompressible);
-			drop(i, result_.incompressible);
-			break;
-		case Put::full:
-			drop(i, result_.full);
-			break;
-		case Put::no_memory:
-			drop(i, result_.no_memory);
-			break;
+		if (slots >= how_.max_slots && !pages.has_slot(first_ + i)) {
+			stored(i, Put::full);
+			continue;
 		}
+
+		const Put result = cowmem::store.put(claim_[i].get(), slot_[i]);
+
+		if (has_backing && (result == Put::incompressible || result == Put::full)) {
+			refused[i] = result;
+			some = true;
+		} else {
+			stored(i, result);
+		}
+		slots += claim_[i] && !pages.has_slot(first_ + i);
 		kapi_cond_resched();
 	}
+	if (some)
+		put_aside(refused);
 	kapi_test_step(COWMEM_STEP_STORED, nullptr);
 }
 

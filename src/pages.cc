@@ -26,9 +26,16 @@ void add_to_lru(folio *page)
 FolioRef Pages::fill(Index index, Fresh &fresh)
 {
 	folio *page = fresh.page.get();
-	const SlotRef slot = slots_.get(index);
+	SlotRef slot = slots_.get(index);
 
-	fresh.error = slot ? store.read(*slot, page) : 0;
+	if (!slot || (slot->is_backed() && slot.get() == fresh.backed.get()))
+		fresh.error = 0;
+	else
+		fresh.error = slot->is_backed() ? -KAPI_EAGAIN : store.read(*slot, page);
+	if (fresh.error == -KAPI_EAGAIN) {
+		fresh.backed = std::move(slot);
+		fresh.zeroed = false; /* by the time that it comes here again */
+	}
 	if (fresh.error)
 		return {};
 	if (!slot && !fresh.zeroed)
@@ -55,20 +62,6 @@ FolioRef Pages::fill(Index index, Fresh &fresh)
 		kapi_count(COWMEM_COUNT_pages_brought_in);
 	}
 	return std::move(fresh.page);
-}
-
-int Pages::bring_in(Index index)
-{
-	Fresh fresh{FolioRef{kapi_folio_alloc(false)}, false};
-
-	if (!fresh.page)
-		return -KAPI_ENOMEM;
-
-	Shared lock{*this};
-
-	if (slots_.has(index))
-		get_or_fill(index, fresh);
-	return fresh.error;
 }
 
 Index Pages::next(Index from, Index last) const

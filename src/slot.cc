@@ -70,12 +70,17 @@ void Slots::drop(Index first, Index last)
 Slots::Sum Slots::sum() const
 {
 	return {count(), __atomic_load_n(&sum_.same_filled, __ATOMIC_RELAXED),
-	        __atomic_load_n(&sum_.bytes, __ATOMIC_RELAXED)};
+	        __atomic_load_n(&sum_.bytes, __ATOMIC_RELAXED),
+	        __atomic_load_n(&sum_.backed, __ATOMIC_RELAXED)};
 }
 
 void Slots::add(const StoreSlot &slot, unsigned long sign)
 {
 	__atomic_fetch_add(&sum_.slots, sign, __ATOMIC_RELAXED);
+	if (slot.is_backed()) {
+		__atomic_fetch_add(&sum_.backed, sign, __ATOMIC_RELAXED);
+		return;
+	}
 	__atomic_fetch_add(&sum_.same_filled, slot.length ? 0 : sign, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&sum_.bytes, slot.length * sign, __ATOMIC_RELAXED);
 }

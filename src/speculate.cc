@@ -58,7 +58,8 @@ Abort fill_hole(Fault &fault, Snapshot &snapshot)
 	fault.major |= fresh.brought_in;
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!snapshot.page)
-		return COWMEM_COUNT_speculative_abort_no_memory;
+		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
+		                                   : COWMEM_COUNT_speculative_abort_no_memory;
 	/* It may be the page of somebody who was faster. */
 	return kapi_folio_poisoned(snapshot.page.get())
 	               ? Abort{COWMEM_COUNT_speculative_abort_poisoned}
@@ -74,7 +75,9 @@ std::optional<Outcome> fill_cow_page(Fault &fault, const Snapshot &snapshot)
 	std::optional<Outcome> failed;
 
 	if (!snapshot.page) {
-		if (fill_cow_page_without_page(fault))
+		SlotRef backed;
+
+		if (fill_cow_page_without_page(fault, backed))
 			failed = Outcome::unreadable;
 	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
 		failed = Outcome::poisoned;
@@ -173,6 +176,8 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 		return COWMEM_COUNT_speculative_abort_odd;
 	if (const Abort abort = look_up(fault, snapshot))
 		return abort;
+	if (!snapshot.page && fault.object->pages().has_backed_slot(fault.index))
+		return COWMEM_COUNT_speculative_abort_backing;
 	switch (kind) {
 	case Kind::private_write:
 		if (const auto damage = fill_cow_page(fault, snapshot))

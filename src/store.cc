@@ -42,6 +42,19 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 	return first;
 }
 
+/* A slot that takes nothing yet, or null: no memory. Nobody else sees it until its count is set. */
+StoreSlot *new_slot(unsigned char how)
+{
+	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc());
+
+	if (made) {
+		made->how = how;
+		made->length = 0;
+		made->written = false;
+	}
+	return made;
+}
+
 } /* namespace */
 
 int Store::init(const char *compressor)
@@ -123,13 +136,10 @@ Put Store::compress(folio *page, StoreSlot &slot)
 
 Put Store::put(folio *page, SlotRef &slot)
 {
-	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc());
+	StoreSlot *made = new_slot(StoreSlot::same_filled);
 
 	if (!made)
 		return Put::no_memory;
-	made->how = same_filled;
-	made->length = 0;
-	made->written = false;
 
 	std::optional<unsigned long> word;
 	{
@@ -153,11 +163,26 @@ Put Store::put(folio *page, SlotRef &slot)
 	return result;
 }
 
+Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer)
+{
+	StoreSlot *made = new_slot(StoreSlot::backed);
+
+	if (!made)
+		return Put::no_memory;
+	if (const int err = backing.write(page, *made, transfer)) {
+		kapi_slot_free(made);
+		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
+	}
+	kapi_ref_init(&made->references);
+	slot = SlotRef{made};
+	return Put::stored;
+}
+
 int Store::read(const StoreSlot &slot, folio *page)
 {
 	bool good = true;
 
-	if (slot.how == same_filled) {
+	if (slot.how == StoreSlot::same_filled) {
 		const Mapped mapped{page};
 
 		kapi_fill(mapped.words(), slot.what, words);
@@ -175,7 +200,9 @@ int Store::read(const StoreSlot &slot, folio *page)
 
 void Store::free(const StoreSlot &slot)
 {
-	if (slot.how != same_filled)
+	if (slot.is_backed())
+		backing.free(slot);
+	else if (slot.how != StoreSlot::same_filled)
 		kapi_zs_free(pool_, slot.what);
 }
 

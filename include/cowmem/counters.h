@@ -31,6 +31,7 @@
 	X(page_locks_mkwrite, "of the page locks, those of page_mkwrite")                 \
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
 	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
+	X(waited, "faults that a page had to be read for from the backing store: come again")   \
 	X(major_faults, "faults that brought a page in, or copied it from the store")     \
 	X(reused, "pages mapped writable and clean by a fault that reads (R46)")          \
 	X(copies_from_store, "cow_pages filled from the store; the object's page stays out") \
@@ -46,6 +47,7 @@
 	X(speculative_abort_no_table, "... its page table was going (R39)")               \
 	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \
 	X(speculative_abort_reaped, "... the OOM killer reaps the process")                \
+	X(speculative_abort_backing, "... its bytes have to be read from the backing store first") \
 	X(around_calls, "read faults that asked for their neighbours, too")                \
 	X(around_mapped, "pages mapped by these (R23)")                                    \
 	X(around_overtaken, "of these calls, those that gave up because of a writer")      \
@@ -71,6 +73,11 @@
 	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \
 	X(pages_incompressible, "pages that the store refused: they take no less there")   \
 	X(pages_shrunk, "of those paged out, those that memory pressure took")             \
+	X(backing_written, "pages that went to the backing store")                         \
+	X(backing_read, "pages that came from there")                                      \
+	X(backing_readahead, "of these, those that nobody had asked for yet")              \
+	X(backing_errors, "pages that could not be written or read there")                 \
+	X(checksum_errors, "pages that were not what had been written there")              \
 	X(pages_brought_in, "pages that came back into memory")                            \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")

@@ -29,6 +29,7 @@ enum class Outcome : unsigned int {
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
+	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
@@ -42,7 +43,8 @@ struct Fault {
 	vm_area_struct *vma;
 	Object *object;
 	Index index;
-	bool major = false; /* it had to be brought in from the store */
+	bool major = false;    /* it had to be brought in from the store */
+	bool unlocked = false; /* what @vmf says of the mapping is not to be looked at any more */
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 
@@ -56,18 +58,24 @@ inline Fresh fresh_page(const Fault &fault)
 
 /*
  * Fills cow_page with what is at the fault's index, which has no page: out of the store
- * (and the object's page stays out), or zeroes. 0 or -EIO.
+ * (and the object's page stays out), or zeroes. 0; -EIO; -EAGAIN: @backed is the slot
+ * whose bytes have to be read into cow_page first, with no lock held.
  */
-inline int fill_cow_page_without_page(Fault &fault)
+inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 {
-	const SlotRef slot = fault.object->pages().slot(fault.index);
+	SlotRef slot = fault.object->pages().slot(fault.index);
 
 	fault.major = static_cast<bool>(slot);
 	if (!slot) {
 		kapi_vmf_clear_cow_page(fault.vmf);
 		return 0;
 	}
-	return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
+	if (!slot->is_backed())
+		return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
+	if (slot.get() == backed.get())
+		return 0;
+	backed = std::move(slot);
+	return -KAPI_EAGAIN;
 }
 
 inline Outcome outcome_of_fill(int error)

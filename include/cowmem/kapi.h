@@ -36,6 +36,7 @@ KAPI_BEGIN
 struct address_space;
 struct anon_vma;
 struct anon_vma_chain;
+struct cowmem_transfer;
 struct crypto_comp;
 struct file;
 struct folio;
@@ -61,6 +62,7 @@ enum kapi_vm_fault {
 	KAPI_VM_FAULT_HWPOISON = 0x000010,
 	KAPI_VM_FAULT_NOPAGE = 0x000100,
 	KAPI_VM_FAULT_LOCKED = 0x000200,
+	KAPI_VM_FAULT_RETRY = 0x000400,
 	KAPI_VM_FAULT_DONE_COW = 0x001000,
 };
 
@@ -72,6 +74,10 @@ enum kapi_mm_counter {
 
 enum kapi_fault_flag {
 	KAPI_FAULT_FLAG_WRITE = 0x01,
+	KAPI_FAULT_FLAG_ALLOW_RETRY = 0x04,
+	KAPI_FAULT_FLAG_RETRY_NOWAIT = 0x08,
+	KAPI_FAULT_FLAG_KILLABLE = 0x10,
+	KAPI_FAULT_FLAG_TRIED = 0x20,
 };
 
 /* Page geometry: 4 KiB pages are the only ones that the module is built for. */
@@ -110,6 +116,7 @@ enum kapi_errno {
 	KAPI_ENOMEM = 12,
 	KAPI_EACCES = 13,
 	KAPI_EFAULT = 14,
+	KAPI_EBUSY = 16,
 	KAPI_ENODEV = 19,
 	KAPI_EINVAL = 22,
 	KAPI_ENOTTY = 25,
@@ -126,6 +133,8 @@ struct folio *kapi_vmf_folio(const struct vm_fault *vmf);
 unsigned int kapi_vmf_flags(const struct vm_fault *vmf);
 unsigned long kapi_vmf_pgoff(const struct vm_fault *vmf);
 void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio);
+/* Lets go of the lock that a fault holds on its mapping, which is not to be looked at then. */
+void kapi_vmf_unlock(struct vm_fault *vmf);
 struct file *kapi_vma_file(const struct vm_area_struct *vma);
 unsigned long kapi_vma_first_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_end_index(const struct vm_area_struct *vma);
@@ -379,6 +388,8 @@ void kapi_inode_unlock_size(struct inode *inode);
 long long kapi_max_bytes(void);
 
 /* --- files and I/O --- */
+void kapi_file_get(struct file *file);
+void kapi_file_put(struct file *file);
 void *kapi_file_private(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
@@ -453,6 +464,29 @@ unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now 
 void kapi_copy(void *to, const void *from, size_t n);
 void kapi_fill(unsigned long *words, unsigned long value, size_t n);
 bool kapi_same_name(const char *a, const char *b);
+
+/* --- the backing store: a file or block device (src/backing_io.c) --- */
+/* Neighbouring I/O of the caller is collected between the two; struct blk_plug. */
+struct kapi_plug {
+	unsigned long opaque[8];
+};
+void kapi_plug_begin(struct kapi_plug *plug);
+void kapi_plug_end(struct kapi_plug *plug);
+/* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
+int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
+/* Begins to read or write a page there; or null: no memory. */
+struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place,
+                                            struct folio *folio, bool writes);
+int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable);
+void kapi_transfer_leave(struct cowmem_transfer *transfer);
+unsigned int kapi_crc32c(const void *bytes, size_t n);
+void kapi_say_damaged(unsigned long place);
+unsigned long *kapi_bits_alloc(unsigned long n); /* all clear; kapi_free_array() frees them */
+unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from);
+bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i);
+void kapi_bit_clear(unsigned long *bits, unsigned long i);
+/* How many pages one read brings in at most, with their neighbours. */
+unsigned int kapi_backing_readahead(void);
 
 /* --- the rest --- */
 /* For a scope, allocations dip into the reserves rather than reclaim: what is freed is more. */

@@ -33,6 +33,7 @@ struct cowmem_parameters {
 	unsigned int around_shared; /* enum cowmem_around */
 	bool reuse;
 	unsigned long store_max_pages;
+	unsigned int backing_readahead;
 };
 extern struct cowmem_parameters cowmem_parameters;
 
@@ -56,6 +57,16 @@ void cowmem_inode_exit(void);
 extern struct list_lru cowmem_lru;
 int cowmem_shrinker_init(void);
 void cowmem_shrinker_exit(void);
+
+/* The file or device of the backing store (src/backing_io.c). */
+struct cowmem_transfer;
+struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,
+                                              struct folio *folio, bool writes);
+int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
+void cowmem_transfer_leave(struct cowmem_transfer *transfer);
+struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+int cowmem_backing_init(void);
+void cowmem_backing_exit(void);
 
 /* Slots of the store: their memory stays a slot's under RCU. */
 extern struct kmem_cache *cowmem_slot_cache;
@@ -102,6 +113,7 @@ int cowmem_store_init(const char *compressor);
 void cowmem_store_exit(void);
 int cowmem_store_select(const char *compressor);
 const char *cowmem_store_compressor(void);
+int cowmem_backing_set(const char *path);
 struct kapi_isolated;
 unsigned long cowmem_shrink(struct kapi_isolated *isolated);
 

@@ -44,8 +44,8 @@ public:
 	bool may_write(Index index) const { return !fixed_size() || index < index_up(size()); }
 
 	/*
-	 * Sets the size for good, freeing and unmapping what lies beyond. 0; -ENOMEM, -EIO:
-	 * the last page could not be brought in, and nothing changed. Sleeps.
+	 * Sets the size for good, freeing and unmapping what lies beyond. 0; -ENOMEM, -EIO,
+	 * -EINTR: the last page could not be brought in, and nothing changed. Sleeps.
 	 */
 	int resize(long long bytes) EXCLUDES(pages_);
 

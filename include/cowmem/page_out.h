@@ -41,7 +41,8 @@ struct PagedOut {
 	unsigned long full = 0;      /* the store, or the object's share of it */
 	unsigned long no_memory = 0; /* to store them in */
 	unsigned long poisoned = 0;
-	unsigned long tracked = 0; /* their soft-dirty bits would be lost (R54) */
+	unsigned long tracked = 0;  /* their soft-dirty bits would be lost (R54) */
+	unsigned long io_error = 0; /* the backing store could not be written */
 };
 
 /*

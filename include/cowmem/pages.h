@@ -67,6 +67,11 @@ struct Fresh {
 	bool zeroed;             /* it was when it was allocated */
 	bool brought_in = false; /* its bytes came out of the store */
 	int error = 0;           /* -EIO: they did not; -ENOMEM: no memory for the table */
+	/*
+	 * With -EAGAIN, the slot whose bytes are to be read into the page, from the backing
+	 * store and with no lock held, before the same is tried again. Then, that has been done.
+	 */
+	SlotRef backed = {};
 };
 
 class CAPABILITY("invalidate_lock") Pages {
@@ -164,6 +169,8 @@ public:
 	SlotRef slot(Index index) const { return slots_.get(index); }
 	/* Whether there is one: a hint without the lock. */
 	bool has_slot(Index index) const { return slots_.has(index); }
+	/* The same for one in the backing store. */
+	bool has_backed_slot(Index index) const { return slots_.is_backed(index); }
 	const Slots &slots() const { return slots_; }
 
 	/*
@@ -181,8 +188,12 @@ public:
 	/* The same where there probably is none, and @fresh has a page. */
 	FolioRef fill(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 
-	/* Has in memory what is in the store at @index. 0, -ENOMEM, -EIO. Sleeps. */
-	int bring_in(Index index) EXCLUDES(this);
+	/*
+	 * Has in memory what is in the store at @index, and of what follows up to @last what
+	 * a read of the backing store can have on the way (src/bring_in.cc); adds to @count,
+	 * pages. 0, -ENOMEM, -EIO, -EINTR: a fatal signal. Sleeps.
+	 */
+	int bring_in(Index index, Index last, unsigned long long &count) EXCLUDES(this);
 
 	/* The first page in memory at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);

@@ -26,8 +26,14 @@ struct StoreSlot {
 	unsigned short length; /* bytes that it takes in the store */
 	unsigned char how;     /* how to read it: the store's business */
 	bool written;          /* kapi_folio_written() of the page that went out */
-	unsigned long what;    /* a handle of the store; or the word that fills the page */
+	unsigned long what;    /* a handle of the store; the word that fills the page; a place */
 
+	/* `how`: the word in `what` fills the page; otherwise a compressor's number, but for the last. */
+	static constexpr unsigned char same_filled = 0;
+	/* `how`: in the backing store, at the place and with the checksum in `what`. */
+	static constexpr unsigned char backed = 255;
+
+	bool is_backed() const { return how == backed; }
 	bool is_written() const { return __atomic_load_n(&written, __ATOMIC_RELAXED); }
 	void set_written(bool value) { __atomic_store_n(&written, value, __ATOMIC_RELAXED); }
 	bool take_written() { return __atomic_exchange_n(&written, false, __ATOMIC_RELAXED); }
@@ -70,7 +76,7 @@ class Slots {
 public:
 	/* What they are and take, for STORE_STAT. */
 	struct Sum {
-		unsigned long slots = 0, same_filled = 0, bytes = 0;
+		unsigned long slots = 0, same_filled = 0, bytes = 0, backed = 0;
 	};
 
 	Slots() = default;
@@ -84,6 +90,16 @@ public:
 	bool empty() const { return kapi_table_empty(table_); }
 	/* Whether there is one at @index, if nobody changes that. */
 	bool has(Index index) const { return !empty() && kapi_table_load(table_, index); }
+	/* Whether it is in the backing store; cheap where none is. A hint, as has(). */
+	bool is_backed(Index index) const
+	{
+		if (!__atomic_load_n(&sum_.backed, __ATOMIC_RELAXED))
+			return false;
+
+		const SlotRef slot = get(index);
+
+		return slot && slot->is_backed();
+	}
 	/* The slot at @index, or none. Never sleeps. */
 	SlotRef get(Index index) const;
 	/* Puts @slot at @index, in the place of another or none. False: no memory, and no change. */

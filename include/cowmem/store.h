@@ -5,10 +5,12 @@
  * A page whose words are all the same is that word, in its slot. Any other is
  * compressed, by whichever of the kernel's compressors was chosen last, into memory of
  * zsmalloc's. A slot says how it is to be read, so the choice can change at any time.
+ * What memory does not take goes to the backing store (cowmem/backing.h), if there is one.
  */
 #ifndef COWMEM_STORE_H
 #define COWMEM_STORE_H
 
+#include <cowmem/backing.h>
 #include <cowmem/compressor.h>
 #include <cowmem/slot.h>
 
@@ -20,6 +22,7 @@ enum class Put {
 	incompressible, /* it would take as much memory as it gives back */
 	full,           /* the store has as much memory as it may: store_max_mib */
 	no_memory,
+	io_error, /* of the backing store */
 };
 
 class Store {
@@ -38,7 +41,12 @@ public:
 	 * something in between. Sleeps, but allocates without reclaim.
 	 */
 	Put put(folio *page, SlotRef &slot);
-	/* Puts the bytes of @slot into @page. 0 or -EIO: they are damaged. Sleeps. */
+	/*
+	 * Begins to store @page, which put() refused, in the backing store: `stored` if
+	 * @transfer ends well. `full`: there is none, or no place there. Sleeps as put().
+	 */
+	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer);
+	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
 	int read(const StoreSlot &slot, folio *page);
 	/* Gives back what @slot takes. Never sleeps. */
 	void free(const StoreSlot &slot);
@@ -47,8 +55,6 @@ public:
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
 private:
-	static constexpr unsigned char same_filled =
-		0; /* StoreSlot::how; otherwise a compressor's number */
 	static constexpr unsigned int max_compressors = 8;
 
 	Put compress(folio *page, StoreSlot &slot);

@@ -307,6 +307,31 @@ static void parameters(void)
 	close(fd);
 }
 
+static void backing_from_the_start(void)
+{
+	const char *const parameter = "/sys/module/cowmem/parameters/backing";
+	char text[64];
+	struct stat st;
+	int file;
+
+	unload_soon();
+	CHECK_ERRNO(load("backing=/tmp/nowhere"), ENOENT);
+	CHECK_ERRNO(load("backing=/dev/null"), EINVAL);
+	CHECK(access("/sys/module/cowmem", F_OK));
+	file = open("/tmp/backing", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(file >= 0 && !ftruncate(file, PAGES(8)));
+	CHECK_EQ(load("backing=/tmp/backing"), 0);
+	CHECK(read_text(parameter, text, sizeof(text)));
+	CHECK(!strcmp(text, "/tmp/backing\n"));
+	CHECK(!stat(parameter, &st) && (st.st_mode & 07777) == 0600);
+	unload_soon();
+	close(file);
+	unlink("/tmp/backing");
+	CHECK_EQ(load(""), 0);
+	CHECK(read_text(parameter, text, sizeof(text)));
+	CHECK(!strcmp(text, "\n"));
+}
+
 /* --- counters --- */
 static const char *const counter_names[] = {
 #define X(name, what) #name,
@@ -521,6 +546,7 @@ static const struct test_case cases[] = {
 	{"stays while a descriptor or mapping lives", "", stays_while_in_use},
 	{"goes while a pipe holds a page", "", goes_while_its_pages_are_held},
 	{"parameters", "", parameters},
+	{"a backing store from the start", "", backing_from_the_start},
 	{"counters", "R16", counters},
 	{"tracepoint", "", tracepoint},
 	{"loads and unloads without a trace", "", loads_and_unloads},

@@ -86,6 +86,7 @@ struct cowmem_stat {
  * them is SIGBUS. Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
  * the page at the new end is paged out and cannot be brought in; nothing changed.
+ * EINTR: killed.
  */
 struct cowmem_resize {
 	__u32 size;  /* in: sizeof(struct cowmem_resize) */
@@ -130,7 +131,9 @@ struct cowmem_set_cow {
  * Pages that were used since they were last looked at are left alone once, unless with
  * COWMEM_PAGE_OUT_ACCESSED; so are always those that are mapped where mlock() holds
  * them, pinned, poisoned, just in use, or whose soft-dirty bits are being tracked and
- * set. What memory pressure does is the same without being asked.
+ * set. What memory pressure does is the same without being asked. The store is memory,
+ * where pages are compressed, and the file or device behind it, if there is one, for
+ * those that this does not take.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
  */
 #define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
@@ -151,6 +154,7 @@ struct cowmem_page_out {
 	__u64 no_memory;      /* out: ... there is no memory to store them in */
 	__u64 poisoned;       /* out: ... damaged */
 	__u64 tracked;        /* out: ... their soft-dirty bits would be lost */
+	__u64 io_error;       /* out: ... the backing store could not be written */
 };
 
 /*
@@ -179,13 +183,14 @@ struct cowmem_prefetch {
 
 /* STORE_STAT: what this object has in the store, and what all objects have. */
 struct cowmem_store_stat {
-	__u32 size;        /* in: sizeof(struct cowmem_store_stat) */
-	__u32 flags;       /* in: 0 */
-	__u64 slots;       /* out: pages of the object that have a place in the store */
-	__u64 same_filled; /* out: of these, pages of one repeated word: they take nothing */
-	__u64 bytes;       /* out: that the others take, compressed */
-	__u64 max_slots;   /* out: the limit; ~0: none */
-	__u64 pool_bytes;  /* out: memory that the store has, for all objects */
+	__u32 size;          /* in: sizeof(struct cowmem_store_stat) */
+	__u32 flags;         /* in: 0 */
+	__u64 slots;         /* out: pages of the object that have a place in the store */
+	__u64 same_filled;   /* out: of these, pages of one repeated word: they take nothing */
+	__u64 bytes;         /* out: memory that the others take, compressed */
+	__u64 max_slots;     /* out: the limit; ~0: none */
+	__u64 pool_bytes;    /* out: memory that the store has, for all objects */
+	__u64 backing_slots; /* out: of `slots`, those in the backing store, a page each there */
 };
 
 /*

@@ -1,0 +1,772 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The backing store: pages that compressed memory does not take go to a file or a block
+ * device, and come back from there byte for byte or not at all.
+ */
+#include "answers.h"
+#include "cgroup.h"
+#include "counts.h"
+#include "parameters.h"
+#include "store.h"
+#include "walks.h"
+
+#include <linux/loop.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/sysmacros.h>
+
+#define BACKING PARAMETERS "backing"
+#define STORE "/tmp/backing"
+#define PAGES 256 /* of noise: 1 MiB */
+#define FAIL "/sys/kernel/debug/fail_make_request/"
+
+/* --- pages that do not compress --- */
+static void noise_page(void *page, uint64_t number, uint64_t generation)
+{
+	uint64_t x = (number << 32 | generation << 1 | 1) * 0x9e3779b97f4a7c15ULL;
+
+	for (size_t i = 0; i < PAGE / 8; i++) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		((uint64_t *)page)[i] = x;
+	}
+}
+
+static bool noise_is(const void *page, uint64_t number, uint64_t generation)
+{
+	static __thread uint64_t expected[PAGE / 8];
+
+	noise_page(expected, number, generation);
+	return !memcmp(page, expected, PAGE);
+}
+
+/* --- the backing store --- */
+/* 0 or the errno of setting the parameter. */
+static int backing_set(const char *path)
+{
+	int fd = open(BACKING, O_WRONLY | O_CLOEXEC), err;
+
+	MUST(fd >= 0);
+	err = write(fd, *path ? path : "\n", *path ? strlen(path) : 1) < 0 ? errno : 0;
+	close(fd);
+	return err;
+}
+
+/* A file in memory, of @pages pages. */
+static int make_file(uint64_t pages)
+{
+	int fd = open(STORE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	MUST(fd >= 0 && !ftruncate(fd, pages * PAGE));
+	return fd;
+}
+
+/* Has a file for backing store from now on. */
+static int use_file(uint64_t pages)
+{
+	int fd = make_file(pages);
+
+	MUST(!backing_set(STORE));
+	return fd;
+}
+
+static void let_file_go(int fd)
+{
+	CHECK_EQ(backing_set(""), 0);
+	close(fd);
+	unlink(STORE);
+}
+
+struct disk {
+	int number, fd, file;
+	char path[32];
+};
+
+/* A block device over such a file. */
+static struct disk make_disk(uint64_t pages)
+{
+	struct disk disk = {.file = make_file(pages)};
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+	MUST(control >= 0);
+	disk.number = ioctl(control, LOOP_CTL_GET_FREE);
+	MUST(disk.number >= 0);
+	snprintf(disk.path, sizeof(disk.path), "/dev/loop%d", disk.number);
+	disk.fd = open(disk.path, O_RDWR | O_CLOEXEC);
+	MUST(disk.fd >= 0 && !ioctl(disk.fd, LOOP_SET_FD, disk.file));
+	close(control);
+	return disk;
+}
+
+static struct disk use_disk(uint64_t pages)
+{
+	struct disk disk = make_disk(pages);
+
+	MUST(!backing_set(disk.path));
+	return disk;
+}
+
+static void let_disk_go(struct disk disk)
+{
+	CHECK_EQ(backing_set(""), 0);
+	MUST(!ioctl(disk.fd, LOOP_CLR_FD));
+	close(disk.fd);
+	close(disk.file);
+	unlink(STORE);
+}
+
+/* --- objects --- */
+static char *noise_object(int *fd, uint64_t pages)
+{
+	char *p;
+
+	*fd = object_open();
+	p = object_map(*fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (uint64_t i = 0; i < pages; i++)
+		noise_page(p + i * PAGE, i, 1);
+	return p;
+}
+
+static void let_go(int fd, char *p, uint64_t pages)
+{
+	munmap(p, pages * PAGE);
+	close(fd);
+}
+
+/* Where page @number of noise is in the backing store's file, in bytes. */
+static off_t place_of(int file, uint64_t number)
+{
+	uint64_t page[PAGE / 8];
+	struct stat stat;
+
+	MUST(!fstat(file, &stat));
+	for (off_t at = 0; at < stat.st_size; at += PAGE) {
+		MUST(pread(file, page, PAGE, at) == (ssize_t)PAGE);
+		if (noise_is(page, number, 1))
+			return at;
+	}
+	ksft_exit_fail_msg("page %d is not in the backing store\n", (int)number);
+}
+
+static sigjmp_buf bus_jump;
+
+static void on_bus(int signal)
+{
+	siglongjmp(bus_jump, signal);
+}
+
+/* Whether reading, or writing, at @p is SIGBUS. */
+static bool is_bus_error(volatile char *p, bool write)
+{
+	struct sigaction action = {.sa_handler = on_bus}, before;
+	volatile bool bus = true;
+
+	MUST(!sigaction(SIGBUS, &action, &before));
+	if (!sigsetjmp(bus_jump, 1)) {
+		if (write)
+			*p = 1;
+		else
+			(void)*p;
+		bus = false;
+	}
+	MUST(!sigaction(SIGBUS, &before, NULL));
+	return bus;
+}
+
+/* --- what goes out comes back --- */
+/* Noise, and as much again that compresses, but is more than store_max_mib permits. */
+static void survive(void)
+{
+	const uint64_t all = 4 * PAGES;
+	struct counts before = counts_now();
+	static char page[PAGE];
+	struct cowmem_store_stat stat;
+	struct cowmem_page_out out;
+	int fd;
+	char *p;
+
+	parameter_set("store_max_mib", "1");
+	fd = object_open();
+	p = object_map(fd, all * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (uint64_t i = 0; i < all; i++)
+		if (i < PAGES)
+			noise_page(p + i * PAGE, i, 1);
+		else
+			fill_page(p + i * PAGE, i, 1);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, all));
+	CHECK_EQ(out.out, all);
+	CHECK_EQ(out.incompressible + out.full + out.io_error, 0);
+	stat = store_stat(fd);
+	CHECK_EQ(stat.slots, all);
+	CHECK(stat.backing_slots > PAGES && stat.backing_slots < all);
+	CHECK(stat.bytes > 0 && stat.pool_bytes <= 2 << 20);
+	CHECK_EQ(SINCE(before, backing_written), stat.backing_slots);
+	CHECK_EQ(SINCE(before, pages_stored), all);
+	CHECK_EQ(SINCE(before, pages_incompressible), 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+
+	/* By faults, to read and to write. */
+	for (uint64_t i = 0; i < all; i++) {
+		if (i % 64 == 7)
+			*(volatile char *)(p + i * PAGE + 5) ^=
+				0; /* a write fault, the same bytes */
+		if (!(i < PAGES ? noise_is(p + i * PAGE, i, 1) : page_is(p + i * PAGE, i, 1)))
+			test_failed = true;
+	}
+	CHECK(!test_failed);
+	CHECK_EQ(SINCE(before, backing_read), SINCE(before, backing_written));
+	CHECK(SINCE(before, backing_readahead) > PAGES / 2);
+	CHECK(SINCE(before, waited) > 0);
+	CHECK_EQ(SINCE(before, pages_brought_in), all);
+
+	/* What nobody wrote needs no I/O to go; what was written does, and is not mistaken. */
+	for (uint64_t i = 0; i < PAGES; i += 16)
+		noise_page(p + i * PAGE, i, 2);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, all));
+	CHECK_EQ(out.out, all);
+	CHECK_EQ(out.reused, all - PAGES / 16 - all / 64);
+	for (uint64_t i = 0; i < PAGES; i++) {
+		MUST(pread(fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+		if (!noise_is(page, i, i % 16 ? 1 : 2))
+			test_failed = true;
+	}
+	CHECK(!test_failed);
+
+	/* Private copies, a write(), a prefetch. */
+	MUST(page_out_all(fd, all) == PAGES);
+	{
+		char *private = mmap(NULL, all * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+		MUST(private != MAP_FAILED);
+		for (uint64_t i = 1; i < PAGES; i += 16) {
+			private[i * PAGE + 9] ^= 1;
+			private[i * PAGE + 9] ^= 1;
+			if (!noise_is(private + i * PAGE, i, 1))
+				test_failed = true;
+		}
+		munmap(private, all * PAGE);
+	}
+	CHECK(!test_failed);
+	page_out_all(fd, all);
+	MUST(pwrite(fd, "xyz", 3, 3 * PAGE + 1000) == 3);
+	CHECK(!memcmp(p + 3 * PAGE + 1000, "xyz", 3));
+	noise_page(page, 3, 1);
+	CHECK(!memcmp(p + 3 * PAGE, page, 1000) &&
+	      !memcmp(p + 3 * PAGE + 1003, page + 1003, PAGE - 1003));
+	page_out_all(fd, all);
+	CHECK_EQ(prefetch_ask(fd, 100, 77), 77);
+	CHECK_EQ(object_stat(fd).resident_pages, 77);
+	CHECK_EQ(SINCE(before, backing_errors) + SINCE(before, checksum_errors), 0);
+	parameter_set("store_max_mib", "0");
+	let_go(fd, p, all);
+	check_returned(before);
+}
+
+static void survive_in_a_file(void)
+{
+	int file = use_file(8 * PAGES);
+
+	survive();
+	let_file_go(file);
+}
+
+static void survive_on_a_device(void)
+{
+	struct disk disk = use_disk(8 * PAGES);
+
+	parameter_set("cow_via", "core");
+	survive();
+	parameter_set("cow_via", "handler");
+	let_disk_go(disk);
+}
+
+static void survive_by_the_locked_path(void)
+{
+	int file = use_file(8 * PAGES);
+
+	set_speculation(false);
+	survive();
+	set_speculation(true);
+	let_file_go(file);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* Reads all pages in order, at most @window at a time: how many faults had to wait. */
+static unsigned long sweep(int fd, const char *p, const char *window)
+{
+	const struct counts before = counts_now();
+	double start;
+
+	MUST(page_out_all(fd, PAGES) > 0);
+	parameter_set("backing_readahead", window);
+	start = seconds();
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	ksft_print_msg("%d pages in order, %s at a time: %.1f ms, %lu faults that waited\n", PAGES,
+	               window, (seconds() - start) * 1e3, SINCE(before, waited));
+	CHECK_EQ(SINCE(before, backing_read), PAGES);
+	return SINCE(before, waited);
+}
+
+static void neighbours_come_along(void)
+{
+	int file = use_file(PAGES), fd;
+	char *p = noise_object(&fd, PAGES);
+	struct counts before;
+
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	before = counts_now();
+	CHECK(noise_is(p, 0, 1));
+	CHECK_EQ(SINCE(before, backing_read), 8);
+	CHECK_EQ(SINCE(before, backing_readahead), 7);
+	CHECK_EQ(object_stat(fd).resident_pages, 8);
+	parameter_set("backing_readahead", "1");
+	CHECK(noise_is(p + 100 * PAGE, 100, 1));
+	CHECK_EQ(SINCE(before, backing_read), 9);
+	parameter_set("backing_readahead", "99");
+	CHECK(noise_is(p + 200 * PAGE, 200, 1));
+	CHECK_EQ(SINCE(before, backing_read), 9 + 16);
+	parameter_set("backing_readahead", "8");
+	/* What is in memory already is not read again. */
+	CHECK(noise_is(p + 97 * PAGE, 97, 1));
+	CHECK_EQ(SINCE(before, backing_read), 9 + 16 + 3);
+
+	CHECK_EQ(sweep(fd, p, "1"), PAGES);
+	CHECK_EQ(sweep(fd, p, "8"), PAGES / 8);
+	let_go(fd, p, PAGES);
+	let_file_go(file);
+}
+
+/* --- the parameter --- */
+static void is_set_with_care(void)
+{
+	int file = make_file(PAGES), fd, exclusive, parameter, status;
+	struct disk disk;
+	pid_t child;
+	char *p;
+
+	CHECK_EQ(backing_set("/tmp/nowhere"), ENOENT);
+	CHECK_EQ(backing_set("tmp/backing"), EINVAL);
+	CHECK_EQ(backing_set("/tmp"), EINVAL);
+	CHECK_EQ(backing_set("/dev/null"), EINVAL);
+	CHECK_EQ(backing_set("/proc/version"), EINVAL); /* no O_DIRECT */
+	MUST(!ftruncate(file, PAGE - 1));
+	CHECK_EQ(backing_set(STORE), ENOSPC);
+	close(file);
+
+	/* What somebody else has to himself is not taken, nor is it given away. */
+	disk = make_disk(PAGES);
+	exclusive = open(disk.path, O_RDWR | O_EXCL | O_CLOEXEC);
+	MUST(exclusive >= 0);
+	CHECK_EQ(backing_set(disk.path), EBUSY);
+	close(exclusive);
+	CHECK_EQ(backing_set(disk.path), 0);
+	CHECK_ERRNO(open(disk.path, O_RDWR | O_EXCL | O_CLOEXEC), EBUSY);
+
+	/* In use it stays; unused it can change. */
+	p = noise_object(&fd, 8);
+	MUST(page_out_all(fd, 8) == 8);
+	CHECK_EQ(backing_set(""), EBUSY);
+	CHECK_EQ(backing_set(STORE), EBUSY);
+	CHECK(noise_is(p + 7 * PAGE, 7, 1));
+	MUST(page_out_all(fd, 8) > 0);
+	let_go(fd, p, 8);
+	CHECK_EQ(backing_set(STORE), 0);
+	let_disk_go(disk);
+
+	/* Root alone, even if he leaves the file to somebody else. */
+	parameter = open(BACKING, O_WRONLY | O_CLOEXEC);
+	MUST(parameter >= 0);
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		if (setgid(65534) || setuid(65534))
+			_exit(2);
+		if (open(BACKING, O_RDONLY) >= 0 || open(BACKING, O_WRONLY) >= 0 || errno != EACCES)
+			_exit(3);
+		_exit(write(parameter, "/dev/null", 9) < 0 && errno == EPERM ? 0 : 4);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+	close(parameter);
+}
+
+static void without_one_nothing_changes(void)
+{
+	struct counts before = counts_now();
+	struct cowmem_page_out out;
+	int fd;
+	char *p = noise_object(&fd, 8);
+
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 8));
+	CHECK_EQ(out.incompressible, 8);
+	CHECK_EQ(SINCE(before, pages_incompressible), 8);
+	CHECK_EQ(store_stat(fd).slots, 0);
+	let_go(fd, p, 8);
+	check_returned(before);
+}
+
+/* --- what can go wrong --- */
+static void damage_is_found(void)
+{
+	int file = use_file(PAGES), fd;
+	struct counts before = counts_now();
+	char *p = noise_object(&fd, 64), *private, byte, page[PAGE];
+	off_t place;
+
+	private = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	MUST(private != MAP_FAILED);
+	MUST(page_out_all(fd, 64) == 64);
+	place = place_of(file, 20);
+	MUST(pread(file, &byte, 1, place + 4000) == 1);
+	byte ^= 4;
+	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+
+	CHECK(is_bus_error(p + 20 * PAGE, false));
+	CHECK(is_bus_error(p + 20 * PAGE, true));
+	CHECK(is_bus_error(private + 20 * PAGE, true));
+	CHECK_ERRNO(pread(fd, page, PAGE, 20 * PAGE), EIO);
+	CHECK_ERRNO(pwrite(fd, page, 1, 20 * PAGE), EIO);
+	CHECK_EQ(prefetch_ask(fd, 20, 1), -EIO);
+	CHECK(SINCE(before, checksum_errors) >= 6);
+	CHECK_EQ(SINCE(before, unreadable), 3);
+	for (uint64_t i = 0; i < 64; i++)
+		CHECK(i == 20 || noise_is(p + i * PAGE, i, 1));
+
+	/* Its slot stays: what is repaired can be read. */
+	byte ^= 4;
+	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+	CHECK(noise_is(private + 20 * PAGE, 20, 1));
+	CHECK(noise_is(p + 20 * PAGE, 20, 1));
+
+	/* And so does what is punched. */
+	MUST(page_out_all(fd, 64) == 64);
+	byte ^= 4;
+	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+	CHECK(is_bus_error(p + 20 * PAGE, false));
+	MUST(!object_punch(fd, 20 * PAGE, PAGE));
+	CHECK_EQ(p[20 * PAGE], 0);
+	munmap(private, 64 * PAGE);
+	let_go(fd, p, 64);
+	check_returned(before);
+	let_file_go(file);
+}
+
+/* Another page's bytes are wrong, even though they are as they were written. */
+static void places_are_not_mixed_up(void)
+{
+	int file = use_file(PAGES), fd;
+	char *p = noise_object(&fd, 8), page[PAGE];
+
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(pread(file, page, PAGE, place_of(file, 5)) == (ssize_t)PAGE);
+	MUST(pwrite(file, page, PAGE, place_of(file, 6)) == (ssize_t)PAGE);
+	CHECK(noise_is(p + 5 * PAGE, 5, 1));
+	CHECK(is_bus_error(p + 6 * PAGE, false));
+	let_go(fd, p, 8);
+	let_file_go(file);
+}
+
+static void a_full_store(void)
+{
+	int file = use_file(16), fd;
+	struct counts before = counts_now();
+	struct cowmem_page_out out;
+	char *p = noise_object(&fd, 64);
+
+	for (int round = 0; round < 2; round++) {
+		MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 64));
+		CHECK_EQ(out.out, 16);
+		CHECK_EQ(out.full, 48);
+		CHECK_EQ(object_stat(fd).resident_pages, 48);
+		CHECK_EQ(store_stat(fd).backing_slots, 16);
+		for (uint64_t i = 0; i < 64; i++)
+			CHECK(noise_is(p + i * PAGE, i, 1));
+		/* Places of pages that were written, or are gone, are free again. */
+		for (uint64_t i = 0; i < 64; i++)
+			noise_page(p + i * PAGE, i, 1);
+		MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 8));
+		MUST(!object_punch(fd, 0, 64 * PAGE));
+		CHECK_EQ(store_stat(fd).slots, 0);
+		for (uint64_t i = 0; i < 64; i++)
+			noise_page(p + i * PAGE, i, 1);
+	}
+	let_go(fd, p, 64);
+	check_returned(before);
+	let_file_go(file);
+}
+
+static void a_file_cut_short(void)
+{
+	int file = use_file(64), fd;
+	struct counts before = counts_now();
+	char *p = noise_object(&fd, 32), page[PAGE];
+	off_t place;
+
+	MUST(page_out_all(fd, 32) == 32);
+	place = place_of(file, 31);
+	MUST(pread(file, page, PAGE, place) == (ssize_t)PAGE);
+	MUST(!ftruncate(file, place));
+	CHECK(is_bus_error(p + 31 * PAGE, false));
+	CHECK(SINCE(before, backing_errors) >= 1);
+	CHECK_EQ(SINCE(before, checksum_errors), 0);
+	CHECK(noise_is(p + 30 * PAGE, 30, 1));
+	MUST(pwrite(file, page, PAGE, place) == (ssize_t)PAGE);
+	CHECK(noise_is(p + 31 * PAGE, 31, 1));
+	let_go(fd, p, 32);
+	let_file_go(file);
+}
+
+static void io_errors(void)
+{
+	char fails[64];
+	struct cowmem_page_out out;
+	struct counts before;
+	struct disk disk;
+	int fd;
+	char *p, byte;
+
+	if (access(FAIL "probability", W_OK))
+		SKIP("this kernel injects no I/O errors");
+	disk = use_disk(PAGES);
+	snprintf(fails, sizeof(fails), "/sys/block/loop%d/make-it-fail", disk.number);
+	MUST(write_text(FAIL "verbose", "0") && write_text(FAIL "times", "-1") &&
+	     write_text(FAIL "interval", "1") && write_text(FAIL "probability", "100"));
+	before = counts_now();
+	p = noise_object(&fd, 64);
+
+	/* Written in vain: nothing is lost, and the next attempt may do better. */
+	MUST(write_text(fails, "1"));
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 64));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.io_error, 64);
+	CHECK_EQ(SINCE(before, backing_errors), 64);
+	CHECK_EQ(store_stat(fd).slots, 0);
+	MUST(write_text(fails, "0"));
+	for (uint64_t i = 0; i < 64; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	MUST(page_out_all(fd, 64) == 64);
+
+	/* Read in vain: the same. */
+	MUST(write_text(fails, "1"));
+	CHECK(is_bus_error(p + 9 * PAGE, false));
+	CHECK_ERRNO(pread(fd, &byte, 1, 9 * PAGE), EIO);
+	CHECK_EQ(store_stat(fd).slots, 64);
+	MUST(write_text(fails, "0"));
+	for (uint64_t i = 0; i < 64; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	CHECK_EQ(SINCE(before, checksum_errors), 0);
+	MUST(write_text(FAIL "probability", "0"));
+	let_go(fd, p, 64);
+	check_returned(before);
+	let_disk_go(disk);
+}
+
+/* --- memory pressure, and company --- */
+/* Reclaims noise, and tells by its exit code whether some went to the backing store. */
+static void shrink(void)
+{
+	const uint64_t pages = 32;
+	struct cowmem_store_stat stat;
+	int fd;
+	char *p = noise_object(&fd, pages);
+
+	for (int i = 0; i < 3 && !store_stat(fd).backing_slots; i++)
+		write_text(CGROUP "/memory.reclaim", "100K"); /* EAGAIN: not as much as that */
+	stat = store_stat(fd);
+	for (uint64_t i = 0; i < pages; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	let_go(fd, p, pages);
+	if (!test_failed)
+		_exit(stat.backing_slots ? 100 : 101);
+}
+
+static void pressure_uses_devices_only(void)
+{
+	const long dying = dying_cgroups();
+	struct disk disk = use_disk(2 * PAGES);
+	struct counts before = counts_now();
+	int file;
+
+	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 100);
+	CHECK(SINCE(before, pages_shrunk) > 0);
+	let_disk_go(disk);
+	check_cgroup_goes(dying);
+	file = use_file(2 * PAGES);
+	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 101);
+	let_file_go(file);
+	check_cgroup_goes(dying);
+}
+
+#define TAKES 16 /* seconds that a page takes to be read */
+#define ZRAM_CONTROL "/sys/class/zram-control/"
+static dev_t slow_disk;
+
+/* Bytes that may be read in a second, from now on; null: all. */
+static bool set_speed(const char *bytes)
+{
+	char limit[64];
+
+	snprintf(limit, sizeof(limit), "%u:%u rbps=%s", major(slow_disk), minor(slow_disk),
+	         bytes ? bytes : "max");
+	return write_text(CGROUP "/io.max", limit);
+}
+
+static void *read_one(void *page)
+{
+	return (void *)(uintptr_t)noise_is(page, 3, 1);
+}
+
+/* While a page is on its way: what others may do, and how soon the one who waits can be killed. */
+static void wait_for_a_page(void)
+{
+	const struct counts before = counts_now();
+	pthread_t thread;
+	double start;
+	void *good;
+	pid_t child;
+	int fd;
+	char *p = noise_object(&fd, 8);
+
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(set_speed("256"));
+	start = seconds();
+	MUST(!pthread_create(&thread, NULL, read_one, p + 3 * PAGE));
+	for (int i = 0; i < 500 && !SINCE(before, speculative_abort_backing); i++)
+		usleep(10000);
+	usleep(200000);
+	/* These want the mapping, and the object, to themselves. */
+	MUST(!mprotect(p, 8 * PAGE, PROT_READ));
+	MUST(!object_punch(fd, 7 * PAGE, PAGE));
+	CHECK(seconds() - start < TAKES / 2);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		_exit(!read_one(p + 5 * PAGE));
+	usleep(500000);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	MUST(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	CHECK(seconds() - start < TAKES / 2);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+
+	MUST(set_speed(NULL));
+	MUST(!pthread_join(thread, &good));
+	CHECK(good);
+	CHECK(noise_is(p + 5 * PAGE, 5, 1));
+	CHECK_EQ(p[7 * PAGE], 0);
+	let_go(fd, p, 8);
+}
+
+static void who_waits_is_in_nobodys_way(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before;
+	struct stat disk;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+		SKIP("this kernel cannot slow I/O down");
+	/* Not a loop device, which keeps the cgroup of who used it for minutes. */
+	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
+	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
+	slow_disk = disk.st_rdev;
+	MUST(!backing_set("/dev/zram1"));
+	before = counts_now();
+	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
+	check_returned(before);
+	CHECK_EQ(backing_set(""), 0);
+	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
+	MUST(write_text("/sys/block/zram1/reset", "1") &&
+	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	check_cgroup_goes(dying);
+}
+
+static char *busy_pages;
+static bool busy_end;
+
+/* Writes every second page of its own, again and again, and sees to it that the last is there. */
+static void *be_busy(void *arg)
+{
+	const uint64_t self = (uintptr_t)arg;
+	uint64_t generation[PAGES / 2] = {};
+
+	for (uint64_t n = self; !__atomic_load_n(&busy_end, __ATOMIC_RELAXED); n += 7919) {
+		const uint64_t i = n % (PAGES / 2);
+		char *page = busy_pages + (2 * i + self) * PAGE;
+
+		if (generation[i] && !noise_is(page, 2 * i + self, generation[i]))
+			return "a write was lost";
+		if (n % 3)
+			noise_page(page, 2 * i + self, ++generation[i]);
+		usleep(3000); /* others have a chance meanwhile */
+	}
+	for (uint64_t i = 0; i < PAGES / 2; i++)
+		if (generation[i] &&
+		    !noise_is(busy_pages + (2 * i + self) * PAGE, 2 * i + self, generation[i]))
+			return "a write is not there at the end";
+	return NULL;
+}
+
+static void nothing_is_lost_in_use(void)
+{
+	struct disk disk = use_disk(4 * PAGES);
+	struct counts before = counts_now();
+	const time_t end = time(NULL) + 4;
+	pthread_t threads[2];
+	uint64_t out = 0;
+	void *lost;
+	int fd;
+
+	busy_pages = noise_object(&fd, PAGES);
+	busy_end = false;
+	for (uintptr_t i = 0; i < 2; i++)
+		MUST(!pthread_create(&threads[i], NULL, be_busy, (void *)i));
+	while (time(NULL) < end)
+		out += page_out_all(fd, PAGES);
+	__atomic_store_n(&busy_end, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++) {
+		MUST(!pthread_join(threads[i], &lost));
+		if (lost)
+			ksft_print_msg("%s\n", (char *)lost);
+		CHECK(!lost);
+	}
+	ksft_print_msg("%lu pages out, %lu written, %lu read, %lu of them ahead\n", (long)out,
+	               SINCE(before, backing_written), SINCE(before, backing_read),
+	               SINCE(before, backing_readahead));
+	CHECK(SINCE(before, backing_read) > 0);
+	CHECK_EQ(SINCE(before, checksum_errors) + SINCE(before, backing_errors), 0);
+	let_go(fd, busy_pages, PAGES);
+	check_returned(before);
+	let_disk_go(disk);
+}
+
+static const struct test_case cases[] = {
+	{"without a backing store incompressible pages stay", "", without_one_nothing_changes},
+	{"noise, and more than memory may hold, survives in a file", "", survive_in_a_file},
+	{"the same on a block device, with the core copying", "", survive_on_a_device},
+	{"the same by the locked path", "", survive_by_the_locked_path},
+	{"neighbours come along", "", neighbours_come_along},
+	{"the parameter is root's, and what is in use stays", "", is_set_with_care},
+	{"damaged bytes are SIGBUS or EIO, and of one page only", "", damage_is_found},
+	{"another page's bytes are damage, too", "", places_are_not_mixed_up},
+	{"when all places are taken, pages stay", "", a_full_store},
+	{"a file that was cut short is an error of what was cut", "", a_file_cut_short},
+	{"I/O errors lose nothing", "", io_errors},
+	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
+	{"who waits for a page is in nobody's way, and can be killed", "",
+         who_waits_is_in_nobodys_way},
+	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},
+};
+
+int main(void)
+{
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}
