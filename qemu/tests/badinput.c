@@ -40,6 +40,11 @@ static const struct command {
 	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
 	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true,
          0}, /* of a hole, after PUNCH */
+	{"PAGE_OUT", COWMEM_IOC_PAGE_OUT, sizeof(struct cowmem_page_out), true,
+         COWMEM_PAGE_OUT_ACCESSED},
+	{"PREFETCH", COWMEM_IOC_PREFETCH, sizeof(struct cowmem_prefetch), true, 0},
+	{"STORE_STAT", COWMEM_IOC_STORE_STAT, sizeof(struct cowmem_store_stat), true, 0},
+	{"STORE_LIMIT", COWMEM_IOC_STORE_LIMIT, sizeof(struct cowmem_store_limit), false, 0},
 };
 _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_stat, flags) == 4 &&
@@ -49,14 +54,19 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_rmap, flags) == 4 &&
                        offsetof(struct cowmem_pagemap, flags) == 4 &&
                        offsetof(struct cowmem_move, flags) == 4 &&
-                       offsetof(struct cowmem_poison, flags) == 4,
+                       offsetof(struct cowmem_poison, flags) == 4 &&
+                       offsetof(struct cowmem_page_out, flags) == 4 &&
+                       offsetof(struct cowmem_prefetch, flags) == 4 &&
+                       offsetof(struct cowmem_store_stat, flags) == 4 &&
+                       offsetof(struct cowmem_store_limit, flags) == 4,
                "");
 /* Of all that take a range it is in the same place. */
 _Static_assert(
 	offsetof(struct cowmem_rmap, length) == offsetof(struct cowmem_punch, length) &&
 		offsetof(struct cowmem_pagemap, length) == offsetof(struct cowmem_punch, length) &&
 		offsetof(struct cowmem_move, length) == offsetof(struct cowmem_punch, length) &&
-		offsetof(struct cowmem_poison, length) == offsetof(struct cowmem_punch, length),
+		offsetof(struct cowmem_poison, length) == offsetof(struct cowmem_punch, length) &&
+		offsetof(struct cowmem_page_out, length) == offsetof(struct cowmem_punch, length),
 	"");
 
 union argument {
@@ -75,7 +85,8 @@ static void make_argument(union argument *argument, const struct command *comman
 	argument->size = command->size + extra;
 	if (command->number == COWMEM_IOC_RESIZE)
 		((struct cowmem_resize *)argument)->bytes = PAGES(3);
-	if (command->number == COWMEM_IOC_PUNCH || command->number >= COWMEM_IOC_RMAP)
+	if (command->number == COWMEM_IOC_PUNCH || command->number == COWMEM_IOC_PAGE_OUT ||
+	    command->number >= COWMEM_IOC_RMAP)
 		argument->punch.length = PAGE;
 }
 
@@ -359,6 +370,8 @@ static void read_only_descriptor(void)
 	CHECK_ERRNO(object_resize(fd, PAGE), EBADF);
 	CHECK_ERRNO(object_punch(fd, 0, PAGE), EBADF);
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_RESIZE, NULL), EBADF);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_PAGE_OUT, NULL), EBADF);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_STORE_LIMIT, NULL), EBADF);
 	CHECK_EQ(object_stat(fd).state, 0);
 	CHECK_ERRNO(write(fd, "x", 1), EBADF);
 	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EBADF);
