@@ -443,6 +443,23 @@ static void no_permission_where_soft_dirty_is_tracked(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, at));
 }
 
+/* As the core may try it with a poisoned page, and drop_caches with any. */
+static void a_clean_page_is_not_the_kernels_to_drop(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = paged_out(m, MAP_SHARED);
+	struct folio *page;
+
+	KUNIT_EXPECT_TRUE(test, read_makes_writable(m, at));
+	page = mapping_folio(m, 0);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_FALSE(test, folio_test_dirty(page));
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(at, 2 * PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(shared, 2 * PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0UL, invalidate_mapping_pages(m->file->f_mapping, 0, -1));
+	KUNIT_EXPECT_PTR_EQ(test, page, mapping_folio(m, 0));
+}
+
 static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_store_meanwhile_keeps_the_page),
 	KUNIT_CASE(a_write_meanwhile_keeps_the_page),
@@ -470,6 +487,7 @@ static struct kunit_case swap_in_cases[] = {
 	KUNIT_CASE(no_permission_without_the_mappings),
 	KUNIT_CASE(no_permission_where_userfaultfd_protects),
 	KUNIT_CASE(no_permission_where_soft_dirty_is_tracked),
+	KUNIT_CASE(a_clean_page_is_not_the_kernels_to_drop),
 	{},
 };
 

@@ -50,7 +50,7 @@ int Backing::set(const char *path)
 		std::swap(file_, opened);
 		std::swap(taken_, taken);
 		count_ = count;
-		device_ = device;
+		__atomic_store_n(&device_, device, __ATOMIC_RELAXED);
 		next_ = 0;
 		if (file_)
 			__atomic_store_n(&users_, 0, __ATOMIC_RELEASE);
@@ -95,13 +95,13 @@ bool Backing::take_place(unsigned long &place)
 	return true;
 }
 
-int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer)
+int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclaim)
 {
 	unsigned long place;
 
 	if (!begin())
 		return -KAPI_ENOSPC;
-	if (!take_place(place)) {
+	if ((reclaim && !device_) || !take_place(place)) {
 		end();
 		return -KAPI_ENOSPC;
 	}
@@ -118,7 +118,7 @@ Transfer Backing::start_read(const StoreSlot &slot, folio *page) const
 	return Transfer{kapi_transfer_start(file_, place(slot), page, false)};
 }
 
-int Backing::finish_read(Transfer transfer, const StoreSlot &slot, folio *page, Wait how) const
+int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const
 {
 	int err = transfer ? transfer.wait(how) : -KAPI_ENOMEM;
 
@@ -129,6 +129,8 @@ int Backing::finish_read(Transfer transfer, const StoreSlot &slot, folio *page, 
 		kapi_say_damaged(place(slot));
 		err = -KAPI_EIO;
 	}
+	if (err == -KAPI_EIO)
+		slot.set_lost();
 	if (err)
 		return err;
 	kapi_folio_flush(page);

@@ -60,9 +60,11 @@ static void end_transfer(struct kiocb *iocb, long result)
 	transfer->result = result;
 	put_page(transfer->bytes.bv_page);
 	fput(file);
+	rcu_read_lock(); /* what frees the module's code waits for that */
 	complete(&transfer->done);
 	put(transfer);
 	module_put(THIS_MODULE);
+	rcu_read_unlock();
 }
 
 /* By the file's own operations, as loop does it: no business of the caller's security module. */
@@ -172,6 +174,8 @@ struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *d
 	}
 	*pages = min_t(u64, i_size_read(file->f_mapping->host) >> PAGE_SHIFT, U32_MAX);
 	*device = is_device(file);
+	if (*device)
+		invalidate_bdev(file_bdev(file)); /* so that no I/O goes through the page cache */
 	if (*pages)
 		return file;
 	pr_err("cannot use %s as backing store: it has not one page\n", name);

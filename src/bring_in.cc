@@ -38,15 +38,21 @@ public:
 		}
 	}
 
-	/* Begins to read them; those that there is no memory for stay out. */
-	void start()
+	/* Nobody asked for them: as many as there is memory for at once. */
+	void allocate()
 	{
 		for (unsigned int i = 0; i < count_; i++) {
-			fresh_[i].page = FolioRef{kapi_folio_alloc(false)};
-			if (fresh_[i].page)
-				transfer_[i] =
-					backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
+			fresh_[i].page = FolioRef{kapi_folio_alloc_ahead()};
+			if (!fresh_[i].page)
+				count_ = i;
 		}
+	}
+
+	/* Begins to read them. */
+	void start()
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			transfer_[i] = backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
 	}
 
 	/* Waits for them; those that cannot be read stay out. */
@@ -93,6 +99,8 @@ private:
 int read_together(Fresh &fresh, Neighbours &neighbours)
 {
 	Transfer transfer;
+
+	neighbours.allocate();
 	{
 		const Together together;
 

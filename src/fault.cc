@@ -138,32 +138,26 @@ void unlock_page(folio *page)
 	kapi_count(COWMEM_COUNT_page_unlocks);
 }
 
-/* Keeps an object, by a file of it, for a scope. */
-class FilePin {
-public:
-	explicit FilePin(file *f) : file_{f} { kapi_file_get(f); }
-	~FilePin() { kapi_file_put(file_); }
-	FilePin(const FilePin &) = delete;
-	FilePin &operator=(const FilePin &) = delete;
-
-private:
-	file *const file_;
-};
-
-/* Lets go of the mapping, which may be gone then. */
+/* Lets go of the mapping, which may be gone then, but not of the object. */
 void unlock_mapping(Fault &fault)
 {
+	fault.pin.take(kapi_vma_file(fault.vma));
 	fault.major = true;
 	trace(fault, kind_of(fault.vmf), Outcome::waited);
 	fault.unlocked = true;
 	kapi_vmf_unlock(fault.vmf);
 }
 
-/* Whether the fault may end with nothing done, to come again. */
-bool may_come_again(const Fault &fault)
+/*
+ * Whether the fault may end with nothing done, to come again when @slot has been read. Where
+ * that failed it has to find out for itself: not all who come again say so.
+ */
+bool may_come_again(const Fault &fault, const SlotRef &slot)
 {
 	const unsigned int flags = kapi_vmf_flags(fault.vmf);
 
+	if (!slot || !slot->is_backed() || slot->is_lost())
+		return false;
 	return flags & KAPI_FAULT_FLAG_RETRY_NOWAIT ||
 	       (flags & KAPI_FAULT_FLAG_ALLOW_RETRY && !(flags & KAPI_FAULT_FLAG_TRIED));
 }
@@ -178,7 +172,6 @@ Outcome bring_in_unlocked(Fault &fault)
 	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT)
 		return Outcome::waited;
 
-	const FilePin pin{kapi_vma_file(fault.vma)};
 	unsigned long long count = 0;
 
 	unlock_mapping(fault);
@@ -250,7 +243,7 @@ Outcome copy_private(Fault &fault)
 	for (;;) {
 		if (const auto outcome = try_copy_private(fault, backed))
 			return *outcome;
-		if (may_come_again(fault))
+		if (may_come_again(fault, backed))
 			return bring_in_unlocked(fault);
 		if (const auto outcome = read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
 			return *outcome;
@@ -297,7 +290,7 @@ Outcome return_page(Fault &fault)
 	for (;;) {
 		if (const auto outcome = lock_page_of(fault, fresh))
 			return *outcome;
-		if (fault.object->pages().has_backed_slot(fault.index) && may_come_again(fault))
+		if (may_come_again(fault, fault.object->pages().slot(fault.index)))
 			return bring_in_unlocked(fault);
 		if (fresh.page) {
 			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))

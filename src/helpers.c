@@ -171,6 +171,7 @@ HELPER void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, u
 
 /* --- folios --- */
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
+HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NORETRY | __GFP_NOWARN, 0); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }

@@ -59,8 +59,15 @@ static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 	return !folio_test_set_dirty(folio);
 }
 
+/* A clean page is one that the store has, too, and none that anybody else may drop. */
+static bool release_folio(struct folio *folio, gfp_t gfp)
+{
+	return false;
+}
+
 static const struct address_space_operations address_space_operations = {
 	.dirty_folio = dirty_folio,
+	.release_folio = release_folio,
 };
 
 /* A new inode with no object yet, or NULL. May sleep. */
@@ -71,6 +78,7 @@ struct inode *cowmem_inode_create(void)
 	if (IS_ERR(inode))
 		return NULL;
 	inode->i_mapping->a_ops = &address_space_operations;
+	mapping_set_release_always(inode->i_mapping);
 	return inode;
 }
 

@@ -246,7 +246,7 @@ void Cluster::put_aside(const Put *refused)
 		for (unsigned int i = 0; i < count_; i++)
 			if (refused[i] != Put::stored)
 				result[i] = cowmem::store.put_aside(claim_[i].get(), slot_[i],
-				                                    transfer[i]);
+				                                    transfer[i], !how_.waits);
 	}
 	for (unsigned int i = 0; i < count_; i++) {
 		if (refused[i] == Put::stored)

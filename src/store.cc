@@ -163,13 +163,13 @@ Put Store::put(folio *page, SlotRef &slot)
 	return result;
 }
 
-Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer)
+Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
 	StoreSlot *made = new_slot(StoreSlot::backed);
 
 	if (!made)
 		return Put::no_memory;
-	if (const int err = backing.write(page, *made, transfer)) {
+	if (const int err = backing.write(page, *made, transfer, reclaim)) {
 		kapi_slot_free(made);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}

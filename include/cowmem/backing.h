@@ -70,24 +70,29 @@ public:
 	 */
 	int set(const char *path);
 
-	/* Whether there is one, for who may use file systems, and for who is in memory reclaim. */
+	/*
+	 * Whether there is one, for who may use file systems, and for who is in memory reclaim.
+	 * A hint: write() knows.
+	 */
 	bool serves(bool reclaim) const
 	{
-		return __atomic_load_n(&users_, __ATOMIC_ACQUIRE) >= 0 && (!reclaim || device_);
+		return __atomic_load_n(&users_, __ATOMIC_ACQUIRE) >= 0 &&
+		       (!reclaim || __atomic_load_n(&device_, __ATOMIC_RELAXED));
 	}
 
 	/*
 	 * Begins to write @page, and says in @slot where that is. 0; -ENOSPC: no place is
-	 * free, or there is no backing store; -ENOMEM. Does not sleep for memory.
+	 * free, or there is no backing store, or none for memory reclaim; -ENOMEM. Does not
+	 * sleep for memory.
 	 */
-	int write(folio *page, StoreSlot &slot, Transfer &transfer);
+	int write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclaim);
 
 	/* Begins to read the bytes of @slot into @page; none: no memory. Sleeps. */
 	Transfer start_read(const StoreSlot &slot, folio *page) const;
 	/* Waits for them. 0; -ENOMEM, -EIO: they are lost or damaged, -EINTR. */
-	int finish_read(Transfer transfer, const StoreSlot &slot, folio *page, Wait how) const;
+	int finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const;
 	/* Both. */
-	int read(const StoreSlot &slot, folio *page, Wait how) const
+	int read(StoreSlot &slot, folio *page, Wait how) const
 	{
 		return finish_read(start_read(slot, page), slot, page, how);
 	}

@@ -32,6 +32,29 @@ enum class Outcome : unsigned int {
 	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
 };
 
+/* Keeps an object, by a file of it, from take() on. */
+class FilePin {
+public:
+	FilePin() = default;
+	~FilePin()
+	{
+		if (file_)
+			kapi_file_put(file_);
+	}
+	FilePin(const FilePin &) = delete;
+	FilePin &operator=(const FilePin &) = delete;
+
+	/* Once. */
+	void take(file *f)
+	{
+		kapi_file_get(f);
+		file_ = f;
+	}
+
+private:
+	file *file_ = nullptr;
+};
+
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
 struct Fault {
 	explicit Fault(vm_fault *f)
@@ -44,6 +67,7 @@ struct Fault {
 	Object *object;
 	Index index;
 	bool major = false;    /* it had to be brought in from the store */
+	FilePin pin;           /* for when the mapping, which has a file of the object, is let go */
 	bool unlocked = false; /* what @vmf says of the mapping is not to be looked at any more */
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");

@@ -180,6 +180,7 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_folio_alloc(bool zeroed);
+struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to try hard */
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);

@@ -23,10 +23,11 @@ using Index = unsigned long;
 /* Where one page's bytes are. */
 struct StoreSlot {
 	kapi_refcount references;
-	unsigned short length; /* bytes that it takes in the store */
-	unsigned char how;     /* how to read it: the store's business */
-	bool written;          /* kapi_folio_written() of the page that went out */
-	unsigned long what;    /* a handle of the store; the word that fills the page; a place */
+	unsigned short
+		length;     /* bytes that it takes in the store; in the backing store: is_lost() */
+	unsigned char how;  /* how to read it: the store's business */
+	bool written;       /* kapi_folio_written() of the page that went out */
+	unsigned long what; /* a handle of the store; the word that fills the page; a place */
 
 	/* `how`: the word in `what` fills the page; otherwise a compressor's number, but for the last. */
 	static constexpr unsigned char same_filled = 0;
@@ -34,6 +35,9 @@ struct StoreSlot {
 	static constexpr unsigned char backed = 255;
 
 	bool is_backed() const { return how == backed; }
+	/* Whether a read from the backing store failed. */
+	bool is_lost() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
+	void set_lost() { __atomic_store_n(&length, 1, __ATOMIC_RELAXED); }
 	bool is_written() const { return __atomic_load_n(&written, __ATOMIC_RELAXED); }
 	void set_written(bool value) { __atomic_store_n(&written, value, __ATOMIC_RELAXED); }
 	bool take_written() { return __atomic_exchange_n(&written, false, __ATOMIC_RELAXED); }

@@ -43,9 +43,10 @@ public:
 	Put put(folio *page, SlotRef &slot);
 	/*
 	 * Begins to store @page, which put() refused, in the backing store: `stored` if
-	 * @transfer ends well. `full`: there is none, or no place there. Sleeps as put().
+	 * @transfer ends well. `full`: there is none, or no place there, or it
+	 * is nothing for memory reclaim. Sleeps as put().
 	 */
-	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer);
+	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
 	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
 	int read(const StoreSlot &slot, folio *page);
 	/* Gives back what @slot takes. Never sleeps. */

@@ -302,8 +302,8 @@ int main(void)
 
 	MUST(!uname(&name));
 	if (strstr(name.release, "-cowmem-")) {
-		limit_mib = 8;
-		accesses = 600;
+		limit_mib = 4;
+		accesses = 300;
 	}
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -17,6 +17,16 @@
 
 enum { PAGES = 80, ROUNDS = 25 };
 
+/*
+ * arm64's CONFIG_DEBUG_VM warns when the core takes userfaultfd's bit out of an entry that
+ * is old. There, nothing makes entries old, and a page is read before it is written.
+ */
+#ifdef __aarch64__
+enum { KEEP_YOUNG = true };
+#else
+enum { KEEP_YOUNG = false };
+#endif
+
 struct tracked {
 	int fd;
 	bool private;
@@ -41,9 +51,10 @@ static void *page_out_and_in(void *argument)
 		struct cowmem_page_out out;
 
 		if (rand_r(&random) % 3)
-			MUST(!page_out_ask(t->fd, &out,
-			                   rand_r(&random) % 4 ? COWMEM_PAGE_OUT_ACCESSED : 0,
-			                   first, count));
+			MUST(!page_out_ask(
+				t->fd, &out,
+				KEEP_YOUNG || rand_r(&random) % 4 ? COWMEM_PAGE_OUT_ACCESSED : 0,
+				first, count));
 		else
 			MUST(prefetch_ask(t->fd, first, count) >= 0);
 		if (rand_r(&random) % 4 == 0)
@@ -111,6 +122,8 @@ static void touch_some(struct tracked *t)
 		switch (random_below(9)) {
 		case 0:
 		case 1:
+			if (KEEP_YOUNG)
+				CHECK_EQ(*at, t->seen[page]);
 			*at = byte;
 			t->written[page] = true;
 			t->copied[page] = t->private;
