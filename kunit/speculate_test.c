@@ -27,12 +27,12 @@ static void hold_locks(struct other *holder)
 {
 	struct folio *folio = mapping_folio(holder->mapping, 0);
 
-	filemap_invalidate_lock(holder->mapping->file->f_mapping);
+	cowmem_test_lock(holder->mapping->file);
 	folio_lock(folio);
 	complete(&held);
 	wait_for_completion(&release);
 	folio_unlock(folio);
-	filemap_invalidate_unlock(holder->mapping->file->f_mapping);
+	cowmem_test_unlock(holder->mapping->file);
 }
 
 /*

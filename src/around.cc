@@ -98,10 +98,11 @@ private:
 /* One call of map_pages, with the page table locked. */
 class Around {
 public:
-	Around(const Fault &fault, FaultTable &table, const Window &window)
+	Around(const Fault &fault, const Pages &layer, FaultTable &table, const Window &window)
 		: fault_{fault},
 		  table_{table},
-		  walk_{fault.object->pages(), window.first, window.last},
+		  layer_{layer},
+		  walk_{layer, window.first, window.last},
 		  shared_{kapi_vma_shared(fault.vma)},
 		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
 	{
@@ -139,6 +140,9 @@ private:
 	{
 		if (!table_.empty_at(address))
 			return COWMEM_COUNT_around_skipped_present;
+		if (&layer_ != &fault_.object->pages() &&
+		    &layer_ != &fault_.object->pages().layer_of(walk_.index()))
+			return COWMEM_COUNT_around_skipped_hidden;
 		step(COWMEM_STEP_AROUND_FOUND);
 		if (kapi_folio_locked(page))
 			return COWMEM_COUNT_around_skipped_locked;
@@ -171,7 +175,7 @@ private:
 	[[gnu::always_inline]] cowmem_counter settle(FolioRef &ref, unsigned long address)
 	{
 		step(COWMEM_STEP_AROUND_SETTLED);
-		if (!fault_.object->pages().owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
+		if (!layer_.owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
 			return COWMEM_COUNT_around_skipped_owner;
 		if (!fault_.object->holds(walk_.index()))
 			return COWMEM_COUNT_around_skipped_end;
@@ -185,7 +189,7 @@ private:
 
 		step(COWMEM_STEP_AROUND_COUNTED);
 		if (kapi_folio_locked(ref.get()) || kapi_folio_poisoned(ref.get()) ||
-		    !fault_.object->pages().owns(ref.get()))
+		    !layer_.owns(ref.get()))
 			return COWMEM_COUNT_around_undone;
 		return map(ref, address);
 	}
@@ -201,6 +205,7 @@ private:
 
 	const Fault &fault_;
 	FaultTable &table_;
+	const Pages &layer_;
 	Pages::Walk walk_;
 	const bool shared_;
 	const bool lock_free_;
@@ -218,8 +223,11 @@ bool map_around(const Fault &fault)
 	}
 	if (window.last < window.first)
 		return false;
+	/* The kernel is under RCU here, which keeps the layers. */
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
 	/* Without its own page the fault goes on, and what follows has neighbours, too. */
-	if (!fault.object->pages().may_be_resident(fault.index))
+	if (!layer.may_be_resident(fault.index))
 		return false;
 	install_allocated_table(fault.vmf);
 	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);
@@ -237,7 +245,7 @@ bool map_around(const Fault &fault)
 	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
 	if (kapi_vma_reaped(fault.vma))
 		return false;
-	return Around{fault, table, window}.map_all();
+	return Around{fault, layer, table, window}.map_all();
 }
 
 } /* namespace */

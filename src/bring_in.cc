@@ -127,12 +127,14 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count)
 	for (;;) {
 		{
 			Shared lock{*this};
+			Pages &layer = layer_of(index);
 
-			if (slots_.has(index))
-				get_or_fill(index, fresh);
-			count += neighbours.insert(*this);
+			layer.held_shared();
+			if (!is_hole(index))
+				layer.get_or_fill(index, fresh);
+			count += neighbours.insert(layer);
 			if (fresh.error == -KAPI_EAGAIN)
-				neighbours.find(*this, index, last, *fresh.backed);
+				neighbours.find(layer, index, last, *fresh.backed);
 		}
 		count += fresh.brought_in;
 		if (fresh.error != -KAPI_EAGAIN)

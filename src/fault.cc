@@ -211,7 +211,11 @@ std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	const FolioRef source = fault.object->pages().get(fault.index);
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
+	layer.held_shared();
+
+	const FolioRef source = layer.get(fault.index);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
@@ -251,19 +255,27 @@ Outcome copy_private(Fault &fault)
 }
 
 /*
- * The object's page, referenced and locked, in vmf->page; with the object's lock held
+ * The page that is seen, referenced and locked, in vmf->page; with the object's lock held
  * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none, or
- * has to be read first.
+ * has to be read first; or it is a snapshot's, and to be written.
  */
-std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh)
+std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 {
-	Shared lock{fault.object->pages()};
+	Pages &pages = fault.object->pages();
+	Shared lock{pages};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	FolioRef page = fault.object->pages().get_or_fill(fault.index, fresh);
+	Pages &layer = pages.layer_of(fault.index);
+
+	layer.held_shared();
+	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
+	if (shared)
+		return std::nullopt;
+
+	FolioRef page = layer.get_or_fill(fault.index, fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (fresh.error && fresh.error != -KAPI_EAGAIN)
@@ -288,9 +300,16 @@ Outcome return_page(Fault &fault)
 	Fresh fresh{{}, false};
 
 	for (;;) {
-		if (const auto outcome = lock_page_of(fault, fresh))
+		bool shared = false;
+
+		if (const auto outcome = lock_page_of(fault, fresh, shared))
 			return *outcome;
-		if (may_come_again(fault, fault.object->pages().slot(fault.index)))
+		if (shared) {
+			if (const int err = fault.object->pages().own(fault.index))
+				return outcome_of_fill(err);
+			continue;
+		}
+		if (may_come_again(fault, fault.object->pages().seen_slot(fault.index)))
 			return bring_in_unlocked(fault);
 		if (fresh.page) {
 			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
@@ -303,6 +322,14 @@ Outcome return_page(Fault &fault)
 	}
 }
 
+/* Not while a snapshot is being taken: a page that stays the object's is not to be written before that is whole. */
+void lock_page_to_write(const Fault &fault, folio *page)
+{
+	Shared lock{fault.object->pages()};
+
+	lock_page(page, Kind::mkwrite);
+}
+
 /*
  * A write through a PTE that is read-only because the page may be about to become
  * dirty. The page comes unlocked; it goes back locked, and still the object's (R17).
@@ -312,9 +339,12 @@ Outcome make_writable(const Fault &fault)
 	folio *page = kapi_vmf_folio(fault.vmf);
 
 	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
-	lock_page(page, Kind::mkwrite);
+	lock_page_to_write(fault, page);
 	if (!fault.object->pages().owns(page)) {
 		unlock_page(page);
+		/* Gone; or a snapshot's, and comes again when there is one to be written. */
+		if (const int err = fault.object->pages().own(fault.index))
+			return outcome_of_fill(err);
 		return Outcome::truncated;
 	}
 	if (kapi_folio_poisoned(page)) {

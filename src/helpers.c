@@ -79,11 +79,13 @@ SAME(KAPI_ENOMEM, ENOMEM);
 SAME(KAPI_EACCES, EACCES);
 SAME(KAPI_EFAULT, EFAULT);
 SAME(KAPI_EBUSY, EBUSY);
+SAME(KAPI_EHWPOISON, EHWPOISON);
 SAME(KAPI_ENODEV, ENODEV);
 SAME(KAPI_EINVAL, EINVAL);
 SAME(KAPI_ENOTTY, ENOTTY);
 SAME(KAPI_EFBIG, EFBIG);
 SAME(KAPI_ENOSPC, ENOSPC);
+SAME(KAPI_EMLINK, EMLINK);
 SAME(KAPI_EOVERFLOW, EOVERFLOW);
 SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
 #undef SAME
@@ -171,6 +173,7 @@ HELPER void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, u
 
 /* --- folios --- */
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
+HELPER struct folio *kapi_folio_alloc_surely(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0); }
 HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NORETRY | __GFP_NOWARN, 0); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
@@ -188,6 +191,7 @@ HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_u
 HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
 HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
 HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { INIT_LIST_HEAD(&folio->lru); WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
+HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { WRITE_ONCE(folio->mapping, mapping); }
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
 HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->private = *list; *list = folio; }
@@ -224,11 +228,19 @@ HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page
 HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
 HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_add_drain_all)(); }
 
+/* --- the lock of a family --- */
+static_assert(sizeof(struct kapi_rwsem) >= sizeof(struct rw_semaphore));
+static struct lock_class_key family_lock;
+HELPER struct rw_semaphore *rwsem_of(struct kapi_rwsem *lock) { return (struct rw_semaphore *)lock; }
+HELPER void kapi_rwsem_init(struct kapi_rwsem *lock) { __init_rwsem(rwsem_of(lock), "cowmem_family", &family_lock); }
+HELPER void kapi_rwsem_lock_shared(struct kapi_rwsem *lock) { down_read(rwsem_of(lock)); }
+HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
+HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
+HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
+HELPER bool kapi_rwsem_trylock(struct kapi_rwsem *lock) { return down_write_trylock(rwsem_of(lock)); }
+HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
+
 /* --- the object's address_space --- */
-HELPER void kapi_mapping_lock_shared(struct address_space *mapping) { filemap_invalidate_lock_shared(mapping); }
-HELPER void kapi_mapping_unlock_shared(struct address_space *mapping) { filemap_invalidate_unlock_shared(mapping); }
-HELPER void kapi_mapping_lock(struct address_space *mapping) { filemap_invalidate_lock(mapping); }
-HELPER void kapi_mapping_unlock(struct address_space *mapping) { filemap_invalidate_unlock(mapping); }
 HELPER struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index) { return xa_load(&mapping->i_pages, index); }
 HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, XA_PRESENT); }
 HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return xa_insert_irq(&mapping->i_pages, index, folio, GFP_KERNEL_ACCOUNT); }
@@ -238,9 +250,9 @@ HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq
 HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
 
+HELPER bool kapi_mapping_reserve(struct address_space *mapping, unsigned long index) { return !xa_reserve_irq(&mapping->i_pages, index, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_mapping_unreserve(struct address_space *mapping) { xa_destroy(&mapping->i_pages); }
 HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
-HELPER bool kapi_mapping_trylock_shared(struct address_space *mapping) { return filemap_invalidate_trylock_shared(mapping); }
-HELPER bool kapi_mapping_trylock(struct address_space *mapping) { return down_write_trylock(&mapping->invalidate_lock); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
 
 /* --- the trees of VMAs --- */
@@ -280,6 +292,7 @@ HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)
 HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
 HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }
@@ -355,7 +368,13 @@ HELPER void kapi_file_get(struct file *file) { get_file(file); }
 HELPER void kapi_file_put(struct file *file) { fput(file); }
 HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
-HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { file->f_mapping = inode->i_mapping; file->private_data = object; file->f_mode |= FMODE_ATOMIC_POS; }
+HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { cowmem_file_bind(file, inode, object); }
+HELPER struct file *kapi_file_create(struct inode *inode, void *object, bool writable) { return cowmem_file_create(inode, object, writable); }
+HELPER struct file *kapi_file_of_fd(int fd) { struct file *file = fget(fd); if (file && file->f_op == &cowmem_fops) return file; if (file) fput(file); return NULL; }
+HELPER int kapi_fd_reserve(void) { return get_unused_fd_flags(O_CLOEXEC); }
+HELPER void kapi_fd_install(int fd, struct file *file) { fd_install(fd, file); }
+HELPER void kapi_fd_cancel(int fd) { put_unused_fd(fd); }
+HELPER bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio) { return READ_ONCE(folio->mapping) == vma->vm_file->f_mapping; }
 HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
 HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
 HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }
@@ -394,9 +413,15 @@ HELPER bool kapi_ref_try_get(struct kapi_refcount *ref) { bool got = refcount_in
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
 HELPER void *kapi_slot_alloc(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
-HELPER struct xarray *table_init(struct xarray *table) { if (table) xa_init(table); return table; }
-HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct xarray), GFP_KERNEL_ACCOUNT)); }
-HELPER void kapi_table_free(struct xarray *table) { kfree(table); }
+struct table {
+	struct xarray xarray;
+	struct rcu_head rcu;
+};
+HELPER struct xarray *table_init(struct table *table) { if (table) xa_init(&table->xarray); return &table->xarray; }
+HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct table), GFP_KERNEL_ACCOUNT)); }
+HELPER void kapi_table_free(struct xarray *xarray) { struct table *table = (struct table *)xarray; kfree_rcu(table, rcu); }
+HELPER bool kapi_table_reserve(struct xarray *table, unsigned long index) { return !xa_reserve(table, index, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_table_unreserve(struct xarray *table) { xa_destroy(table); }
 HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
 HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
 HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }
@@ -455,6 +480,7 @@ HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parame
 HELPER void kapi_event_major_fault(void) { count_vm_event(PGMAJFAULT); }
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free(const void *p) { kfree(p); }
+HELPER void kapi_free_rcu(const void *p) { kvfree_rcu_mightsleep(p); }
 HELPER void *kapi_alloc_array(size_t n, size_t size) { return kvmalloc_array(n, size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free_array(const void *p) { kvfree(p); }
 HELPER void kapi_rcu_lock(void) { rcu_read_lock(); }

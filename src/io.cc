@@ -26,8 +26,11 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 		{
 			Shared lock{object.pages()};
 
-			page = object.pages().get(index);
-			if (page || !object.pages().has_slot(index))
+			const Pages &layer = object.pages().layer_of(index);
+
+			layer.held_shared();
+			page = layer.get(index);
+			if (page || object.pages().is_hole(index))
 				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
 		}
 		if (const int err = object.pages().bring_in(index, no_index, count))
@@ -41,12 +44,20 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	Fresh fresh{{}, true};
 
 	for (;;) {
+		bool shared;
 		{
 			Shared lock{object.pages()};
 
 			if (!object.may_write(index))
 				return -KAPI_ENOSPC;
-			page = object.pages().get_or_fill(index, fresh);
+			shared = &object.pages().layer_of(index) != &object.pages();
+			if (!shared)
+				page = object.pages().get_or_fill(index, fresh);
+		}
+		if (shared) {
+			if (const int err = object.pages().own(index))
+				return err == -KAPI_EHWPOISON ? -KAPI_EIO : err;
+			continue;
 		}
 		if (page)
 			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
@@ -97,18 +108,6 @@ long long seek_hole(Object &object, long long from, long long end)
 	}
 	return clamp(bytes_at(index), from, end);
 }
-
-/* Holds off other write()s for a scope. */
-class WriteLock {
-public:
-	explicit WriteLock(Object &object) : object_{object} { object_.lock_writes(); }
-	~WriteLock() { object_.unlock_writes(); }
-	WriteLock(const WriteLock &) = delete;
-	WriteLock &operator=(const WriteLock &) = delete;
-
-private:
-	Object &object_;
-};
 
 } /* namespace */
 

@@ -83,6 +83,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
 	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
+	                 COWMEM_FEATURE_SNAPSHOT |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
@@ -94,6 +95,11 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->bytes = static_cast<unsigned long long>(object.size());
 	stat->resident_pages = object.pages().resident();
 	stat->cow = object.cow();
+	{
+		Shared lock{object.pages()};
+
+		stat->layers = object.pages().depth();
+	}
 	stat->state = object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0;
 	return stat.put();
 }
@@ -109,8 +115,8 @@ int punch(Object &object, Argument<cowmem_punch> &punch)
 {
 	if (!is_range(punch->offset, punch->length))
 		return -KAPI_EINVAL;
-	object.punch(static_cast<long long>(punch->offset), static_cast<long long>(punch->length));
-	return 0;
+	return object.punch(static_cast<long long>(punch->offset),
+	                    static_cast<long long>(punch->length));
 }
 
 int set_cow(Object &object, Argument<cowmem_set_cow> &set)
@@ -121,12 +127,86 @@ int set_cow(Object &object, Argument<cowmem_set_cow> &set)
 	return 0;
 }
 
+/* A descriptor for the file that @make gives, SNAPSHOT's or CLONE's. */
+int make_relative(Object &object, Argument<cowmem_snapshot> &arg, int (Object::*make)(file *&))
+{
+	if (arg->__reserved)
+		return -KAPI_EINVAL;
+
+	const int fd = kapi_fd_reserve();
+	file *made = nullptr;
+
+	if (fd < 0)
+		return fd;
+
+	int err = (object.*make)(made);
+
+	arg->fd = fd;
+	if (!err)
+		err = arg.put();
+	if (!err) {
+		kapi_fd_install(fd, made);
+		return 0;
+	}
+	if (made)
+		kapi_file_put(made);
+	kapi_fd_cancel(fd);
+	return err;
+}
+
+int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
+{
+	return make_relative(object, arg, &Object::snapshot);
+}
+
+int clone(Object &object, Argument<cowmem_snapshot> &arg)
+{
+	return make_relative(object, arg, &Object::clone);
+}
+
+int restore(Object &object, Argument<cowmem_restore> &arg)
+{
+	if (arg->__reserved)
+		return -KAPI_EINVAL;
+
+	file *from = kapi_file_of_fd(arg->fd);
+
+	if (!from)
+		return -KAPI_EINVAL;
+
+	const int err = object.restore(Object::of(from));
+
+	kapi_file_put(from);
+	return err;
+}
+
+/* Pages out what @layer has from @index to @last. Returns where to go on. */
+Index page_out_layer(Pages &layer, Index index, Index last, const PageOut &how, PagedOut &result)
+{
+	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
+
+	while (index <= last && !kapi_signal_pending()) {
+		{
+			Shared lock{layer};
+
+			index = min_of(layer.next(index, last), last + 1);
+		}
+		if (index > last)
+			break;
+
+		const Index stop = min_of(last, index + at_once - 1);
+
+		cowmem::page_out(layer, index, stop, how, result);
+		index = stop + 1;
+	}
+	return index;
+}
+
 int page_out(Object &object, Argument<cowmem_page_out> &arg)
 {
 	if (!is_range(arg->offset, arg->length))
 		return -KAPI_EINVAL;
 
-	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 	const PageOut how{.waits = true,
 	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
 	                  .max_slots = object.max_slots()};
@@ -136,20 +216,10 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 
 	/* Pages on their way between LRU lists have references. */
 	kapi_drain_folio_batches_everywhere();
-	while (index <= last && !kapi_signal_pending()) {
-		{
-			Shared lock{object.pages()};
-
-			index = min_of(object.pages().next(index, last), last + 1);
-		}
-		if (index > last)
-			break;
-
-		const Index stop = min_of(last, index + at_once - 1);
-
-		cowmem::page_out(object.pages(), index, stop, how, result);
-		index = stop + 1;
-	}
+	index = page_out_layer(object.pages(), index, last, how, result);
+	/* What is a snapshot's is paged out for all who see it. */
+	for (Layers above{object}; above && index > last; above.next())
+		index = page_out_layer(above.pages(), first_of(arg->offset), last, how, result);
 	arg->next = offset_of(index);
 	arg->out = result.out;
 	arg->reused = result.reused;
@@ -426,6 +496,12 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call(f, arg, Access::any, store_stat);
 	case COWMEM_IOC_STORE_LIMIT:
 		return call(f, arg, Access::writable, store_limit);
+	case COWMEM_IOC_SNAPSHOT:
+		return call(f, arg, Access::any, snapshot);
+	case COWMEM_IOC_CLONE:
+		return call(f, arg, Access::any, clone);
+	case COWMEM_IOC_RESTORE:
+		return call(f, arg, Access::writable, restore);
 	case COWMEM_IOC_RMAP:
 		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
 	case COWMEM_IOC_PAGEMAP:

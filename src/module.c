@@ -8,6 +8,7 @@
 #include <linux/device.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/anon_inodes.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
@@ -256,6 +257,19 @@ const struct file_operations cowmem_fops = {
 	.splice_write = iter_file_splice_write,
 	.fsync = noop_fsync,
 };
+
+/* A file of @object's, other than of the device; @inode is its. Or NULL. */
+struct file *cowmem_file_create(struct inode *inode, void *object, bool writable)
+{
+	struct file *file =
+		anon_inode_getfile("[cowmem]", &cowmem_fops, object, writable ? O_RDWR : O_RDONLY);
+
+	if (IS_ERR(file))
+		return NULL;
+	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | (writable ? FMODE_PWRITE : 0);
+	cowmem_file_bind(file, inode, object);
+	return file;
+}
 
 static struct miscdevice cowmem_device = {
 	.minor = MISC_DYNAMIC_MINOR,

@@ -21,35 +21,75 @@ private:
 
 } /* namespace */
 
-int Object::open(file *f)
+/* With a reference to the inode, the caller's. Null: no memory, and the reference to @family is gone. */
+Object *Object::create(Family &family, unsigned int cow)
 {
 	inode *node = kapi_inode_create();
 
-	if (!node)
-		return -KAPI_ENOMEM;
+	if (!node) {
+		family.put();
+		return nullptr;
+	}
 
-	auto *object = new (Gfp::kernel_account) Object{node, kapi_default_cow()};
+	auto *object = new (Gfp::kernel_account) Object{node, family, cow};
 
-	if (object)
+	if (!object)
+		family.put();
+	else
 		kapi_count(COWMEM_COUNT_objects_created);
 	if (!object || !object->pages_.create()) {
 		delete object;
 		kapi_inode_put(node);
-		return -KAPI_ENOMEM;
+		return nullptr;
 	}
 	kapi_inode_set_object(node, object);
-	kapi_file_bind(f, node, object);
+	return object;
+}
+
+int Object::open(file *f)
+{
+	Family *family = Family::create();
+	Object *object = family ? create(*family, kapi_default_cow()) : nullptr;
+
+	if (!object)
+		return -KAPI_ENOMEM;
+	object->pages_.set_in_use(true);
+	kapi_file_bind(f, object->inode_, object);
 	return 0;
 }
 
 void Object::close(const file *f)
 {
-	kapi_inode_put(of(f).inode_);
+	Object &object = of(f);
+	Pages *gone;
+
+	/* Only who has the file could give it relatives. */
+	if (!object.pages_.has_relatives())
+		return kapi_inode_put(object.inode_);
+	{
+		Exclusive lock{object.pages_};
+
+		object.pages_.set_in_use(false);
+		gone = object.pages_.leave();
+	}
+	put_gone(gone);
+}
+
+/* The last references, perhaps: pages are freed here, with no lock held. */
+void Object::put_gone(Pages *gone)
+{
+	while (gone) {
+		Pages *next = gone->next_gone();
+
+		kapi_inode_put(of(*gone).inode_);
+		gone = next;
+	}
 }
 
 Object::~Object()
 {
 	pages_.remove_all();
+	family_.put();
 	kapi_count(COWMEM_COUNT_objects_freed);
 }
 
@@ -78,9 +118,12 @@ int Object::resize(long long bytes)
 
 	while (!try_resize(bytes)) {
 		const Index cut = index_of(min_of(bytes, size()));
+		int err = pages_.own(cut);
 
-		if (const int err = pages_.bring_in(cut, cut, count))
-			return err;
+		if (!err)
+			err = pages_.bring_in(cut, cut, count);
+		if (err)
+			return err == -KAPI_EHWPOISON ? -KAPI_EIO : err;
 	}
 	return 0;
 }
@@ -107,16 +150,17 @@ bool Object::try_resize(long long bytes)
 	}
 	if (cuts)
 		zero_tail(min_of(bytes, old));
+	pages_.cut_parent(index_up(bytes));
 	pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
 	return true;
 }
 
-/* Whether byte @end is within a page that is not in memory, but in the store. */
+/* Whether byte @end is within a page that is a snapshot's, or not in memory, but in the store. */
 bool Object::tail_is_out(long long end) const
 {
 	const Index index = index_of(end);
 
-	return end % KAPI_PAGE_SIZE && !pages_.at(index) && pages_.has_slot(index);
+	return end % KAPI_PAGE_SIZE && !pages_.at(index) && !pages_.is_hole(index);
 }
 
 /* Zeroes the last page from byte @end on, if that is within a page that is there. */
@@ -131,11 +175,15 @@ void Object::zero_tail(long long end)
 	}
 }
 
-void Object::punch(long long offset, long long length)
+int Object::punch(long long offset, long long length)
 {
+	const Index first = index_of(offset), last = index_of(offset + length - 1);
 	Exclusive lock{pages_};
 
-	pages_.remove(index_of(offset), index_of(offset + length - 1), PrivateCopies::keep);
+	if (const int err = pages_.hide_parent(first, last))
+		return err;
+	pages_.remove(first, last, PrivateCopies::keep);
+	return 0;
 }
 
 } /* namespace cowmem */

@@ -96,8 +96,8 @@ private:
 	bool claim_all(Pages &pages) REQUIRES_SHARED(pages);
 	void stored(unsigned int i, Put result);
 	void put_aside(const Put *refused);
-	void spare_accessed(const ObjectMappings &mappings);
-	void protect(const Pages &pages, const ObjectMappings &mappings);
+	void spare_accessed(const Pages &pages) REQUIRES_SHARED(pages);
+	void protect(const Pages &pages) REQUIRES_SHARED(pages);
 	bool lock(Pages &pages, unsigned int i) REQUIRES(pages);
 	void finish(Pages &pages, unsigned int i, Unmapped unmapped) REQUIRES(pages);
 
@@ -152,7 +152,7 @@ bool Cluster::claim_all(Pages &pages)
 }
 
 /* A page that somebody has locked is being used, and is not waited for (R66). */
-void Cluster::spare_accessed(const ObjectMappings &mappings)
+void Cluster::spare_accessed(const Pages &pages)
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
@@ -162,7 +162,7 @@ void Cluster::spare_accessed(const ObjectMappings &mappings)
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
 		batch.page[i] = locked[i] ? claim_[i].get() : nullptr;
 	}
-	walk(mappings, batch, found);
+	walk_viewers(pages, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
@@ -175,7 +175,7 @@ void Cluster::spare_accessed(const ObjectMappings &mappings)
  * PG_dirty first, then the entries: who takes a dirty bit out of a page table after that
  * sets it again, and what the walk finds is known here.
  */
-void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
+void Cluster::protect(const Pages &pages)
 {
 	Batch batch{first_, count_};
 	Clean found;
@@ -185,7 +185,7 @@ void Cluster::protect(const Pages &pages, const ObjectMappings &mappings)
 		    (kapi_folio_take_dirty(claim_[i].get()) || !pages.has_slot(first_ + i)))
 			copy_[i] = Copy::wanted;
 	fill(batch);
-	walk(mappings, batch, found);
+	walk_viewers(pages, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!found.dirty[i])
 			continue;
@@ -203,11 +203,9 @@ bool Cluster::select(Pages &pages)
 	if (!claim_all(pages))
 		return stale;
 
-	ObjectMappings mappings{pages.mapping()};
-
 	if (!how_.accessed)
-		spare_accessed(mappings);
-	protect(pages, mappings);
+		spare_accessed(pages);
+	protect(pages);
 	for (const Claim &claim : claim_)
 		some |= static_cast<bool>(claim);
 	return stale || some;
@@ -349,11 +347,7 @@ void Cluster::remove(Pages &pages)
 		if (claim_[i] && !lock(pages, i))
 			drop(i, result_.busy);
 	fill(batch);
-	{
-		ObjectMappings mappings{pages.mapping()};
-
-		walk(mappings, batch, unmapped);
-	}
+	walk_viewers(pages, batch, unmapped);
 	for (unsigned int i = 0; i < count_; i++)
 		if (claim_[i])
 			finish(pages, i, unmapped.result(batch, i));

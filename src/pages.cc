@@ -7,17 +7,6 @@
 
 namespace cowmem {
 
-namespace {
-
-/* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
-void add_to_lru(folio *page)
-{
-	if (!kapi_lru_add(page) && kapi_lru_prepare(page))
-		kapi_lru_add(page);
-}
-
-} /* namespace */
-
 /*
  * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
  * slot stays: as long as nobody writes the page, it can go out again without being
@@ -28,6 +17,8 @@ FolioRef Pages::fill(Index index, Fresh &fresh)
 	folio *page = fresh.page.get();
 	SlotRef slot = slots_.get(index);
 
+	if (slot && slot->is_hole())
+		slot = {};
 	if (!slot || (slot->is_backed() && slot.get() == fresh.backed.get()))
 		fresh.error = 0;
 	else
@@ -40,23 +31,14 @@ FolioRef Pages::fill(Index index, Fresh &fresh)
 		return {};
 	if (!slot && !fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
-	kapi_folio_mark_uptodate(page);
 	if (!slot)
 		kapi_folio_set_dirty(page);
 	if (!slot || slot->is_written())
 		kapi_folio_keep_written(page);
-	kapi_folio_attach(page, mapping_, index);
-	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
-
-	if (const int err = kapi_mapping_insert(mapping_, index, page)) {
-		kapi_folio_detach(page);
-		kapi_folio_put(page);
+	if (const int err = insert(index, page)) {
 		fresh.error = err == -KAPI_ENOMEM ? err : 0;
 		return fresh.error ? FolioRef{} : get(index);
 	}
-	add_to_lru(page);
-	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
-	kapi_count(COWMEM_COUNT_pages_allocated);
 	if (slot) {
 		fresh.brought_in = true;
 		kapi_count(COWMEM_COUNT_pages_brought_in);
@@ -64,15 +46,65 @@ FolioRef Pages::fill(Index index, Fresh &fresh)
 	return std::move(fresh.page);
 }
 
+/* Puts @page, which has its bytes and marks, where none is. 0, -ENOMEM, -EBUSY: there is one. */
+int Pages::insert(Index index, folio *page)
+{
+	kapi_folio_mark_uptodate(page);
+	kapi_folio_attach(page, mapping_, index);
+	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
+
+	const int err = kapi_mapping_insert(mapping_, index, page);
+
+	if (err) {
+		kapi_folio_detach(page);
+		kapi_folio_put(page);
+		return err;
+	}
+	add_to_lru(page);
+	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	return 0;
+}
+
 Index Pages::next(Index from, Index last) const
 {
 	return kapi_mapping_find(mapping_, &from, last) ? from : no_index;
 }
 
+bool Pages::is_hole(Index index) const
+{
+	const Pages &layer = layer_of(index);
+
+	if (kapi_mapping_load(layer.mapping_, index))
+		return false;
+
+	const SlotRef slot = layer.slots_.get(index);
+
+	return !slot || slot->is_hole();
+}
+
+/* The first index at or after @from that has a slot, or also a page, in some layer that is seen. */
+Index Pages::next_entry(Index from, Index last, bool pages) const
+{
+	Index found = no_index;
+
+	for (const Pages *layer = this;; layer = layer->parent()) {
+		Index slot = from, page = from;
+
+		if (layer->slots_.find(slot, last))
+			found = min_of(found, slot);
+		if (pages && kapi_mapping_find(layer->mapping_, &page, last))
+			found = min_of(found, page);
+		if (!layer->parent() || layer->end_of_parent() <= from)
+			return found;
+		last = min_of(last, layer->end_of_parent() - 1);
+	}
+}
+
 Index Pages::next_paged_out(Index from, Index last) const
 {
-	for (Index index = from; slots_.find(index, last); index++) {
-		if (!at(index))
+	for (Index index = from; (index = next_entry(index, last, false)) != no_index; index++) {
+		if (!kapi_mapping_load(layer_of(index).mapping_, index) && !is_hole(index))
 			return index;
 		if (index == last)
 			break;
@@ -82,16 +114,101 @@ Index Pages::next_paged_out(Index from, Index last) const
 
 Index Pages::next_data(Index from, Index last) const
 {
-	const Index resident = next(from, last);
-
-	return slots_.find(from, last) ? min_of(from, resident) : resident;
+	for (Index index = from; (index = next_entry(index, last, true)) != no_index; index++) {
+		if (!is_hole(index))
+			return index;
+		if (index == last)
+			break;
+	}
+	return no_index;
 }
 
 Index Pages::next_hole(Index from, Index last) const
 {
-	while (from <= last && (kapi_mapping_load(mapping_, from) || slots_.has(from)))
+	while (from <= last && !is_hole(from))
 		from++;
 	return from;
+}
+
+/* --- the tree --- */
+unsigned long Pages::next_number()
+{
+	static unsigned long last;
+
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
+unsigned int Pages::depth() const
+{
+	unsigned int above = 0;
+
+	for (const Pages *layer = this; (layer = layer->parent());)
+		above++;
+	return above;
+}
+
+void Pages::set_parent(Pages *parent, Index end)
+{
+	if (parent_) {
+		(previous_sibling_ ? previous_sibling_->next_sibling_ : parent_->first_child_) =
+			next_sibling_;
+		if (next_sibling_)
+			next_sibling_->previous_sibling_ = previous_sibling_;
+	}
+	__atomic_store_n(&end_of_parent_, end, __ATOMIC_RELAXED);
+	__atomic_store_n(&parent_, parent, __ATOMIC_RELEASE);
+	if (!parent)
+		return;
+	has_relatives_ = parent->has_relatives_ = true;
+	previous_sibling_ = nullptr;
+	next_sibling_ = parent->first_child_;
+	if (next_sibling_)
+		next_sibling_->previous_sibling_ = this;
+	parent->first_child_ = this;
+}
+
+/* Whether there is some place from @first to @last where it looks to its parent. */
+bool Pages::sees_of_parent(Index first, Index last) const
+{
+	if (first >= end_of_parent())
+		return false;
+	for (Index index = first; index <= last; index++)
+		if (!has(index))
+			return true;
+	return false;
+}
+
+const Pages *Pages::next_viewer(const Pages *at, Index first, Index last) const
+{
+	for (const Pages *child = at->first_child_; child; child = child->next_sibling_)
+		if (child->sees_of_parent(first, last))
+			return child;
+	for (; at != this; at = at->parent())
+		for (const Pages *next = at->next_sibling_; next; next = next->next_sibling_)
+			if (next->sees_of_parent(first, last))
+				return next;
+	return nullptr;
+}
+
+int Pages::hide_parent(Index first, Index last)
+{
+	if (!parent_ || first >= end_of_parent())
+		return 0;
+	last = min_of(last, end_of_parent() - 1);
+	parent_->held();
+	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+		SlotRef hole = Store::hole();
+
+		/* Its page, if it has one, goes; or stays, and is not what the slot says. */
+		if (folio *page = at(index))
+			kapi_folio_set_dirty(page);
+		if (!hole || !set_slot(index, hole))
+			return -KAPI_ENOMEM;
+		kapi_cond_resched();
+		if (index == last)
+			break;
+	}
+	return 0;
 }
 
 /* Takes the PTEs of a range out of every page table that has some. */
@@ -238,17 +355,46 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 
 	folio *removed = detach_range(first, last);
 
-	slots_.drop(first, last);
+	slots_.drop(first, last, parent_ ? end_of_parent() : 0);
 	if (copies == PrivateCopies::zap)
 		unmap(first, last, copies);
 	free_list(removed);
+}
+
+/* The last of the neighbours from @first on that are all its own. */
+Index Pages::end_of_run(Index first) const
+{
+	while (has(first + 1))
+		first++;
+	return first;
+}
+
+void Pages::unmap_where(const Pages &layer)
+{
+	for (Index first = 0; (first = layer.next_own(first, no_index)) != no_index; first++) {
+		const Index last = layer.end_of_run(first);
+
+		unmap(first, last, PrivateCopies::keep);
+		first = last;
+	}
+}
+
+void Pages::remove_own()
+{
+	for (Index first = 0; (first = next_own(first, no_index)) != no_index; first++) {
+		const Index last = end_of_run(first);
+
+		remove(first, last, PrivateCopies::keep);
+		first = last;
+	}
+	slots_.drop(0, no_index, 0);
 }
 
 void Pages::remove_all()
 {
 	assume_alone();
 	free_list(detach_range(0, no_index));
-	slots_.drop(0, no_index);
+	slots_.drop(0, no_index, 0);
 }
 
 /* P5 as far as it can be seen with no page-out under way. */
@@ -267,7 +413,7 @@ bool Pages::check()
 	unsigned long slots = 0;
 
 	for (Index index = 0; slots_.find(index, no_index); index++)
-		slots++;
+		slots += !slots_.get(index)->is_hole();
 	return entries == resident() && slots == slots_.count();
 }
 

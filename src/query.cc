@@ -67,18 +67,29 @@ void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answ
 	}
 }
 
+/* Those of a batch that are the object's own: what a snapshot has stays as it is. */
+Batch own_of(const Pages &pages, Batch batch)
+{
+	for (unsigned int i = 0; i < batch.count; i++)
+		if (batch.page[i] && !pages.owns(batch.page[i]))
+			batch.page[i] = nullptr;
+	return batch;
+}
+
 /* A page that is not in memory: what its slot knows, or a hole. */
 unsigned int describe_paged_out(const Pages &pages, Index index, unsigned int clear)
 {
-	const SlotRef slot = pages.slot(index);
+	const SlotRef slot = pages.seen_slot(index);
 
-	if (!slot)
+	if (!slot || slot->is_hole())
 		return 0;
 
-	const bool written =
-		clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written() : slot->is_written();
+	const bool own = pages.has_slot(index);
+	const bool written = own && clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written()
+	                                                               : slot->is_written();
 
-	return COWMEM_PAGE_PAGED_OUT | (written ? COWMEM_PAGE_DIRTY : 0);
+	return COWMEM_PAGE_PAGED_OUT | (own ? 0 : COWMEM_PAGE_SHARED) |
+	       (written ? COWMEM_PAGE_DIRTY : 0);
 }
 
 /* An entry of RMAP's answer for what @slot found; its page is the object's, or a copy. */
@@ -166,6 +177,7 @@ void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem
 		flags |= seen.locked[i] ? COWMEM_PAGE_LOCKED : 0;
 		flags |= kapi_folio_maybe_pinned(page) ? COWMEM_PAGE_PINNED : 0;
 		flags |= kapi_folio_poisoned(page) ? COWMEM_PAGE_POISONED : 0;
+		flags |= pages.owns(page) ? 0 : COWMEM_PAGE_SHARED;
 		answer[i].flags = flags;
 		answer[i].mapcount = kapi_folio_mapcount(page);
 		answer[i].referenced = seen.young[i];
@@ -173,7 +185,7 @@ void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem
 	if (clear & COWMEM_PAGEMAP_CLEAR_REFERENCED)
 		age(mappings, batch, answer);
 	if (clear & COWMEM_PAGEMAP_CLEAR_DIRTY)
-		clean(mappings, batch, answer);
+		clean(mappings, own_of(pages, batch), answer);
 	for (unsigned int i = 0; i < batch.count; i++)
 		answer[i].flags |= answer[i].referenced ? COWMEM_PAGE_REFERENCED : 0;
 }
@@ -189,7 +201,7 @@ Index list_mappings(Pages &pages, Index first, Index last, MappingList &list)
 			return last + 1;
 		index = max_of(index, kapi_vma_first_index(vma));
 
-		const Batch batch{index, pages.at(index)};
+		const Batch batch{index, pages.seen(index)};
 		Enumerate<true> enumerate{list, index};
 
 		list.begin_page();

@@ -55,16 +55,25 @@ void Slots::drop(Index index)
 		add(*dropped, one_less);
 }
 
-void Slots::drop(Index first, Index last)
+void Slots::drop(Index first, Index last, Index end_of_holes)
 {
 	if (!table_)
 		return; /* there was no memory for it, and so there is no slot */
 	for (Index index = first; find(index, last); index++) {
-		drop(index);
+		if (index >= end_of_holes || !get(index)->is_hole())
+			drop(index);
 		kapi_cond_resched();
 		if (index == last)
 			break;
 	}
+}
+
+void Slots::move(Index index, Slots &to)
+{
+	SlotRef moved{static_cast<StoreSlot *>(kapi_table_erase(table_, index))};
+
+	add(*moved, one_less);
+	(void)to.set(index, moved); /* which needs no memory */
 }
 
 Slots::Sum Slots::sum() const
@@ -76,6 +85,8 @@ Slots::Sum Slots::sum() const
 
 void Slots::add(const StoreSlot &slot, unsigned long sign)
 {
+	if (slot.is_hole())
+		return;
 	__atomic_fetch_add(&sum_.slots, sign, __ATOMIC_RELAXED);
 	if (slot.is_backed()) {
 		__atomic_fetch_add(&sum_.backed, sign, __ATOMIC_RELAXED);

@@ -40,7 +40,7 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
-Abort fill_hole(Fault &fault, Snapshot &snapshot)
+Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 {
 	Fresh fresh = fresh_page(fault);
 	Pages &pages = fault.object->pages();
@@ -53,7 +53,13 @@ Abort fill_hole(Fault &fault, Snapshot &snapshot)
 
 		if (!fault.object->holds(fault.index))
 			return COWMEM_COUNT_speculative_abort_end;
-		snapshot.page = pages.fill(fault.index, fresh);
+
+		Pages &layer = pages.layer_of(fault.index);
+
+		layer.held_shared();
+		if (&layer != &pages && kind == Kind::shared_write)
+			return COWMEM_COUNT_speculative_abort_shared;
+		snapshot.page = layer.fill(fault.index, fresh);
 	}
 	fault.major |= fresh.brought_in;
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
@@ -176,8 +182,11 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 		return COWMEM_COUNT_speculative_abort_odd;
 	if (const Abort abort = look_up(fault, snapshot))
 		return abort;
-	if (!snapshot.page && fault.object->pages().has_backed_slot(fault.index))
+	if (!snapshot.page && fault.object->pages().sees_backed_slot(fault.index))
 		return COWMEM_COUNT_speculative_abort_backing;
+	if (snapshot.page && (kind == Kind::shared_write || kind == Kind::mkwrite) &&
+	    !fault.object->pages().owns(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_shared;
 	switch (kind) {
 	case Kind::private_write:
 		if (const auto damage = fill_cow_page(fault, snapshot))
@@ -190,7 +199,7 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 	case Kind::read:
 	case Kind::shared_write:
 		if (!snapshot.page)
-			if (const Abort abort = fill_hole(fault, snapshot))
+			if (const Abort abort = fill_hole(fault, kind, snapshot))
 				return abort;
 		break;
 	}

@@ -163,6 +163,17 @@ Put Store::put(folio *page, SlotRef &slot)
 	return result;
 }
 
+SlotRef Store::hole()
+{
+	StoreSlot *made = new_slot(StoreSlot::hole);
+
+	if (made) {
+		made->what = 0;
+		kapi_ref_init(&made->references);
+	}
+	return SlotRef{made};
+}
+
 Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
 	StoreSlot *made = new_slot(StoreSlot::backed);
@@ -182,7 +193,7 @@ int Store::read(const StoreSlot &slot, folio *page)
 {
 	bool good = true;
 
-	if (slot.how == StoreSlot::same_filled) {
+	if (slot.how == StoreSlot::same_filled || slot.is_hole()) {
 		const Mapped mapped{page};
 
 		kapi_fill(mapped.words(), slot.what, words);
@@ -202,7 +213,7 @@ void Store::free(const StoreSlot &slot)
 {
 	if (slot.is_backed())
 		backing.free(slot);
-	else if (slot.how != StoreSlot::same_filled)
+	else if (slot.how != StoreSlot::same_filled && !slot.is_hole())
 		kapi_zs_free(pool_, slot.what);
 }
 

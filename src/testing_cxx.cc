@@ -128,6 +128,16 @@ extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, un
 	return wrong;
 }
 
+extern "C" void cowmem_test_lock(file *f) NO_THREAD_SAFETY
+{
+	cowmem::Object::of(f).pages().lock();
+}
+
+extern "C" void cowmem_test_unlock(file *f) NO_THREAD_SAFETY
+{
+	cowmem::Object::of(f).pages().unlock();
+}
+
 extern "C" unsigned long cowmem_test_count(file *f)
 {
 	return cowmem::Object::of(f).family().count();

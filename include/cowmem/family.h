@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A family of objects: those that can share pages. What it has is a sequence count,
- * by which a fault that holds no lock of ours knows that no writer came by (seed 002).
+ * A family of objects: those that can share pages, since one is a snapshot or a clone of
+ * the other. What they have in common is a lock (as Pages hold it: who has it for one
+ * object has it for all of its family), and a sequence count, by which a fault that holds
+ * no lock of ours knows that no writer came by (seed 002).
  *
  * The count is even when quiet and odd inside a writer section, and grows by 2 with
  * each (R29). It is no seqlock: a reader that meets an odd count does not wait for it
@@ -31,11 +33,12 @@
 #ifndef COWMEM_FAMILY_H
 #define COWMEM_FAMILY_H
 
+#include <cowmem/alloc.h>
 #include <cowmem/kapi.h>
 
 namespace cowmem {
 
-class Family {
+class Family : public Allocated {
 public:
 	/* What the count was when a reader began. */
 	class Reading {
@@ -49,7 +52,29 @@ public:
 		unsigned long value_;
 	};
 
-	Family() = default;
+	/* With the one reference that the caller has then. Sleeps. Or null: no memory. */
+	static Family *create()
+	{
+		auto *family = new (Gfp::kernel_account) Family;
+
+		if (family) {
+			kapi_ref_init(&family->references_);
+			kapi_rwsem_init(&family->lock_);
+		}
+		return family;
+	}
+	/* Another reference, for who has one. */
+	Family &get()
+	{
+		kapi_ref_try_get(&references_);
+		return *this;
+	}
+	void put()
+	{
+		if (kapi_ref_put(&references_))
+			delete this;
+	}
+
 	Family(const Family &) = delete;
 	Family &operator=(const Family &) = delete;
 
@@ -77,12 +102,35 @@ public:
 	unsigned long count() const { return __atomic_load_n(&count_, __ATOMIC_RELAXED); }
 
 private:
+	Family() = default;
+	~Family() = default;
+
 	/*
 	 * Writer sections are begun and ended by Pages::lock() and unlock() alone, and
 	 * each function that removes something REQUIRES that lock: a writer that forgets
 	 * the count does not compile (R36). The lock also keeps writers apart.
 	 */
 	friend class Pages;
+	void lock_shared() { kapi_rwsem_lock_shared(&lock_); }
+	bool try_lock_shared() { return kapi_rwsem_trylock_shared(&lock_); }
+	void unlock_shared() { kapi_rwsem_unlock_shared(&lock_); }
+	void lock()
+	{
+		kapi_rwsem_lock(&lock_);
+		begin_writing();
+	}
+	bool try_lock()
+	{
+		if (!kapi_rwsem_trylock(&lock_))
+			return false;
+		begin_writing();
+		return true;
+	}
+	void unlock()
+	{
+		end_writing();
+		kapi_rwsem_unlock(&lock_);
+	}
 	void begin_writing()
 	{
 		__atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
@@ -91,6 +139,8 @@ private:
 	void end_writing() { __atomic_store_n(&count_, count_ + 1, __ATOMIC_RELEASE); }
 
 	unsigned long count_ = 0;
+	kapi_refcount references_; /* one for each object */
+	kapi_rwsem lock_;
 };
 
 } /* namespace cowmem */

@@ -75,7 +75,7 @@ static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 /* A page for a place that has none, if there is memory: zeroed, if it may be for a hole. */
 inline Fresh fresh_page(const Fault &fault)
 {
-	const bool zeroed = !fault.object->pages().has_slot(fault.index);
+	const bool zeroed = !fault.object->pages().sees_slot(fault.index);
 
 	return {FolioRef{kapi_folio_alloc_for(fault.vmf, zeroed)}, zeroed};
 }
@@ -87,10 +87,10 @@ inline Fresh fresh_page(const Fault &fault)
  */
 inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 {
-	SlotRef slot = fault.object->pages().slot(fault.index);
+	SlotRef slot = fault.object->pages().seen_slot(fault.index);
 
-	fault.major = static_cast<bool>(slot);
-	if (!slot) {
+	fault.major = slot && !slot->is_hole();
+	if (!fault.major) {
 		kapi_vmf_clear_cow_page(fault.vmf);
 		return 0;
 	}
@@ -104,6 +104,10 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 
 inline Outcome outcome_of_fill(int error)
 {
+	if (error == -KAPI_EHWPOISON)
+		return Outcome::poisoned;
+	if (error == -KAPI_EINTR)
+		return Outcome::lost_race; /* killed: it does not come back */
 	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;
 }
 

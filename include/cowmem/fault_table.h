@@ -75,7 +75,7 @@ private:
 	{
 		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
-		return !kapi_folio_dirty(page) && kapi_reuse() &&
+		return !kapi_folio_dirty(page) && kapi_reuse() && kapi_vma_owns(vma, page) &&
 		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) && kapi_vma_may_store(vma) &&
 		       !kapi_vmf_write_protected(vmf_) && !kapi_vma_tracks_soft_dirty(vma);
 	}

@@ -36,6 +36,13 @@ private:
 	folio *folio_ = nullptr;
 };
 
+/* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
+inline void add_to_lru(folio *page)
+{
+	if (!kapi_lru_add(page) && kapi_lru_prepare(page))
+		kapi_lru_add(page);
+}
+
 /* Holds the page lock of a folio, which the caller keeps alive, for a scope. Sleeps. */
 class PageLock {
 public:

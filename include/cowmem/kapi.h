@@ -122,8 +122,10 @@ enum kapi_errno {
 	KAPI_ENOTTY = 25,
 	KAPI_EFBIG = 27,
 	KAPI_ENOSPC = 28,
+	KAPI_EMLINK = 31,
 	KAPI_EOVERFLOW = 75,
 	KAPI_EOPNOTSUPP = 95,
+	KAPI_EHWPOISON = 133,
 };
 
 /* --- struct vm_fault and struct vm_area_struct --- */
@@ -136,6 +138,8 @@ void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio);
 /* Lets go of the lock that a fault holds on its mapping, which is not to be looked at then. */
 void kapi_vmf_unlock(struct vm_fault *vmf);
 struct file *kapi_vma_file(const struct vm_area_struct *vma);
+/* Whether a page is of the object that is mapped, and not of one that this sees. */
+bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio);
 unsigned long kapi_vma_first_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_end_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_private(const struct vm_area_struct *vma);
@@ -180,6 +184,7 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_folio_alloc(bool zeroed);
+struct folio *kapi_folio_alloc_surely(void);
 struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to try hard */
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
@@ -196,6 +201,8 @@ unsigned long kapi_folio_index(const struct folio *folio);
 bool kapi_folio_uptodate(const struct folio *folio);
 bool kapi_folio_mapped(const struct folio *folio);
 void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index);
+/* From the table of one mapping to that of another, with the page lock held. */
+void kapi_folio_rehome(struct folio *folio, struct address_space *mapping);
 void kapi_folio_detach(struct folio *folio);
 void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
 void kapi_folio_push(struct folio **list, struct folio *folio);
@@ -243,11 +250,28 @@ size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, str
 size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n,
                                  struct iov_iter *from);
 
-/* --- the object's address_space: its page index, its lock, its mappings --- */
-void kapi_mapping_lock_shared(struct address_space *mapping);
-void kapi_mapping_unlock_shared(struct address_space *mapping);
-void kapi_mapping_lock(struct address_space *mapping);
-void kapi_mapping_unlock(struct address_space *mapping);
+/* --- reference counts --- */
+struct kapi_refcount {
+	int value;
+};
+void kapi_ref_init(struct kapi_refcount *ref);
+bool kapi_ref_try_get(struct kapi_refcount *ref);
+bool kapi_ref_put(struct kapi_refcount *ref); /* true: that was the last */
+
+/* --- the lock of a family --- */
+/* struct rw_semaphore, with what a debug kernel adds. */
+struct kapi_rwsem {
+	unsigned long opaque[32];
+};
+void kapi_rwsem_init(struct kapi_rwsem *lock);
+void kapi_rwsem_lock_shared(struct kapi_rwsem *lock);
+bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
+void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
+void kapi_rwsem_lock(struct kapi_rwsem *lock);
+bool kapi_rwsem_trylock(struct kapi_rwsem *lock);
+void kapi_rwsem_unlock(struct kapi_rwsem *lock);
+
+/* --- the object's address_space: its page index, its mappings --- */
 struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index);
 struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index,
                                 unsigned long last);
@@ -261,8 +285,10 @@ void kapi_mapping_unlock_table(struct address_space *mapping);
 void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index,
                                struct folio *folio);
 void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index);
-bool kapi_mapping_trylock_shared(struct address_space *mapping);
-bool kapi_mapping_trylock(struct address_space *mapping);
+/* Has memory for an entry at @index, which is empty. False: there is none. Sleeps. */
+bool kapi_mapping_reserve(struct address_space *mapping, unsigned long index);
+void kapi_mapping_unreserve(
+	struct address_space *mapping); /* all of it, of a table of nothing else */
 /* The object of a mapping that is just being found through a locked page of it. */
 struct inode *kapi_mapping_host(const struct address_space *mapping);
 
@@ -312,6 +338,7 @@ unsigned long kapi_pte_cleaned(unsigned long pte);
 bool kapi_pte_soft_dirty(unsigned long pte);
 /* A clean and old entry for @folio as @vma would have it, and changes to one. */
 unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio);
+unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio); /* the same, for it */
 unsigned long kapi_pte_mkwrite(unsigned long pte);
 unsigned long kapi_pte_mkuffd_wp(unsigned long pte);
 unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty);
@@ -394,6 +421,12 @@ void kapi_file_put(struct file *file);
 void *kapi_file_private(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
+/* A new file of the object, for reading at least; or null: no memory. */
+struct file *kapi_file_create(struct inode *inode, void *object, bool writable);
+struct file *kapi_file_of_fd(int fd); /* if it is one of ours, with a reference; or null */
+int kapi_fd_reserve(void);            /* a number for a file, closed on exec; or -errno */
+void kapi_fd_install(int fd, struct file *file);
+void kapi_fd_cancel(int fd);
 long long kapi_file_seek(struct file *file, long long offset, int whence, long long max,
                          long long eof);
 long long kapi_file_set_position(struct file *file, long long position, long long max);
@@ -422,14 +455,10 @@ bool kapi_lru_prepare(struct folio *folio);
 void kapi_lru_del(struct folio *folio);
 
 /* --- slots of paged-out pages --- */
-struct kapi_refcount {
-	int value;
-};
-void kapi_ref_init(struct kapi_refcount *ref);
-bool kapi_ref_try_get(struct kapi_refcount *ref);
-bool kapi_ref_put(struct kapi_refcount *ref); /* true: that was the last */
-void *kapi_slot_alloc(void);                  /* its memory stays a slot's under RCU */
+void *kapi_slot_alloc(void); /* its memory stays a slot's under RCU */
 void kapi_slot_free(void *slot);
+bool kapi_table_reserve(struct xarray *table, unsigned long index); /* as for a mapping */
+void kapi_table_unreserve(struct xarray *table);
 struct xarray *kapi_table_create(void);
 void kapi_table_free(struct xarray *table); /* empty, or null */
 bool kapi_table_empty(const struct xarray *table);
@@ -500,6 +529,7 @@ unsigned long kapi_store_max_pages(void);
 void kapi_event_major_fault(void);
 void *kapi_zalloc(size_t size);
 void kapi_free(const void *p);
+void kapi_free_rcu(const void *p); /* after a grace period */
 void *kapi_alloc_array(size_t n, size_t size);
 void kapi_free_array(const void *p);
 void kapi_rcu_lock(void);

@@ -19,6 +19,15 @@
 
 extern const struct vm_operations_struct cowmem_vm_ops;
 extern const struct file_operations cowmem_fops;
+struct file *cowmem_file_create(struct inode *inode, void *object, bool writable);
+
+/* Has @file for one of an object's; its mappings are found through @inode. */
+static inline void cowmem_file_bind(struct file *file, struct inode *inode, void *object)
+{
+	file->f_mapping = inode->i_mapping;
+	file->private_data = object;
+	file->f_mode |= FMODE_ATOMIC_POS;
+}
 extern unsigned int cowmem_default_cow;
 
 /* What fault-around does about the page locks of a shared mapping. */

@@ -22,9 +22,19 @@ public:
 	static Object &of(const file *f) { return *static_cast<Object *>(kapi_file_private(f)); }
 	static Object &of(const vm_area_struct *vma) { return of(kapi_vma_file(vma)); }
 
+	/* The object whose pages these are. */
+	static Object &of(const Pages &pages)
+	{
+		return *static_cast<Object *>(
+			kapi_inode_object(kapi_mapping_host(pages.mapping())));
+	}
+
 	/* A fresh object behind @f, or -ENOMEM and @f as it was. Sleeps. */
 	static int open(file *f);
-	/* @f is closed; with the last reference to the inode the object goes too. */
+	/*
+	 * @f is closed. With the last reference to the inode the object goes too; where others
+	 * of the family see its pages, that is when they have gone.
+	 */
 	static void close(const file *f);
 	~Object();
 
@@ -49,8 +59,18 @@ public:
 	 */
 	int resize(long long bytes) EXCLUDES(pages_);
 
-	/* Frees the pages of a page-aligned range; it reads as zeroes then. Sleeps. */
-	void punch(long long offset, long long length) EXCLUDES(pages_);
+	/*
+	 * Frees the pages of a page-aligned range; it reads as zeroes then. 0; -ENOMEM: for
+	 * what a snapshot has there, and nothing was freed, but some may read as zeroes. Sleeps.
+	 */
+	int punch(long long offset, long long length) EXCLUDES(pages_);
+
+	/* SNAPSHOT: a file, open for reading, of an object that stays as this one is now. (src/snapshot.cc) */
+	int snapshot(file *&made) EXCLUDES(pages_);
+	/* CLONE: a file of a new object that is as this one is now. */
+	int clone(file *&made) EXCLUDES(pages_);
+	/* RESTORE: is as @snapshot, which it came from, was. 0 or -EINVAL: it did not. */
+	int restore(Object &snapshot) EXCLUDES(pages_);
 
 	/* enum cowmem_cow: what the next mmap() takes. */
 	unsigned int cow() const { return __atomic_load_n(&cow_, __ATOMIC_RELAXED); }
@@ -69,28 +89,93 @@ public:
 	}
 
 	Pages &pages() { return pages_; }
+	const Pages &pages() const { return pages_; }
 	const Family &family() const { return family_; }
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
 	void lock_writes() { kapi_inode_lock(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 
+	static void operator delete(void *p) { kapi_free_rcu(p); }
+
 private:
-	Object(inode *node, unsigned int cow)
-		: inode_{node}, pages_{kapi_inode_mapping(node), family_}, cow_{cow}
+	/* @family: with a reference. */
+	Object(inode *node, Family &family, unsigned int cow)
+		: inode_{node},
+		  family_{family},
+		  pages_{kapi_inode_mapping(node), family_},
+		  cow_{cow}
 	{
 	}
+
+	static Object *create(Family &family, unsigned int cow);
+	/* The last reference to it, if it has never had a file. */
+	void discard() { kapi_inode_put(inode_); }
+	Object *create_relative() const;
+	int freeze_into(Object &layer) REQUIRES(pages_);
+	void become_child_of(Pages *parent, Index end) REQUIRES(pages_);
+	static void put_gone(Pages *gone);
 
 	bool tail_is_out(long long end) const REQUIRES(pages_);
 	void zero_tail(long long end) REQUIRES(pages_);
 	bool try_resize(long long bytes) EXCLUDES(pages_);
 
 	inode *const inode_;
-	Family family_; /* of its own, until objects can share pages */
+	Family &family_; /* a reference */
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
 	bool fixed_size_ = false;
+	bool frozen_ = false; /* a snapshot */
+};
+
+/* The layers above an object, one after the other, each kept while it is looked at. */
+class Layers {
+public:
+	explicit Layers(Object &below) : at_{&below.pages()} { next(); }
+	~Layers() { put(); }
+	Layers(const Layers &) = delete;
+	Layers &operator=(const Layers &) = delete;
+
+	explicit operator bool() const { return at_; }
+	Pages &pages() const { return *at_; }
+	void next()
+	{
+		Pages *up;
+		inode *kept = nullptr;
+		{
+			Shared lock{*at_};
+
+			up = at_->parent();
+			if (up && kapi_inode_try_get(kapi_mapping_host(up->mapping())))
+				kept = kapi_mapping_host(up->mapping());
+		}
+		put();
+		kept_ = kept;
+		at_ = kept ? up : nullptr;
+	}
+
+private:
+	void put()
+	{
+		if (kept_)
+			kapi_inode_put(kept_);
+	}
+
+	Pages *at_;
+	inode *kept_ = nullptr;
+};
+
+/* Holds off write() for a scope. */
+class WriteLock {
+public:
+	explicit WriteLock(Object &object) : object_{object} { object_.lock_writes(); }
+	~WriteLock() { object_.unlock_writes(); }
+	WriteLock(const WriteLock &) = delete;
+	WriteLock &operator=(const WriteLock &) = delete;
+
+private:
+	Object &object_;
 };
 
 } /* namespace cowmem */

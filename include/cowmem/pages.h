@@ -4,12 +4,18 @@
  * of those that were paged out, and the lock that keeps a page's removal apart from
  * everything between its look-up and its use. What has neither page nor slot is a hole.
  *
- * The table is the inode's own i_pages, so that the kernel's fault-around, mincore()
- * and rmap see what they expect of a file. The lock is the address_space's
- * invalidate_lock, the kernel's lock for exactly this: faults share it, so they do
+ * The table is the inode's own i_pages, so that the kernel's mincore() and rmap see
+ * what they expect of a file. The lock is the family's: faults share it, so they do
  * not wait for each other (R13); removal takes it alone. Who holds it alone is also a
  * writer of the family's count (cowmem/family.h), which keeps removal apart from those
  * who hold nothing.
+ *
+ * Objects of a family share pages as layers. What an object has neither page nor slot
+ * for, it sees in its parent, which is frozen: nothing is written there any more, and
+ * nothing removed as long as somebody sees it. Who wants to write such a page makes it
+ * his own first (src/own.cc): a copy, or, if nobody else can see it, the page itself.
+ * What is a page's or slot's object is always the layer that has it, so a walk for one
+ * that an object has for itself is about the mappings of that object only.
  *
  * Invariants:
  *   P1  every entry is an order-0 folio, uptodate, whose mapping and index say where
@@ -25,7 +31,9 @@
  *       with the same bytes, or a page-out is about to give it one. An index with a
  *       slot and no page has its bytes there. (A slot beside a dirty page is stale.)
  *   P6  a slot is set or dropped with the lock held alone: who looks for the page and
- *       then for the slot does not miss both
+ *       then for the slot does not miss both. The same is so of parents
+ *   P7  only leaves of the tree of parents are written. A frozen page is mapped
+ *       read-only everywhere, and nobody has a reference to write through
  *
  * User memory is never touched with Pages held, since a fault takes it; the order of
  * all locks is in cowmem/walk.h.
@@ -36,6 +44,7 @@
 #include <cowmem/family.h>
 #include <cowmem/folio.h>
 #include <cowmem/kapi.h>
+#include <cowmem/minmax.h>
 #include <cowmem/pte.h>
 #include <cowmem/slot.h>
 #include <cowmem/thread_safety.h>
@@ -58,6 +67,8 @@ constexpr long long bytes_at(Index index)
 	return static_cast<long long>(index << KAPI_PAGE_SHIFT);
 }
 
+struct Batch;
+
 /* What remove() does with the copies that private mappings made of removed pages. */
 enum class PrivateCopies : bool { keep, zap };
 
@@ -74,7 +85,7 @@ struct Fresh {
 	SlotRef backed = {};
 };
 
-class CAPABILITY("invalidate_lock") Pages {
+class CAPABILITY("family") Pages {
 public:
 	Pages(address_space *mapping, Family &family) : mapping_{mapping}, family_{family} {}
 	/* Whether there was memory for what they need. Sleeps. To be called once. */
@@ -82,35 +93,105 @@ public:
 	Pages(const Pages &) = delete;
 	Pages &operator=(const Pages &) = delete;
 
-	void lock_shared() ACQUIRE_SHARED() { kapi_mapping_lock_shared(mapping_); }
-	void unlock_shared() RELEASE_SHARED() { kapi_mapping_unlock_shared(mapping_); }
-	void lock() ACQUIRE()
-	{
-		kapi_mapping_lock(mapping_);
-		family_.begin_writing();
-	}
-	void unlock() RELEASE()
-	{
-		family_.end_writing();
-		kapi_mapping_unlock(mapping_);
-	}
+	void lock_shared() ACQUIRE_SHARED() { family_.lock_shared(); }
+	void unlock_shared() RELEASE_SHARED() { family_.unlock_shared(); }
+	void lock() ACQUIRE() { family_.lock(); }
+	void unlock() RELEASE() { family_.unlock(); }
 	/* The same for who must not wait. */
-	bool try_lock_shared() TRY_ACQUIRE_SHARED(true)
+	bool try_lock_shared() TRY_ACQUIRE_SHARED(true) { return family_.try_lock_shared(); }
+	bool try_lock() TRY_ACQUIRE(true) { return family_.try_lock(); }
+	/* Who holds the lock of one of a family has that of all. */
+	void held_shared() const ASSERT_SHARED_CAPABILITY(this) {}
+	void held() const ASSERT_CAPABILITY(this) {}
+
+	Family &family() const { return family_; }
+
+	/*
+	 * The layer that has what is seen at @index, a page or a slot; this one if there is
+	 * neither. With the lock held, or under RCU: then the family's count tells.
+	 */
+	Pages &layer_of(Index index)
 	{
-		return kapi_mapping_trylock_shared(mapping_);
+		Pages *layer = this;
+
+		while (Pages *up = layer->parent()) {
+			if (layer->has(index))
+				return *layer;
+			if (index >= layer->end_of_parent())
+				return *this;
+			layer = up;
+		}
+		return layer == this || layer->has(index) ? *layer : *this;
 	}
-	bool try_lock() TRY_ACQUIRE(true)
+	const Pages &layer_of(Index index) const
 	{
-		if (!kapi_mapping_trylock(mapping_))
-			return false;
-		family_.begin_writing();
-		return true;
+		return const_cast<Pages *>(this)->layer_of(index);
 	}
+	/* Whether this layer has a page or a slot at @index. */
+	bool has(Index index) const { return may_be_resident(index) || slots_.has(index); }
+
+	Pages *parent() const { return __atomic_load_n(&parent_, __ATOMIC_CONSUME); }
+	/* The first index from which on the parent is not looked at. */
+	Index end_of_parent() const { return __atomic_load_n(&end_of_parent_, __ATOMIC_RELAXED); }
+	bool has_children() const { return first_child_; }
+	/* Its only child, or null. */
+	Pages *only_child() const REQUIRES_SHARED(this)
+	{
+		return first_child_ && !first_child_->next_sibling_ ? first_child_ : nullptr;
+	}
+	/* How many layers there are above. */
+	unsigned int depth() const REQUIRES_SHARED(this);
+
+	/* Has @parent, of the same family, up to @end for its parent from now on, or none. */
+	void set_parent(Pages *parent, Index end) REQUIRES(this);
+	/* Does not see of its parent what is at or after @end. */
+	void cut_parent(Index end) REQUIRES(this)
+	{
+		__atomic_store_n(&end_of_parent_, min_of(end, end_of_parent()), __ATOMIC_RELAXED);
+	}
+
+	/*
+	 * The next after @at, in a walk of this layer and all below that can see its pages of
+	 * @first to @last; null at the end.
+	 */
+	const Pages *next_viewer(const Pages *at, Index first, Index last) const
+		REQUIRES_SHARED(this);
+
+	/* Whether there is a file, and so may be mappings. With the lock held to change it. */
+	bool in_use() const { return in_use_; }
+	void set_in_use(bool in_use) { in_use_ = in_use; }
+	/* Whether there was ever a parent or a child. */
+	bool has_relatives() const { return has_relatives_; }
+	/*
+	 * With nobody to use it any more, goes from the tree, as do those above that were there
+	 * for its sake only. They are linked by next_gone(). (src/tree.cc) Sleeps.
+	 */
+	Pages *leave() REQUIRES(this);
+	Pages *next_gone() const { return next_gone_; }
+
+	/*
+	 * Has what it sees at @index, in a parent, for its own (src/own.cc). 0, also if it is its
+	 * own or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR. Sleeps.
+	 */
+	int own(Index index) EXCLUDES(this);
+
+	/*
+	 * Gives all that it has to @to, which has nothing, has no viewers, and is to be frozen:
+	 * the pages are write-protected, and what somebody may be writing without a page table
+	 * stays, and is copied. 0 or -ENOMEM, and nothing changed. Sleeps. (src/freeze.cc)
+	 */
+	int give_all(Pages &to) REQUIRES(this);
 
 	/* The page at @index, or none; it stays that as long as the lock is held. */
 	folio *at(Index index) const REQUIRES_SHARED(this)
 	{
 		return kapi_mapping_load(mapping_, index);
+	}
+
+	/* The same for what is seen, in this layer or in one above. */
+	folio *seen(Index index) const REQUIRES_SHARED(this)
+	{
+		return kapi_mapping_load(layer_of(index).mapping_, index);
 	}
 
 	/* The page at @index, referenced, or none. */
@@ -130,13 +211,14 @@ public:
 	bool try_get(Index index, FolioRef &page) const
 	{
 		Rcu rcu;
-		folio *found = kapi_mapping_load(mapping_, index);
+		const Pages &layer = layer_of(index);
+		folio *found = kapi_mapping_load(layer.mapping_, index);
 
 		if (found && !kapi_folio_try_get(found))
 			return false;
 		page = FolioRef{found};
 		/* Now that it stays what it is: the page that was looked for, or another by now. */
-		return !found || (owns(found) && kapi_folio_index(found) == index);
+		return !found || (layer.owns(found) && kapi_folio_index(found) == index);
 	}
 
 	/* Whether there is a page at @index: a hint, with no lock but RCU. */
@@ -165,12 +247,31 @@ public:
 		const Index last_;
 	};
 
-	/* The slot at @index, or none; for what has no page. Without the lock as for try_get(). */
+	/* This layer's slot at @index, or none; for what has no page. */
 	SlotRef slot(Index index) const { return slots_.get(index); }
 	/* Whether there is one: a hint without the lock. */
 	bool has_slot(Index index) const { return slots_.has(index); }
+	/* The slot that is seen at @index, or none. Without the lock as for try_get(). */
+	SlotRef seen_slot(Index index) const
+	{
+		Rcu rcu;
+
+		return layer_of(index).slots_.get(index);
+	}
+	/* Whether there is one: a hint without the lock. */
+	bool sees_slot(Index index) const
+	{
+		Rcu rcu;
+
+		return layer_of(index).slots_.has(index);
+	}
 	/* The same for one in the backing store. */
-	bool has_backed_slot(Index index) const { return slots_.is_backed(index); }
+	bool sees_backed_slot(Index index) const
+	{
+		Rcu rcu;
+
+		return layer_of(index).slots_.is_backed(index);
+	}
 	const Slots &slots() const { return slots_; }
 
 	/*
@@ -198,11 +299,23 @@ public:
 	/* The first page in memory at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);
 
+	/* The same for what this layer has, also holes and what is paged out. */
+	Index next_own(Index from, Index last) const REQUIRES_SHARED(this)
+	{
+		Index slot = from;
+		const Index page = next(from, last);
+
+		return slots_.find(slot, last) ? min_of(slot, page) : page;
+	}
+
 	/* The same for pages wherever they are. */
 	Index next_data(Index from, Index last) const REQUIRES_SHARED(this);
 
 	/* The same for pages that are paged out. */
 	Index next_paged_out(Index from, Index last) const REQUIRES_SHARED(this);
+
+	/* Whether nothing is seen at @index. */
+	bool is_hole(Index index) const REQUIRES_SHARED(this);
 
 	/* The first hole at or after @from; last + 1 if there is none up to @last. */
 	Index next_hole(Index from, Index last) const REQUIRES_SHARED(this);
@@ -213,6 +326,12 @@ public:
 	 */
 	void remove(Index first, Index last, PrivateCopies copies) REQUIRES(this);
 
+	/* The same for all pages and holes that are its own, where it has some. */
+	void remove_own() REQUIRES(this);
+
+	/* Unmaps what @layer has from every page table of this one's. */
+	void unmap_where(const Pages &layer) REQUIRES(this, layer);
+
 	/*
 	 * Puts @fresh, with the same bytes, in the place of @old, the page at @index. Of
 	 * @old the page lock and one reference are the caller's, and no page table maps it.
@@ -220,6 +339,12 @@ public:
 	 * nothing changed. Kernel counterpart: __migrate_folio().
 	 */
 	int replace(Index index, folio *old, FolioRef &fresh) REQUIRES(this);
+
+	/*
+	 * Has holes from @first to @last where it would see something of its parent, beside
+	 * pages of its own if it has some. 0, -ENOMEM: not all of them. Sleeps.
+	 */
+	int hide_parent(Index first, Index last) REQUIRES(this);
 
 	/* Gives the page at @index the slot in which its bytes are now. False: no memory. */
 	[[nodiscard]] bool set_slot(Index index, SlotRef &slot) REQUIRES(this)
@@ -257,7 +382,27 @@ public:
 private:
 	/* Nobody else can come any more. Not the lock: the last reference may go in reclaim. */
 	void assume_alone() const ASSERT_CAPABILITY(this) {}
+	static unsigned long next_number();
+	bool sees_of_parent(Index first, Index last) const;
+	Index next_entry(Index from, Index last, bool pages) const REQUIRES_SHARED(this);
+	int insert(Index index, folio *page) REQUIRES_SHARED(this);
+	/* src/own.cc */
+	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);
+	int put_in_front(Index index, const Pages &layer, folio *page) REQUIRES(this, layer);
+	int take_page(Index index, Pages &from) REQUIRES(this, from);
+	int take_over(Index index, Pages &from) REQUIRES(this, from);
+	/* src/freeze.cc */
+	bool reserve_in(Pages &to) REQUIRES(this);
+	void store_reserved(Index index, folio *page);
+	void give_page(Index index, folio *page, Pages &to) REQUIRES(this);
+	void give_copy(Index index, folio *page, Pages &to) REQUIRES(this);
+	void give_batch(const Batch &batch, Pages &to) REQUIRES(this);
+	/* src/tree.cc */
+	bool take_all(Pages &from) REQUIRES(this, from);
+	bool give_to_parent(Pages &to) REQUIRES(this, to);
+	Pages *merge_with_only_child() REQUIRES(this);
 	void unmap(Index first, Index last, PrivateCopies copies);
+	Index end_of_run(Index first) const;
 	void forget(folio *page);
 	void detach(Index index, folio *page) REQUIRES(this);
 	folio *detach_range(Index first, Index last) REQUIRES(this);
@@ -267,6 +412,15 @@ private:
 	Family &family_;
 	Slots slots_;
 	unsigned long resident_ = 0;
+
+	/* The tree, with the lock held alone to change it. */
+	Pages *parent_ = nullptr;
+	Index end_of_parent_ = 0;
+	Pages *first_child_ = nullptr, *previous_sibling_ = nullptr, *next_sibling_ = nullptr;
+	Pages *next_gone_ = nullptr;
+	bool has_relatives_ = false;
+	bool in_use_ = false; /* there is a file, and so there may be mappings */
+	const unsigned long number_ = next_number(); /* no other layer has or had it */
 };
 
 } /* namespace cowmem */

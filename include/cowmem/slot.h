@@ -34,7 +34,11 @@ struct StoreSlot {
 	/* `how`: in the backing store, at the place and with the checksum in `what`. */
 	static constexpr unsigned char backed = 255;
 
+	/* `how`: no bytes, but a hole, where an ancestor has something (cowmem/pages.h). */
+	static constexpr unsigned char hole = 254;
+
 	bool is_backed() const { return how == backed; }
+	bool is_hole() const { return how == hole; }
 	/* Whether a read from the backing store failed. */
 	bool is_lost() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
 	void set_lost() { __atomic_store_n(&length, 1, __ATOMIC_RELAXED); }
@@ -75,7 +79,7 @@ private:
 	StoreSlot *slot_ = nullptr;
 };
 
-/* The slots of an object, by the index of their pages. */
+/* The slots of an object, by the index of their pages. Holes are not in any sum. */
 class Slots {
 public:
 	/* What they are and take, for STORE_STAT. */
@@ -108,10 +112,16 @@ public:
 	SlotRef get(Index index) const;
 	/* Puts @slot at @index, in the place of another or none. False: no memory, and no change. */
 	[[nodiscard]] bool set(Index index, SlotRef &slot);
+	/* Has memory for a slot at @index, where there is none. False: there is no memory. Sleeps. */
+	[[nodiscard]] bool reserve(Index index) { return kapi_table_reserve(table_, index); }
+	/* Gives all that memory back, if it has never had a slot. */
+	void unreserve() { kapi_table_unreserve(table_); }
+	/* Puts the slot at @index, which there is, at the same in @to, which has reserved it. */
+	void move(Index index, Slots &to);
 	/* Drops what is at @index, if there is a slot. */
 	void drop(Index index);
-	/* The same for @first to @last. Sleeps. */
-	void drop(Index first, Index last);
+	/* The same for @first to @last, but for holes before @end_of_holes. Sleeps. */
+	void drop(Index first, Index last, Index end_of_holes);
 	/* Makes @index that of the first slot at or after it and not after @last; or false. */
 	bool find(Index &index, Index last) const
 	{

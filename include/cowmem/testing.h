@@ -48,6 +48,10 @@ unsigned long cowmem_test_slots(struct file *file);
  */
 unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, unsigned long count);
 
+/* Holds the lock of the object's family alone, as a writer. */
+void cowmem_test_lock(struct file *file);
+void cowmem_test_unlock(struct file *file);
+
 /* The sequence count of the object's family (cowmem/family.h). */
 unsigned long cowmem_test_count(struct file *file);
 

@@ -179,6 +179,39 @@ struct Unpoison : Visitor {
 };
 
 /*
+ * Has every entry of a page, none of which can be written through, map @page instead. The
+ * bytes must be the same. Kernel counterpart: wp_page_copy(), replace_page().
+ */
+struct Replace : Visitor {
+	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
+
+	explicit Replace(folio *by) : page{by} {}
+
+	bool visit(Slot &slot)
+	{
+		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		return true;
+	}
+
+	void settle(const Slot &slot)
+	{
+		kapi_folio_get(page);
+		kapi_folio_add_rmap(page, slot.vma);
+		kapi_pte_set(slot.vma, slot.address, slot.entry,
+		             kapi_pte_repoint(slot.pte.value(), page));
+		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+		kapi_folio_remove_rmap(slot.page, slot.vma);
+		/* That put it into munlock's batch of this CPU, with a reference. */
+		if (kapi_vma_locked(slot.vma))
+			kapi_drain_folio_batches();
+		kapi_folio_put(slot.page);
+	}
+
+	folio *const page;
+};
+
+/*
  * Replaces every entry of a page by a migration entry, the kernel's own: who touches
  * it waits for the page lock, which must be held until Thaw (R74). Permission to
  * write and the bits of soft-dirty and uffd-wp are kept in it, dirty goes to the page.

@@ -17,7 +17,7 @@
  *
  *   write lock of an object (i_rwsem)
  *   mmap_lock, VMA lock
- *   Pages (invalidate_lock)
+ *   Pages (the lock of the family)
  *   page lock
  *   i_mmap_rwsem, shared        a walk of an object's mappings
  *   anon_vma root, shared       a walk of a private copy's; never with the above
@@ -50,12 +50,12 @@ struct Batch {
 	Batch(Index at, folio *only) : first{at}, count{1} { page[0] = only; }
 	/* Some places, for which the pages are still to be filled in. */
 	Batch(Index at, unsigned int places) : first{at}, count{places} {}
-	/* The pages from @at on, as many as go into a batch but none after @last. */
+	/* The pages seen from @at on, as many as go into a batch but none after @last. */
 	Batch(const Pages &pages, Index at, Index stop) REQUIRES_SHARED(pages)
 		: first{at}, count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}
 	{
 		for (unsigned int i = 0; i < count; i++)
-			page[i] = pages.at(at + i);
+			page[i] = pages.seen(at + i);
 	}
 
 	Index last() const { return first + count - 1; }
@@ -380,6 +380,23 @@ Probes walk(const Source &source, const Batch &batch, V &visitor)
 	     at = source.next(at, batch.first, batch.last())) {
 		walking::visit_vma(Source::vma(at), batch, visitor, probes);
 		kapi_cond_resched();
+	}
+	return probes;
+}
+
+/* The same in the mappings of all objects that can see the batch's pages, which are of @layer. */
+template <class V>
+Probes walk_viewers(const Pages &layer, const Batch &batch, V &visitor) REQUIRES_SHARED(layer)
+{
+	Probes probes;
+
+	for (const Pages *at = &layer; at && !visitor.done();
+	     at = layer.next_viewer(at, batch.first, batch.last())) {
+		const ObjectMappings mappings{at->mapping()};
+		const Probes some = walk(mappings, batch, visitor);
+
+		probes.looked_at += some.looked_at;
+		probes.mismatched += some.mismatched;
 	}
 	return probes;
 }

@@ -155,7 +155,7 @@ static void shared_writes(void)
 #define LOCK_STAT "/proc/lock_stat"
 #define LOCK_STAT_ON "/proc/sys/kernel/lock_stat"
 
-/* How often any mapping's invalidate_lock, the objects' lock, was taken since the reset. */
+/* How often the lock of any family of objects was taken since the reset. */
 static unsigned long acquisitions(void)
 {
 	FILE *file = fopen(LOCK_STAT, "re");
@@ -167,7 +167,7 @@ static unsigned long acquisitions(void)
 		unsigned long taken;
 		char *numbers = strchr(line, ':');
 
-		if (strstr(line, "mapping.invalidate_lock") && numbers &&
+		if (strstr(line, "cowmem_family") && numbers &&
 		    sscanf(numbers + 1, "%*s %*s %*s %*s %*s %*s %*s %lu", &taken) == 1)
 			sum += taken;
 	}

@@ -284,7 +284,7 @@ struct contention {
 };
 
 /* What keeps faults and removal apart, and what each page table has. */
-#define OBJECTS_LOCK "mapping.invalidate_lock"
+#define OBJECTS_LOCK "cowmem_family"
 #define PTE_LOCK "ptlock_ptr("
 
 /* What lock_stat knows of a class of locks. */

@@ -40,6 +40,9 @@
 #define COWMEM_IOC_PREFETCH _IO(COWMEM_IOC_TYPE, 0x11)
 #define COWMEM_IOC_STORE_STAT _IO(COWMEM_IOC_TYPE, 0x12)
 #define COWMEM_IOC_STORE_LIMIT _IO(COWMEM_IOC_TYPE, 0x13)
+#define COWMEM_IOC_SNAPSHOT _IO(COWMEM_IOC_TYPE, 0x20)
+#define COWMEM_IOC_CLONE _IO(COWMEM_IOC_TYPE, 0x21)
+#define COWMEM_IOC_RESTORE _IO(COWMEM_IOC_TYPE, 0x22)
 #define COWMEM_IOC_RMAP _IO(COWMEM_IOC_TYPE, 0x30)
 #define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
@@ -57,6 +60,8 @@
 #define COWMEM_FEATURE_PAGE_OUT (1ULL << 8)
 /* What was read after it came back can be written without another fault, in hardware. */
 #define COWMEM_FEATURE_DIRTY_BIT (1ULL << 9)
+
+#define COWMEM_FEATURE_SNAPSHOT (1ULL << 10) /* and CLONE and RESTORE */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -78,6 +83,7 @@ struct cowmem_stat {
 	__u64 resident_pages; /* out: pages of memory that the object holds */
 	__u32 cow;            /* out: enum cowmem_cow that the next mmap() will take */
 	__u32 state;          /* out: COWMEM_STATE_* */
+	__u64 layers;         /* out: snapshots that a page may have to be looked for in */
 };
 
 /*
@@ -204,6 +210,40 @@ struct cowmem_store_limit {
 };
 
 /*
+ * SNAPSHOT: a new descriptor of an object that stays as this one is now, in content and
+ * size: it can be read and mapped, and not be written. What that costs follows the pages
+ * written since the last one, not the size. All that a writer does before something that is
+ * in the snapshot is in it, too. Pages that may be pinned for DMA are copied.
+ * CLONE: a new descriptor of an object that is as this one is now, and goes its own way.
+ * Of a snapshot it costs next to nothing.
+ * Both are closed on exec, and share pages until these are written; what they share is in
+ * memory, or in the store, once. ENOMEM, EMFILE, and nothing changed. EMLINK: there are
+ * COWMEM_LAYERS_MAX layers, one for each snapshot that was taken of one taken before, and
+ * is still wanted.
+ */
+#define COWMEM_LAYERS_MAX 256U
+
+struct cowmem_snapshot {
+	__u32 size;       /* in: sizeof(struct cowmem_snapshot) */
+	__u32 flags;      /* in: 0 */
+	__s32 fd;         /* out */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * RESTORE: the object is again as it was when @fd, a snapshot of it, was taken. Mappings
+ * stay; private copies in them, too. Snapshots taken since are as they were, but the object
+ * cannot be restored to them. What it costs follows the pages written since.
+ * EBADF: not open for writing. EINVAL: @fd is nothing that this object came from.
+ */
+struct cowmem_restore {
+	__u32 size;       /* in: sizeof(struct cowmem_restore) */
+	__u32 flags;      /* in: 0 */
+	__s32 fd;         /* in */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
  * RMAP: who maps these pages? One struct cowmem_mapping for each page-table entry,
  * in the order of the pages. The answer for one page is whole and of one moment; if
  * there is no room for a page's entries, the call ends before that page, and `next`
@@ -275,7 +315,8 @@ struct cowmem_rmap {
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
-#define COWMEM_PAGE_LOCKED (1U << 5)    /* mapped where mlock forbids to take it away */
+#define COWMEM_PAGE_LOCKED (1U << 5) /* mapped where mlock forbids to take it away */
+#define COWMEM_PAGE_SHARED (1U << 7) /* a snapshot's: the object has it while it is not written */
 #define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
 
 struct cowmem_page {

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Snapshots, clones and going back to a snapshot: what is seen where, through mappings,
+ * descriptors and the store; what it costs in pages; and that nothing is left.
+ */
+#include "answers.h"
+#include "counts.h"
+#include "parameters.h"
+#include "store.h"
+#include "walks.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PAGES 64UL
+
+static int relative(int fd, unsigned int command)
+{
+	struct cowmem_snapshot arg = {.size = sizeof(arg)};
+
+	if (ioctl(fd, command, &arg))
+		return -1;
+	return arg.fd;
+}
+
+static int snapshot(int fd)
+{
+	int made = relative(fd, COWMEM_IOC_SNAPSHOT);
+
+	MUST(made >= 0);
+	return made;
+}
+
+static int clone_of(int fd)
+{
+	int made = relative(fd, COWMEM_IOC_CLONE);
+
+	MUST(made >= 0);
+	return made;
+}
+
+static int restore(int fd, int to)
+{
+	struct cowmem_restore arg = {.size = sizeof(arg), .fd = to};
+
+	return ioctl(fd, COWMEM_IOC_RESTORE, &arg);
+}
+
+static char *map_all(int fd, int prot)
+{
+	return object_map(fd, PAGES * PAGE, prot, MAP_SHARED);
+}
+
+/* Whether @fd has @generation of every page, as a descriptor says. */
+static bool file_is(int fd, unsigned int generation)
+{
+	char page[PAGE];
+
+	for (unsigned long i = 0; i < PAGES; i++)
+		if (pread(fd, page, PAGE, (off_t)(i * PAGE)) != PAGE ||
+		    !page_is(page, i, generation))
+			return false;
+	return true;
+}
+
+static bool map_is(const char *map, unsigned int generation)
+{
+	for (unsigned long i = 0; i < PAGES; i++)
+		if (!page_is(map + i * PAGE, i, generation))
+			return false;
+	return true;
+}
+
+static void fill(char *map, unsigned int generation)
+{
+	for (unsigned long i = 0; i < PAGES; i++)
+		fill_page(map + i * PAGE, i, generation);
+}
+
+static void snapshot_stays(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), *seen;
+
+	fill(map, 1);
+	then = snapshot(fd);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	CHECK_EQ(object_stat(then).resident_pages, PAGES);
+	CHECK_EQ(object_stat(fd).layers, 1);
+	seen = map_all(then, PROT_READ);
+	CHECK(map_is(map, 1) && map_is(seen, 1) && file_is(then, 1));
+	for (unsigned long i = 0; i < PAGES / 2; i++)
+		fill_page(map + i * PAGE, i, 2);
+	CHECK_EQ(object_stat(fd).resident_pages, PAGES / 2);
+	CHECK_EQ(SINCE(before, pages_copied_up), PAGES / 2);
+	CHECK(map_is(seen, 1) && file_is(then, 1));
+	for (unsigned long i = 0; i < PAGES; i++)
+		CHECK(page_is(map + i * PAGE, i, i < PAGES / 2 ? 2 : 1));
+	/* By write(), too. */
+	for (unsigned long i = PAGES / 2; i < PAGES; i++) {
+		char page[PAGE];
+
+		fill_page(page, i, 2);
+		CHECK_EQ(pwrite(fd, page, PAGE, (off_t)(i * PAGE)), PAGE);
+	}
+	CHECK(map_is(map, 2) && file_is(fd, 2));
+	CHECK(map_is(seen, 1) && file_is(then, 1));
+	munmap(seen, PAGES * PAGE);
+	close(then);
+	CHECK(map_is(map, 2));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+static void snapshot_is_sealed(void)
+{
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), *private;
+	struct cowmem_snapshot arg = {.size = sizeof(arg), .__reserved = 1};
+
+	fill(map, 1);
+	then = snapshot(fd);
+	CHECK_ERRNO(write(then, "x", 1), EBADF);
+	CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, then, 0), EACCES);
+	CHECK_ERRNO(object_resize(then, 0), EBADF);
+	CHECK_ERRNO(object_punch(then, 0, PAGE), EBADF);
+	CHECK_ERRNO(restore(then, then), EBADF);
+	CHECK_ERRNO(restore(fd, fd), EINVAL);
+	CHECK_ERRNO(restore(fd, 0), EINVAL);
+	CHECK_ERRNO(restore(fd, -1), EINVAL);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EINVAL);
+	CHECK_EQ(fcntl(then, F_GETFD), FD_CLOEXEC);
+	/* A private mapping of it has copies of its own. */
+	private = object_map(then, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	fill(private, 5);
+	CHECK(map_is(private, 5) && map_is(map, 1) && file_is(then, 1));
+	munmap(private, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	CHECK(file_is(then, 1));
+	close(then);
+}
+
+static void clones_go_their_own_way(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), of_live, of_snapshot, then, third;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), *a, *b;
+
+	fill(map, 1);
+	of_live = clone_of(fd);
+	then = snapshot(fd);
+	of_snapshot = clone_of(then);
+	a = map_all(of_live, PROT_READ | PROT_WRITE);
+	b = map_all(of_snapshot, PROT_READ | PROT_WRITE);
+	CHECK(map_is(a, 1) && map_is(b, 1));
+	fill_page(a, 0, 2);
+	fill_page(b, 0, 3);
+	fill_page(map, 0, 4);
+	CHECK(page_is(a, 0, 2) && page_is(b, 0, 3) && page_is(map, 0, 4));
+	CHECK(file_is(then, 1));
+	CHECK_EQ(SINCE(before, pages_allocated), PAGES + 3);
+	/* A clone of a clone, after the first and its source are gone. */
+	third = clone_of(of_live);
+	munmap(a, PAGES * PAGE);
+	close(of_live);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	close(then);
+	a = map_all(third, PROT_READ | PROT_WRITE);
+	CHECK(page_is(a, 0, 2) && page_is(a + PAGE, 1, 1) && page_is(b, 0, 3));
+	munmap(b, PAGES * PAGE);
+	close(of_snapshot);
+	CHECK(page_is(a, 0, 2) && page_is(a + 5 * PAGE, 5, 1));
+	munmap(a, PAGES * PAGE);
+	close(third);
+	check_returned(before);
+}
+
+static void the_last_takes_over(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	then = snapshot(fd);
+	CHECK(map_is(map, 1));
+	close(then);
+	usleep(20000);
+	fill(map, 2);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK_EQ(SINCE(before, pages_taken_over), PAGES);
+	CHECK_EQ(SINCE(before, pages_allocated), PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, PAGES);
+	CHECK(map_is(map, 2) && file_is(fd, 2));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+static void restored_in_place(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), first, second;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	first = snapshot(fd);
+	for (unsigned long i = 0; i < 8; i++)
+		fill_page(map + i * PAGE, i, 2);
+	CHECK_EQ(restore(fd, first), 0);
+	CHECK(map_is(map, 1));
+	fill_page(map + 3 * PAGE, 3, 2);
+	second = snapshot(fd);
+	fill_page(map + 4 * PAGE, 4, 3);
+	CHECK_EQ(object_punch(fd, 5 * PAGE, PAGE), 0);
+	CHECK_EQ(map[5 * PAGE], 0);
+	CHECK(file_is(first, 1));
+	CHECK_EQ(page_out_all(fd, PAGES) > 0, 1);
+	/* Over the second to the first; the second stays what it was. */
+	CHECK_EQ(restore(fd, first), 0);
+	CHECK(map_is(map, 1) && file_is(fd, 1) && file_is(first, 1));
+	CHECK_ERRNO(restore(fd, second), EINVAL);
+	for (unsigned long i = 0; i < PAGES; i++) {
+		char page[PAGE];
+
+		CHECK_EQ(pread(second, page, PAGE, (off_t)(i * PAGE)), PAGE);
+		CHECK(page_is(page, i, i == 3 ? 2 : 1));
+	}
+	/* Sizes go back, too. */
+	CHECK_EQ(object_resize(fd, 3 * PAGE), 0);
+	CHECK_EQ(restore(fd, first), 0);
+	CHECK_EQ(object_stat(fd).bytes, PAGES * PAGE);
+	CHECK(map_is(map, 1));
+	munmap(map, PAGES * PAGE);
+	close(second);
+	close(first);
+	close(fd);
+	check_returned(before);
+}
+
+static void holes_hide_what_was(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), zero[PAGE] = {0};
+
+	fill(map, 1);
+	then = snapshot(fd);
+	CHECK_EQ(object_punch(fd, PAGE, 4 * PAGE), 0);
+	CHECK_EQ(lseek(fd, PAGE, SEEK_HOLE), PAGE);
+	CHECK_EQ(lseek(fd, PAGE, SEEK_DATA), 5 * PAGE);
+	CHECK(!memcmp(map + 2 * PAGE, zero, PAGE));
+	CHECK(page_is(map, 0, 1) && page_is(map + 5 * PAGE, 5, 1));
+	/* Cut off and grown again is zero, and not what the snapshot has. */
+	CHECK_EQ(object_resize(fd, 10 * PAGE + 100), 0);
+	CHECK_EQ(object_resize(fd, PAGES * PAGE), 0);
+	CHECK(!memcmp(map + 20 * PAGE, zero, PAGE));
+	CHECK(!memcmp(map + 10 * PAGE + 100, zero, PAGE - 100));
+	CHECK(map[10 * PAGE + 99] != 0 || page_is(map + 9 * PAGE, 9, 1));
+	CHECK(file_is(then, 1));
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
+static void stored_once(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then, copy;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), *seen, *other;
+
+	fill(map, 1);
+	then = snapshot(fd);
+	copy = clone_of(then);
+	seen = map_all(then, PROT_READ);
+	other = map_all(copy, PROT_READ | PROT_WRITE);
+	CHECK(map_is(map, 1) && map_is(seen, 1) && map_is(other, 1));
+	CHECK_EQ(page_out_all(fd, PAGES), PAGES);
+	CHECK_EQ(SINCE(before, pages_stored), PAGES);
+	CHECK_EQ(object_stat(then).resident_pages, 0);
+	/* Brought in once for all. */
+	CHECK(map_is(other, 1));
+	CHECK_EQ(SINCE(before, pages_brought_in), PAGES);
+	CHECK(map_is(map, 1) && map_is(seen, 1));
+	CHECK_EQ(SINCE(before, pages_brought_in), PAGES);
+	/* Written while it is out: the snapshot's stays out. */
+	CHECK_EQ(page_out_all(copy, PAGES), PAGES);
+	fill(map, 2);
+	CHECK_EQ(object_stat(then).resident_pages, 0);
+	CHECK(map_is(map, 2) && map_is(seen, 1) && map_is(other, 1));
+	munmap(map, PAGES * PAGE);
+	munmap(seen, PAGES * PAGE);
+	munmap(other, PAGES * PAGE);
+	close(fd);
+	close(then);
+	close(copy);
+	check_returned(before);
+}
+
+/* --- one instant --- */
+static _Atomic bool stop;
+
+struct pair {
+	_Atomic uint64_t *first, *second;
+};
+
+/* The second is never ahead of the first. */
+static void *keep_in_step(void *argument)
+{
+	struct pair *pair = argument;
+
+	for (uint64_t n = 1; !atomic_load(&stop); n++) {
+		atomic_store(pair->first, n);
+		atomic_store(pair->second, n);
+	}
+	return NULL;
+}
+
+static void one_instant(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open();
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+	struct pair pairs[2] = {
+		{(void *)map, (void *)(map + (PAGES - 1) * PAGE)},
+		{(void *)(map + (PAGES - 2) * PAGE), (void *)(map + PAGE)},
+	};
+	pthread_t threads[2];
+	uint64_t moved = 0, last = 0;
+
+	fill(map, 1);
+	for (int i = 0; i < 2; i++) {
+		*pairs[i].first = *pairs[i].second = 0;
+		MUST(!pthread_create(&threads[i], NULL, keep_in_step, &pairs[i]));
+	}
+	for (int round = 0; round < 200; round++) {
+		int then = snapshot(fd);
+
+		for (int i = 0; i < 2; i++) {
+			uint64_t first, second;
+
+			MUST(pread(then, &first, 8, (char *)pairs[i].first - map) == 8);
+			MUST(pread(then, &second, 8, (char *)pairs[i].second - map) == 8);
+			if (first - second > 1)
+				ksft_print_msg("pair %d: %lu, %lu\n", i, (long)first, (long)second);
+			CHECK(first - second <= 1);
+			moved += i == 0 && first != last;
+			if (i == 0)
+				last = first;
+		}
+		close(then);
+		usleep(500);
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++)
+		MUST(!pthread_join(threads[i], NULL));
+	CHECK(moved > 20);
+	CHECK(object_stat(fd).layers <= 3);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+/* --- a model --- */
+enum { OBJECTS = 6, MODEL_PAGES = 24, DEEDS = 6000 };
+
+static struct model {
+	int fd;
+	unsigned char *map;
+	bool sealed;
+	int from; /* which snapshots it can be restored to: bits */
+	uint16_t value[MODEL_PAGES];
+} model[OBJECTS];
+
+static unsigned int model_random = 11;
+
+static unsigned int below(unsigned int n)
+{
+	return (unsigned int)rand_r(&model_random) % n;
+}
+
+static void model_drop(int i)
+{
+	munmap(model[i].map, MODEL_PAGES * PAGE);
+	close(model[i].fd);
+	model[i].fd = -1;
+	for (int j = 0; j < OBJECTS; j++)
+		model[j].from &= ~(1 << i);
+}
+
+static void model_map(int i)
+{
+	model[i].map = (unsigned char *)object_map(model[i].fd, MODEL_PAGES * PAGE,
+	                                           PROT_READ | (model[i].sealed ? 0 : PROT_WRITE),
+	                                           MAP_SHARED);
+}
+
+/* Both ends of a page, so that a torn one is seen. */
+static bool model_page_is(int i, unsigned int page)
+{
+	uint16_t ends[2];
+
+	if (below(2)) {
+		memcpy(&ends[0], model[i].map + page * PAGE, 2);
+		memcpy(&ends[1], model[i].map + page * PAGE + PAGE - 2, 2);
+	} else {
+		MUST(pread(model[i].fd, &ends[0], 2, (off_t)(page * PAGE)) == 2);
+		MUST(pread(model[i].fd, &ends[1], 2, (off_t)(page * PAGE + PAGE - 2)) == 2);
+	}
+	return ends[0] == model[i].value[page] && ends[1] == model[i].value[page];
+}
+
+static void model_write(int i, unsigned int page, uint16_t value)
+{
+	if (below(2)) {
+		memcpy(model[i].map + page * PAGE, &value, 2);
+		memcpy(model[i].map + page * PAGE + PAGE - 2, &value, 2);
+	} else {
+		MUST(pwrite(model[i].fd, &value, 2, (off_t)(page * PAGE)) == 2);
+		MUST(pwrite(model[i].fd, &value, 2, (off_t)(page * PAGE + PAGE - 2)) == 2);
+	}
+	model[i].value[page] = value;
+}
+
+static void model_relative(int i, bool seal)
+{
+	int to = 0;
+
+	while (to < OBJECTS && model[to].fd >= 0)
+		to++;
+	if (to == OBJECTS)
+		return;
+	model[to] = model[i];
+	model[to].fd = seal ? snapshot(model[i].fd) : clone_of(model[i].fd);
+	model[to].sealed = seal;
+	if (model[i].sealed)
+		model[to].from |= 1 << i;
+	else if (seal)
+		model[i].from |= 1 << to;
+	model_map(to);
+}
+
+static void model_step(unsigned int deed)
+{
+	int i = (int)below(OBJECTS);
+	unsigned int page = below(MODEL_PAGES), count = 1 + below(MODEL_PAGES - page);
+	struct cowmem_page_out out;
+
+	if (model[i].fd < 0)
+		return;
+	switch (below(16)) {
+	case 0:
+		model_relative(i, true);
+		break;
+	case 1:
+		model_relative(i, false);
+		break;
+	case 2: {
+		int alive = 0;
+
+		for (int j = 0; j < OBJECTS; j++)
+			alive += model[j].fd >= 0;
+		if (alive > 2)
+			model_drop(i);
+		break;
+	}
+	case 3:
+		for (int j = 0; j < OBJECTS && !model[i].sealed; j++)
+			if (model[i].from & 1 << j && below(2)) {
+				int error = restore(model[i].fd, model[j].fd) ? errno : 0;
+
+				CHECK(!error);
+				memcpy(model[i].value, model[j].value, sizeof(model[i].value));
+				/* Those taken since are no longer on its way. */
+				model[i].from = 1 << j | model[j].from;
+				break;
+			}
+		break;
+	case 4:
+	case 5:
+		if (!model[i].sealed)
+			MUST(!page_out_ask(model[i].fd, &out, COWMEM_PAGE_OUT_ACCESSED, page,
+			                   count));
+		break;
+	case 6:
+		MUST(prefetch_ask(model[i].fd, page, count) >= 0);
+		break;
+	case 7:
+		if (model[i].sealed)
+			break;
+		MUST(!object_punch(model[i].fd, page * PAGE, count * PAGE));
+		memset(&model[i].value[page], 0, count * sizeof(model[i].value[0]));
+		break;
+	case 8:
+	case 9:
+		for (unsigned int p = page; p < page + count; p++)
+			CHECK(model_page_is(i, p));
+		break;
+	default:
+		if (!model[i].sealed)
+			model_write(i, page, (uint16_t)(deed + 1));
+		break;
+	}
+}
+
+static void as_the_model_says(void)
+{
+	struct counts before = counts_now();
+	unsigned long layers = 0;
+
+	for (int i = 0; i < OBJECTS; i++)
+		model[i].fd = -1;
+	model[0] = (struct model){.fd = object_open()};
+	MUST(!object_resize(model[0].fd, MODEL_PAGES * PAGE));
+	model_map(0);
+	for (unsigned int deed = 0; deed < DEEDS && !test_failed; deed++) {
+		model_step(deed);
+		for (int i = 0; i < OBJECTS && deed % 20 == 0; i++)
+			for (unsigned int p = 0; p < MODEL_PAGES && model[i].fd >= 0; p++)
+				CHECK(model_page_is(i, p));
+		for (int i = 0; i < OBJECTS; i++)
+			if (model[i].fd >= 0 && object_stat(model[i].fd).layers > layers)
+				layers = object_stat(model[i].fd).layers;
+	}
+	ksft_print_msg("%lu layers at most, %lu snapshots, %lu clones, %lu restored, %lu merged, "
+	               "%lu copied, %lu taken over\n",
+	               layers, SINCE(before, snapshots), SINCE(before, clones),
+	               SINCE(before, restores), SINCE(before, layers_merged),
+	               SINCE(before, pages_copied_up), SINCE(before, pages_taken_over));
+	CHECK(SINCE(before, restores) > 20 && SINCE(before, layers_merged) > 20);
+	CHECK(SINCE(before, pages_copied_up) > 100 && SINCE(before, pages_taken_over) > 20);
+	for (int i = 0; i < OBJECTS; i++)
+		if (model[i].fd >= 0)
+			model_drop(i);
+	check_returned(before);
+}
+
+static void the_same_by_the_locked_path(void)
+{
+	set_speculation(false);
+	as_the_model_says();
+	set_speculation(true);
+}
+
+int main(void)
+{
+	static const struct test_case cases[] = {
+		{"a snapshot stays as it was", "", snapshot_stays},
+		{"a snapshot cannot be written", "", snapshot_is_sealed},
+		{"clones go their own way", "", clones_go_their_own_way},
+		{"the last to see a page gets it without a copy", "", the_last_takes_over},
+		{"restored in place", "", restored_in_place},
+		{"holes and cuts hide what the snapshot has", "", holes_hide_what_was},
+		{"what is shared is stored once, and brought in once", "", stored_once},
+		{"a snapshot is of one instant", "", one_instant},
+		{"everything as a model says", "", as_the_model_says},
+		{"the same by the locked path", "", the_same_by_the_locked_path},
+	};
+
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}

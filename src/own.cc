@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Making one's own what is seen in a frozen parent (Pages::own()): by a copy, or, if
+ * nobody else can see it, by taking it over. Kernel counterpart: wp_page_copy(), wp_can_reuse_anon_folio().
+ */
+#include <cowmem/backing.h>
+#include <cowmem/pages.h>
+#include <cowmem/store.h>
+#include <cowmem/visitors.h>
+
+namespace cowmem {
+
+namespace {
+
+/* What there is to copy, and where it was found. */
+struct Source {
+	FolioRef page;
+	SlotRef slot; /* if there is no page */
+	unsigned long layer = 0;
+};
+
+/* Into @page, with no lock held: what is frozen stays as it is. 0, -EIO, -EHWPOISON, -EINTR. */
+int copy(folio *page, const Source &source)
+{
+	if (source.page)
+		return kapi_folio_poisoned(source.page.get())
+		               ? -KAPI_EHWPOISON
+		               : kapi_folio_copy(page, source.page.get());
+	return source.slot->is_backed() ? backing.read(*source.slot, page, Wait::killable)
+	                                : store.read(*source.slot, page);
+}
+
+} /* namespace */
+
+/* Whether nobody but this one, a leaf, can see what is in its parent. */
+bool Pages::is_last_viewer_of(const Pages &layer) const
+{
+	return &layer == parent_ && layer.only_child() == this && !layer.in_use_;
+}
+
+int Pages::own(Index index)
+{
+	FolioRef fresh;
+
+	for (Source source;;) {
+		{
+			Shared lock{*this};
+			const Pages &layer = layer_of(index);
+
+			layer.held_shared();
+			if (&layer == this)
+				return 0;
+			if (source.layer != layer.number_) {
+				source.page = layer.get(index);
+				source.slot = source.page ? SlotRef{} : layer.slot(index);
+				source.layer = is_last_viewer_of(layer) ? 0 : layer.number_;
+			}
+		}
+		if (source.layer) {
+			fresh = FolioRef{kapi_folio_alloc(false)};
+			if (!fresh)
+				return -KAPI_ENOMEM;
+			if (const int err = copy(fresh.get(), source))
+				return err;
+		}
+
+		Exclusive lock{*this};
+		Pages &layer = layer_of(index);
+
+		layer.held();
+		if (&layer == this)
+			return 0;
+		if (is_last_viewer_of(layer)) {
+			const int err = take_over(index, layer);
+
+			kapi_count_n(COWMEM_COUNT_pages_taken_over, err ? 0 : 1);
+			return err;
+		}
+		if (source.layer == layer.number_)
+			return put_in_front(index, layer, fresh.get());
+	}
+}
+
+/*
+ * A fault that returned the page of @layer may still be about to map it; the core does so
+ * with the page lock, so the walk comes after it. The bytes are the same, so who reads
+ * through an entry while it is replaced sees one or the other.
+ */
+int Pages::put_in_front(Index index, const Pages &layer, folio *page)
+{
+	const FolioRef old = layer.get(index);
+
+	kapi_folio_set_dirty(page);
+	kapi_folio_keep_written(page);
+	kapi_count(COWMEM_COUNT_pages_copied_up);
+	if (!old)
+		return insert(index, page);
+
+	PageLock lock{old.get()};
+
+	if (const int err = insert(index, page))
+		return err;
+
+	ObjectMappings mappings{mapping_};
+	Replace replace{page};
+
+	walk(mappings, Batch{index, old.get()}, replace);
+	return 0;
+}
+
+/* From @from to here: the page, if it is in memory. 0 or -ENOMEM, and nothing changed. */
+int Pages::take_page(Index index, Pages &from)
+{
+	folio *page = from.at(index);
+
+	if (!page)
+		return 0;
+
+	PageLock lock{page};
+
+	if (const int err = kapi_mapping_insert(mapping_, index, page))
+		return err;
+	kapi_folio_rehome(page, mapping_);
+	kapi_mapping_erase(from.mapping_, index);
+	__atomic_fetch_sub(&from.resident_, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int Pages::take_over(Index index, Pages &from)
+{
+	const bool has_slot = from.slots_.has(index);
+
+	if (has_slot && !slots_.reserve(index))
+		return -KAPI_ENOMEM;
+	if (const int err = take_page(index, from)) {
+		slots_.drop(index);
+		return err;
+	}
+	if (has_slot)
+		from.slots_.move(index, slots_);
+	return 0;
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Snapshots and clones (cowmem/object.h): objects that see the pages of a frozen layer.
+ *
+ * A snapshot is that layer: its pages are moved to it. A clone of an object that goes on
+ * needs one, too, which nobody has a file of.
+ */
+#include <linux/cowmem.h>
+
+#include <cowmem/object.h>
+
+namespace cowmem {
+
+/* An object of the same family and size, or null: no memory. */
+Object *Object::create_relative() const
+{
+	Object *made = create(family_.get(), cow());
+
+	if (made) {
+		kapi_inode_set_size(made->inode_, size());
+		__atomic_store_n(&made->fixed_size_, fixed_size(), __ATOMIC_RELAXED);
+	}
+	return made;
+}
+
+/* Gives its pages to @layer, which is between it and its parent then. 0 or -ENOMEM. */
+int Object::freeze_into(Object &layer)
+{
+	layer.pages_.held();
+	if (pages_.depth() >= COWMEM_LAYERS_MAX)
+		return -KAPI_EMLINK;
+	if (const int err = pages_.give_all(layer.pages_))
+		return err;
+	layer.pages_.set_parent(pages_.parent(), pages_.end_of_parent());
+	pages_.set_parent(&layer.pages_, no_index);
+	return 0;
+}
+
+void Object::become_child_of(Pages *parent, Index end)
+{
+	if (parent)
+		pages_.set_parent(parent, end);
+}
+
+int Object::snapshot(file *&made)
+{
+	Object *layer = create_relative();
+
+	if (!layer)
+		return -KAPI_ENOMEM;
+	made = kapi_file_create(layer->inode_, layer, false);
+	if (!made) {
+		layer->discard();
+		return -KAPI_ENOMEM;
+	}
+	layer->pages_.set_in_use(true);
+	layer->frozen_ = true;
+	__atomic_store_n(&layer->fixed_size_, true, __ATOMIC_RELAXED);
+
+	WriteLock writes{*this};
+	Exclusive lock{pages_};
+
+	layer->pages_.held();
+	kapi_inode_set_size(layer->inode_, size());
+	kapi_count(COWMEM_COUNT_snapshots);
+	if (!frozen_)
+		return freeze_into(*layer);
+	layer->become_child_of(&pages_, no_index);
+	return 0;
+}
+
+int Object::clone(file *&made)
+{
+	Object *copy = create_relative(), *layer = create_relative();
+
+	made = copy && layer ? kapi_file_create(copy->inode_, copy, true) : nullptr;
+	if (!made) {
+		if (copy)
+			copy->discard();
+		if (layer)
+			layer->discard();
+		return -KAPI_ENOMEM;
+	}
+	copy->pages_.set_in_use(true);
+
+	bool used = false;
+	int err = 0;
+	{
+		WriteLock writes{*this};
+		Exclusive lock{pages_};
+
+		copy->pages_.held();
+		kapi_inode_set_size(copy->inode_, size());
+		if (!frozen_ && pages_.next_own(0, no_index) != no_index) {
+			err = freeze_into(*layer);
+			used = !err;
+			layer->frozen_ = true;
+		}
+		if (!err && frozen_)
+			copy->become_child_of(&pages_, no_index);
+		else if (!err)
+			copy->become_child_of(pages_.parent(), pages_.end_of_parent());
+	}
+	if (!used)
+		layer->discard();
+	kapi_count_n(COWMEM_COUNT_clones, err ? 0 : 1);
+	return err;
+}
+
+int Object::restore(Object &snapshot)
+{
+	Pages *gone = nullptr;
+	{
+		WriteLock writes{*this};
+		Exclusive lock{pages_};
+		Pages *const target = &snapshot.pages_;
+		Pages *layer = pages_.parent();
+
+		while (layer && layer != target)
+			layer = layer->parent();
+		if (!layer || frozen_)
+			return -KAPI_EINVAL;
+
+		Pages *const old = pages_.parent();
+
+		for (layer = old; layer != target; layer = layer->parent()) {
+			layer->held();
+			pages_.unmap_where(*layer);
+		}
+		pages_.set_parent(target, no_index);
+		pages_.remove_own();
+		if (snapshot.size() < size())
+			pages_.remove(index_up(snapshot.size()), no_index, PrivateCopies::zap);
+		kapi_inode_set_size(inode_, snapshot.size());
+		if (old != target) {
+			old->held();
+			gone = old->leave();
+		}
+		kapi_count(COWMEM_COUNT_restores);
+	}
+	put_gone(gone);
+	return 0;
+}
+
+} /* namespace cowmem */

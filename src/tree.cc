@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What becomes of layers that nobody uses any more: one without children goes; one with a
+ * single child becomes one with it, the smaller of the two moving into the other. (A page
+ * that is not moved so, since the parent is large, is taken over when it is written.)
+ */
+#include <cowmem/pages.h>
+
+namespace cowmem {
+
+namespace {
+
+unsigned long entries(const Pages &pages)
+{
+	return pages.resident() + pages.slots().count();
+}
+
+} /* namespace */
+
+/* What it sees in @from, its parent, becomes its own. False: no memory, and some is left. */
+bool Pages::take_all(Pages &from)
+{
+	const Index end = end_of_parent();
+
+	for (Index index = 0; end && (index = from.next_own(index, end - 1)) != no_index; index++) {
+		if (!has(index) && take_over(index, from))
+			return false;
+		kapi_cond_resched();
+	}
+	return true;
+}
+
+/* What this one has, a layer without users, goes to @to, its parent. False as above. */
+bool Pages::give_to_parent(Pages &to)
+{
+	if (end_of_parent() != no_index)
+		to.remove(end_of_parent(), no_index, PrivateCopies::keep);
+	to.cut_parent(end_of_parent());
+	for (Index index = 0; (index = next_own(index, no_index)) != no_index; index++) {
+		to.remove(index, index, PrivateCopies::keep);
+		to.slots_.drop(index);
+		if (to.take_over(index, *this))
+			return false;
+		kapi_cond_resched();
+	}
+	return true;
+}
+
+Pages *Pages::merge_with_only_child()
+{
+	Pages &child = *only_child();
+
+	child.held();
+	if (entries(*this) <= entries(child)) {
+		if (!child.take_all(*this))
+			return nullptr;
+		child.set_parent(parent(), min_of(end_of_parent(), child.end_of_parent()));
+		set_parent(nullptr, 0);
+		kapi_count(COWMEM_COUNT_layers_merged);
+		return this;
+	}
+	if (child.in_use_ || !child.has_children() || !child.give_to_parent(*this))
+		return nullptr;
+	child.set_parent(nullptr, 0);
+	while (Pages *grandchild = child.first_child_) {
+		grandchild->held();
+		grandchild->set_parent(this, grandchild->end_of_parent());
+	}
+	kapi_count(COWMEM_COUNT_layers_merged);
+	return &child;
+}
+
+Pages *Pages::leave()
+{
+	Pages *gone = nullptr, *layer = this;
+
+	while (layer && !layer->in_use_ && !layer->has_children()) {
+		Pages *above = layer->parent();
+
+		layer->held();
+		layer->set_parent(nullptr, 0);
+		layer->next_gone_ = gone;
+		gone = layer;
+		layer = above;
+	}
+	while (layer) {
+		layer->held();
+		if (layer->in_use_ || !layer->only_child())
+			break;
+
+		Pages *above = layer->parent();
+		Pages *merged = layer->merge_with_only_child();
+
+		if (!merged)
+			break;
+		merged->next_gone_ = gone;
+		gone = merged;
+		/* Its parent may have one child now that is small enough. */
+		layer = above;
+	}
+	return gone;
+}
+
+} /* namespace cowmem */
