@@ -21,6 +21,8 @@ EXPORT_SYMBOL_GPL(cowmem_test_unmap);
 EXPORT_SYMBOL_GPL(cowmem_test_sharers);
 EXPORT_SYMBOL_GPL(cowmem_test_describe);
 EXPORT_SYMBOL_GPL(cowmem_test_count);
+EXPORT_SYMBOL_GPL(cowmem_test_lock);
+EXPORT_SYMBOL_GPL(cowmem_test_unlock);
 EXPORT_SYMBOL_GPL(cowmem_test_page_out);
 EXPORT_SYMBOL_GPL(cowmem_test_slots);
 EXPORT_SYMBOL_GPL(cowmem_test_share_slot);
