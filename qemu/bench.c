@@ -16,7 +16,9 @@
 #include "bench.h"
 #include "zram.h"
 
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define MAX_MAPPINGS 1000
 #define FEW_BYTES (4UL << 20)
@@ -493,6 +495,119 @@ PAGE_IN(in_private_records, MAP_PRIVATE, write_records, write_pages)
 PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 #undef PAGE_IN
 
+/* --- snapshots, next to fork() --- */
+
+/* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
+static int keep(const struct object *o)
+{
+	struct cowmem_snapshot snapshot = {.size = sizeof(snapshot)};
+	int kept;
+
+	if (o->kind == COWMEM) {
+		MUST(!ioctl(o->fd, COWMEM_IOC_SNAPSHOT, &snapshot));
+		return snapshot.fd;
+	}
+	kept = fork();
+	MUST(kept >= 0);
+	while (!kept)
+		pause();
+	return kept;
+}
+
+static void let_go(const struct object *o, int kept)
+{
+	if (o->kind == COWMEM) {
+		close(kept);
+		return;
+	}
+	MUST(!kill(kept, SIGKILL));
+	MUST(waitpid(kept, NULL, 0) == kept);
+}
+
+/* All of it written once. */
+static char *map_written(const struct object *o)
+{
+	char *p = object_map(o, o->kind == COWMEM ? MAP_SHARED : MAP_PRIVATE);
+
+	write_pages(p, o->bytes);
+	return p;
+}
+
+static struct result write_after(struct object *o, bool alone)
+{
+	char *p = map_written(o);
+	int kept = keep(o);
+	uint64_t total;
+
+	if (alone)
+		let_go(o, kept);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	if (!alone)
+		let_go(o, kept);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_after_snapshot(struct object *o)
+{
+	return write_after(o, false);
+}
+
+static struct result write_of_last_holder(struct object *o)
+{
+	return write_after(o, true);
+}
+
+#define HUNDREDTH (100 * PAGE)
+static struct result snapshot_again(struct object *o)
+{
+	char *p = map_written(o);
+	const int first = keep(o);
+	uint64_t total;
+	int second;
+
+	write_every(p, o->bytes, 0, HUNDREDTH);
+	bench_start();
+	second = keep(o);
+	total = bench_stop();
+	let_go(o, first);
+	let_go(o, second);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+/* 100 pages of 256 MiB. The peer's way is to do it all in a child. */
+#define ONE_IN_655 (655 * PAGE)
+static struct result restore(struct object *o)
+{
+	char *p = map_written(o);
+	uint64_t total;
+
+	if (o->kind == COWMEM) {
+		struct cowmem_restore restore = {.size = sizeof(restore), .fd = keep(o)};
+
+		write_every(p, o->bytes, 0, ONE_IN_655);
+		bench_start();
+		MUST(!ioctl(o->fd, COWMEM_IOC_RESTORE, &restore));
+		total = bench_stop();
+		close(restore.fd);
+	} else {
+		pid_t child;
+
+		bench_start();
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(0);
+		MUST(waitpid(child, NULL, 0) == child);
+		total = bench_stop();
+	}
+	unmap(o, p);
+	return per_page(o, total);
+}
+
 /* --- the table of works --- */
 
 #define KIND(kind) (1U << (kind))
@@ -560,6 +675,10 @@ static const struct work {
 	{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
 	{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
+	{.name = "snapshot", .run = snapshot_again, .kinds = PAGED},
+	{.name = "restore", .run = restore, .kinds = PAGED},
+	{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
+	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
 	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
 	{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
 	{.name = "page-in-read-records", .run = in_read_records, .kinds = PAGED},

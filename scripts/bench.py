@@ -74,6 +74,10 @@ ROWS = [
     Row("unmap-shared", "unmap of shared pages", 1.00),
     Row("free-last", "free on last close", 0.70),
     Row("punch-mapped", "punch of mapped pages", 0.80),
+    Row("snapshot", "snapshot, 1 % written since, against fork()", 0.02, peer="anon"),
+    Row("restore", "restore, 100 of 65,536 written; fork, exit", 0.01, peer="anon"),
+    Row("write-after-snapshot", "first write after a snapshot; fork", 1.00, peer="anon"),
+    Row("write-of-last-holder", "and after it is gone; the child's exit", 0.90, peer="anon"),
     Row("memory-resident", "kernel's memory per resident page", 1.00, unit="bytes"),
 ]
 

@@ -143,6 +143,85 @@ static void snapshot_is_sealed(void)
 	close(then);
 }
 
+/* Descriptors of the process. */
+static int descriptors(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void bad_arguments(void)
+{
+	static const unsigned int commands[] = {COWMEM_IOC_SNAPSHOT, COWMEM_IOC_CLONE,
+	                                        COWMEM_IOC_RESTORE};
+	struct counts before = counts_now();
+	int fd = object_open(), open_before;
+	struct cowmem_snapshot *read_only =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	MUST(read_only != MAP_FAILED);
+	*read_only = (struct cowmem_snapshot){.size = sizeof(*read_only)};
+	MUST(!mprotect(read_only, PAGE, PROT_READ));
+	open_before = descriptors();
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		struct cowmem_snapshot arg = {.size = sizeof(arg) - 1};
+
+		CHECK_ERRNO(ioctl(fd, commands[i], NULL), EFAULT);
+		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+		arg.size = PAGE + 1;
+		CHECK_ERRNO(ioctl(fd, commands[i], &arg), E2BIG);
+		arg.size = sizeof(arg);
+		for (int bit = 0; bit < 32; bit++) {
+			arg.flags = 1U << bit;
+			CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+		}
+		arg.flags = 0;
+		arg.__reserved = 1;
+		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+	}
+	/* The answer cannot be told: there is no descriptor, and nothing is lost. */
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, read_only), EFAULT);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, read_only), EFAULT);
+	CHECK_EQ(descriptors(), open_before);
+	CHECK(map_is(map, 1));
+	munmap(read_only, PAGE);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+static void too_many_layers(void)
+{
+	struct counts before = counts_now();
+	struct cowmem_snapshot arg = {.size = sizeof(arg)};
+	int fd = object_open(), made[COWMEM_LAYERS_MAX];
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	for (unsigned int i = 0; i < COWMEM_LAYERS_MAX; i++) {
+		map[0] = (char)i;
+		made[i] = snapshot(fd);
+	}
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMLINK);
+	map[0] = 1;
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMLINK);
+	for (unsigned int i = 0; i < COWMEM_LAYERS_MAX; i++) {
+		char byte;
+
+		CHECK_EQ(pread(made[i], &byte, 1, 0), 1);
+		CHECK_EQ(byte, (char)i);
+		close(made[i]);
+	}
+	close(snapshot(fd));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
 static void clones_go_their_own_way(void)
 {
 	struct counts before = counts_now();
@@ -552,6 +631,8 @@ int main(void)
 	static const struct test_case cases[] = {
 		{"a snapshot stays as it was", "", snapshot_stays},
 		{"a snapshot cannot be written", "", snapshot_is_sealed},
+		{"bad arguments are refused", "", bad_arguments},
+		{"there can be too many layers", "", too_many_layers},
 		{"clones go their own way", "", clones_go_their_own_way},
 		{"the last to see a page gets it without a copy", "", the_last_takes_over},
 		{"restored in place", "", restored_in_place},
