@@ -128,14 +128,14 @@ extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, un
 	return wrong;
 }
 
-extern "C" void cowmem_test_lock(file *f) NO_THREAD_SAFETY
+extern "C" void cowmem_test_lock(file *f)
 {
-	cowmem::Object::of(f).pages().lock();
+	cowmem::Object::of(f).pages().family().lock_quietly();
 }
 
-extern "C" void cowmem_test_unlock(file *f) NO_THREAD_SAFETY
+extern "C" void cowmem_test_unlock(file *f)
 {
-	cowmem::Object::of(f).pages().unlock();
+	cowmem::Object::of(f).pages().family().unlock_quietly();
 }
 
 extern "C" unsigned long cowmem_test_count(file *f)

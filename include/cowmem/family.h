@@ -98,6 +98,12 @@ public:
 		return count() == reading.value_;
 	}
 
+#ifdef COWMEM_KUNIT
+	/* Holds off all who take the lock, but is no writer. */
+	void lock_quietly() { kapi_rwsem_lock(&lock_); }
+	void unlock_quietly() { kapi_rwsem_unlock(&lock_); }
+#endif
+
 	/* For tests and statistics. */
 	unsigned long count() const { return __atomic_load_n(&count_, __ATOMIC_RELAXED); }
 

@@ -48,7 +48,7 @@ unsigned long cowmem_test_slots(struct file *file);
  */
 unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, unsigned long count);
 
-/* Holds the lock of the object's family alone, as a writer. */
+/* Holds the lock of the object's family alone, but with its count even. */
 void cowmem_test_lock(struct file *file);
 void cowmem_test_unlock(struct file *file);
 

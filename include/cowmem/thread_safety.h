@@ -19,7 +19,6 @@
 #define REQUIRES_SHARED(...) __attribute__((requires_shared_capability(__VA_ARGS__)))
 #define ASSERT_SHARED_CAPABILITY(...) __attribute__((assert_shared_capability(__VA_ARGS__)))
 #define ASSERT_CAPABILITY(...) __attribute__((assert_capability(__VA_ARGS__)))
-#define NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
 #define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
 
 namespace cowmem {
