@@ -143,7 +143,7 @@ static void *run_task(void *data)
 	__atomic_fetch_add(&round->ready, 1, __ATOMIC_SEQ_CST);
 	while (!(until = __atomic_load_n(&round->until, __ATOMIC_SEQ_CST)))
 		sched_yield();
-	while (microseconds() < until) {
+	do {
 		if (work->sharing == OWN_OBJECT) {
 			char *p = object_map(&own, work->flags);
 
@@ -156,7 +156,7 @@ static void *run_task(void *data)
 			MUST(!madvise(part, AREA, MADV_DONTNEED));
 		}
 		faults += AREA_PAGES;
-	}
+	} while (microseconds() < until);
 	round->faults[task->number] = faults;
 	object_free(&own);
 	return NULL;
