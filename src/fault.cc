@@ -272,7 +272,7 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 
 	layer.held_shared();
 	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
-	if (shared)
+	if (shared || (fresh.page && pages.must_fill_alone(fault.index)))
 		return std::nullopt;
 
 	FolioRef page = layer.get_or_fill(fault.index, fresh);
@@ -289,6 +289,18 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());
 	return Outcome::page_locked;
+}
+
+/* A hole of a snapshot that others look to gets its page with the lock held alone. False: it is none. */
+bool fill_alone(Fault &fault, Fresh &fresh)
+{
+	Pages &pages = fault.object->pages();
+	Exclusive lock{pages};
+
+	if (!fault.object->holds(fault.index) || !pages.must_fill_alone(fault.index))
+		return false;
+	pages.get_or_fill(fault.index, fresh);
+	return true;
 }
 
 /*
@@ -309,13 +321,18 @@ Outcome return_page(Fault &fault)
 				return outcome_of_fill(err);
 			continue;
 		}
-		if (may_come_again(fault, fault.object->pages().seen_slot(fault.index)))
-			return bring_in_unlocked(fault);
-		if (fresh.page) {
-			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
-				return *outcome;
+		if (fresh.page && fill_alone(fault, fresh)) {
+			if (fresh.error)
+				return outcome_of_fill(fresh.error);
 			continue;
 		}
+		if (may_come_again(fault, fault.object->pages().seen_slot(fault.index)))
+			return bring_in_unlocked(fault);
+		if (fresh.error == -KAPI_EAGAIN)
+			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
+				return *outcome;
+		if (fresh.page)
+			continue;
 		fresh = fresh_page(fault);
 		if (!fresh.page)
 			return Outcome::no_memory;
@@ -343,7 +360,7 @@ Outcome make_writable(const Fault &fault)
 	if (!fault.object->pages().owns(page)) {
 		unlock_page(page);
 		/* Gone; or a snapshot's, and comes again when there is one to be written. */
-		if (const int err = fault.object->pages().own(fault.index))
+		if (const int err = fault.object->pages().own(fault.index, page))
 			return outcome_of_fill(err);
 		return Outcome::truncated;
 	}

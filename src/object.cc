@@ -180,10 +180,13 @@ int Object::punch(long long offset, long long length)
 	const Index first = index_of(offset), last = index_of(offset + length - 1);
 	Exclusive lock{pages_};
 
-	if (const int err = pages_.hide_parent(first, last))
-		return err;
-	pages_.remove(first, last, PrivateCopies::keep);
-	return 0;
+	const int err = pages_.hide_parent(first, last);
+
+	if (err)
+		pages_.unmap_all(first, last);
+	else
+		pages_.remove(first, last, PrivateCopies::keep);
+	return err;
 }
 
 } /* namespace cowmem */

@@ -38,47 +38,73 @@ bool Pages::is_last_viewer_of(const Pages &layer) const
 	return &layer == parent_ && layer.only_child() == this && !layer.in_use_;
 }
 
-int Pages::own(Index index)
+int Pages::own(Index index, const folio *held)
 {
-	FolioRef fresh;
+	int err = try_take_over(index, held);
 
-	for (Source source;;) {
-		{
-			Shared lock{*this};
-			const Pages &layer = layer_of(index);
+	while (err == -KAPI_EAGAIN)
+		err = try_copy(index);
+	return err;
+}
 
-			layer.held_shared();
-			if (&layer == this)
-				return 0;
-			if (source.layer != layer.number_) {
-				source.page = layer.get(index);
-				source.slot = source.page ? SlotRef{} : layer.slot(index);
-				source.layer = is_last_viewer_of(layer) ? 0 : layer.number_;
-			}
-		}
-		if (source.layer) {
-			fresh = FolioRef{kapi_folio_alloc(false)};
-			if (!fresh)
-				return -KAPI_ENOMEM;
-			if (const int err = copy(fresh.get(), source))
-				return err;
-		}
+/* Without a copy. -EAGAIN: others see it, or have a reference. */
+int Pages::try_take_over(Index index, const folio *held)
+{
+	{
+		Shared lock{*this};
+		const Pages &layer = layer_of(index);
 
-		Exclusive lock{*this};
-		Pages &layer = layer_of(index);
-
-		layer.held();
+		layer.held_shared();
 		if (&layer == this)
 			return 0;
-		if (is_last_viewer_of(layer)) {
-			const int err = take_over(index, layer);
-
-			kapi_count_n(COWMEM_COUNT_pages_taken_over, err ? 0 : 1);
-			return err;
-		}
-		if (source.layer == layer.number_)
-			return put_in_front(index, layer, fresh.get());
+		if (!is_last_viewer_of(layer))
+			return -KAPI_EAGAIN;
 	}
+
+	Exclusive lock{*this};
+	Pages &layer = layer_of(index);
+
+	layer.held();
+	if (&layer == this)
+		return 0;
+
+	const int err = is_last_viewer_of(layer) ? take_over(index, layer, held) : -KAPI_EAGAIN;
+
+	kapi_count_n(COWMEM_COUNT_pages_taken_over, err ? 0 : 1);
+	return err;
+}
+
+/* By a copy. -EAGAIN: it is elsewhere now. */
+int Pages::try_copy(Index index)
+{
+	Source source;
+	{
+		Shared lock{*this};
+		const Pages &layer = layer_of(index);
+
+		layer.held_shared();
+		if (&layer == this)
+			return 0;
+		source.page = layer.get(index);
+		source.slot = source.page ? SlotRef{} : layer.slot(index);
+		source.layer = layer.number_;
+	}
+
+	const FolioRef fresh{kapi_folio_alloc(false)};
+
+	if (!fresh)
+		return -KAPI_ENOMEM;
+	if (const int err = copy(fresh.get(), source))
+		return err;
+
+	Exclusive lock{*this};
+	const Pages &layer = layer_of(index);
+
+	layer.held();
+	if (&layer == this)
+		return 0;
+	return source.layer == layer.number_ ? put_in_front(index, layer, fresh.get())
+	                                     : -KAPI_EAGAIN;
 }
 
 /*
@@ -108,8 +134,12 @@ int Pages::put_in_front(Index index, const Pages &layer, folio *page)
 	return 0;
 }
 
-/* From @from to here: the page, if it is in memory. 0 or -ENOMEM, and nothing changed. */
-int Pages::take_page(Index index, Pages &from)
+/*
+ * From @from to here: the page, if it is in memory. 0; -ENOMEM, or -EAGAIN: somebody has a
+ * reference, other than the one on @held, and might read there what is written from now
+ * on; and nothing changed.
+ */
+int Pages::take_page(Index index, Pages &from, const folio *held)
 {
 	folio *page = from.at(index);
 
@@ -118,6 +148,8 @@ int Pages::take_page(Index index, Pages &from)
 
 	PageLock lock{page};
 
+	if (!has_children() && kapi_folio_foreign_references(page) > (page == held))
+		return -KAPI_EAGAIN;
 	if (const int err = kapi_mapping_insert(mapping_, index, page))
 		return err;
 	kapi_folio_rehome(page, mapping_);
@@ -127,13 +159,13 @@ int Pages::take_page(Index index, Pages &from)
 	return 0;
 }
 
-int Pages::take_over(Index index, Pages &from)
+int Pages::take_over(Index index, Pages &from, const folio *held)
 {
 	const bool has_slot = from.slots_.has(index);
 
 	if (has_slot && !slots_.reserve(index))
 		return -KAPI_ENOMEM;
-	if (const int err = take_page(index, from)) {
+	if (const int err = take_page(index, from, held)) {
 		slots_.drop(index);
 		return err;
 	}

@@ -117,6 +117,7 @@ Index Pages::next_data(Index from, Index last) const
 	for (Index index = from; (index = next_entry(index, last, true)) != no_index; index++) {
 		if (!is_hole(index))
 			return index;
+		kapi_cond_resched();
 		if (index == last)
 			break;
 	}
@@ -197,13 +198,16 @@ int Pages::hide_parent(Index first, Index last)
 	last = min_of(last, end_of_parent() - 1);
 	parent_->held();
 	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
-		SlotRef hole = Store::hole();
+		const bool enough = has_slot(index) || slots_.reserve(index);
+		SlotRef hole = enough ? Store::hole() : SlotRef{};
 
 		/* Its page, if it has one, goes; or stays, and is not what the slot says. */
 		if (folio *page = at(index))
 			kapi_folio_set_dirty(page);
-		if (!hole || !set_slot(index, hole))
+		if (!hole || !set_slot(index, hole)) {
+			slots_.drop(index);
 			return -KAPI_ENOMEM;
+		}
 		kapi_cond_resched();
 		if (index == last)
 			break;
@@ -352,6 +356,7 @@ folio *Pages::detach_range(Index first, Index last)
 void Pages::remove(Index first, Index last, PrivateCopies copies)
 {
 	unmap(first, last, copies);
+	unmap_parents(first, last);
 
 	folio *removed = detach_range(first, last);
 
@@ -364,9 +369,39 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 /* The last of the neighbours from @first on that are all its own. */
 Index Pages::end_of_run(Index first) const
 {
-	while (has(first + 1))
+	while (has(first + 1)) {
 		first++;
+		kapi_cond_resched();
+	}
 	return first;
+}
+
+/*
+ * Unmaps pages of @layer, a parent, from @first to @last once more, where a fault had one
+ * locked and was still about to map it.
+ */
+void Pages::unmap_late(const Pages &layer, Index first, Index last)
+{
+	for (Index index = first; (index = layer.next(index, last)) != no_index; index++) {
+		folio *page = layer.at(index);
+		PageLock lock{page};
+
+		if (kapi_folio_mapped(page))
+			unmap(index, index, PrivateCopies::keep);
+		if (kapi_folio_poisoned(page))
+			forget_poison(mapping_, index, page);
+		kapi_cond_resched();
+		if (index == last)
+			break;
+	}
+}
+
+void Pages::unmap_parents(Index first, Index last)
+{
+	for (Pages *layer = parent_; layer; layer = layer->parent()) {
+		layer->held();
+		unmap_late(*layer, first, last);
+	}
 }
 
 void Pages::unmap_where(const Pages &layer)
@@ -375,6 +410,7 @@ void Pages::unmap_where(const Pages &layer)
 		const Index last = layer.end_of_run(first);
 
 		unmap(first, last, PrivateCopies::keep);
+		unmap_late(layer, first, last);
 		first = last;
 	}
 }

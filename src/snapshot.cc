@@ -65,6 +65,8 @@ int Object::snapshot(file *&made)
 	kapi_count(COWMEM_COUNT_snapshots);
 	if (!frozen_)
 		return freeze_into(*layer);
+	if (pages_.depth() >= COWMEM_LAYERS_MAX)
+		return -KAPI_EMLINK;
 	layer->become_child_of(&pages_, no_index);
 	return 0;
 }
@@ -91,11 +93,14 @@ int Object::clone(file *&made)
 
 		copy->pages_.held();
 		kapi_inode_set_size(copy->inode_, size());
+		__atomic_store_n(&copy->fixed_size_, fixed_size(), __ATOMIC_RELAXED);
 		if (!frozen_ && pages_.next_own(0, no_index) != no_index) {
 			err = freeze_into(*layer);
 			used = !err;
 			layer->frozen_ = true;
 		}
+		if (frozen_ && pages_.depth() >= COWMEM_LAYERS_MAX)
+			err = -KAPI_EMLINK;
 		if (!err && frozen_)
 			copy->become_child_of(&pages_, no_index);
 		else if (!err)

@@ -57,7 +57,8 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 		Pages &layer = pages.layer_of(fault.index);
 
 		layer.held_shared();
-		if (&layer != &pages && kind == Kind::shared_write)
+		if ((&layer != &pages && kind == Kind::shared_write) ||
+		    pages.must_fill_alone(fault.index))
 			return COWMEM_COUNT_speculative_abort_shared;
 		snapshot.page = layer.fill(fault.index, fresh);
 	}
@@ -193,7 +194,7 @@ Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 			return report_damage(fault, snapshot, *damage, outcome);
 		break;
 	case Kind::mkwrite:
-		if (!snapshot.page)
+		if (snapshot.page.get() != kapi_vmf_folio(fault.vmf))
 			return COWMEM_COUNT_speculative_abort_moved;
 		break;
 	case Kind::read:

@@ -17,13 +17,16 @@ unsigned long entries(const Pages &pages)
 
 } /* namespace */
 
-/* What it sees in @from, its parent, becomes its own. False: no memory, and some is left. */
+/*
+ * What it sees in @from, its parent, becomes its own. False: there is no memory, or somebody
+ * has a reference, and some is left.
+ */
 bool Pages::take_all(Pages &from)
 {
 	const Index end = end_of_parent();
 
 	for (Index index = 0; end && (index = from.next_own(index, end - 1)) != no_index; index++) {
-		if (!has(index) && take_over(index, from))
+		if (!has(index) && take_over(index, from, nullptr))
 			return false;
 		kapi_cond_resched();
 	}
@@ -36,10 +39,12 @@ bool Pages::give_to_parent(Pages &to)
 	if (end_of_parent() != no_index)
 		to.remove(end_of_parent(), no_index, PrivateCopies::keep);
 	to.cut_parent(end_of_parent());
+	/* What it does not see is not there any more. */
+	set_parent(&to, no_index);
 	for (Index index = 0; (index = next_own(index, no_index)) != no_index; index++) {
 		to.remove(index, index, PrivateCopies::keep);
 		to.slots_.drop(index);
-		if (to.take_over(index, *this))
+		if (to.take_over(index, *this, nullptr))
 			return false;
 		kapi_cond_resched();
 	}
@@ -84,18 +89,16 @@ Pages *Pages::leave()
 		layer = above;
 	}
 	while (layer) {
-		layer->held();
-		if (layer->in_use_ || !layer->only_child())
-			break;
-
 		Pages *above = layer->parent();
-		Pages *merged = layer->merge_with_only_child();
 
-		if (!merged)
-			break;
-		merged->next_gone_ = gone;
-		gone = merged;
-		/* Its parent may have one child now that is small enough. */
+		layer->held();
+		if (!layer->in_use_ && layer->only_child()) {
+			if (Pages *merged = layer->merge_with_only_child()) {
+				merged->next_gone_ = gone;
+				gone = merged;
+			}
+		}
+		/* It may have a child now that is small enough. */
 		layer = above;
 	}
 	return gone;

@@ -60,8 +60,8 @@ public:
 	int resize(long long bytes) EXCLUDES(pages_);
 
 	/*
-	 * Frees the pages of a page-aligned range; it reads as zeroes then. 0; -ENOMEM: for
-	 * what a snapshot has there, and nothing was freed, but some may read as zeroes. Sleeps.
+	 * Frees the pages of a page-aligned range; it reads as zeroes then. 0; -ENOMEM: to hide
+	 * what a snapshot has there; some of that may be hidden, and is zeroes now. Sleeps.
 	 */
 	int punch(long long offset, long long length) EXCLUDES(pages_);
 

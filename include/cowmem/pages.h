@@ -170,10 +170,11 @@ public:
 	Pages *next_gone() const { return next_gone_; }
 
 	/*
-	 * Has what it sees at @index, in a parent, for its own (src/own.cc). 0, also if it is its
-	 * own or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR. Sleeps.
+	 * Has what it sees at @index, in a parent, for its own (src/own.cc). The caller has one
+	 * reference on @held, a page, and none on what else it may be. 0, also if it is its own
+	 * or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR. Sleeps.
 	 */
-	int own(Index index) EXCLUDES(this);
+	int own(Index index, const folio *held = nullptr) EXCLUDES(this);
 
 	/*
 	 * Gives all that it has to @to, which has nothing, has no viewers, and is to be frozen:
@@ -286,6 +287,15 @@ public:
 		return found || !fresh.page ? std::move(found) : fill(index, fresh);
 	}
 
+	/*
+	 * Whether what is read at @index takes a page into a layer that others look to where
+	 * they have a hole, too, which is nothing for the shared lock.
+	 */
+	bool must_fill_alone(Index index) const REQUIRES_SHARED(this)
+	{
+		return has_children() && is_hole(index);
+	}
+
 	/* The same where there probably is none, and @fresh has a page. */
 	FolioRef fill(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 
@@ -328,6 +338,13 @@ public:
 
 	/* The same for all pages and holes that are its own, where it has some. */
 	void remove_own() REQUIRES(this);
+
+	/* Unmaps the range from every page table of this one's; private copies stay. */
+	void unmap_all(Index first, Index last) REQUIRES(this)
+	{
+		unmap(first, last, PrivateCopies::keep);
+		unmap_parents(first, last);
+	}
 
 	/* Unmaps what @layer has from every page table of this one's. */
 	void unmap_where(const Pages &layer) REQUIRES(this, layer);
@@ -389,8 +406,10 @@ private:
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);
 	int put_in_front(Index index, const Pages &layer, folio *page) REQUIRES(this, layer);
-	int take_page(Index index, Pages &from) REQUIRES(this, from);
-	int take_over(Index index, Pages &from) REQUIRES(this, from);
+	int try_take_over(Index index, const folio *held) EXCLUDES(this);
+	int try_copy(Index index) EXCLUDES(this);
+	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
+	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	/* src/freeze.cc */
 	bool reserve_in(Pages &to) REQUIRES(this);
 	void store_reserved(Index index, folio *page);
@@ -402,6 +421,8 @@ private:
 	bool give_to_parent(Pages &to) REQUIRES(this, to);
 	Pages *merge_with_only_child() REQUIRES(this);
 	void unmap(Index first, Index last, PrivateCopies copies);
+	void unmap_late(const Pages &layer, Index first, Index last) REQUIRES(this, layer);
+	void unmap_parents(Index first, Index last) REQUIRES(this);
 	Index end_of_run(Index first) const;
 	void forget(folio *page);
 	void detach(Index index, folio *page) REQUIRES(this);

@@ -10,6 +10,7 @@
 #include "walks.h"
 
 #include <pthread.h>
+#include <sys/uio.h>
 #include <stdatomic.h>
 
 #define PAGES 64UL
@@ -280,6 +281,84 @@ static void the_last_takes_over(void)
 	check_returned(before);
 }
 
+/* Who has a reference to a snapshot's page goes on seeing what that was. */
+static void a_pipe_keeps_what_was(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then, ends[2];
+	char *map = map_all(fd, PROT_READ | PROT_WRITE), *seen, page[PAGE];
+	struct iovec piece;
+
+	fill(map, 1);
+	then = snapshot(fd);
+	seen = map_all(then, PROT_READ);
+	MUST(!pipe(ends));
+	piece = (struct iovec){seen + 3 * PAGE, PAGE};
+	CHECK(page_is(seen + 3 * PAGE, 3, 1));
+	MUST(vmsplice(ends[1], &piece, 1, 0) == (ssize_t)PAGE);
+	munmap(seen, PAGES * PAGE);
+	close(then);
+	usleep(20000);
+	fill(map, 2);
+	CHECK_EQ(SINCE(before, pages_taken_over), PAGES - 1);
+	CHECK_EQ(SINCE(before, pages_copied_up), 1);
+	MUST(read(ends[0], page, PAGE) == (ssize_t)PAGE);
+	CHECK(page_is(page, 3, 1) && map_is(map, 2));
+	close(ends[0]);
+	close(ends[1]);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+static void old_layers_go(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open();
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	for (unsigned long i = 0; i < 2 * COWMEM_LAYERS_MAX; i++) {
+		fill_page(map + i % 7 * PAGE, i % 7, 2);
+		close(snapshot(fd));
+	}
+	usleep(20000);
+	CHECK(object_stat(fd).layers <= 2);
+	CHECK(SINCE(before, layers_merged) > COWMEM_LAYERS_MAX);
+	for (unsigned long i = 0; i < PAGES; i++)
+		CHECK(page_is(map + i * PAGE, i, i < 7 ? 2 : 1));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+/* What a snapshot has nothing for is filled when it is read, and nobody's but its own. */
+static void holes_of_a_snapshot(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map, *seen;
+
+	MUST(!object_resize(fd, PAGES * PAGE));
+	map = map_all(fd, PROT_READ | PROT_WRITE);
+	fill_page(map, 0, 1);
+	then = snapshot(fd);
+	seen = map_all(then, PROT_READ);
+	for (unsigned long i = 1; i < PAGES; i++) {
+		if (i % 2)
+			fill_page(map + i * PAGE, i, 2);
+		CHECK_EQ(seen[i * PAGE], 0);
+		fill_page(map + i * PAGE, i, 3);
+		CHECK_EQ(seen[i * PAGE], 0);
+		CHECK(page_is(map + i * PAGE, i, 3));
+	}
+	munmap(seen, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
 static void restored_in_place(void)
 {
 	struct counts before = counts_now();
@@ -439,7 +518,7 @@ static void one_instant(void)
 	for (int i = 0; i < 2; i++)
 		MUST(!pthread_join(threads[i], NULL));
 	CHECK(moved > 20);
-	CHECK(object_stat(fd).layers <= 3);
+	CHECK(object_stat(fd).layers <= 4);
 	munmap(map, PAGES * PAGE);
 	close(fd);
 	check_returned(before);
@@ -635,6 +714,9 @@ int main(void)
 		{"there can be too many layers", "", too_many_layers},
 		{"clones go their own way", "", clones_go_their_own_way},
 		{"the last to see a page gets it without a copy", "", the_last_takes_over},
+		{"who has a reference goes on seeing what was", "", a_pipe_keeps_what_was},
+		{"layers that nobody needs go", "", old_layers_go},
+		{"a snapshot's holes are its own", "", holes_of_a_snapshot},
 		{"restored in place", "", restored_in_place},
 		{"holes and cuts hide what the snapshot has", "", holes_hide_what_was},
 		{"what is shared is stored once, and brought in once", "", stored_once},
