@@ -176,6 +176,7 @@ HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroe
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
+HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)&folio->flags) & BIT(PG_locked); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
 HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
