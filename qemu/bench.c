@@ -354,18 +354,21 @@ static struct result memory_resident(struct object *o)
 	return per_page(o, after - before - o->bytes);
 }
 
-/* --- paging: cowmem to its store, anonymous memory to zram, by the same compressor --- */
+/* --- paging: cowmem to its store, other memory to zram, by the same compressor --- */
 
-/* Makes a swap device of zram, once, and has both sides compress alike. */
-static void swap_to_zram(void)
+#define SWAP_MIB 256
+
+/* Has a swap device of zram, of @mib MiB or none, and both sides compress alike. */
+static void swap_to_zram(unsigned int mib)
 {
-	static bool done;
+	static unsigned int present;
 
-	if (done)
-		return;
-	done = true;
-	MUST(zram_swap_on(256, "lz4"));
 	write_text("/sys/module/cowmem/parameters/compressor", "lz4");
+	if (mib == present)
+		return;
+	MUST(!present || zram_swap_off());
+	MUST(!mib || zram_swap_on(mib, "lz4"));
+	present = mib;
 }
 
 /* Pages of one word, another in each: no compressor has a part in it. */
@@ -426,7 +429,7 @@ static struct result page_out_filled(struct object *o, void (*fill)(char *p, siz
 	char *p;
 	uint64_t total;
 
-	swap_to_zram();
+	swap_to_zram(SWAP_MIB);
 	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
 	fill(p, o->bytes);
 	bench_start();
@@ -454,7 +457,7 @@ static struct result page_in(struct object *o, int flags, void (*fill)(char *p, 
 	char *p, *q;
 	uint64_t total;
 
-	swap_to_zram();
+	swap_to_zram(SWAP_MIB);
 	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
 	fill(p, o->bytes);
 	page_out(o, p);
@@ -492,6 +495,91 @@ PAGE_IN(in_read_write_words, MAP_SHARED, write_words, read_then_write)
 PAGE_IN(in_private_records, MAP_PRIVATE, write_records, write_pages)
 PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 #undef PAGE_IN
+
+/* Free memory of the machine, with what lies on the CPU's own lists. */
+static uint64_t free_bytes(void)
+{
+	unsigned long value;
+	uint64_t pages = 0;
+	char line[256];
+	FILE *zones;
+
+	sleep(3); /* what is freed by RCU, or by a worker */
+	write_text("/proc/sys/vm/stat_refresh", "1");
+	zones = fopen("/proc/zoneinfo", "re");
+	MUST(zones);
+	while (fgets(line, sizeof(line), zones))
+		if (sscanf(line, " pages free %lu", &value) == 1 ||
+		    sscanf(line, " count: %lu", &value) == 1)
+			pages += value;
+	fclose(zones);
+	return pages * PAGE;
+}
+
+/* What zram has: the bytes of the pages it was given, and those of its memory for them. */
+static void zram_bytes(uint64_t *given, uint64_t *memory)
+{
+	unsigned long pages, compressed, used;
+	FILE *stat = fopen(ZRAM_FILE("mm_stat"), "re");
+
+	MUST(stat && fscanf(stat, "%lu %lu %lu", &pages, &compressed, &used) == 3);
+	fclose(stat);
+	*given = pages;
+	*memory = used;
+}
+
+/* The memory that holds compressed bytes. */
+static uint64_t pool_bytes(const struct object *o)
+{
+	struct cowmem_store_stat stat = {.size = sizeof(stat)};
+	uint64_t given, memory;
+
+	if (o->kind == COWMEM) {
+		MUST(!ioctl(o->fd, COWMEM_IOC_STORE_STAT, &stat));
+		return stat.pool_bytes;
+	}
+	zram_bytes(&given, &memory);
+	return memory;
+}
+
+/* Once more for what the kernel had in lists of a CPU's. */
+static void page_out_all(const struct object *o, char *p)
+{
+	const uint64_t all = PAGE + o->bytes; /* the device's header, too */
+	uint64_t given = 0, memory;
+
+	for (int tries = 0; given < all && tries < 3; tries++) {
+		page_out(o, p);
+		if (o->kind == COWMEM)
+			return;
+		zram_bytes(&given, &memory);
+	}
+	MUST(given == all);
+}
+
+/*
+ * What the machine needs for pages that are out, besides their compressed bytes: the
+ * object's tables, and a swap device that is as large as the object.
+ */
+static struct result page_out_memory(struct object *o)
+{
+	uint64_t before, after;
+	char *p;
+
+	swap_to_zram(0);
+	before = free_bytes() + pool_bytes(o);
+	if (o->kind != COWMEM)
+		swap_to_zram((o->bytes >> 20) + 1);
+	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	write_records(p, o->bytes);
+	page_out_all(o, p);
+	if (o->kind != ANON)
+		unmap(o, p);
+	after = free_bytes() + pool_bytes(o);
+	if (o->kind == ANON)
+		unmap(o, p);
+	return per_page(o, before - after);
+}
 
 /* --- the table of works --- */
 
@@ -562,6 +650,10 @@ static const struct work {
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
 	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
 	{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
+	{.name = "page-out-memory",
+         .run = page_out_memory,
+         .kinds = FILES | KIND(ANON),
+         .mib = 256},
 	{.name = "page-in-read-records", .run = in_read_records, .kinds = PAGED},
 	{.name = "page-in-read-words", .run = in_read_words, .kinds = PAGED},
 	{.name = "page-in-read-write-records", .run = in_read_write_records, .kinds = PAGED},

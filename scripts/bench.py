@@ -108,6 +108,9 @@ PAGING = [
         ("in-read-write", "read, then write of one", 0.60),
         ("in-private", "private write of one", 0.70),
     )
+] + [
+    Row("page-out-memory", "kernel's memory per paged-out page", 1.00, unit="bytes"),
+    Row("page-out-memory", "  the same, against anonymous memory", None, peer="anon", unit="bytes"),
 ]
 
 
@@ -192,7 +195,8 @@ def measure_walks(arch, out):
 
 def measure_paging(arch, out):
     """The Figures of page-out and what follows, in a boot that swaps to zram."""
-    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in PAGING)}", kernels=("zram", "lz4"))
+    works = dict.fromkeys(row.work for row in PAGING)
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"))
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -230,7 +234,7 @@ def describe(arch, figures, wrong):
         "reverse-map walk, per mapping, against the kernel's folio_referenced() of a memfd's page:",
         *table(figures, WALKS),
         "",
-        "paging, against anonymous memory that is swapped to zram, both by lz4, same data:",
+        "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
     ]
 
