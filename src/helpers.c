@@ -197,7 +197,8 @@ HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
 HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
 HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
-HELPER int kapi_folio_node(const struct folio *folio) { return folio_nid(folio); }
+/* The node is in one word with the page's flags, and never changes as they do. */
+HELPER int kapi_folio_node(const struct folio *folio) { return data_race(folio_nid(folio)); }
 HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
 HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
 HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
@@ -384,8 +385,8 @@ HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
 HELPER bool lru_is_there(struct folio *folio) { return true; }
 HELPER bool kapi_lru_prepare(struct folio *folio) { return true; }
 #endif
-HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
-HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
 
 /* --- slots of paged-out pages --- */
 static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
@@ -448,8 +449,9 @@ HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unl
 HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 
 /* --- the rest --- */
-HELPER unsigned int kapi_no_reclaim_begin(void) { return memalloc_noreclaim_save(); }
-HELPER void kapi_no_reclaim_end(unsigned int before) { memalloc_noreclaim_restore(before); }
+/* Only the task itself changes its flags, but the scheduler reads one of them whenever it switches to it. */
+HELPER unsigned int kapi_no_reclaim_begin(void) { return data_race(memalloc_noreclaim_save()); }
+HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_noreclaim_restore(before); 0; })); } /* the same */
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
