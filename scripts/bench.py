@@ -112,6 +112,9 @@ PAGING = [
         ("in-read-write", "read, then write of one", 0.60),
         ("in-private", "private write of one", 0.70),
     )
+] + [
+    Row("page-out-memory", "kernel's memory per paged-out page", 1.00, unit="bytes"),
+    Row("page-out-memory", "  the same, against anonymous memory", None, peer="anon", unit="bytes"),
 ]
 
 
@@ -154,7 +157,7 @@ class Figures:
         return self.of(row.work, "cowmem") / self.of(row.work, row.peer)
 
 
-def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), **options):
+def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), timeout=900, **options):
     """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
     kernel's release, what the program said and how long it all took come back. With
     `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
@@ -176,7 +179,7 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
         **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
-    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=900, **options)
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=timeout, **options)
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
@@ -196,7 +199,8 @@ def measure_walks(arch, out):
 
 def measure_paging(arch, out):
     """The Figures of page-out and what follows, in a boot that swaps to zram."""
-    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in PAGING)}", kernels=("zram", "lz4"))
+    works = dict.fromkeys(row.work for row in PAGING)
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"))
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -234,7 +238,7 @@ def describe(arch, figures, wrong):
         "reverse-map walk, per mapping, against the kernel's folio_referenced() of a memfd's page:",
         *table(figures, WALKS),
         "",
-        "paging, against anonymous memory that is swapped to zram, both by lz4, same data:",
+        "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
     ]
 

@@ -12,12 +12,18 @@
  * later has to unmap before it takes a page out of the table, so it waits for the PTE
  * lock with all of them still in. So a page lock has nothing to add for truncation,
  * neither on private mappings, which take none (R20), nor on shared ones. But others
- * could lock a page, too, see that nobody has it mapped, and rely on that. So shared
- * mappings try the lock by default (R21). The lock-free mode (R22) counts the mapping
- * first and tests the lock after that, so that a locker that has a full barrier behind
- * its lock, as every one on x86, either sees the count or is seen; then the count is
- * undone. kunit/model/around.pml is this. What counts a mapping of an mlocked VMA also
- * counts it as locked, and undoes that: there the lock is tried.
+ * could lock a page, too, see that nobody has it mapped, and rely on that. In Linux 6.12
+ * nobody does who can get hold of an object's page: reclaim, migration and memory failure
+ * ask for the kernel's own LRU, and nobody else may take a page out (src/inode.c). For
+ * those who may come, shared mappings try the lock by default (R21).
+ *
+ * The lock-free mode (R22) counts the mapping first and tests the lock after that, by a
+ * read-modify-write. For to take the page lock is an acquire, and on arm64 no more: what
+ * the locker loads next may come before the lock is there for others to load. But of two
+ * read-modify-writes of one word one is first. If that is the locker's, the test finds
+ * the lock, and the count is undone; if it is the test, the locker sees the count.
+ * kunit/model/around.pml is this. What counts a mapping of an mlocked VMA also counts it
+ * as locked, and undoes that: there the lock is tried.
  */
 #include <bit>
 
@@ -188,7 +194,7 @@ private:
 		const CountedMapping counted{ref.get(), fault_.vma};
 
 		step(COWMEM_STEP_AROUND_COUNTED);
-		if (kapi_folio_locked(ref.get()) || kapi_folio_poisoned(ref.get()) ||
+		if (kapi_folio_locked_atomic(ref.get()) || kapi_folio_poisoned(ref.get()) ||
 		    !layer_.owns(ref.get()))
 			return COWMEM_COUNT_around_undone;
 		return map(ref, address);

@@ -179,6 +179,7 @@ HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroe
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
+HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)&folio->flags) & BIT(PG_locked); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
 HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
@@ -200,7 +201,8 @@ HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
 HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
 HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
-HELPER int kapi_folio_node(const struct folio *folio) { return folio_nid(folio); }
+/* The node is in one word with the page's flags, and never changes as they do. */
+HELPER int kapi_folio_node(const struct folio *folio) { return data_race(folio_nid(folio)); }
 HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
 HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
 HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
@@ -211,8 +213,8 @@ HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear
 HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
 HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
 HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
-HELPER int kapi_folio_foreign_references(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) - 1; }
-HELPER bool kapi_folio_in_use(const struct folio *folio) { return folio_ref_count(folio) != folio_mapcount(folio) + 1; }
+HELPER int kapi_folio_foreign_references(const struct folio *folio) { int before = folio_ref_count(folio), mapped; smp_rmb(); mapped = folio_mapcount(folio); smp_rmb(); return folio_ref_count(folio) == before ? before - mapped - 1 : INT_MAX; }
+HELPER bool kapi_folio_in_use(const struct folio *folio) { return kapi_folio_foreign_references(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
@@ -403,8 +405,8 @@ HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
 HELPER bool lru_is_there(struct folio *folio) { return true; }
 HELPER bool kapi_lru_prepare(struct folio *folio) { return true; }
 #endif
-HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
-HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, folio_nid(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
 
 /* --- slots of paged-out pages --- */
 static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
@@ -473,8 +475,9 @@ HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unl
 HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 
 /* --- the rest --- */
-HELPER unsigned int kapi_no_reclaim_begin(void) { return memalloc_noreclaim_save(); }
-HELPER void kapi_no_reclaim_end(unsigned int before) { memalloc_noreclaim_restore(before); }
+/* Only the task itself changes its flags, but the scheduler reads one of them whenever it switches to it. */
+HELPER unsigned int kapi_no_reclaim_begin(void) { return data_race(memalloc_noreclaim_save()); }
+HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_noreclaim_restore(before); 0; })); } /* the same */
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }

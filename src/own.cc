@@ -30,6 +30,19 @@ int copy(folio *page, const Source &source)
 	                                : store.read(*source.slot, page);
 }
 
+/*
+ * How many references are neither the table's nor a page table's. What maps pages without
+ * their lock, and began before us, has its page table locked, and is done after the walk.
+ */
+int foreign_references(address_space *mapping, Index index, folio *page)
+{
+	const ObjectMappings mappings{mapping};
+	Inspect seen;
+
+	walk(mappings, Batch{index, page}, seen);
+	return kapi_folio_foreign_references(page);
+}
+
 } /* namespace */
 
 /* Whether nobody but this one, a leaf, can see what is in its parent. */
@@ -148,7 +161,7 @@ int Pages::take_page(Index index, Pages &from, const folio *held)
 
 	PageLock lock{page};
 
-	if (!has_children() && kapi_folio_foreign_references(page) > (page == held))
+	if (!has_children() && foreign_references(mapping_, index, page) > (page == held))
 		return -KAPI_EAGAIN;
 	if (const int err = kapi_mapping_insert(mapping_, index, page))
 		return err;

@@ -106,6 +106,7 @@ Index Pages::next_paged_out(Index from, Index last) const
 	for (Index index = from; (index = next_entry(index, last, false)) != no_index; index++) {
 		if (!kapi_mapping_load(layer_of(index).mapping_, index) && !is_hole(index))
 			return index;
+		kapi_cond_resched();
 		if (index == last)
 			break;
 	}
@@ -198,14 +199,15 @@ int Pages::hide_parent(Index first, Index last)
 	last = min_of(last, end_of_parent() - 1);
 	parent_->held();
 	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
-		const bool enough = has_slot(index) || slots_.reserve(index);
-		SlotRef hole = enough ? Store::hole() : SlotRef{};
+		const bool had = has_slot(index);
+		SlotRef hole = had || slots_.reserve(index) ? Store::hole() : SlotRef{};
 
 		/* Its page, if it has one, goes; or stays, and is not what the slot says. */
 		if (folio *page = at(index))
 			kapi_folio_set_dirty(page);
 		if (!hole || !set_slot(index, hole)) {
-			slots_.drop(index);
+			if (!had)
+				slots_.drop(index);
 			return -KAPI_ENOMEM;
 		}
 		kapi_cond_resched();

@@ -190,6 +190,7 @@ struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);
 bool kapi_folio_locked(const struct folio *folio);
+bool kapi_folio_locked_atomic(struct folio *folio); /* by a read-modify-write, a full barrier */
 void kapi_folio_put(struct folio *folio);
 void kapi_folio_lock(struct folio *folio);
 void kapi_folio_unlock(struct folio *folio);

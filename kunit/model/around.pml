@@ -7,25 +7,35 @@
  * Whatever the order of things: the page, once removed, is mapped by nobody; and nobody
  * maps it as long as the other one has it locked.
  *
+ * The page lock is taken by an acquire and no more, as on arm64: that the page is locked
+ * may come to memory after the locker's next loads. Others who would lock it are kept
+ * out at once, since a read-modify-write acts on the last value there is; so the lock is
+ * two variables here. A test of it by a load is wrong then (NO_ATOMIC_TEST); one that is
+ * a read-modify-write comes before the locker's, and the locker sees the count, or after.
+ *
  * Each NO_... leaves out one thing that the code does, and then it is not so.
  */
 #define CPUS 3
-#define VARIABLES 9
+#define VARIABLES 10
 #define COUNT 0      /* Family::count_ */
 #define TABLE 1      /* the pmd: whether there is a page table */
 #define TABLE_LOCK 2 /* the pmd's lock */
 #define ENTRY 3      /* the PTE: whether it maps the page */
 #define ENTRY_LOCK 4 /* the PTE's lock */
 #define SLOT 5       /* the object's table: whether the page is in it */
-#define PAGE_LOCK 6  /* the page's own lock */
-#define MAPPINGS 7   /* its mapcount */
-#define SECTION 8    /* the object's lock: the writer has it alone */
+#define PAGE_LOCK 6  /* the page's own lock, as read-modify-writes find it */
+#define LOCKED 7     /* the same, as loads find it: later */
+#define MAPPINGS 8   /* its mapcount */
+#define SECTION 9    /* the object's lock: the writer has it alone */
 #include "memory.inc"
 
 #define NOTHING 0
 #define PAGE 1
 
 bool relied_upon; /* the locker has seen that it is not mapped */
+
+#define LOCK_PAGE LOCK(PAGE_LOCK); STORE(LOCKED, 1)
+#define UNLOCK_PAGE STORE(LOCKED, 0); UNLOCK(PAGE_LOCK)
 
 proctype around(byte cpu)
 {
@@ -54,7 +64,7 @@ proctype around(byte cpu)
 #endif
 	found = LOAD(SLOT);
 	if
-	:: found == NOTHING || LOAD(PAGE_LOCK) != 0 -> goto unlock
+	:: found == NOTHING || LOAD(LOCKED) != 0 -> goto unlock
 	:: else
 	fi;
 #ifndef NO_COUNT_FIRST
@@ -62,8 +72,13 @@ proctype around(byte cpu)
 	atomic { BARRIER; memory[MAPPINGS]++ };
 #endif
 #ifndef NO_SECOND_TEST
+#ifndef NO_ATOMIC_TEST
+	atomic { BARRIER; found = memory[PAGE_LOCK] };
+#else
+	found = LOAD(LOCKED);
+#endif
 	if
-	:: LOAD(PAGE_LOCK) != 0 ->
+	:: found != 0 ->
 #ifndef NO_COUNT_FIRST
 		memory[MAPPINGS]--;
 #endif
@@ -107,9 +122,9 @@ proctype writer(byte cpu)
 	BARRIER;
 #endif
 	unmap();
-	LOCK(PAGE_LOCK);
+	LOCK_PAGE;
 	STORE(SLOT, NOTHING);
-	UNLOCK(PAGE_LOCK);
+	UNLOCK_PAGE;
 	STORE(COUNT, 2);
 	UNLOCK(SECTION);
 	running--
@@ -118,15 +133,14 @@ proctype writer(byte cpu)
 /* Somebody with a reference who locks the page: memory failure, say. */
 proctype locker(byte cpu)
 {
-	LOCK(PAGE_LOCK);
-	BARRIER;
+	LOCK_PAGE;
 	if
 	:: LOAD(MAPPINGS) == 0 ->
 		relied_upon = true;
 		relied_upon = false
 	:: else
 	fi;
-	UNLOCK(PAGE_LOCK);
+	UNLOCK_PAGE;
 	running--
 }
 
