@@ -609,184 +609,177 @@ static struct result restore(struct object *o)
 	}
 	unmap(o, p);
 	return per_page(o, total);
+}
 
-	/* Free memory of the machine, with what lies on the CPU's own lists. */
-	static uint64_t free_bytes(void)
-	{
-		unsigned long value;
-		uint64_t pages = 0;
-		char line[256];
-		FILE *zones;
+/* Free memory of the machine, with what lies on the CPU's own lists. */
+static uint64_t free_bytes(void)
+{
+	unsigned long value;
+	uint64_t pages = 0;
+	char line[256];
+	FILE *zones;
 
-		sleep(3); /* what is freed by RCU, or by a worker */
-		write_text("/proc/sys/vm/stat_refresh", "1");
-		zones = fopen("/proc/zoneinfo", "re");
-		MUST(zones);
-		while (fgets(line, sizeof(line), zones))
-			if (sscanf(line, " pages free %lu", &value) == 1 ||
-			    sscanf(line, " count: %lu", &value) == 1)
-				pages += value;
-		fclose(zones);
-		return pages * PAGE;
+	sleep(3); /* what is freed by RCU, or by a worker */
+	write_text("/proc/sys/vm/stat_refresh", "1");
+	zones = fopen("/proc/zoneinfo", "re");
+	MUST(zones);
+	while (fgets(line, sizeof(line), zones))
+		if (sscanf(line, " pages free %lu", &value) == 1 ||
+		    sscanf(line, " count: %lu", &value) == 1)
+			pages += value;
+	fclose(zones);
+	return pages * PAGE;
+}
+
+/* What zram has: the bytes of the pages it was given, and those of its memory for them. */
+static void zram_bytes(uint64_t *given, uint64_t *memory)
+{
+	unsigned long pages, compressed, used;
+	FILE *stat = fopen(ZRAM_FILE("mm_stat"), "re");
+
+	MUST(stat && fscanf(stat, "%lu %lu %lu", &pages, &compressed, &used) == 3);
+	fclose(stat);
+	*given = pages;
+	*memory = used;
+}
+
+/* The memory that holds compressed bytes. */
+static uint64_t pool_bytes(const struct object *o)
+{
+	struct cowmem_store_stat stat = {.size = sizeof(stat)};
+	uint64_t given, memory;
+
+	if (o->kind == COWMEM) {
+		MUST(!ioctl(o->fd, COWMEM_IOC_STORE_STAT, &stat));
+		return stat.pool_bytes;
 	}
+	zram_bytes(&given, &memory);
+	return memory;
+}
 
-	/* What zram has: the bytes of the pages it was given, and those of its memory for them. */
-	static void zram_bytes(uint64_t *given, uint64_t *memory)
-	{
-		unsigned long pages, compressed, used;
-		FILE *stat = fopen(ZRAM_FILE("mm_stat"), "re");
+/* Once more for what the kernel had in lists of a CPU's. */
+static void page_out_all(const struct object *o, char *p)
+{
+	const uint64_t all = PAGE + o->bytes; /* the device's header, too */
+	uint64_t given = 0, memory;
 
-		MUST(stat && fscanf(stat, "%lu %lu %lu", &pages, &compressed, &used) == 3);
-		fclose(stat);
-		*given = pages;
-		*memory = used;
-	}
-
-	/* The memory that holds compressed bytes. */
-	static uint64_t pool_bytes(const struct object *o)
-	{
-		struct cowmem_store_stat stat = {.size = sizeof(stat)};
-		uint64_t given, memory;
-
-		if (o->kind == COWMEM) {
-			MUST(!ioctl(o->fd, COWMEM_IOC_STORE_STAT, &stat));
-			return stat.pool_bytes;
-		}
+	for (int tries = 0; given < all && tries < 3; tries++) {
+		page_out(o, p);
+		if (o->kind == COWMEM)
+			return;
 		zram_bytes(&given, &memory);
-		return memory;
 	}
+	MUST(given == all);
+}
 
-	/* Once more for what the kernel had in lists of a CPU's. */
-	static void page_out_all(const struct object *o, char *p)
-	{
-		const uint64_t all = PAGE + o->bytes; /* the device's header, too */
-		uint64_t given = 0, memory;
-
-		for (int tries = 0; given < all && tries < 3; tries++) {
-			page_out(o, p);
-			if (o->kind == COWMEM)
-				return;
-			zram_bytes(&given, &memory);
-		}
-		MUST(given == all);
-	}
-
-	/*
+/*
  * What the machine needs for pages that are out, besides their compressed bytes: the
  * object's tables, and a swap device that is as large as the object.
  */
-	static struct result page_out_memory(struct object * o)
-	{
-		uint64_t before, after;
-		char *p;
+static struct result page_out_memory(struct object *o)
+{
+	uint64_t before, after;
+	char *p;
 
-		swap_to_zram(0);
-		before = free_bytes() + pool_bytes(o);
-		if (o->kind != COWMEM)
-			swap_to_zram((o->bytes >> 20) + 1);
-		p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
-		write_records(p, o->bytes);
-		page_out_all(o, p);
-		if (o->kind != ANON)
-			unmap(o, p);
-		after = free_bytes() + pool_bytes(o);
-		if (o->kind == ANON)
-			unmap(o, p);
-		return per_page(o, before - after);
-	}
+	swap_to_zram(0);
+	before = free_bytes() + pool_bytes(o);
+	if (o->kind != COWMEM)
+		swap_to_zram((o->bytes >> 20) + 1);
+	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
+	write_records(p, o->bytes);
+	page_out_all(o, p);
+	if (o->kind != ANON)
+		unmap(o, p);
+	after = free_bytes() + pool_bytes(o);
+	if (o->kind == ANON)
+		unmap(o, p);
+	return per_page(o, before - after);
+}
 
-	/* --- the table of works --- */
+/* --- the table of works --- */
 
 #define KIND(kind) (1U << (kind))
 #define FILES (KIND(COWMEM) | KIND(MEMFD))
 #define PAGED (KIND(COWMEM) | KIND(ANON))
 
-	static const struct work {
-		const char *name;
-		struct result (*run)(struct object *o);
-		unsigned int kinds;
-		size_t mib;      /* of the object; 0: as the command line says */
-		size_t mappings; /* of the object, besides the work's own */
-	} works[] = {
-		{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
-		{.name = "copy", .run = copy, .kinds = KIND(ANON)},
-		{.name = "read-zero", .run = read_zero, .kinds = KIND(ANON)},
-		{.name = "write-hole", .run = write_hole, .kinds = FILES | KIND(ANON)},
-		{.name = "write-private", .run = write_private, .kinds = FILES},
-		{.name = "write-private-after-read",
-	         .run = write_private_after_read,
-	         .kinds = FILES | KIND(ANON)},
-		{.name = "write-shared", .run = write_shared, .kinds = FILES},
-		{.name = "read-shared", .run = read_shared, .kinds = FILES},
-		{.name = "unmap-shared", .run = unmap_shared, .kinds = FILES},
-		{.name = "free-last", .run = free_last, .kinds = FILES},
-		{.name = "punch-mapped", .run = punch_mapped, .kinds = FILES},
-		{.name = "write-hole-of-1-MiB", .run = strewn_hole, .kinds = FILES, .mib = 1},
-		{.name = "write-hole-of-64-MiB", .run = strewn_hole, .kinds = FILES, .mib = 64},
-		{.name = "write-hole-of-4096-MiB", .run = strewn_hole, .kinds = FILES, .mib = 4096},
-		{.name = "write-private-of-1-MiB", .run = strewn_private, .kinds = FILES, .mib = 1},
-		{.name = "write-private-of-64-MiB",
-	         .run = strewn_private,
-	         .kinds = FILES,
-	         .mib = 64},
-		{.name = "write-private-of-4096-MiB",
-	         .run = strewn_private,
-	         .kinds = FILES,
-	         .mib = 4096},
-		{.name = "write-private-among-1",
-	         .run = write_private_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 1},
-		{.name = "write-private-among-30",
-	         .run = write_private_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 30},
-		{.name = "write-private-among-1000",
-	         .run = write_private_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 1000},
-		{.name = "write-shared-among-1",
-	         .run = write_shared_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 1},
-		{.name = "write-shared-among-30",
-	         .run = write_shared_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 30},
-		{.name = "write-shared-among-1000",
-	         .run = write_shared_among,
-	         .kinds = FILES,
-	         .mib = 1,
-	         .mappings = 1000},
-		{.name = "walk-1", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1},
-		{.name = "walk-10", .run = walk, .kinds = FILES, .mib = 1, .mappings = 10},
-		{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
-		{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
-		{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
-		{.name = "snapshot", .run = snapshot_again, .kinds = PAGED},
-		{.name = "restore", .run = restore, .kinds = PAGED},
-		{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
-		{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
-		{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
-		{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
-		{.name = "page-out-memory",
-	         .run = page_out_memory,
-	         .kinds = FILES | KIND(ANON),
-	         .mib = 256},
-		{.name = "page-in-read-records", .run = in_read_records, .kinds = PAGED},
-		{.name = "page-in-read-words", .run = in_read_words, .kinds = PAGED},
-		{.name = "page-in-read-write-records",
-	         .run = in_read_write_records,
-	         .kinds = PAGED},
-		{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
-		{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
-		{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
-	};
+static const struct work {
+	const char *name;
+	struct result (*run)(struct object *o);
+	unsigned int kinds;
+	size_t mib;      /* of the object; 0: as the command line says */
+	size_t mappings; /* of the object, besides the work's own */
+} works[] = {
+	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
+	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
+	{.name = "read-zero", .run = read_zero, .kinds = KIND(ANON)},
+	{.name = "write-hole", .run = write_hole, .kinds = FILES | KIND(ANON)},
+	{.name = "write-private", .run = write_private, .kinds = FILES},
+	{.name = "write-private-after-read",
+         .run = write_private_after_read,
+         .kinds = FILES | KIND(ANON)},
+	{.name = "write-shared", .run = write_shared, .kinds = FILES},
+	{.name = "read-shared", .run = read_shared, .kinds = FILES},
+	{.name = "unmap-shared", .run = unmap_shared, .kinds = FILES},
+	{.name = "free-last", .run = free_last, .kinds = FILES},
+	{.name = "punch-mapped", .run = punch_mapped, .kinds = FILES},
+	{.name = "write-hole-of-1-MiB", .run = strewn_hole, .kinds = FILES, .mib = 1},
+	{.name = "write-hole-of-64-MiB", .run = strewn_hole, .kinds = FILES, .mib = 64},
+	{.name = "write-hole-of-4096-MiB", .run = strewn_hole, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-of-1-MiB", .run = strewn_private, .kinds = FILES, .mib = 1},
+	{.name = "write-private-of-64-MiB", .run = strewn_private, .kinds = FILES, .mib = 64},
+	{.name = "write-private-of-4096-MiB", .run = strewn_private, .kinds = FILES, .mib = 4096},
+	{.name = "write-private-among-1",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-private-among-30",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-private-among-1000",
+         .run = write_private_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "write-shared-among-1",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1},
+	{.name = "write-shared-among-30",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 30},
+	{.name = "write-shared-among-1000",
+         .run = write_shared_among,
+         .kinds = FILES,
+         .mib = 1,
+         .mappings = 1000},
+	{.name = "walk-1", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1},
+	{.name = "walk-10", .run = walk, .kinds = FILES, .mib = 1, .mappings = 10},
+	{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
+	{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
+	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
+	{.name = "snapshot", .run = snapshot_again, .kinds = PAGED},
+	{.name = "restore", .run = restore, .kinds = PAGED},
+	{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
+	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
+	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
+	{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
+	{.name = "page-out-memory",
+         .run = page_out_memory,
+         .kinds = FILES | KIND(ANON),
+         .mib = 256},
+	{.name = "page-in-read-records", .run = in_read_records, .kinds = PAGED},
+	{.name = "page-in-read-words", .run = in_read_words, .kinds = PAGED},
+	{.name = "page-in-read-write-records", .run = in_read_write_records, .kinds = PAGED},
+	{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
+	{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
+	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
+};
 
 /*
  * Puts @bytes of free pages, movable ones and others, on the CPU's own lists, which can
@@ -794,63 +787,60 @@ static struct result restore(struct object *o)
  * up to 250 instructions per page. The others are page tables: one for each 2 MiB read.
  */
 #define OF_PAGE_TABLE (2UL << 20)
-	static void fill_page_lists(size_t bytes)
-	{
-		struct object movable = {
-			.kind = ANON, .fd = -1, .bytes = 2 * bytes}; /* a source, a copy */
-		struct object tables = {
-			.kind = ANON, .fd = -1, .bytes = bytes / PAGE * OF_PAGE_TABLE};
-		char *p = object_map(&movable, MAP_PRIVATE);
-		char *q = object_map(&tables, MAP_PRIVATE);
+static void fill_page_lists(size_t bytes)
+{
+	struct object movable = {.kind = ANON, .fd = -1, .bytes = 2 * bytes}; /* a source, a copy */
+	struct object tables = {.kind = ANON, .fd = -1, .bytes = bytes / PAGE * OF_PAGE_TABLE};
+	char *p = object_map(&movable, MAP_PRIVATE);
+	char *q = object_map(&tables, MAP_PRIVATE);
 
-		write_every(p, movable.bytes, 0, PAGE);
-		for (size_t at = 0; at < tables.bytes; at += OF_PAGE_TABLE)
-			read_pages(q + at, PAGE);
-		unmap(&movable, p);
-		unmap(&tables, q);
-	}
+	write_every(p, movable.bytes, 0, PAGE);
+	for (size_t at = 0; at < tables.bytes; at += OF_PAGE_TABLE)
+		read_pages(q + at, PAGE);
+	unmap(&movable, p);
+	unmap(&tables, q);
+}
 
-	/* Walks need a module of their own (kunit/peer), and paging zram: they must be asked for. */
-	static bool wanted(const char *name, char **names)
-	{
-		if (!*names)
-			return strncmp(name, "walk-", strlen("walk-")) &&
-			       strncmp(name, "page-", strlen("page-"));
-		for (; *names; names++)
-			if (!strcmp(name, *names))
-				return true;
-		return false;
-	}
+/* Walks need a module of their own (kunit/peer), and paging zram: they must be asked for. */
+static bool wanted(const char *name, char **names)
+{
+	if (!*names)
+		return strncmp(name, "walk-", strlen("walk-")) &&
+		       strncmp(name, "page-", strlen("page-"));
+	for (; *names; names++)
+		if (!strcmp(name, *names))
+			return true;
+	return false;
+}
 
-	static void run(const struct work *work, enum kind kind, size_t bytes)
-	{
-		struct object o = object_make(kind, work->mib ? work->mib << 20 : bytes);
-		struct result r;
+static void run(const struct work *work, enum kind kind, size_t bytes)
+{
+	struct object o = object_make(kind, work->mib ? work->mib << 20 : bytes);
+	struct result r;
 
-		o.mappings = work->mappings;
-		usleep(BETWEEN);
-		fill_page_lists(work->mib ? FEW_BYTES : bytes);
-		usleep(BETWEEN);
-		r = work->run(&o);
-		object_free(&o);
-		printf("bench %s %s %zu %llu\n", work->name, kind_names[kind], r.units,
-		       (unsigned long long)r.total);
-	}
+	o.mappings = work->mappings;
+	usleep(BETWEEN);
+	fill_page_lists(work->mib ? FEW_BYTES : bytes);
+	usleep(BETWEEN);
+	r = work->run(&o);
+	object_free(&o);
+	printf("bench %s %s %zu %llu\n", work->name, kind_names[kind], r.units,
+	       (unsigned long long)r.total);
+}
 
-	int main(int argc, char **argv)
-	{
-		const size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) << 20 : 0;
-		const long rounds = argc > 2 ? atol(argv[2]) : 0;
+int main(int argc, char **argv)
+{
+	const size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) << 20 : 0;
+	const long rounds = argc > 2 ? atol(argv[2]) : 0;
 
-		MUST(bytes && rounds);
-		setvbuf(stdout, NULL, _IOLBF, 0);
-		write_text("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
-		sleep(AFTER_BOOT);
-		for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
-			for (long round = 0; round < rounds; round++)
-				for (enum kind kind = 0; kind < NR_KINDS; kind++)
-					if (works[i].kinds & KIND(kind) &&
-					    wanted(works[i].name, argv + 3))
-						run(&works[i], kind, bytes);
-		return 0;
-	}
+	MUST(bytes && rounds);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	write_text("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
+	sleep(AFTER_BOOT);
+	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
+		for (long round = 0; round < rounds; round++)
+			for (enum kind kind = 0; kind < NR_KINDS; kind++)
+				if (works[i].kinds & KIND(kind) && wanted(works[i].name, argv + 3))
+					run(&works[i], kind, bytes);
+	return 0;
+}
