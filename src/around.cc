@@ -108,6 +108,7 @@ public:
 		: fault_{fault},
 		  table_{table},
 		  layer_{layer},
+		  parents_{&layer != &fault.object->pages()},
 		  walk_{layer, window.first, window.last},
 		  shared_{kapi_vma_shared(fault.vma)},
 		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
@@ -146,8 +147,7 @@ private:
 	{
 		if (!table_.empty_at(address))
 			return COWMEM_COUNT_around_skipped_present;
-		if (&layer_ != &fault_.object->pages() &&
-		    &layer_ != &fault_.object->pages().layer_of(walk_.index()))
+		if (parents_ && &layer_ != &fault_.object->pages().layer_of(walk_.index()))
 			return COWMEM_COUNT_around_skipped_hidden;
 		step(COWMEM_STEP_AROUND_FOUND);
 		if (kapi_folio_locked(page))
@@ -212,6 +212,7 @@ private:
 	const Fault &fault_;
 	FaultTable &table_;
 	const Pages &layer_;
+	const bool parents_; /* it is not the object's own */
 	Pages::Walk walk_;
 	const bool shared_;
 	const bool lock_free_;

@@ -252,26 +252,36 @@ public:
 	SlotRef slot(Index index) const { return slots_.get(index); }
 	/* Whether there is one: a hint without the lock. */
 	bool has_slot(Index index) const { return slots_.has(index); }
+
+private:
+	/* What @ask says of the slots of the layer that is seen at @index, which RCU keeps. */
+	template <class Ask>
+	auto with_slots_of(Index index, Ask ask) const
+	{
+		if (!parent())
+			return ask(slots_);
+
+		Rcu rcu;
+
+		return ask(layer_of(index).slots_);
+	}
+
+public:
 	/* The slot that is seen at @index, or none. Without the lock as for try_get(). */
 	SlotRef seen_slot(Index index) const
 	{
-		Rcu rcu;
-
-		return layer_of(index).slots_.get(index);
+		return with_slots_of(index, [&](const Slots &slots) { return slots.get(index); });
 	}
 	/* Whether there is one: a hint without the lock. */
 	bool sees_slot(Index index) const
 	{
-		Rcu rcu;
-
-		return layer_of(index).slots_.has(index);
+		return with_slots_of(index, [&](const Slots &slots) { return slots.has(index); });
 	}
 	/* The same for one in the backing store. */
 	bool sees_backed_slot(Index index) const
 	{
-		Rcu rcu;
-
-		return layer_of(index).slots_.is_backed(index);
+		return with_slots_of(index,
+		                     [&](const Slots &slots) { return slots.is_backed(index); });
 	}
 	const Slots &slots() const { return slots_; }
 
