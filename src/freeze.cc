@@ -91,7 +91,7 @@ void Pages::give_batch(const Batch &batch, Pages &to)
 			kapi_folio_set_dirty(page);
 			kapi_folio_keep_written(page);
 		}
-		if (kapi_folio_in_use(page) || kapi_folio_maybe_pinned(page))
+		if (foreign_references(page) || kapi_folio_maybe_pinned(page))
 			give_copy(batch.first + i, page, to);
 		else
 			give_page(batch.first + i, page, to);

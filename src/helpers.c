@@ -213,8 +213,7 @@ HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear
 HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
 HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
 HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
-HELPER int kapi_folio_foreign_references(const struct folio *folio) { int before = folio_ref_count(folio), mapped; smp_rmb(); mapped = folio_mapcount(folio); smp_rmb(); return folio_ref_count(folio) == before ? before - mapped - 1 : INT_MAX; }
-HELPER bool kapi_folio_in_use(const struct folio *folio) { return kapi_folio_foreign_references(folio); }
+HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }

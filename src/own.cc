@@ -34,13 +34,13 @@ int copy(folio *page, const Source &source)
  * How many references are neither the table's nor a page table's. What maps pages without
  * their lock, and began before us, has its page table locked, and is done after the walk.
  */
-int foreign_references(address_space *mapping, Index index, folio *page)
+int references_to_read(address_space *mapping, Index index, folio *page)
 {
 	const ObjectMappings mappings{mapping};
 	Inspect seen;
 
 	walk(mappings, Batch{index, page}, seen);
-	return kapi_folio_foreign_references(page);
+	return foreign_references(page);
 }
 
 } /* namespace */
@@ -161,7 +161,7 @@ int Pages::take_page(Index index, Pages &from, const folio *held)
 
 	PageLock lock{page};
 
-	if (!has_children() && foreign_references(mapping_, index, page) > (page == held))
+	if (!has_children() && references_to_read(mapping_, index, page) > (page == held))
 		return -KAPI_EAGAIN;
 	if (const int err = kapi_mapping_insert(mapping_, index, page))
 		return err;

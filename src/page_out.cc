@@ -143,7 +143,7 @@ bool Cluster::claim_all(Pages &pages)
 			result_.poisoned++;
 		else if (kapi_folio_mlocked(page))
 			result_.mlocked++;
-		else if (kapi_folio_in_use(page) || !claim_[i].take(page))
+		else if (foreign_references(page) || !claim_[i].take(page))
 			result_.busy++;
 		else
 			some = true;

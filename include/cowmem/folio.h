@@ -36,6 +36,24 @@ private:
 	folio *folio_ = nullptr;
 };
 
+/*
+ * How many references to a page in a table are neither the table's nor a page table's;
+ * many, where that was changing. A mapping that comes between the two counts shows in the
+ * references, which are read again.
+ */
+inline int foreign_references(const folio *page)
+{
+	constexpr int many = 1 << 30;
+	const int references = kapi_folio_references(page);
+
+	kapi_smp_rmb();
+
+	const int mapped = static_cast<int>(kapi_folio_mapcount(page));
+
+	kapi_smp_rmb();
+	return kapi_folio_references(page) == references ? references - mapped - 1 : many;
+}
+
 /* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
 inline void add_to_lru(folio *page)
 {

@@ -228,9 +228,7 @@ void kapi_folio_mark_written(struct folio *folio);
 /* One page-out at a time for a page; no lock, and nobody waits for it. */
 bool kapi_folio_try_begin_page_out(struct folio *folio);
 void kapi_folio_end_page_out(struct folio *folio);
-/* Whether somebody besides its table and page tables has a reference. */
-int kapi_folio_foreign_references(const struct folio *folio); /* but of page tables and its table */
-bool kapi_folio_in_use(const struct folio *folio);
+int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
 bool kapi_folio_mlocked(const struct folio *folio);
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
