@@ -23,7 +23,7 @@ Object *Object::create_relative() const
 	return made;
 }
 
-/* Gives its pages to @layer, which is between it and its parent then. 0 or -ENOMEM. */
+/* Gives its pages to @layer, which is between it and its parent then. 0, -ENOMEM, -EMLINK. */
 int Object::freeze_into(Object &layer)
 {
 	layer.pages_.held();
@@ -36,10 +36,16 @@ int Object::freeze_into(Object &layer)
 	return 0;
 }
 
-void Object::become_child_of(Pages *parent, Index end)
+/* Sees @parent's pages before @end, or nothing, if that is null. 0 or -EMLINK. */
+int Object::become_child_of(Pages *parent, Index end)
 {
-	if (parent)
-		pages_.set_parent(parent, end);
+	if (!parent)
+		return 0;
+	parent->held();
+	if (parent->depth() >= COWMEM_LAYERS_MAX)
+		return -KAPI_EMLINK;
+	pages_.set_parent(parent, end);
+	return 0;
 }
 
 int Object::snapshot(file *&made)
@@ -62,13 +68,11 @@ int Object::snapshot(file *&made)
 
 	layer->pages_.held();
 	kapi_inode_set_size(layer->inode_, size());
-	kapi_count(COWMEM_COUNT_snapshots);
-	if (!frozen_)
-		return freeze_into(*layer);
-	if (pages_.depth() >= COWMEM_LAYERS_MAX)
-		return -KAPI_EMLINK;
-	layer->become_child_of(&pages_, no_index);
-	return 0;
+
+	const int err = frozen_ ? layer->become_child_of(&pages_, no_index) : freeze_into(*layer);
+
+	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
+	return err;
 }
 
 int Object::clone(file *&made)
@@ -99,12 +103,10 @@ int Object::clone(file *&made)
 			used = !err;
 			layer->frozen_ = true;
 		}
-		if (frozen_ && pages_.depth() >= COWMEM_LAYERS_MAX)
-			err = -KAPI_EMLINK;
-		if (!err && frozen_)
-			copy->become_child_of(&pages_, no_index);
-		else if (!err)
-			copy->become_child_of(pages_.parent(), pages_.end_of_parent());
+		if (!err)
+			err = frozen_ ? copy->become_child_of(&pages_, no_index)
+			              : copy->become_child_of(pages_.parent(),
+			                                      pages_.end_of_parent());
 	}
 	if (!used)
 		layer->discard();

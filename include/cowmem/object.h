@@ -113,7 +113,7 @@ private:
 	void discard() { kapi_inode_put(inode_); }
 	Object *create_relative() const;
 	int freeze_into(Object &layer) REQUIRES(pages_);
-	void become_child_of(Pages *parent, Index end) REQUIRES(pages_);
+	int become_child_of(Pages *parent, Index end) REQUIRES(pages_);
 	static void put_gone(Pages *gone);
 
 	bool tail_is_out(long long end) const REQUIRES(pages_);
