@@ -5,7 +5,6 @@
 
 #include "cowmem_test.h"
 
-#include <sched.h>
 #include <sys/stat.h>
 
 #define CGROUPS "/sys/fs/cgroup"

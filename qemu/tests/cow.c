@@ -8,7 +8,6 @@
 #include "counts.h"
 #include "parameters.h"
 
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -359,7 +358,7 @@ static void access_mix(bool speculation)
 	         SINCE(start, speculative_attempts));
 }
 
-/* What is called next finds its stack there, not shared since a fork: only its own faults count. */
+/* What is called next finds its stack there, not shared since a fork: its faults are the object's. */
 __attribute__((noinline)) static void touch_stack(void)
 {
 	volatile char room[16 * PAGE];
@@ -964,6 +963,7 @@ int main(int argc, char **argv)
 		seed = strtoul(argv[1], NULL, 0);
 	else
 		MUST(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
+	stay_on_one_cpu();
 	read_text(FAULT_AROUND, fault_around, sizeof(fault_around));
 	atexit(restore_fault_around);
 	MUST(write_text(FAULT_AROUND, "4096")); /* off: each read is one fault */

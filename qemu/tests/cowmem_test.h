@@ -14,6 +14,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -162,6 +163,19 @@ static inline unsigned long counter(const char *name)
 	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
 	close(fd);
 	return strtoul(text, NULL, 10);
+}
+
+/*
+ * For who counts faults exactly: another CPU's TLB may still have an entry read-only that was
+ * made writable here, and a thread that comes to it takes one fault more, which is counted.
+ */
+static inline void stay_on_one_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	MUST(!sched_setaffinity(0, sizeof(one), &one));
 }
 
 static inline long minor_faults(void)

@@ -9,7 +9,6 @@
 #include "answers.h"
 #include "walks.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>

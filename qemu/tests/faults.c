@@ -216,5 +216,6 @@ int main(void)
 		{"private writes take the object's lock only if told to", "R13", no_sleeping_lock},
 	};
 
+	stay_on_one_cpu();
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -9,7 +9,6 @@
 #include "store.h"
 #include "walks.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 

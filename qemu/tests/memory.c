@@ -9,7 +9,6 @@
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/loop.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -406,18 +405,6 @@ static long meminfo(const char *name)
 	return field_of("/proc/meminfo", NULL, name);
 }
 
-/* Keeps to the first CPU: where it was allowed before. */
-static cpu_set_t stay_on_one_cpu(void)
-{
-	cpu_set_t all, one;
-
-	MUST(!sched_getaffinity(0, sizeof(all), &all));
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	MUST(!sched_setaffinity(0, sizeof(one), &one));
-	return all;
-}
-
 static void mlock_steps(struct answers *answers, int fd, int flags)
 {
 	const char *status = "/proc/self/status";
@@ -456,7 +443,6 @@ static void mlock_steps(struct answers *answers, int fd, int flags)
 /* On one CPU: a page that waits in another CPU's batch to be unlocked counts until that is done. */
 static void mlock_as_memfd(void)
 {
-	const cpu_set_t all = stay_on_one_cpu();
 	long machine = meminfo("Mlocked");
 	int fd = object_open();
 	char *p = map_alone(fd, PAGES(16), PROT_READ | PROT_WRITE, MAP_PRIVATE);
@@ -485,7 +471,6 @@ static void mlock_as_memfd(void)
 	unmap_alone(p, PAGES(4));
 	CHECK_EQ(meminfo("Mlocked") - machine, 0);
 	close(fd);
-	MUST(!sched_setaffinity(0, sizeof(all), &all));
 }
 
 static void maps_names_it(void)
@@ -806,10 +791,7 @@ static void fork_steps(struct answers *answers, int fd, int flags)
  */
 static void fork_as_memfd(void)
 {
-	const cpu_set_t all = stay_on_one_cpu();
-
 	compare(fork_steps, 0);
-	MUST(!sched_setaffinity(0, sizeof(all), &all));
 }
 
 static void sparse_terabyte(void)
@@ -1525,5 +1507,6 @@ static const struct test_case cases[] = {
 
 int main(void)
 {
+	stay_on_one_cpu();
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -440,5 +440,6 @@ static const struct test_case cases[] = {
 
 int main(void)
 {
+	stay_on_one_cpu();
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -9,7 +9,6 @@
 #include "parameters.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>

@@ -6,7 +6,6 @@
 #include "counts.h"
 #include "walks.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
