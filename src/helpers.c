@@ -195,7 +195,9 @@ HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping
 HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { WRITE_ONCE(folio->mapping, mapping); }
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
-HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { folio->private = *list; *list = folio; }
+HELPER void kapi_folio_link(struct folio *folio, struct folio *next) { folio->private = next; }
+HELPER struct folio *kapi_folio_next(const struct folio *folio) { return folio->private; }
+HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { kapi_folio_link(folio, *list); *list = folio; }
 HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio = *list; *list = folio ? folio_change_private(folio, NULL) : NULL; return folio; }
 HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
@@ -244,16 +246,21 @@ HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)
 
 /* --- the object's address_space --- */
 HELPER struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index) { return xa_load(&mapping->i_pages, index); }
-HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, XA_PRESENT); }
-HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return xa_insert_irq(&mapping->i_pages, index, folio, GFP_KERNEL_ACCOUNT); }
+/* Each entry has a mark, so that one which is far from the last is found by a few looks at bitmaps. */
+#define IN_TABLE XA_MARK_2
+HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, IN_TABLE); }
+HELPER int insert_locked(struct xa_state *xas, struct folio *folio) { if (xas_load(xas)) return -EBUSY; xas_store(xas, folio); xas_set_mark(xas, IN_TABLE); return xas_error(xas); }
+HELPER int insert_once(struct xa_state *xas, struct folio *folio) { int err; xas_lock_irq(xas); err = insert_locked(xas, folio); xas_unlock_irq(xas); return err; }
+HELPER int insert(struct address_space *mapping, unsigned long index, struct folio *folio, gfp_t gfp) { XA_STATE(xas, &mapping->i_pages, index); int err; do err = insert_once(&xas, folio); while (xas_nomem(&xas, gfp)); return err; }
+HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index, struct folio *folio) { insert(mapping, index, folio, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL); }
 HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
 HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
-
-HELPER bool kapi_mapping_reserve(struct address_space *mapping, unsigned long index) { return !xa_reserve_irq(&mapping->i_pages, index, GFP_KERNEL_ACCOUNT); }
-HELPER void kapi_mapping_unreserve(struct address_space *mapping) { xa_destroy(&mapping->i_pages); }
+/* The nodes still name the other table as theirs: only the kernel's LRU of shadow nodes asks, and none of ours is on that. */
+HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); to->i_pages.xa_flags = from->i_pages.xa_flags; rcu_assign_pointer(to->i_pages.xa_head, rcu_dereference_raw(from->i_pages.xa_head)); from->i_pages.xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->i_pages.xa_head, NULL); xa_unlock_irq(&from->i_pages); }
 HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
 
@@ -313,6 +320,9 @@ HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
 HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { pte_install_uffd_wp_if_needed(vma, address, entry, __pte(pte)); }
+/* Others who change these page tables know then that TLBs may not yet have what the tables say. */
+HELPER void kapi_mm_begin_flush_later(struct mm_struct *mm) { inc_tlb_flush_pending(mm); }
+HELPER void kapi_mm_end_flush_later(struct mm_struct *mm) { dec_tlb_flush_pending(mm); }
 HELPER void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio) { flush_cache_page(vma, address, folio_pfn(folio)); }
 HELPER void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end) { flush_tlb_range(vma, start, end); }
 HELPER void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { update_mmu_cache(vma, address, entry); }
@@ -347,6 +357,7 @@ static_assert(sizeof(struct kapi_walk) == sizeof(struct xa_state));
 HELPER struct xa_state *xas_of(struct kapi_walk *walk) { return (struct xa_state *)walk; }
 HELPER void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first) { *xas_of(walk) = (struct xa_state)__XA_STATE(&mapping->i_pages, first, 0, 0); }
 HELPER struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_entry(xas_of(walk), last); } while (xas_retry(xas_of(walk), folio)); return folio; }
+HELPER struct folio *kapi_walk_next_far(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_marked(xas_of(walk), last, IN_TABLE); } while (xas_retry(xas_of(walk), folio)); return folio; }
 HELPER struct folio *kapi_walk_reload(struct kapi_walk *walk) { return xas_reload(xas_of(walk)); }
 HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((const struct xa_state *)walk)->xa_index; }
 
@@ -423,7 +434,6 @@ HELPER struct xarray *table_init(struct table *table) { if (table) xa_init(&tabl
 HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct table), GFP_KERNEL_ACCOUNT)); }
 HELPER void kapi_table_free(struct xarray *xarray) { struct table *table = (struct table *)xarray; kfree_rcu(table, rcu); }
 HELPER bool kapi_table_reserve(struct xarray *table, unsigned long index) { return !xa_reserve(table, index, GFP_KERNEL_ACCOUNT); }
-HELPER void kapi_table_unreserve(struct xarray *table) { xa_destroy(table); }
 HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
 HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
 HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }

@@ -23,14 +23,13 @@ Object *Object::create_relative() const
 	return made;
 }
 
-/* Gives its pages to @layer, which is between it and its parent then. 0, -ENOMEM, -EMLINK. */
+/* Gives its pages to @layer, which is between it and its parent then. 0 or -EMLINK. */
 int Object::freeze_into(Object &layer)
 {
 	layer.pages_.held();
 	if (pages_.depth() >= COWMEM_LAYERS_MAX)
 		return -KAPI_EMLINK;
-	if (const int err = pages_.give_all(layer.pages_))
-		return err;
+	pages_.give_all(layer.pages_);
 	layer.pages_.set_parent(pages_.parent(), pages_.end_of_parent());
 	pages_.set_parent(&layer.pages_, no_index);
 	return 0;

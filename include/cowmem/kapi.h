@@ -206,6 +206,9 @@ void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsig
 void kapi_folio_rehome(struct folio *folio, struct address_space *mapping);
 void kapi_folio_detach(struct folio *folio);
 void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
+/* Lists of folios that nobody else looks at, linked by themselves. */
+void kapi_folio_link(struct folio *folio, struct folio *next);
+struct folio *kapi_folio_next(const struct folio *folio);
 void kapi_folio_push(struct folio **list, struct folio *folio);
 struct folio *kapi_folio_pop(struct folio **list);
 bool kapi_folio_trylock(struct folio *folio);
@@ -276,6 +279,9 @@ struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long ind
 struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index,
                                 unsigned long last);
 int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio);
+/* The same, with as much patience as it takes. */
+void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index,
+                                struct folio *folio);
 void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
@@ -285,10 +291,8 @@ void kapi_mapping_unlock_table(struct address_space *mapping);
 void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index,
                                struct folio *folio);
 void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index);
-/* Has memory for an entry at @index, which is empty. False: there is none. Sleeps. */
-bool kapi_mapping_reserve(struct address_space *mapping, unsigned long index);
-void kapi_mapping_unreserve(
-	struct address_space *mapping); /* all of it, of a table of nothing else */
+/* All entries of @from are those of @to then, which has none, and nobody else knows. */
+void kapi_mapping_give_table(struct address_space *from, struct address_space *to);
 /* The object of a mapping that is just being found through a locked page of it. */
 struct inode *kapi_mapping_host(const struct address_space *mapping);
 
@@ -364,6 +368,9 @@ void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entr
 void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
                            unsigned long pte);
 void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio);
+/* From the first change of an entry to the flush, if the lock of its table is dropped between. */
+void kapi_mm_begin_flush_later(struct mm_struct *mm);
+void kapi_mm_end_flush_later(struct mm_struct *mm);
 void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 bool kapi_mm_has_notifiers(struct mm_struct *mm);
@@ -397,6 +404,8 @@ struct kapi_walk {
 };
 void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first);
 struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last);
+/* The same, fast where entries lie far from each other; with nobody at work on the table. */
+struct folio *kapi_walk_next_far(struct kapi_walk *walk, unsigned long last);
 struct folio *kapi_walk_reload(struct kapi_walk *walk);
 unsigned long kapi_walk_index(const struct kapi_walk *walk);
 
@@ -457,8 +466,8 @@ void kapi_lru_del(struct folio *folio);
 /* --- slots of paged-out pages --- */
 void *kapi_slot_alloc(void); /* its memory stays a slot's under RCU */
 void kapi_slot_free(void *slot);
-bool kapi_table_reserve(struct xarray *table, unsigned long index); /* as for a mapping */
-void kapi_table_unreserve(struct xarray *table);
+/* Has memory for an entry at @index, which is empty. False: there is none. Sleeps. */
+bool kapi_table_reserve(struct xarray *table, unsigned long index);
 struct xarray *kapi_table_create(void);
 void kapi_table_free(struct xarray *table); /* empty, or null */
 bool kapi_table_empty(const struct xarray *table);

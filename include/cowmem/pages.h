@@ -179,9 +179,9 @@ public:
 	/*
 	 * Gives all that it has to @to, which has nothing, has no viewers, and is to be frozen:
 	 * the pages are write-protected, and what somebody may be writing without a page table
-	 * stays, and is copied. 0 or -ENOMEM, and nothing changed. Sleeps. (src/freeze.cc)
+	 * stays, and is copied. Sleeps. (src/freeze.cc)
 	 */
-	int give_all(Pages &to) REQUIRES(this);
+	void give_all(Pages &to) REQUIRES(this);
 
 	/* The page at @index, or none; it stays that as long as the lock is held. */
 	folio *at(Index index) const REQUIRES_SHARED(this)
@@ -237,6 +237,8 @@ public:
 		}
 		/* The next page, or null. */
 		folio *next() { return kapi_walk_next(&walk_, last_); }
+		/* The same, fast where they are few, with the lock held alone. */
+		folio *next_far() { return kapi_walk_next_far(&walk_, last_); }
 		/* Where next() found it. */
 		Index index() const { return kapi_walk_index(&walk_); }
 		/* Whether it is still there. */
@@ -421,11 +423,9 @@ private:
 	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	/* src/freeze.cc */
-	bool reserve_in(Pages &to) REQUIRES(this);
-	void store_reserved(Index index, folio *page);
-	void give_page(Index index, folio *page, Pages &to) REQUIRES(this);
-	void give_copy(Index index, folio *page, Pages &to) REQUIRES(this);
-	void give_batch(const Batch &batch, Pages &to) REQUIRES(this);
+	folio *link_all() REQUIRES(this);
+	void write_protect() REQUIRES(this);
+	void keep(Index index, folio *page, Pages &to) REQUIRES(this);
 	/* src/tree.cc */
 	bool take_all(Pages &from) REQUIRES(this, from);
 	bool give_to_parent(Pages &to) REQUIRES(this, to);

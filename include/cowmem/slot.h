@@ -95,9 +95,9 @@ public:
 	/* Whether there was memory for it. Sleeps. To be called once. */
 	[[nodiscard]] bool create() { return table_ = kapi_table_create(); }
 
-	bool empty() const { return kapi_table_empty(table_); }
+	bool empty() const { return kapi_table_empty(table()); }
 	/* Whether there is one at @index, if nobody changes that. */
-	bool has(Index index) const { return !empty() && kapi_table_load(table_, index); }
+	bool has(Index index) const { return !empty() && kapi_table_load(table(), index); }
 	/* Whether it is in the backing store; cheap where none is. A hint, as has(). */
 	bool is_backed(Index index) const
 	{
@@ -114,8 +114,8 @@ public:
 	[[nodiscard]] bool set(Index index, SlotRef &slot);
 	/* Has memory for a slot at @index, where there is none. False: there is no memory. Sleeps. */
 	[[nodiscard]] bool reserve(Index index) { return kapi_table_reserve(table_, index); }
-	/* Gives all that memory back, if it has never had a slot. */
-	void unreserve() { kapi_table_unreserve(table_); }
+	/* All are @to's then, which has none. */
+	void give_all(Slots &to);
 	/* Puts the slot at @index, which there is, at the same in @to, which has reserved it. */
 	void move(Index index, Slots &to);
 	/* Drops what is at @index, if there is a slot. */
@@ -125,13 +125,14 @@ public:
 	/* Makes @index that of the first slot at or after it and not after @last; or false. */
 	bool find(Index &index, Index last) const
 	{
-		return !empty() && kapi_table_find(table_, &index, last);
+		return !empty() && kapi_table_find(table(), &index, last);
 	}
 
 	Sum sum() const;
 	unsigned long count() const { return __atomic_load_n(&sum_.slots, __ATOMIC_RELAXED); }
 
 private:
+	xarray *table() const { return __atomic_load_n(&table_, __ATOMIC_RELAXED); }
 	void add(const StoreSlot &slot, unsigned long sign);
 
 	xarray *table_ = nullptr;
