@@ -348,6 +348,19 @@ void lock_page_to_write(const Fault &fault, folio *page)
 }
 
 /*
+ * For a page that is a snapshot's, or is gone. If the entry permits to write what is there
+ * now, that was all; otherwise the fault comes again for it.
+ */
+Outcome own_to_write(const Fault &fault, folio *page)
+{
+	Writer writer{page, fault.vma, kapi_vmf_address(fault.vmf)};
+
+	if (const int err = fault.object->pages().own(fault.index, &writer))
+		return outcome_of_fill(err);
+	return writer.may_write ? Outcome::mapped : Outcome::truncated;
+}
+
+/*
  * A write through a PTE that is read-only because the page may be about to become
  * dirty. The page comes unlocked; it goes back locked, and still the object's (R17).
  */
@@ -356,13 +369,12 @@ Outcome make_writable(const Fault &fault)
 	folio *page = kapi_vmf_folio(fault.vmf);
 
 	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
+	if (!fault.object->pages().owns(page))
+		return own_to_write(fault, page);
 	lock_page_to_write(fault, page);
 	if (!fault.object->pages().owns(page)) {
 		unlock_page(page);
-		/* Gone; or a snapshot's, and comes again when there is one to be written. */
-		if (const int err = fault.object->pages().own(fault.index, page))
-			return outcome_of_fill(err);
-		return Outcome::truncated;
+		return own_to_write(fault, page);
 	}
 	if (kapi_folio_poisoned(page)) {
 		unlock_page(page);

@@ -161,7 +161,9 @@ HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(pte
 #ifndef CONFIG_X86
 #define pte_clear_saveddirty(pte) (pte)
 #endif
-HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { pte_t entry = pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(vmf->orig_pte)))); if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, entry, 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+HELPER pte_t written(pte_t pte) { return pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(pte)))); }
+HELPER unsigned long kapi_pte_written(unsigned long pte) { return pte_val(written(__pte(pte))); }
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, written(vmf->orig_pte), 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
 
 HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) && pte_marker_uffd_wp(vmf->orig_pte); }
 /* Only the architectures that want them old say so in a header. */

@@ -10,14 +10,14 @@
 
 namespace cowmem {
 
-namespace {
-
 /* What there is to copy, and where it was found. */
 struct Source {
 	FolioRef page;
 	SlotRef slot; /* if there is no page */
 	unsigned long layer = 0;
 };
+
+namespace {
 
 /* Into @page, with no lock held: what is frozen stays as it is. 0, -EIO, -EHWPOISON, -EINTR. */
 int copy(folio *page, const Source &source)
@@ -45,64 +45,68 @@ int references_to_read(address_space *mapping, Index index, folio *page)
 
 } /* namespace */
 
+Source Pages::source_of(const Pages &layer, Index index, folio *page)
+{
+	if (!page)
+		return {FolioRef{}, layer.slot(index), layer.number_};
+	kapi_folio_get(page);
+	return {FolioRef{page}, SlotRef{}, layer.number_};
+}
+
 /* Whether nobody but this one, a leaf, can see what is in its parent. */
 bool Pages::is_last_viewer_of(const Pages &layer) const
 {
 	return &layer == parent_ && layer.only_child() == this && !layer.in_use_;
 }
 
-int Pages::own(Index index, const folio *held)
+int Pages::own(Index index, Writer *writer)
 {
-	int err = try_take_over(index, held);
+	folio *held = writer ? writer->held : nullptr;
 
-	while (err == -KAPI_EAGAIN)
-		err = try_copy(index);
-	return err;
+	for (bool may_take = true;;) {
+		Source source;
+		bool take;
+		{
+			Shared lock{*this};
+			const auto [layer, page] = look(index, held);
+
+			layer.held_shared();
+			if (&layer == this)
+				return 0;
+			take = may_take && is_last_viewer_of(layer);
+			if (!take)
+				source = source_of(layer, index, page);
+		}
+		const int err =
+			take ? try_take_over(index, writer) : try_copy(index, source, writer);
+
+		if (err != -KAPI_EAGAIN)
+			return err;
+		may_take &= !take;
+	}
 }
 
 /* Without a copy. -EAGAIN: others see it, or have a reference. */
-int Pages::try_take_over(Index index, const folio *held)
+int Pages::try_take_over(Index index, Writer *writer)
 {
-	{
-		Shared lock{*this};
-		const Pages &layer = layer_of(index);
-
-		layer.held_shared();
-		if (&layer == this)
-			return 0;
-		if (!is_last_viewer_of(layer))
-			return -KAPI_EAGAIN;
-	}
-
 	Exclusive lock{*this};
 	Pages &layer = layer_of(index);
 
 	layer.held();
 	if (&layer == this)
 		return 0;
-
-	const int err = is_last_viewer_of(layer) ? take_over(index, layer, held) : -KAPI_EAGAIN;
-
-	kapi_count_n(COWMEM_COUNT_pages_taken_over, err ? 0 : 1);
-	return err;
+	if (!is_last_viewer_of(layer))
+		return -KAPI_EAGAIN;
+	if (const int err = take_over(index, layer, writer ? writer->held : nullptr))
+		return err;
+	kapi_count(COWMEM_COUNT_pages_taken_over);
+	take_around(index, layer, writer);
+	return 0;
 }
 
 /* By a copy. -EAGAIN: it is elsewhere now. */
-int Pages::try_copy(Index index)
+int Pages::try_copy(Index index, const Source &source, Writer *writer)
 {
-	Source source;
-	{
-		Shared lock{*this};
-		const Pages &layer = layer_of(index);
-
-		layer.held_shared();
-		if (&layer == this)
-			return 0;
-		source.page = layer.get(index);
-		source.slot = source.page ? SlotRef{} : layer.slot(index);
-		source.layer = layer.number_;
-	}
-
 	const FolioRef fresh{kapi_folio_alloc(false)};
 
 	if (!fresh)
@@ -111,39 +115,37 @@ int Pages::try_copy(Index index)
 		return err;
 
 	Exclusive lock{*this};
-	const Pages &layer = layer_of(index);
+	const auto [layer, page] = look(index, writer ? writer->held : nullptr);
 
-	layer.held();
 	if (&layer == this)
 		return 0;
-	return source.layer == layer.number_ ? put_in_front(index, layer, fresh.get())
+	return source.layer == layer.number_ ? put_in_front(index, page, fresh.get(), writer)
 	                                     : -KAPI_EAGAIN;
 }
 
 /*
- * A fault that returned the page of @layer may still be about to map it; the core does so
- * with the page lock, so the walk comes after it. The bytes are the same, so who reads
- * through an entry while it is replaced sees one or the other.
+ * Puts @page at @index, in front of @old, the page of a parent, if that is in memory. A fault
+ * that returned @old may still be about to map it; the core does so with the page lock, so
+ * the walk comes after it. The bytes are the same, so who reads through an entry while it
+ * is replaced sees one or the other.
  */
-int Pages::put_in_front(Index index, const Pages &layer, folio *page)
+int Pages::put_in_front(Index index, folio *old, folio *page, Writer *writer)
 {
-	const FolioRef old = layer.get(index);
-
 	kapi_folio_set_dirty(page);
 	kapi_folio_keep_written(page);
 	kapi_count(COWMEM_COUNT_pages_copied_up);
 	if (!old)
 		return insert(index, page);
 
-	PageLock lock{old.get()};
+	PageLock lock{old};
 
 	if (const int err = insert(index, page))
 		return err;
 
 	ObjectMappings mappings{mapping_};
-	Replace replace{page};
+	Replace replace{page, writer};
 
-	walk(mappings, Batch{index, old.get()}, replace);
+	walk(mappings, Batch{index, old}, replace);
 	return 0;
 }
 
@@ -163,6 +165,12 @@ int Pages::take_page(Index index, Pages &from, const folio *held)
 
 	if (!has_children() && references_to_read(mapping_, index, page) > (page == held))
 		return -KAPI_EAGAIN;
+	return move_page(index, from, page);
+}
+
+/* A locked page. 0 or -ENOMEM. */
+int Pages::move_page(Index index, Pages &from, folio *page)
+{
 	if (const int err = kapi_mapping_insert(mapping_, index, page))
 		return err;
 	kapi_folio_rehome(page, mapping_);
@@ -185,6 +193,50 @@ int Pages::take_over(Index index, Pages &from, const folio *held)
 	if (has_slot)
 		from.slots_.move(index, slots_);
 	return 0;
+}
+
+/* The page of @from that is seen at @index, locked, if that is all there is to move. */
+folio *Pages::may_take(Index index, const Pages &from)
+{
+	folio *page = index < end_of_parent() && !has(index) && !from.slots_.has(index)
+	                      ? from.at(index)
+	                      : nullptr;
+
+	return page && kapi_folio_trylock(page) ? page : nullptr;
+}
+
+/*
+ * Who writes one page that nobody else sees any more will write its neighbours: they are
+ * taken over with it, as far as that is easy, and written without a fault then.
+ */
+void Pages::take_around(Index index, Pages &from, Writer *writer)
+{
+	const ObjectMappings mappings{mapping_};
+	Batch batch{index - index % Batch::max, Batch::max};
+	Inspect seen;
+	Permit permit{writer};
+	unsigned long taken = 0;
+
+	for (unsigned int i = 0; i < batch.count; i++)
+		batch.page[i] = may_take(batch.first + i, from);
+	walk(mappings, batch, seen);
+	for (unsigned int i = 0; i < batch.count; i++) {
+		folio *page = batch.page[i];
+
+		if (!page)
+			continue;
+		if (foreign_references(page) || kapi_folio_poisoned(page) ||
+		    move_page(batch.first + i, from, page))
+			batch.page[i] = nullptr;
+		else
+			taken++;
+		kapi_folio_unlock(page);
+	}
+	kapi_count_n(COWMEM_COUNT_pages_taken_over, taken);
+	kapi_count_n(COWMEM_COUNT_pages_taken_around, taken);
+	if (folio *page = at(index); page && !kapi_folio_poisoned(page))
+		batch.page[index - batch.first] = page;
+	walk(mappings, batch, permit);
 }
 
 } /* namespace cowmem */

@@ -219,8 +219,10 @@ bool worth_speculating(const Fault &fault, Kind kind)
 	case Kind::shared_write:
 		return kapi_speculate_shared_write();
 	case Kind::mkwrite:
-		/* Without an entry it is the second half of a shared write by the locked path. */
-		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write();
+		/* Without an entry it is the second half of a shared write by the locked path; and
+		   a snapshot's page has to be copied first. */
+		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write() &&
+		       fault.object->pages().owns(kapi_vmf_folio(fault.vmf));
 	}
 	__builtin_unreachable();
 }

@@ -344,6 +344,8 @@ bool kapi_pte_soft_dirty(unsigned long pte);
 unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio);
 unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio); /* the same, for it */
 unsigned long kapi_pte_mkwrite(unsigned long pte);
+/* The entry of a shared mapping after a store. */
+unsigned long kapi_pte_written(unsigned long pte);
 unsigned long kapi_pte_mkuffd_wp(unsigned long pte);
 unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty);
 /* Entries that are not present: migration entries, those of poisoned memory, their bits. */

@@ -68,6 +68,15 @@ constexpr long long bytes_at(Index index)
 }
 
 struct Batch;
+struct Source;
+
+/* A fault that is about to write to a page through an entry of a shared mapping. */
+struct Writer {
+	folio *held; /* what is there now, with a reference of the writer's */
+	vm_area_struct *vma;
+	unsigned long address;
+	bool may_write = false; /* out: the entry permits it now */
+};
 
 /* What remove() does with the copies that private mappings made of removed pages. */
 enum class PrivateCopies : bool { keep, zap };
@@ -106,23 +115,34 @@ public:
 
 	Family &family() const { return family_; }
 
+	/* What is seen somewhere: the layer that has it, as a page in memory or a slot. */
+	struct Seen {
+		Pages &layer; /* the one that looked, if there is neither */
+		folio *page;
+	};
 	/*
-	 * The layer that has what is seen at @index, a page or a slot; this one if there is
-	 * neither. With the lock held, or under RCU: then the family's count tells.
+	 * With the lock held, or under RCU: then the family's count tells. @held is a page that
+	 * was seen there, if one was, and is not looked for where it is still.
 	 */
-	Pages &layer_of(Index index)
+	Seen look(Index index, folio *held = nullptr)
 	{
-		Pages *layer = this;
+		for (Pages *layer = this;;) {
+			folio *page = held && layer->owns(held)
+			                      ? held
+			                      : kapi_mapping_load(layer->mapping_, index);
 
-		while (Pages *up = layer->parent()) {
-			if (layer->has(index))
-				return *layer;
-			if (index >= layer->end_of_parent())
-				return *this;
+			if (page || layer->slots_.has(index))
+				return {*layer, page};
+
+			Pages *up = layer->parent();
+
+			if (!up || index >= layer->end_of_parent())
+				return {*this, nullptr};
 			layer = up;
 		}
-		return layer == this || layer->has(index) ? *layer : *this;
 	}
+	/* The layer of that. */
+	Pages &layer_of(Index index) { return parent() ? look(index).layer : *this; }
 	const Pages &layer_of(Index index) const
 	{
 		return const_cast<Pages *>(this)->layer_of(index);
@@ -170,11 +190,11 @@ public:
 	Pages *next_gone() const { return next_gone_; }
 
 	/*
-	 * Has what it sees at @index, in a parent, for its own (src/own.cc). The caller has one
-	 * reference on @held, a page, and none on what else it may be. 0, also if it is its own
+	 * Has what it sees at @index, in a parent, for its own (src/own.cc). The caller is
+	 * @writer, if there is one, and has no reference otherwise. 0, also if it is its own
 	 * or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR. Sleeps.
 	 */
-	int own(Index index, const folio *held = nullptr) EXCLUDES(this);
+	int own(Index index, Writer *writer = nullptr) EXCLUDES(this);
 
 	/*
 	 * Gives all that it has to @to, which has nothing, has no viewers, and is to be frozen:
@@ -192,7 +212,7 @@ public:
 	/* The same for what is seen, in this layer or in one above. */
 	folio *seen(Index index) const REQUIRES_SHARED(this)
 	{
-		return kapi_mapping_load(layer_of(index).mapping_, index);
+		return const_cast<Pages *>(this)->look(index).page;
 	}
 
 	/* The page at @index, referenced, or none. */
@@ -212,8 +232,7 @@ public:
 	bool try_get(Index index, FolioRef &page) const
 	{
 		Rcu rcu;
-		const Pages &layer = layer_of(index);
-		folio *found = kapi_mapping_load(layer.mapping_, index);
+		const auto [layer, found] = const_cast<Pages *>(this)->look(index);
 
 		if (found && !kapi_folio_try_get(found))
 			return false;
@@ -417,11 +436,16 @@ private:
 	int insert(Index index, folio *page) REQUIRES_SHARED(this);
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);
-	int put_in_front(Index index, const Pages &layer, folio *page) REQUIRES(this, layer);
-	int try_take_over(Index index, const folio *held) EXCLUDES(this);
-	int try_copy(Index index) EXCLUDES(this);
+	int put_in_front(Index index, folio *old, folio *page, Writer *writer) REQUIRES(this);
+	static Source source_of(const Pages &layer, Index index, folio *page)
+		REQUIRES_SHARED(layer);
+	int try_take_over(Index index, Writer *writer) EXCLUDES(this);
+	int try_copy(Index index, const Source &source, Writer *writer) EXCLUDES(this);
 	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
+	int move_page(Index index, Pages &from, folio *page) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
+	folio *may_take(Index index, const Pages &from) REQUIRES(this, from);
+	void take_around(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
 	/* src/freeze.cc */
 	folio *link_all() REQUIRES(this);
 	void write_protect() REQUIRES(this);

@@ -178,6 +178,15 @@ struct Unpoison : Visitor {
 	}
 };
 
+/* What @pte becomes, the new entry of @slot: as after a store, if that is what @writer came for. */
+inline unsigned long written_by(Writer *writer, const Slot &slot, Pte pte)
+{
+	if (!writer || slot.vma != writer->vma || slot.address != writer->address || pte.uffd_wp())
+		return pte.value();
+	writer->may_write = true;
+	return kapi_pte_written(pte.value());
+}
+
 /*
  * Has every entry of a page, none of which can be written through, map @page instead. The
  * bytes must be the same. Kernel counterpart: wp_page_copy(), replace_page().
@@ -185,7 +194,7 @@ struct Unpoison : Visitor {
 struct Replace : Visitor {
 	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
 
-	explicit Replace(folio *by) : page{by} {}
+	explicit Replace(folio *by, Writer *fault) : page{by}, writer{fault} {}
 
 	bool visit(Slot &slot)
 	{
@@ -198,8 +207,9 @@ struct Replace : Visitor {
 	{
 		kapi_folio_get(page);
 		kapi_folio_add_rmap(page, slot.vma);
-		kapi_pte_set(slot.vma, slot.address, slot.entry,
-		             kapi_pte_repoint(slot.pte.value(), page));
+		kapi_pte_set(
+			slot.vma, slot.address, slot.entry,
+			written_by(writer, slot, Pte{kapi_pte_repoint(slot.pte.value(), page)}));
 		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
 		kapi_folio_remove_rmap(slot.page, slot.vma);
 		/* That put it into munlock's batch of this CPU, with a reference. */
@@ -209,6 +219,35 @@ struct Replace : Visitor {
 	}
 
 	folio *const page;
+	Writer *const writer;
+};
+
+/*
+ * Lets stores through the entries of pages that were a snapshot's and are the object's
+ * alone now: clean, so that a dirty bit will tell of the first; where page_mkwrite is not
+ * wanted for more than the snapshot's sake, as in FaultTable::may_reuse().
+ */
+struct Permit : Visitor {
+	explicit Permit(Writer *fault) : writer{fault} {}
+
+	bool enters(const vm_area_struct *vma)
+	{
+		return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
+	}
+
+	bool visit(Slot &slot)
+	{
+		if (slot.pte.uffd_wp() || slot.pte.writable())
+			return false;
+
+		const Pte pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+
+		kapi_pte_set(slot.vma, slot.address, slot.entry,
+		             written_by(writer, slot, Pte{kapi_pte_mkwrite(pte.value())}));
+		return false;
+	}
+
+	Writer *const writer;
 };
 
 /*

@@ -261,7 +261,7 @@ static void clones_go_their_own_way(void)
 
 static void the_last_takes_over(void)
 {
-	struct counts before = counts_now();
+	struct counts before = counts_now(), faults;
 	int fd = object_open(), then;
 	char *map = map_all(fd, PROT_READ | PROT_WRITE);
 
@@ -270,7 +270,11 @@ static void the_last_takes_over(void)
 	CHECK(map_is(map, 1));
 	close(then);
 	usleep(20000);
+	faults = counts_now();
 	fill(map, 2);
+	/* One fault for some neighbours, and none in the middle of them. */
+	CHECK_EQ(SINCE(faults, mkwrite), PAGES / 32);
+	CHECK_EQ(SINCE(faults, pages_taken_around), PAGES - PAGES / 32);
 	CHECK_EQ(SINCE(before, pages_copied_up), 0);
 	CHECK_EQ(SINCE(before, pages_taken_over), PAGES);
 	CHECK_EQ(SINCE(before, pages_allocated), PAGES);
