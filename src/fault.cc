@@ -73,6 +73,8 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mapped};
 	case Outcome::unreadable:
 		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_unreadable};
+	case Outcome::over_limit:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_over_limit};
 	case Outcome::waited:
 		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_waited};
 	}

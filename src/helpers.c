@@ -86,6 +86,8 @@ SAME(KAPI_ENOTTY, ENOTTY);
 SAME(KAPI_EFBIG, EFBIG);
 SAME(KAPI_ENOSPC, ENOSPC);
 SAME(KAPI_EMLINK, EMLINK);
+SAME(KAPI_ESTALE, ESTALE);
+SAME(KAPI_EDQUOT, EDQUOT);
 SAME(KAPI_EOVERFLOW, EOVERFLOW);
 SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
 #undef SAME
@@ -264,6 +266,7 @@ HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned lo
 /* The nodes still name the other table as theirs: only the kernel's LRU of shadow nodes asks, and none of ours is on that. */
 HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); to->i_pages.xa_flags = from->i_pages.xa_flags; rcu_assign_pointer(to->i_pages.xa_head, rcu_dereference_raw(from->i_pages.xa_head)); from->i_pages.xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->i_pages.xa_head, NULL); xa_unlock_irq(&from->i_pages); }
 HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
+HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
 
 /* --- the trees of VMAs --- */

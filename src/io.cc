@@ -17,7 +17,7 @@ size_t left_in_page(long long position)
 	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 }
 
-/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR. */
+/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR, -ESTALE. */
 int page_to_read(Object &object, Index index, FolioRef &page)
 {
 	unsigned long long count = 0;
@@ -25,6 +25,9 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 	for (;;) {
 		{
 			Shared lock{object.pages()};
+
+			if (object.pages().dropped())
+				return -KAPI_ESTALE;
 
 			const Pages &layer = object.pages().layer_of(index);
 
@@ -56,7 +59,7 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 		}
 		if (shared) {
 			if (const int err = object.pages().own(index))
-				return err == -KAPI_EHWPOISON ? -KAPI_EIO : err;
+				return error_of_own(err);
 			continue;
 		}
 		if (page)
@@ -113,7 +116,7 @@ long long seek_hole(Object &object, long long from, long long end)
 
 } /* namespace cowmem */
 
-/* file_operations::read_iter. Holes read as zeroes and stay holes. -EIO: poisoned memory. */
+/* file_operations::read_iter. Holes read as zeroes and stay holes. -EIO: poisoned memory; -ESTALE: a dropped snapshot. */
 extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 {
 	using namespace cowmem;
@@ -146,6 +149,8 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 		kapi_cond_resched();
 	}
 	kapi_iocb_set_position(iocb, position);
+	if (!done && object.pages().dropped())
+		return -KAPI_ESTALE;
 	return done ? done : err;
 }
 

@@ -100,7 +100,9 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 
 		stat->layers = object.pages().depth();
 	}
-	stat->state = object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0;
+	stat->state = (object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0) |
+	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0);
+	stat->copies = object.pages().copies();
 	return stat.put();
 }
 
@@ -128,18 +130,16 @@ int set_cow(Object &object, Argument<cowmem_set_cow> &set)
 }
 
 /* A descriptor for the file that @make gives, SNAPSHOT's or CLONE's. */
-int make_relative(Object &object, Argument<cowmem_snapshot> &arg, int (Object::*make)(file *&))
+template <class Make>
+int make_relative(Argument<cowmem_snapshot> &arg, Make make)
 {
-	if (arg->__reserved)
-		return -KAPI_EINVAL;
-
 	const int fd = kapi_fd_reserve();
 	file *made = nullptr;
 
 	if (fd < 0)
 		return fd;
 
-	int err = (object.*make)(made);
+	int err = make(made);
 
 	arg->fd = fd;
 	if (!err)
@@ -156,12 +156,20 @@ int make_relative(Object &object, Argument<cowmem_snapshot> &arg, int (Object::*
 
 int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
 {
-	return make_relative(object, arg, &Object::snapshot);
+	const bool limited = arg->flags & COWMEM_SNAPSHOT_LIMIT;
+	const CopyLimit limit{limited ? arg->max_copies : ~0UL,
+	                      (arg->flags & COWMEM_SNAPSHOT_DROP) != 0};
+
+	if (arg->__reserved || (!limited && (limit.drops || arg->max_copies)))
+		return -KAPI_EINVAL;
+	return make_relative(arg, [&](file *&made) { return object.snapshot(made, limit); });
 }
 
 int clone(Object &object, Argument<cowmem_snapshot> &arg)
 {
-	return make_relative(object, arg, &Object::clone);
+	if (arg->__reserved || arg->max_copies)
+		return -KAPI_EINVAL;
+	return make_relative(arg, [&](file *&made) { return object.clone(made); });
 }
 
 int restore(Object &object, Argument<cowmem_restore> &arg)
@@ -445,7 +453,7 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
-enum class Access { any, writable };
+enum class Access { any, writable, dropped /* also a snapshot that was */ };
 
 /* The flags that a command knows: for anyone, and for those who may write. */
 struct Flags {
@@ -465,6 +473,8 @@ int call(const file *f, unsigned long user, Access access, int (*command)(Object
 		return err;
 	if (argument->flags & flags.writable && !kapi_file_writable(f))
 		return -KAPI_EBADF;
+	if (access != Access::dropped && Object::of(f).pages().dropped())
+		return -KAPI_ESTALE;
 	return command(Object::of(f), argument);
 }
 
@@ -479,9 +489,9 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 
 	switch (command) {
 	case COWMEM_IOC_GET_INFO:
-		return call(f, arg, Access::any, get_info);
+		return call(f, arg, Access::dropped, get_info);
 	case COWMEM_IOC_STAT:
-		return call(f, arg, Access::any, stat);
+		return call(f, arg, Access::dropped, stat);
 	case COWMEM_IOC_RESIZE:
 		return call(f, arg, Access::writable, resize);
 	case COWMEM_IOC_PUNCH:
@@ -497,7 +507,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_STORE_LIMIT:
 		return call(f, arg, Access::writable, store_limit);
 	case COWMEM_IOC_SNAPSHOT:
-		return call(f, arg, Access::any, snapshot);
+		return call(f, arg, Access::any, snapshot,
+		            {.any = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP});
 	case COWMEM_IOC_CLONE:
 		return call(f, arg, Access::any, clone);
 	case COWMEM_IOC_RESTORE:

@@ -62,6 +62,7 @@ void Object::close(const file *f)
 {
 	Object &object = of(f);
 	Pages *gone;
+	bool dropped;
 
 	/* Only who has the file could give it relatives. */
 	if (!object.pages_.has_relatives())
@@ -69,21 +70,13 @@ void Object::close(const file *f)
 	{
 		Exclusive lock{object.pages_};
 
+		dropped = object.pages_.dropped();
 		object.pages_.set_in_use(false);
-		gone = object.pages_.leave();
+		gone = dropped ? nullptr : object.pages_.leave();
 	}
-	put_gone(gone);
-}
-
-/* The last references, perhaps: pages are freed here, with no lock held. */
-void Object::put_gone(Pages *gone)
-{
-	while (gone) {
-		Pages *next = gone->next_gone();
-
-		kapi_inode_put(of(*gone).inode_);
-		gone = next;
-	}
+	Pages::put_gone(gone);
+	if (dropped)
+		kapi_inode_put(object.inode_);
 }
 
 Object::~Object()
@@ -123,7 +116,7 @@ int Object::resize(long long bytes)
 		if (!err)
 			err = pages_.bring_in(cut, cut, count);
 		if (err)
-			return err == -KAPI_EHWPOISON ? -KAPI_EIO : err;
+			return error_of_own(err);
 	}
 	return 0;
 }

@@ -114,13 +114,23 @@ int Pages::try_copy(Index index, const Source &source, Writer *writer)
 	if (const int err = copy(fresh.get(), source))
 		return err;
 
-	Exclusive lock{*this};
-	const auto [layer, page] = look(index, writer ? writer->held : nullptr);
+	Pages *gone = nullptr;
+	int err = 0;
+	{
+		Exclusive lock{*this};
+		const auto [layer, page] = look(index, writer ? writer->held : nullptr);
 
-	if (&layer == this)
-		return 0;
-	return source.layer == layer.number_ ? put_in_front(index, page, fresh.get(), writer)
-	                                     : -KAPI_EAGAIN;
+		if (&layer == this)
+			return 0;
+		if (source.layer != layer.number_)
+			return -KAPI_EAGAIN;
+		err = may_copy(layer) ? put_in_front(index, page, fresh.get(), writer)
+		                      : -KAPI_EDQUOT;
+		if (!err)
+			gone = count_copy(layer);
+	}
+	put_gone(gone);
+	return err;
 }
 
 /*

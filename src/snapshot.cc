@@ -47,7 +47,7 @@ int Object::become_child_of(Pages *parent, Index end)
 	return 0;
 }
 
-int Object::snapshot(file *&made)
+int Object::snapshot(file *&made, CopyLimit limit)
 {
 	Object *layer = create_relative();
 
@@ -68,8 +68,12 @@ int Object::snapshot(file *&made)
 	layer->pages_.held();
 	kapi_inode_set_size(layer->inode_, size());
 
+	if (pages_.dropped())
+		return -KAPI_ESTALE;
+
 	const int err = frozen_ ? layer->become_child_of(&pages_, no_index) : freeze_into(*layer);
 
+	layer->pages_.limit_copies(pages_, limit);
 	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
 	return err;
 }
@@ -95,9 +99,11 @@ int Object::clone(file *&made)
 		Exclusive lock{pages_};
 
 		copy->pages_.held();
+		if (pages_.dropped())
+			err = -KAPI_ESTALE;
 		kapi_inode_set_size(copy->inode_, size());
 		__atomic_store_n(&copy->fixed_size_, fixed_size(), __ATOMIC_RELAXED);
-		if (!frozen_ && pages_.next_own(0, no_index) != no_index) {
+		if (!err && !frozen_ && pages_.next_own(0, no_index) != no_index) {
 			err = freeze_into(*layer);
 			used = !err;
 			layer->frozen_ = true;
@@ -124,8 +130,12 @@ int Object::restore(Object &snapshot)
 
 		while (layer && layer != target)
 			layer = layer->parent();
+		if (snapshot.pages_.dropped())
+			return -KAPI_ESTALE;
 		if (!layer || frozen_)
 			return -KAPI_EINVAL;
+		target->held();
+		target->forget_copies();
 
 		Pages *const old = pages_.parent();
 
@@ -144,7 +154,7 @@ int Object::restore(Object &snapshot)
 		}
 		kapi_count(COWMEM_COUNT_restores);
 	}
-	put_gone(gone);
+	Pages::put_gone(gone);
 	return 0;
 }
 

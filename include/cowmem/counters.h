@@ -30,6 +30,7 @@
 	X(page_locks_private_write, "of the page locks, those of private writes that the core copies") \
 	X(page_locks_mkwrite, "of the page locks, those of page_mkwrite")                 \
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
+	X(over_limit, "faults that a snapshot does not allow to copy its page: SIGBUS")       \
 	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
 	X(waited, "faults that a page had to be read for from the backing store: come again")   \
 	X(major_faults, "faults that brought a page in, or copied it from the store")     \
@@ -86,6 +87,7 @@
 	X(pages_taken_around, "of these, neighbours of the page written")                     \
 	X(pages_frozen_copied, "pages that a snapshot got a copy of, since they may be pinned") \
 	X(snapshots, "SNAPSHOT, done")                                                      \
+	X(snapshots_dropped, "of these, those given up because of their limit")           \
 	X(clones, "CLONE, done")                                                            \
 	X(restores, "RESTORE, done")                                                        \
 	X(layers_merged, "layers that went because only one other saw them")                \

@@ -29,6 +29,7 @@ enum class Outcome : unsigned int {
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
+	over_limit,         /* a snapshot does not allow another copy: SIGBUS */
 	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
 };
 
@@ -108,6 +109,8 @@ inline Outcome outcome_of_fill(int error)
 		return Outcome::poisoned;
 	if (error == -KAPI_EINTR)
 		return Outcome::lost_race; /* killed: it does not come back */
+	if (error == -KAPI_EDQUOT)
+		return Outcome::over_limit;
 	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;
 }
 

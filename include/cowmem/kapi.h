@@ -123,6 +123,8 @@ enum kapi_errno {
 	KAPI_EFBIG = 27,
 	KAPI_ENOSPC = 28,
 	KAPI_EMLINK = 31,
+	KAPI_ESTALE = 116,
+	KAPI_EDQUOT = 122,
 	KAPI_EOVERFLOW = 75,
 	KAPI_EOPNOTSUPP = 95,
 	KAPI_EHWPOISON = 133,
@@ -294,6 +296,8 @@ void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long inde
 /* All entries of @from are those of @to then, which has none, and nobody else knows. */
 void kapi_mapping_give_table(struct address_space *from, struct address_space *to);
 /* The object of a mapping that is just being found through a locked page of it. */
+/* Whether some VMA maps it. */
+bool kapi_mapping_mapped(struct address_space *mapping);
 struct inode *kapi_mapping_host(const struct address_space *mapping);
 
 /* --- the trees of VMAs: an object's i_mmap, a private copy's anon_vma --- */

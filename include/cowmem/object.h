@@ -65,11 +65,14 @@ public:
 	 */
 	int punch(long long offset, long long length) EXCLUDES(pages_);
 
-	/* SNAPSHOT: a file, open for reading, of an object that stays as this one is now. (src/snapshot.cc) */
-	int snapshot(file *&made) EXCLUDES(pages_);
-	/* CLONE: a file of a new object that is as this one is now. */
+	/*
+	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
+	 * @limit. 0, -ENOMEM, -EMLINK, -ESTALE. (src/snapshot.cc)
+	 */
+	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
+	/* CLONE: a file of a new object that is as this one is now. The same. */
 	int clone(file *&made) EXCLUDES(pages_);
-	/* RESTORE: is as @snapshot, which it came from, was. 0 or -EINVAL: it did not. */
+	/* RESTORE: is as @snapshot, which it came from, was. 0, -ESTALE or -EINVAL: it did not. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 
 	/* enum cowmem_cow: what the next mmap() takes. */
@@ -114,7 +117,6 @@ private:
 	Object *create_relative() const;
 	int freeze_into(Object &layer) REQUIRES(pages_);
 	int become_child_of(Pages *parent, Index end) REQUIRES(pages_);
-	static void put_gone(Pages *gone);
 
 	bool tail_is_out(long long end) const REQUIRES(pages_);
 	void zero_tail(long long end) REQUIRES(pages_);
@@ -128,6 +130,14 @@ private:
 	bool fixed_size_ = false;
 	bool frozen_ = false; /* a snapshot */
 };
+
+/* What a call says of an error of Pages::own(). */
+inline int error_of_own(int error)
+{
+	if (error == -KAPI_EDQUOT)
+		return -KAPI_ENOMEM;
+	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
+}
 
 /* The layers above an object, one after the other, each kept while it is looked at. */
 class Layers {

@@ -70,6 +70,12 @@ constexpr long long bytes_at(Index index)
 struct Batch;
 struct Source;
 
+/* How many copies may be made because of a snapshot, and what if that is not enough. */
+struct CopyLimit {
+	unsigned long max = ~0UL;
+	bool drops = false; /* the snapshot is given up; otherwise the write fails */
+};
+
 /* A fault that is about to write to a page through an entry of a shared mapping. */
 struct Writer {
 	folio *held; /* what is there now, with a reference of the writer's */
@@ -187,12 +193,21 @@ public:
 	 * for its sake only. They are linked by next_gone(). (src/tree.cc) Sleeps.
 	 */
 	Pages *leave() REQUIRES(this);
-	Pages *next_gone() const { return next_gone_; }
+	/* The last references of the tree to those: they may be freed here, with no lock held. Sleeps. */
+	static void put_gone(Pages *gone);
+
+	/* Of a layer that @by, its only child, was frozen into: how many pages @by may copy. */
+	void limit_copies(const Pages &by, CopyLimit limit) REQUIRES(this);
+	/* How many it has, since that, or since it was restored. */
+	unsigned long copies() const { return __atomic_load_n(&copies_, __ATOMIC_RELAXED); }
+	void forget_copies() REQUIRES(this) { __atomic_store_n(&copies_, 0, __ATOMIC_RELAXED); }
+	/* Whether it was given up because of its limit. With the lock held, if it is to stay so. */
+	bool dropped() const { return __atomic_load_n(&dropped_, __ATOMIC_RELAXED); }
 
 	/*
 	 * Has what it sees at @index, in a parent, for its own (src/own.cc). The caller is
 	 * @writer, if there is one, and has no reference otherwise. 0, also if it is its own
-	 * or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR. Sleeps.
+	 * or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR; -EDQUOT: a CopyLimit. Sleeps.
 	 */
 	int own(Index index, Writer *writer = nullptr) EXCLUDES(this);
 
@@ -446,6 +461,11 @@ private:
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	folio *may_take(Index index, const Pages &from) REQUIRES(this, from);
 	void take_around(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
+	/* src/copy_limit.cc: whether a page of @source may be copied, and that it was */
+	bool is_at_limit(const Pages &writer) const REQUIRES_SHARED(this);
+	bool may_copy(const Pages &source) const REQUIRES(this);
+	Pages *count_copy(const Pages &source) REQUIRES(this);
+	Pages *drop(Pages *gone) REQUIRES(this);
 	/* src/freeze.cc */
 	folio *link_all() REQUIRES(this);
 	void write_protect() REQUIRES(this);
@@ -475,6 +495,10 @@ private:
 	Pages *next_gone_ = nullptr;
 	bool has_relatives_ = false;
 	bool in_use_ = false; /* there is a file, and so there may be mappings */
+	bool dropped_ = false;
+	CopyLimit copy_limit_;
+	unsigned long copies_ = 0;
+	unsigned long copied_by_ = 0; /* the number of the layer whose copies count */
 	const unsigned long number_ = next_number(); /* no other layer has or had it */
 };
 

@@ -75,6 +75,7 @@ struct cowmem_info {
 
 /* STAT: this object. */
 #define COWMEM_STATE_FIXED_SIZE (1U << 0) /* RESIZE was called: it no longer grows by itself */
+#define COWMEM_STATE_DROPPED (1U << 1)    /* a snapshot that was given up (COWMEM_SNAPSHOT_DROP) */
 
 struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
@@ -84,6 +85,7 @@ struct cowmem_stat {
 	__u32 cow;            /* out: enum cowmem_cow that the next mmap() will take */
 	__u32 state;          /* out: COWMEM_STATE_* */
 	__u64 layers;         /* out: snapshots that a page may have to be looked for in */
+	__u64 copies;         /* out: of a snapshot, what counts for its max_copies */
 };
 
 /*
@@ -220,21 +222,33 @@ struct cowmem_store_limit {
  * memory, or in the store, once. ENOMEM, EMFILE, and nothing changed. EMLINK: there are
  * COWMEM_LAYERS_MAX layers, one for each snapshot that was taken of one taken before, and
  * is still wanted.
+ *
+ * A page that the object writes afterwards is copied, and what was there stays for the
+ * snapshot. With COWMEM_SNAPSHOT_LIMIT that may happen to max_copies pages. The write of
+ * one more fails, and changes nothing: write() and RESIZE with ENOMEM, a store to a mapping with
+ * SIGBUS; until the snapshot is closed, or the object restored to it. With
+ * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
+ * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
+ * writes does not count. (A snapshot of a snapshot has no limit: nothing is copied for it.)
  */
 #define COWMEM_LAYERS_MAX 256U
+#define COWMEM_SNAPSHOT_LIMIT (1U << 0)
+#define COWMEM_SNAPSHOT_DROP (1U << 1)
 
 struct cowmem_snapshot {
 	__u32 size;       /* in: sizeof(struct cowmem_snapshot) */
 	__u32 flags;      /* in: 0 */
 	__s32 fd;         /* out */
 	__u32 __reserved; /* in: 0 */
+	__u64 max_copies; /* in: pages, with COWMEM_SNAPSHOT_LIMIT; or 0 */
 };
 
 /*
  * RESTORE: the object is again as it was when @fd, a snapshot of it, was taken. Mappings
  * stay; private copies in them, too. Snapshots taken since are as they were, but the object
  * cannot be restored to them. What it costs follows the pages written since.
- * EBADF: not open for writing. EINVAL: @fd is nothing that this object came from.
+ * EBADF: not open for writing. EINVAL: @fd is nothing that this object came from. ESTALE: it
+ * was dropped.
  */
 struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */

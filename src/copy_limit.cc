@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a snapshot may cost (cowmem/pages.h: CopyLimit). A page that the object writes is
+ * copied, and what was there stays for the snapshots that see it: each counts it, and one
+ * of them may not want that, or be given up for it.
+ */
+#include <cowmem/pages.h>
+
+namespace cowmem {
+
+void Pages::limit_copies(const Pages &by, CopyLimit limit)
+{
+	copy_limit_ = limit;
+	copied_by_ = by.number_;
+}
+
+/* Whether one more copy by @writer is more than what was agreed. */
+bool Pages::is_at_limit(const Pages &writer) const
+{
+	return in_use_ && copied_by_ == writer.number_ && copies_ >= copy_limit_.max;
+}
+
+bool Pages::may_copy(const Pages &source) const
+{
+	for (const Pages *layer = parent_;; layer = layer->parent_) {
+		layer->held();
+		if (layer->is_at_limit(*this) && !layer->copy_limit_.drops)
+			return false;
+		if (layer == &source)
+			return true;
+	}
+}
+
+Pages *Pages::count_copy(const Pages &source)
+{
+	Pages *gone = nullptr;
+
+	for (Pages *layer = parent_; layer;) {
+		Pages *const above = layer == &source ? nullptr : layer->parent_;
+
+		layer->held();
+		if (layer->is_at_limit(*this))
+			gone = layer->drop(gone);
+		else if (layer->copied_by_ == number_)
+			__atomic_fetch_add(&layer->copies_, 1, __ATOMIC_RELAXED);
+		layer = above;
+	}
+	return gone;
+}
+
+/*
+ * Its file is good for nothing any more, and keeps the inode instead of the tree, if that
+ * lets go of it. @gone, and what has gone from the tree by this.
+ */
+Pages *Pages::drop(Pages *gone)
+{
+	inode *const node = kapi_mapping_host(mapping_);
+
+	kapi_inode_try_get(node);
+	__atomic_store_n(&dropped_, true, __ATOMIC_RELAXED);
+	kapi_inode_set_size(node, 0);
+	if (kapi_mapping_mapped(mapping_)) {
+		unmap_all(0, no_index);
+		unmap_late(*this, 0, no_index);
+	}
+	in_use_ = false;
+	kapi_count(COWMEM_COUNT_snapshots_dropped);
+
+	Pages *last = leave(), *const first = last;
+
+	if (!first)
+		return gone;
+	while (last->next_gone_)
+		last = last->next_gone_;
+	last->next_gone_ = gone;
+	return first;
+}
+
+void Pages::put_gone(Pages *gone)
+{
+	while (gone) {
+		Pages *next = gone->next_gone_;
+
+		kapi_inode_put(kapi_mapping_host(gone->mapping_));
+		gone = next;
+	}
+}
+
+} /* namespace cowmem */
