@@ -17,6 +17,7 @@
 #include "zram.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -287,34 +288,42 @@ static struct result write_shared_among(struct object *o)
 }
 
 /*
- * A reverse-map walk of one page that is mapped o->mappings times and has just been
- * accessed through each, by cowmem or by the kernel: per mapping. The module that does
- * it (kunit/peer) also takes the time, so the way to it and back does not count. The
- * kernel's multi-generation LRU would look around each entry, so it is off.
+ * What a reverse-map walk takes, cowmem's or the kernel's, of the page at @p, which has
+ * just been accessed through @mappings mappings. The module that does it (kunit/peer)
+ * also takes the time, so the way to it and back does not count. The kernel's
+ * multi-generation LRU would look around each entry, so it is off.
  */
 #define WALK "/sys/module/cowmem_peer/parameters/walk"
+static uint64_t walk_of_page(enum kind kind, const char *p, size_t mappings)
+{
+	unsigned long entries, units;
+	char text[64];
+	FILE *answer;
+
+	write_text("/sys/kernel/mm/lru_gen/enabled", "0");
+	snprintf(text, sizeof(text), "%s %lx", kind == COWMEM ? "cowmem" : "kernel",
+	         (unsigned long)p);
+	write_text(WALK, text);
+	answer = fopen(WALK, "re");
+	MUST(answer && fscanf(answer, "%lu %lu", &entries, &units) == 2);
+	fclose(answer);
+	MUST(entries == mappings);
+	return units;
+}
+
+/* A walk of one page that is mapped o->mappings times: per mapping. */
 static struct result walk(struct object *o)
 {
 	const size_t rounds = 1 + 100 / o->mappings;
 	struct result r = {.units = rounds * o->mappings};
 
-	write_text("/sys/kernel/mm/lru_gen/enabled", "0");
 	for (size_t round = 0; round < rounds; round++) {
 		struct object page = {.kind = o->kind, .fd = o->fd, .bytes = PAGE};
-		unsigned long entries, units;
-		char *at[MAX_MAPPINGS], text[64];
-		FILE *answer;
+		char *at[MAX_MAPPINGS];
 
 		for (size_t i = 0; i < o->mappings; i++)
 			write_pages(at[i] = object_map(&page, MAP_SHARED), PAGE);
-		snprintf(text, sizeof(text), "%s %lx", o->kind == COWMEM ? "cowmem" : "kernel",
-		         (unsigned long)at[0]);
-		write_text(WALK, text);
-		answer = fopen(WALK, "re");
-		MUST(answer && fscanf(answer, "%lu %lu", &entries, &units) == 2);
-		fclose(answer);
-		MUST(entries == o->mappings);
-		r.total += units;
+		r.total += walk_of_page(o->kind, at[0], o->mappings);
 		for (size_t i = 0; i < o->mappings; i++)
 			unmap(&page, at[i]);
 	}
@@ -323,7 +332,20 @@ static struct result walk(struct object *o)
 
 #define CGROUPS "/sys/fs/cgroup"
 
-/* All that the cgroup has been charged for. */
+/* From here on what this process, and its children, take is counted. */
+static void enter_cgroup(void)
+{
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUPS "/bench", 0755) || errno == EEXIST);
+	write_text(CGROUPS "/bench/cgroup.procs", "0");
+}
+
+static void leave_cgroup(void)
+{
+	write_text(CGROUPS "/cgroup.procs", "0");
+}
+
+/* All that the cgroup has been charged for but anonymous memory. cowmem's pages are in it. */
 static uint64_t charged_bytes(void)
 {
 	unsigned long value;
@@ -335,7 +357,7 @@ static uint64_t charged_bytes(void)
 	stat = fopen(CGROUPS "/bench/memory.stat", "re");
 	MUST(stat);
 	while (fscanf(stat, "%63s %lu", name, &value) == 2)
-		if (!strcmp(name, "anon") || !strcmp(name, "file") || !strcmp(name, "kernel"))
+		if (!strcmp(name, "file") || !strcmp(name, "kernel"))
 			bytes += value;
 	fclose(stat);
 	return bytes;
@@ -346,13 +368,11 @@ static struct result memory_resident(struct object *o)
 {
 	uint64_t before, after;
 
-	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
-	MUST(!mkdir(CGROUPS "/bench", 0755) || errno == EEXIST);
-	write_text(CGROUPS "/bench/cgroup.procs", "0");
+	enter_cgroup();
 	before = charged_bytes();
 	object_fill(o);
 	after = charged_bytes();
-	write_text(CGROUPS "/cgroup.procs", "0");
+	leave_cgroup();
 	return per_page(o, after - before - o->bytes);
 }
 
@@ -498,23 +518,35 @@ PAGE_IN(in_private_records, MAP_PRIVATE, write_records, write_pages)
 PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 #undef PAGE_IN
 
-/* --- snapshots, next to fork() --- */
+/* --- snapshots and clones, next to fork() --- */
+
+/* The descriptor that SNAPSHOT, or CLONE, makes of @fd. */
+static int relative(int fd, unsigned long command)
+{
+	struct cowmem_snapshot made = {.size = sizeof(made)};
+
+	MUST(!ioctl(fd, command, &made));
+	return made.fd;
+}
+
+/* A child that stays, and does @use with what it has at @p, if there is something to do. */
+static pid_t child_with(void (*use)(char *p, size_t bytes), char *p, size_t bytes)
+{
+	pid_t child = fork();
+
+	MUST(child >= 0);
+	if (child)
+		return child;
+	if (use)
+		use(p, bytes);
+	for (;;)
+		pause();
+}
 
 /* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
 static int keep(const struct object *o)
 {
-	struct cowmem_snapshot snapshot = {.size = sizeof(snapshot)};
-	int kept;
-
-	if (o->kind == COWMEM) {
-		MUST(!ioctl(o->fd, COWMEM_IOC_SNAPSHOT, &snapshot));
-		return snapshot.fd;
-	}
-	kept = fork();
-	MUST(kept >= 0);
-	while (!kept)
-		pause();
-	return kept;
+	return o->kind == COWMEM ? relative(o->fd, COWMEM_IOC_SNAPSHOT) : child_with(NULL, NULL, 0);
 }
 
 static void let_go(const struct object *o, int kept)
@@ -582,7 +614,7 @@ static struct result snapshot_again(struct object *o)
 }
 
 /* 100 pages of 256 MiB. The peer's way is to do it all in a child. */
-#define ONE_IN_655 (655 * PAGE)
+#define ONE_IN_656 (656 * PAGE)
 static struct result restore(struct object *o)
 {
 	char *p = map_written(o);
@@ -591,7 +623,7 @@ static struct result restore(struct object *o)
 	if (o->kind == COWMEM) {
 		struct cowmem_restore restore = {.size = sizeof(restore), .fd = keep(o)};
 
-		write_every(p, o->bytes, 0, ONE_IN_655);
+		write_every(p, o->bytes, 0, ONE_IN_656);
 		bench_start();
 		MUST(!ioctl(o->fd, COWMEM_IOC_RESTORE, &restore));
 		total = bench_stop();
@@ -609,6 +641,130 @@ static struct result restore(struct object *o)
 	}
 	unmap(o, p);
 	return per_page(o, total);
+}
+
+/* Clones of a snapshot of what @o has, or children of a process that has it. */
+#define CLONES 4
+static struct result clone_snapshot(struct object *o)
+{
+	char *p = map_written(o);
+	const int source = o->kind == COWMEM ? keep(o) : -1;
+	int made[CLONES];
+	uint64_t total;
+
+	bench_start();
+	for (int i = 0; i < CLONES; i++)
+		made[i] = o->kind == COWMEM ? relative(source, COWMEM_IOC_CLONE) : keep(o);
+	total = bench_stop();
+	for (int i = 0; i < CLONES; i++)
+		let_go(o, made[i]);
+	if (source >= 0)
+		let_go(o, source);
+	unmap(o, p);
+	return (struct result){.units = CLONES, .total = total};
+}
+
+/* A clone of @source, a snapshot of @o, mapped at *@at. */
+static struct object mapped_clone(const struct object *o, int source, char **at)
+{
+	struct object clone = {
+		.kind = COWMEM, .fd = relative(source, COWMEM_IOC_CLONE), .bytes = o->bytes};
+
+	*at = object_map(&clone, MAP_SHARED);
+	return clone;
+}
+
+/* Reads a page in a hundred, and writes another. */
+static void use_some(char *p, size_t bytes)
+{
+	for (size_t at = HUNDREDTH / 2; at < bytes; at += HUNDREDTH)
+		read_pages(p + at, PAGE);
+	write_every(p, bytes, 0, HUNDREDTH);
+}
+
+/*
+ * What the kernel needs for each of many clones, or children, that have done @use with
+ * all of it: besides the pages of a clone's own, which are @own bytes then.
+ */
+#define USERS 100
+static struct result memory_of_clones(struct object *o, void (*use)(char *p, size_t bytes),
+                                      size_t own)
+{
+	char *p = map_written(o), *at[USERS];
+	const int source = o->kind == COWMEM ? keep(o) : -1;
+	struct object clones[USERS];
+	pid_t children[USERS];
+	uint64_t before, total;
+
+	enter_cgroup();
+	before = charged_bytes();
+	for (int i = 0; i < USERS; i++) {
+		if (o->kind != COWMEM) {
+			children[i] = child_with(use, p, o->bytes);
+			continue;
+		}
+		clones[i] = mapped_clone(o, source, &at[i]);
+		if (use)
+			use(at[i], o->bytes);
+	}
+	total = charged_bytes() - before;
+	leave_cgroup();
+	for (int i = 0; i < USERS; i++) {
+		if (o->kind != COWMEM) {
+			let_go(o, children[i]);
+			continue;
+		}
+		unmap(&clones[i], at[i]);
+		object_free(&clones[i]);
+		total -= own;
+	}
+	if (source >= 0)
+		let_go(o, source);
+	unmap(o, p);
+	return (struct result){.units = USERS, .total = total};
+}
+
+static struct result memory_untouched(struct object *o)
+{
+	return memory_of_clones(o, NULL, 0);
+}
+
+static struct result memory_used(struct object *o)
+{
+	return memory_of_clones(o, use_some, (o->bytes + HUNDREDTH - 1) / HUNDREDTH * PAGE);
+}
+
+/*
+ * Walks of pages that one of o->mappings clones has written, each of which has all pages
+ * mapped: each time another clone and another page.
+ */
+static struct result walk_of_clones(struct object *o)
+{
+	const struct rlimit files = {.rlim_cur = 2 * MAX_MAPPINGS, .rlim_max = 2 * MAX_MAPPINGS};
+	struct object clones[MAX_MAPPINGS];
+	char *at[MAX_MAPPINGS];
+	struct result r = {.units = 100};
+	int source;
+
+	MUST(!setrlimit(RLIMIT_NOFILE, &files));
+	object_fill(o);
+	source = keep(o);
+	for (size_t i = 0; i < o->mappings; i++) {
+		clones[i] = mapped_clone(o, source, &at[i]);
+		MUST(!madvise(at[i], o->bytes, MADV_POPULATE_READ));
+	}
+	for (size_t page = 0; page < r.units; page++) {
+		char *p = at[page % o->mappings] + page * PAGE;
+
+		write_pages(p, PAGE);
+		r.total += walk_of_page(o->kind, p, 1);
+	}
+	for (size_t i = 0; i < o->mappings; i++) {
+		unmap(&clones[i], at[i]);
+		object_free(&clones[i]);
+	}
+	let_go(o, source);
+	return r;
 }
 
 /* Free memory of the machine, with what lies on the CPU's own lists. */
@@ -707,7 +863,7 @@ static const struct work {
 	struct result (*run)(struct object *o);
 	unsigned int kinds;
 	size_t mib;      /* of the object; 0: as the command line says */
-	size_t mappings; /* of the object, besides the work's own */
+	size_t mappings; /* of the object, besides the work's own; or clones */
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
 	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
@@ -762,11 +918,35 @@ static const struct work {
 	{.name = "walk-10", .run = walk, .kinds = FILES, .mib = 1, .mappings = 10},
 	{.name = "walk-100", .run = walk, .kinds = FILES, .mib = 1, .mappings = 100},
 	{.name = "walk-1000", .run = walk, .kinds = FILES, .mib = 1, .mappings = 1000},
+	{.name = "walk-clone-1",
+         .run = walk_of_clones,
+         .kinds = KIND(COWMEM),
+         .mib = 1,
+         .mappings = 1},
+	{.name = "walk-clone-10",
+         .run = walk_of_clones,
+         .kinds = KIND(COWMEM),
+         .mib = 1,
+         .mappings = 10},
+	{.name = "walk-clone-100",
+         .run = walk_of_clones,
+         .kinds = KIND(COWMEM),
+         .mib = 1,
+         .mappings = 100},
+	{.name = "walk-clone-1000",
+         .run = walk_of_clones,
+         .kinds = KIND(COWMEM),
+         .mib = 1,
+         .mappings = 1000},
 	{.name = "memory-resident", .run = memory_resident, .kinds = FILES},
-	{.name = "snapshot", .run = snapshot_again, .kinds = PAGED},
-	{.name = "restore", .run = restore, .kinds = PAGED},
+	{.name = "snapshot", .run = snapshot_again, .kinds = PAGED, .mib = 256},
+	{.name = "restore", .run = restore, .kinds = PAGED, .mib = 256},
 	{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
 	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
+	{.name = "clone-of-64-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 64},
+	{.name = "clone-of-1024-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 1024},
+	{.name = "clone-memory", .run = memory_untouched, .kinds = PAGED, .mib = 64},
+	{.name = "clone-memory-used", .run = memory_used, .kinds = PAGED, .mib = 64},
 	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
 	{.name = "page-out-words", .run = page_out_words, .kinds = PAGED},
 	{.name = "page-out-memory",

@@ -3,7 +3,7 @@
  * What a walk costs in a large family: a parent with 1,000 private copies and 1,000
  * children (100 on a debug kernel), each of which has written some of them anew. The
  * anon_vma chains of seed 001 are what keeps a child's page from costing a look into
- * every sibling.
+ * every sibling. The same of clones, which are objects of their own.
  */
 #include "counts.h"
 #include "walks.h"
@@ -21,7 +21,7 @@ struct told {
 	unsigned int pages, probes, wrong;
 };
 
-static unsigned int children(void)
+static unsigned int many(void)
 {
 	return access("/sys/kernel/debug/kmemleak", F_OK) ? 1000 : 100;
 }
@@ -48,7 +48,7 @@ static void child(int fd, char *p, unsigned int number, struct told *told, int o
 
 static void probes_follow_the_mappers(void)
 {
-	const unsigned int n = children();
+	const unsigned int n = many();
 	int fd = object_open(), pipes[2];
 	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE), byte;
 	struct told *told = mmap(NULL, n * sizeof(*told), PROT_READ | PROT_WRITE,
@@ -102,8 +102,79 @@ static void probes_follow_the_mappers(void)
 	close(fd);
 }
 
+/* --- clones --- */
+
+static int relative(int fd, unsigned int command)
+{
+	struct cowmem_snapshot made = {.size = sizeof(made)};
+
+	MUST(!ioctl(fd, command, &made));
+	return made.fd;
+}
+
+struct clone {
+	int fd;
+	char *p;
+};
+
+#define CLONE_PAGES 8UL /* one for each size of the family, and what is around them */
+
+/* @clone, of @n, writes page @index: it is looked for where it is, and nowhere else. */
+static void check_own_page(const struct clone *clone, unsigned int index, unsigned int n)
+{
+	struct cowmem_rmap rmap;
+
+	clone->p[index * PAGE] = 2;
+	CHECK_EQ(rmap_ask(clone->fd, &rmap, 0, index * PAGE, 1, found, ROOM), 0);
+	ksft_print_msg("a page that one of %u clones wrote: probes %lu\n", n,
+	               (unsigned long)rmap.probes);
+	CHECK_EQ(rmap.count, 1);
+	CHECK_EQ(rmap.probes, 1);
+	CHECK_EQ(found[0].address, clone->p + index * PAGE);
+	CHECK(found[0].flags & COWMEM_MAPPING_WRITABLE);
+	CHECK_EQ(page_state(clone->fd, 0, index).mapcount, 1);
+}
+
+static void probes_do_not_follow_the_clones(void)
+{
+	const struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
+	const size_t bytes = CLONE_PAGES * PAGE;
+	struct clone *clones = calloc(many(), sizeof(*clones));
+	unsigned int size = 1, pages = 0;
+	int fd = object_open(), source;
+
+	found = malloc(ROOM * sizeof(*found));
+	MUST(clones && found && !setrlimit(RLIMIT_NOFILE, &files) && !object_resize(fd, bytes));
+	for (size_t at = 0; at < bytes; at += PAGE)
+		MUST(pwrite(fd, "a page", 6, (off_t)at) == 6);
+	source = relative(fd, COWMEM_IOC_SNAPSHOT);
+	for (unsigned int n = 1; n <= many(); n++) {
+		struct clone *last = &clones[n - 1];
+
+		last->fd = relative(source, COWMEM_IOC_CLONE);
+		last->p = object_map(last->fd, bytes, PROT_READ | PROT_WRITE, MAP_SHARED);
+		MUST(!madvise(last->p, bytes, MADV_POPULATE_READ));
+		if (n != size)
+			continue;
+		/* All of them have the page mapped, as the snapshot has it. */
+		CHECK_EQ(page_state(last->fd, 0, pages).mapcount, n);
+		check_own_page(last, pages++, n);
+		size *= 10;
+	}
+	CHECK_EQ(page_state(source, 0, 0).mapcount, many() - 1);
+	for (unsigned int n = 0; n < many(); n++) {
+		munmap(clones[n].p, bytes);
+		close(clones[n].fd);
+	}
+	close(source);
+	close(fd);
+	free(found);
+	free(clones);
+}
+
 static const struct test_case cases[] = {
 	{"probes follow the mappers", "R76 R77 R79", probes_follow_the_mappers},
+	{"probes do not follow the clones", "R79", probes_do_not_follow_the_clones},
 };
 
 int main(void)
