@@ -503,13 +503,10 @@ PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 /* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
 static int keep(const struct object *o)
 {
-	struct cowmem_snapshot snapshot = {.size = sizeof(snapshot)};
 	int kept;
 
-	if (o->kind == COWMEM) {
-		MUST(!ioctl(o->fd, COWMEM_IOC_SNAPSHOT, &snapshot));
-		return snapshot.fd;
-	}
+	if (o->kind == COWMEM)
+		return object_relative(o->fd, COWMEM_IOC_SNAPSHOT);
 	kept = fork();
 	MUST(kept >= 0);
 	while (!kept)
@@ -611,24 +608,10 @@ static struct result restore(struct object *o)
 	return per_page(o, total);
 }
 
-/* Free memory of the machine, with what lies on the CPU's own lists. */
-static uint64_t free_bytes(void)
+static uint64_t free_bytes_at_rest(void)
 {
-	unsigned long value;
-	uint64_t pages = 0;
-	char line[256];
-	FILE *zones;
-
 	sleep(3); /* what is freed by RCU, or by a worker */
-	write_text("/proc/sys/vm/stat_refresh", "1");
-	zones = fopen("/proc/zoneinfo", "re");
-	MUST(zones);
-	while (fgets(line, sizeof(line), zones))
-		if (sscanf(line, " pages free %lu", &value) == 1 ||
-		    sscanf(line, " count: %lu", &value) == 1)
-			pages += value;
-	fclose(zones);
-	return pages * PAGE;
+	return free_bytes();
 }
 
 /* What zram has: the bytes of the pages it was given, and those of its memory for them. */
@@ -682,7 +665,7 @@ static struct result page_out_memory(struct object *o)
 	char *p;
 
 	swap_to_zram(0);
-	before = free_bytes() + pool_bytes(o);
+	before = free_bytes_at_rest() + pool_bytes(o);
 	if (o->kind != COWMEM)
 		swap_to_zram((o->bytes >> 20) + 1);
 	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
@@ -690,7 +673,7 @@ static struct result page_out_memory(struct object *o)
 	page_out_all(o, p);
 	if (o->kind != ANON)
 		unmap(o, p);
-	after = free_bytes() + pool_bytes(o);
+	after = free_bytes_at_rest() + pool_bytes(o);
 	if (o->kind == ANON)
 		unmap(o, p);
 	return per_page(o, before - after);
