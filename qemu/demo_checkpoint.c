@@ -19,7 +19,7 @@
 #define ACCOUNTS (3UL << (BITS - 2)) /* of four slots, three are in use */
 #define WRITERS 2
 #define CHECKPOINTS 5
-#define BETWEEN 1500 /* transfers from the end of one to the next, or more */
+#define BETWEEN 1000 /* transfers from the end of one to the next, or more */
 #define PAGES (BYTES / PAGE)
 
 /* A thread, and the accounts that no other thread writes to: every WRITERS-th. */
@@ -265,7 +265,7 @@ static uint64_t print(const char *load, const char *way, struct figures *f)
 	const unsigned int n = f->count;
 	const uint64_t pause = median(f->pause, n);
 
-	printf("  %-12s%-8s%9lu%11lu%10lu%11lu%8.1f\n", load, way, median(f->written, n), pause,
+	printf("  %-13s%-7s%9lu%11lu%10lu%11lu%8.1f\n", load, way, median(f->written, n), pause,
 	       f->pause[n - 1], median(f->rate, n), (double)median(f->extra, n) / (1 << 20));
 	return pause;
 }
@@ -273,7 +273,7 @@ static uint64_t print(const char *load, const char *way, struct figures *f)
 int main(void)
 {
 	static const struct load loads[] = {
-		{"all, loaded", ACCOUNTS, 1},
+		{"all, first", ACCOUNTS, 1},
 		{"1 of 1,000", ACCOUNTS / 1000, CHECKPOINTS},
 		{"1 of 100", ACCOUNTS / 100, CHECKPOINTS},
 	};
@@ -294,10 +294,9 @@ int main(void)
 		take_amid_a_transfer(&banks[k]);
 		close_bank(&banks[k]);
 	}
-	printf("  %lu accounts in %lu MiB (pages of 4 KiB), written to by %d threads in this VM\n",
+	printf("  %lu accounts in %lu MiB, pages of 4 KiB, written to by %d threads in this VM\n",
 	       ACCOUNTS, BYTES >> 20, WRITERS);
-	printf("  %-20s%9s%22s%11s%8s\n", "checkpoints;", "pages", "pause, µs", "transfers",
-	       "extra");
+	printf("  %-20s%9s%22s%11s%8s\n", "", "pages", "pause, µs", "transfers", "extra");
 	printf("  %-20s%9s%11s%10s%11s%8s\n", "accounts written to", "written", "median", "longest",
 	       "a second", "MiB");
 	for (size_t l = 0; l < LOADS; l++) {
@@ -306,7 +305,8 @@ int main(void)
 
 		printf("  %31s%9.2f\n", "ratio", (double)ours / (double)peer);
 	}
-	printf("  SNAPSHOT takes the pages written since the last, fork() the page tables of all\n"
+	printf("  SNAPSHOT takes the pages written since the last, fork() the page tables of all;\n"
+	       "  transfers and extra memory are those while an image is read through\n"
 	       "  images consistent: %u of %u; taken amid a transfer, and found out: 2 of 2\n",
 	       images, images);
 	return 0;
