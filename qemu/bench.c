@@ -520,15 +520,6 @@ PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 
 /* --- snapshots and clones, next to fork() --- */
 
-/* The descriptor that SNAPSHOT, or CLONE, makes of @fd. */
-static int relative(int fd, unsigned long command)
-{
-	struct cowmem_snapshot made = {.size = sizeof(made)};
-
-	MUST(!ioctl(fd, command, &made));
-	return made.fd;
-}
-
 /* A child that stays, and does @use with what it has at @p, if there is something to do. */
 static pid_t child_with(void (*use)(char *p, size_t bytes), char *p, size_t bytes)
 {
@@ -546,7 +537,8 @@ static pid_t child_with(void (*use)(char *p, size_t bytes), char *p, size_t byte
 /* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
 static int keep(const struct object *o)
 {
-	return o->kind == COWMEM ? relative(o->fd, COWMEM_IOC_SNAPSHOT) : child_with(NULL, NULL, 0);
+	return o->kind == COWMEM ? object_relative(o->fd, COWMEM_IOC_SNAPSHOT)
+	                         : child_with(NULL, NULL, 0);
 }
 
 static void let_go(const struct object *o, int kept)
@@ -654,7 +646,7 @@ static struct result clone_snapshot(struct object *o)
 
 	bench_start();
 	for (int i = 0; i < CLONES; i++)
-		made[i] = o->kind == COWMEM ? relative(source, COWMEM_IOC_CLONE) : keep(o);
+		made[i] = o->kind == COWMEM ? object_relative(source, COWMEM_IOC_CLONE) : keep(o);
 	total = bench_stop();
 	for (int i = 0; i < CLONES; i++)
 		let_go(o, made[i]);
@@ -668,7 +660,7 @@ static struct result clone_snapshot(struct object *o)
 static struct object mapped_clone(const struct object *o, int source, char **at)
 {
 	struct object clone = {
-		.kind = COWMEM, .fd = relative(source, COWMEM_IOC_CLONE), .bytes = o->bytes};
+		.kind = COWMEM, .fd = object_relative(source, COWMEM_IOC_CLONE), .bytes = o->bytes};
 
 	*at = object_map(&clone, MAP_SHARED);
 	return clone;
@@ -768,23 +760,10 @@ static struct result walk_of_clones(struct object *o)
 }
 
 /* Free memory of the machine, with what lies on the CPU's own lists. */
-static uint64_t free_bytes(void)
+static uint64_t free_bytes_at_rest(void)
 {
-	unsigned long value;
-	uint64_t pages = 0;
-	char line[256];
-	FILE *zones;
-
 	sleep(3); /* what is freed by RCU, or by a worker */
-	write_text("/proc/sys/vm/stat_refresh", "1");
-	zones = fopen("/proc/zoneinfo", "re");
-	MUST(zones);
-	while (fgets(line, sizeof(line), zones))
-		if (sscanf(line, " pages free %lu", &value) == 1 ||
-		    sscanf(line, " count: %lu", &value) == 1)
-			pages += value;
-	fclose(zones);
-	return pages * PAGE;
+	return free_bytes();
 }
 
 /* What zram has: the bytes of the pages it was given, and those of its memory for them. */
@@ -838,7 +817,7 @@ static struct result page_out_memory(struct object *o)
 	char *p;
 
 	swap_to_zram(0);
-	before = free_bytes() + pool_bytes(o);
+	before = free_bytes_at_rest() + pool_bytes(o);
 	if (o->kind != COWMEM)
 		swap_to_zram((o->bytes >> 20) + 1);
 	p = object_map(o, o->kind == ANON ? MAP_PRIVATE : MAP_SHARED);
@@ -846,7 +825,7 @@ static struct result page_out_memory(struct object *o)
 	page_out_all(o, p);
 	if (o->kind != ANON)
 		unmap(o, p);
-	after = free_bytes() + pool_bytes(o);
+	after = free_bytes_at_rest() + pool_bytes(o);
 	if (o->kind == ANON)
 		unmap(o, p);
 	return per_page(o, before - after);

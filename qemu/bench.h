@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the benchmark programs share: the kinds of memory that they compare, and
- * objects of one.
+ * What the benchmark and demonstration programs share: the kinds of memory that they
+ * compare, objects of one, and what a time or memory is measured with.
  */
 #ifndef COWMEM_BENCH_H
 #define COWMEM_BENCH_H
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/cowmem.h>
@@ -39,6 +40,47 @@ static inline void write_text(const char *path, const char *text)
 
 	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 	close(fd);
+}
+
+static inline uint64_t microseconds(void)
+{
+	struct timespec t;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &t));
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static inline int by_size(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts @figures. */
+static inline uint64_t median(uint64_t *figures, size_t count)
+{
+	qsort(figures, count, sizeof(*figures), by_size);
+	return figures[count / 2];
+}
+
+/* Free memory of the machine, with what lies on the CPU's own lists. */
+static inline uint64_t free_bytes(void)
+{
+	unsigned long value;
+	uint64_t pages = 0;
+	char line[256];
+	FILE *zones;
+
+	write_text("/proc/sys/vm/stat_refresh", "1");
+	zones = fopen("/proc/zoneinfo", "re");
+	MUST(zones);
+	while (fgets(line, sizeof(line), zones))
+		if (sscanf(line, " pages free %lu", &value) == 1 ||
+		    sscanf(line, " count: %lu", &value) == 1)
+			pages += value;
+	fclose(zones);
+	return pages * PAGE;
 }
 
 enum kind { COWMEM, MEMFD, ANON, NR_KINDS };
@@ -90,6 +132,15 @@ static inline char *object_map(const struct object *o, int flags)
 	MUST(p != MAP_FAILED);
 	MUST(!madvise(p, o->bytes, MADV_NOHUGEPAGE));
 	return p;
+}
+
+/* The descriptor of a snapshot or clone of what @fd has: SNAPSHOT or CLONE. */
+static inline int object_relative(int fd, unsigned long command)
+{
+	struct cowmem_snapshot made = {.size = sizeof(made)};
+
+	MUST(!ioctl(fd, command, &made));
+	return made.fd;
 }
 
 /* Fills the object by write(), so that nothing is mapped. */

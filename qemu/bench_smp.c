@@ -16,7 +16,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define MAX_TASKS 16
 #define AREA (4UL << 20) /* bytes, for each task */
@@ -112,14 +111,6 @@ struct task {
 	struct round *round;
 	int number;
 };
-
-static uint64_t microseconds(void)
-{
-	struct timespec t;
-
-	MUST(!clock_gettime(CLOCK_MONOTONIC, &t));
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* Writes each page of the part once, in an order that no two neighbours have in common. */
 static void write_part(char *part)

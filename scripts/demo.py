@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The demonstration behind `make demo`: Debian's own kernel in a VM, this module
 in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c),
-and memory that is paged out and comes back (qemu/demo_paging.c).
+memory that is paged out and comes back (qemu/demo_paging.c), a store that is
+checkpointed while it is written (qemu/demo_checkpoint.c), and one image with 50
+clones (qemu/demo_clones.c).
 """
 import pathlib
 import sys
@@ -14,6 +16,7 @@ import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARCH = "x86_64"
+PROGRAMS = {"demo": "/data", "demo_paging": "", "demo_checkpoint": "", "demo_clones": ""}  # and their arguments
 
 
 def real_file():
@@ -30,23 +33,24 @@ def main():
     out = ROOT / "build" / f"stock-{ARCH}"
     print("demo: building the module for " + (kernel / "release").read_text().strip(), flush=True)
     guest.build_module(kernel, ARCH, out)
-    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", "demo", "demo_paging")}
+    programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", *PROGRAMS)}
     modules = guest.module_files(kernel, ["zram"])
     modules["cowmem"] = (out / "cowmem.ko").read_bytes()
-    steps = [*(f"load /lib/{name}.ko" for name in modules), "run /bin/demo /data", "run /bin/demo_paging", "unload cowmem"]
+    runs = [f"run /bin/{name} {argument}".strip() for name, argument in PROGRAMS.items()]
+    steps = [*(f"load /lib/{name}.ko" for name in modules), *runs, "unload cowmem"]
     data = real_file()
     print(f"demo: {data.name} of this machine into a VM", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         image = pathlib.Path(folder) / "initramfs.gz"
         initramfs.write(image, {
             "init": (programs["init"].read_bytes(), 0o755),
-            **{f"bin/{name}": (programs[name].read_bytes(), 0o755) for name in ("demo", "demo_paging")},
+            **{f"bin/{name}": (programs[name].read_bytes(), 0o755) for name in PROGRAMS},
             "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
             **{f"lib/{name}.ko": (data_of, 0o644) for name, data_of in modules.items()},
             "data": (data.read_bytes(), 0o644),
             "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
-        result = vm.boot(ARCH, kernel, image, out / "demo.log", timeout=110)
+        result = vm.boot(ARCH, kernel, image, out / "demo.log", timeout=240)
     print(f"\ncowmem: {data.name} of this machine, served to 8 processes out of /dev/cowmem\n")
     for step in result.steps:
         if step.program:

@@ -179,11 +179,17 @@ static void bad_arguments(void)
 		arg.size = sizeof(arg);
 		for (int bit = 0; bit < 32; bit++) {
 			arg.flags = 1U << bit;
-			CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+			if (commands[i] != COWMEM_IOC_SNAPSHOT ||
+			    arg.flags != COWMEM_SNAPSHOT_LIMIT)
+				CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
 		}
 		arg.flags = 0;
 		arg.__reserved = 1;
 		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+		arg.__reserved = 0;
+		arg.max_copies = 1; /* of which no flag says so */
+		CHECK_ERRNO(ioctl(fd, commands[i], &arg),
+		            commands[i] == COWMEM_IOC_RESTORE ? E2BIG : EINVAL);
 	}
 	/* The answer cannot be told: there is no descriptor, and nothing is lost. */
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, read_only), EFAULT);
