@@ -87,6 +87,7 @@
 	X(snapshots, "SNAPSHOT, done")                                                      \
 	X(clones, "CLONE, done")                                                            \
 	X(restores, "RESTORE, done")                                                        \
+	X(pages_compared, "pages that DIFF compared, written in one of two objects since they parted") \
 	X(layers_merged, "layers that went because only one other saw them")                \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
