@@ -176,6 +176,7 @@ HELPER pte_t reused(const struct vm_fault *vmf, pte_t pte, unsigned long address
 HELPER void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned long address) { kapi_folio_add_rmap(folio, vmf->vma); set_pte_at(vmf->vma->vm_mm, address, vmf->pte, reused(vmf, mk_pte(&folio->page, READ_ONCE(vmf->vma->vm_page_prot)), address)); update_mmu_cache_range(vmf, vmf->vma, address, vmf->pte, 1); }
 
 /* --- folios --- */
+HELPER struct folio *kapi_zero_folio(void) { return page_folio(ZERO_PAGE(0)); }
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
 HELPER struct folio *kapi_folio_alloc_surely(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0); }
 HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NORETRY | __GFP_NOWARN, 0); }
@@ -470,6 +471,7 @@ HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
 HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
 HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
 HELPER void kapi_fill(unsigned long *words, unsigned long value, size_t n) { memset_l(words, value, n); }
+HELPER bool kapi_same_bytes(const void *a, const void *b, size_t n) { return !data_race(memcmp(a, b, n)); } /* whatever is being written: either answer is right */
 HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a, b); }
 
 /* --- the backing store --- */

@@ -2,6 +2,7 @@
 /* The device's ioctls (include/uapi/linux/cowmem.h). */
 #include <linux/cowmem.h>
 
+#include <cowmem/diff.h>
 #include <cowmem/move.h>
 #include <cowmem/object.h>
 #include <cowmem/page_out.h>
@@ -83,7 +84,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
 	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
-	                 COWMEM_FEATURE_SNAPSHOT |
+	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
@@ -172,19 +173,57 @@ int clone(Object &object, Argument<cowmem_snapshot> &arg)
 	return make_relative(arg, [&](file *&made) { return object.clone(made); });
 }
 
+/* The object behind a descriptor that an argument names, kept for a scope; or none. */
+class Other {
+public:
+	explicit Other(int fd) : file_{kapi_file_of_fd(fd)} {}
+	~Other()
+	{
+		if (file_)
+			kapi_file_put(file_);
+	}
+	Other(const Other &) = delete;
+	Other &operator=(const Other &) = delete;
+
+	explicit operator bool() const { return file_; }
+	Object &operator*() const { return Object::of(file_); }
+	Object *operator->() const { return &Object::of(file_); }
+
+private:
+	file *const file_;
+};
+
 int restore(Object &object, Argument<cowmem_restore> &arg)
 {
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
 
-	file *from = kapi_file_of_fd(arg->fd);
+	const Other from{arg->fd};
 
-	if (!from)
+	return from ? object.restore(*from) : -KAPI_EINVAL;
+}
+
+int diff(Object &object, Argument<cowmem_diff> &diff)
+{
+	if (diff->__reserved || !is_range(diff->offset, diff->length))
 		return -KAPI_EINVAL;
 
-	const int err = object.restore(Object::of(from));
+	const Other other{diff->fd};
 
-	kapi_file_put(from);
+	if (!other || &other->family() != &object.family())
+		return -KAPI_EINVAL;
+
+	ChangedList list{diff->ranges, diff->capacity};
+	Index index = first_of(diff->offset);
+	const int err = list_changed(object.pages(), other->pages(), index,
+	                             last_of(diff->offset, diff->length), list);
+
+	if (const int put = list.finish())
+		return put;
+	diff->count = list.count();
+	diff->next = offset_of(index);
+	if (const int put = diff.put())
+		return put;
 	return err;
 }
 
@@ -513,6 +552,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call(f, arg, Access::any, clone);
 	case COWMEM_IOC_RESTORE:
 		return call(f, arg, Access::writable, restore);
+	case COWMEM_IOC_DIFF:
+		return call(f, arg, Access::any, diff);
 	case COWMEM_IOC_RMAP:
 		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
 	case COWMEM_IOC_PAGEMAP:

@@ -3,32 +3,13 @@
  * Making one's own what is seen in a frozen parent (Pages::own()): by a copy, or, if
  * nobody else can see it, by taking it over. Kernel counterpart: wp_page_copy(), wp_can_reuse_anon_folio().
  */
-#include <cowmem/backing.h>
 #include <cowmem/pages.h>
-#include <cowmem/store.h>
+#include <cowmem/source.h>
 #include <cowmem/visitors.h>
 
 namespace cowmem {
 
-/* What there is to copy, and where it was found. */
-struct Source {
-	FolioRef page;
-	SlotRef slot; /* if there is no page */
-	unsigned long layer = 0;
-};
-
 namespace {
-
-/* Into @page, with no lock held: what is frozen stays as it is. 0, -EIO, -EHWPOISON, -EINTR. */
-int copy(folio *page, const Source &source)
-{
-	if (source.page)
-		return kapi_folio_poisoned(source.page.get())
-		               ? -KAPI_EHWPOISON
-		               : kapi_folio_copy(page, source.page.get());
-	return source.slot->is_backed() ? backing.read(*source.slot, page, Wait::killable)
-	                                : store.read(*source.slot, page);
-}
 
 /*
  * How many references are neither the table's nor a page table's. What maps pages without

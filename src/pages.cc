@@ -83,12 +83,11 @@ bool Pages::is_hole(Index index) const
 	return !slot || slot->is_hole();
 }
 
-/* The first index at or after @from that has a slot, or also a page, in some layer that is seen. */
-Index Pages::next_entry(Index from, Index last, bool pages) const
+Index Pages::next_entry(Index from, Index last, bool pages, const Pages *stop) const
 {
 	Index found = no_index;
 
-	for (const Pages *layer = this;; layer = layer->parent()) {
+	for (const Pages *layer = this; layer != stop; layer = layer->parent()) {
 		Index slot = from, page = from;
 
 		if (layer->slots_.find(slot, last))
@@ -96,14 +95,16 @@ Index Pages::next_entry(Index from, Index last, bool pages) const
 		if (pages && kapi_mapping_find(layer->mapping_, &page, last))
 			found = min_of(found, page);
 		if (!layer->parent() || layer->end_of_parent() <= from)
-			return found;
+			break;
 		last = min_of(last, layer->end_of_parent() - 1);
 	}
+	return found;
 }
 
 Index Pages::next_paged_out(Index from, Index last) const
 {
-	for (Index index = from; (index = next_entry(index, last, false)) != no_index; index++) {
+	for (Index index = from; (index = next_entry(index, last, false, nullptr)) != no_index;
+	     index++) {
 		if (!kapi_mapping_load(layer_of(index).mapping_, index) && !is_hole(index))
 			return index;
 		kapi_cond_resched();
@@ -115,7 +116,8 @@ Index Pages::next_paged_out(Index from, Index last) const
 
 Index Pages::next_data(Index from, Index last) const
 {
-	for (Index index = from; (index = next_entry(index, last, true)) != no_index; index++) {
+	for (Index index = from; (index = next_entry(index, last, true, nullptr)) != no_index;
+	     index++) {
 		if (!is_hole(index))
 			return index;
 		kapi_cond_resched();

@@ -13,21 +13,6 @@ namespace {
 
 constexpr unsigned int words = KAPI_PAGE_SIZE / sizeof(unsigned long);
 
-/* The bytes of a page for a scope, in which nothing else is mapped and not released. */
-class Mapped {
-public:
-	explicit Mapped(folio *page) : bytes_{kapi_folio_map(page)} {}
-	~Mapped() { kapi_folio_unmap(bytes_); }
-	Mapped(const Mapped &) = delete;
-	Mapped &operator=(const Mapped &) = delete;
-
-	void *bytes() const { return bytes_; }
-	unsigned long *words() const { return static_cast<unsigned long *>(bytes_); }
-
-private:
-	void *const bytes_;
-};
-
 /* The word that the page consists of, if it does. It may be changing: read each word once. */
 std::optional<unsigned long> only_word(const unsigned long *page)
 {

@@ -90,6 +90,7 @@
 	X(snapshots_dropped, "of these, those given up because of their limit")           \
 	X(clones, "CLONE, done")                                                            \
 	X(restores, "RESTORE, done")                                                        \
+	X(pages_compared, "pages that DIFF compared, written in one of two objects since they parted") \
 	X(layers_merged, "layers that went because only one other saw them")                \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")

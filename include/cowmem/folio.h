@@ -61,6 +61,21 @@ inline void add_to_lru(folio *page)
 		kapi_lru_add(page);
 }
 
+/* The bytes of a page for a scope; who has several mapped gives the last back first. */
+class Mapped {
+public:
+	explicit Mapped(folio *page) : bytes_{kapi_folio_map(page)} {}
+	~Mapped() { kapi_folio_unmap(bytes_); }
+	Mapped(const Mapped &) = delete;
+	Mapped &operator=(const Mapped &) = delete;
+
+	void *bytes() const { return bytes_; }
+	unsigned long *words() const { return static_cast<unsigned long *>(bytes_); }
+
+private:
+	void *const bytes_;
+};
+
 /* Holds the page lock of a folio, which the caller keeps alive, for a scope. Sleeps. */
 class PageLock {
 public:

@@ -185,6 +185,7 @@ void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned
 bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 
 /* --- folios: order 0, of the object's mapping --- */
+struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
 struct folio *kapi_folio_alloc_surely(void);
 struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to try hard */
@@ -508,6 +509,7 @@ unsigned int kapi_cpus(void);
 unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now */
 void kapi_copy(void *to, const void *from, size_t n);
 void kapi_fill(unsigned long *words, unsigned long value, size_t n);
+bool kapi_same_bytes(const void *a, const void *b, size_t n); /* somebody may be writing them */
 bool kapi_same_name(const char *a, const char *b);
 
 /* --- the backing store: a file or block device (src/backing_io.c) --- */

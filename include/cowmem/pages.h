@@ -364,6 +364,13 @@ public:
 		return slots_.find(slot, last) ? min_of(slot, page) : page;
 	}
 
+	/*
+	 * The same for what is in some layer that is seen, from this one up to, and without,
+	 * @stop, if that is one of them: slots, holes among them, and, with @pages, pages.
+	 */
+	Index next_entry(Index from, Index last, bool pages, const Pages *stop) const
+		REQUIRES_SHARED(this);
+
 	/* The same for pages wherever they are. */
 	Index next_data(Index from, Index last) const REQUIRES_SHARED(this);
 
@@ -447,7 +454,6 @@ private:
 	void assume_alone() const ASSERT_CAPABILITY(this) {}
 	static unsigned long next_number();
 	bool sees_of_parent(Index first, Index last) const;
-	Index next_entry(Index from, Index last, bool pages) const REQUIRES_SHARED(this);
 	int insert(Index index, folio *page) REQUIRES_SHARED(this);
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);

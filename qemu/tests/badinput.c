@@ -45,6 +45,7 @@ static const struct command {
 	{"PREFETCH", COWMEM_IOC_PREFETCH, sizeof(struct cowmem_prefetch), true, 0},
 	{"STORE_STAT", COWMEM_IOC_STORE_STAT, sizeof(struct cowmem_store_stat), true, 0},
 	{"STORE_LIMIT", COWMEM_IOC_STORE_LIMIT, sizeof(struct cowmem_store_limit), false, 0},
+	{"DIFF", COWMEM_IOC_DIFF, sizeof(struct cowmem_diff), true, 0},
 };
 _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_stat, flags) == 4 &&
@@ -58,7 +59,8 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_page_out, flags) == 4 &&
                        offsetof(struct cowmem_prefetch, flags) == 4 &&
                        offsetof(struct cowmem_store_stat, flags) == 4 &&
-                       offsetof(struct cowmem_store_limit, flags) == 4,
+                       offsetof(struct cowmem_store_limit, flags) == 4 &&
+                       offsetof(struct cowmem_diff, flags) == 4,
                "");
 /* Of all that take a range it is in the same place. */
 _Static_assert(
@@ -66,7 +68,8 @@ _Static_assert(
 		offsetof(struct cowmem_pagemap, length) == offsetof(struct cowmem_punch, length) &&
 		offsetof(struct cowmem_move, length) == offsetof(struct cowmem_punch, length) &&
 		offsetof(struct cowmem_poison, length) == offsetof(struct cowmem_punch, length) &&
-		offsetof(struct cowmem_page_out, length) == offsetof(struct cowmem_punch, length),
+		offsetof(struct cowmem_page_out, length) == offsetof(struct cowmem_punch, length) &&
+		offsetof(struct cowmem_diff, length) == offsetof(struct cowmem_punch, length),
 	"");
 
 union argument {
@@ -78,6 +81,9 @@ union argument {
 	char bytes[PAGE];
 };
 
+/* The object that is asked: DIFF wants another of the family, and takes the same. */
+static int asked;
+
 /* A valid argument of any command, @extra bytes longer than the struct. */
 static void make_argument(union argument *argument, const struct command *command, size_t extra)
 {
@@ -86,8 +92,10 @@ static void make_argument(union argument *argument, const struct command *comman
 	if (command->number == COWMEM_IOC_RESIZE)
 		((struct cowmem_resize *)argument)->bytes = PAGES(3);
 	if (command->number == COWMEM_IOC_PUNCH || command->number == COWMEM_IOC_PAGE_OUT ||
-	    command->number >= COWMEM_IOC_RMAP)
+	    command->number >= COWMEM_IOC_DIFF)
 		argument->punch.length = PAGE;
+	if (command->number == COWMEM_IOC_DIFF)
+		((struct cowmem_diff *)argument)->fd = asked;
 }
 
 static bool unchanged(int fd, const struct cowmem_stat *before)
@@ -104,6 +112,7 @@ static int some_object(void)
 
 	MUST(pwrite(fd, "data", 4, 0) == 4 && pwrite(fd, "data", 4, PAGE) == 4);
 	MUST(!object_resize(fd, PAGES(3)));
+	asked = fd;
 	return fd;
 }
 
@@ -746,6 +755,7 @@ static void as_32_bit(int fd)
 	long at = (long)low;
 
 	MUST(low != MAP_FAILED && at >> 32 == 0);
+	asked = fd;
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		const struct command *c = &commands[i];
 

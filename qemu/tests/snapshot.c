@@ -6,6 +6,7 @@
 #include "answers.h"
 #include "counts.h"
 #include "parameters.h"
+#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
@@ -14,38 +15,6 @@
 #include <stdatomic.h>
 
 #define PAGES 64UL
-
-static int relative(int fd, unsigned int command)
-{
-	struct cowmem_snapshot arg = {.size = sizeof(arg)};
-
-	if (ioctl(fd, command, &arg))
-		return -1;
-	return arg.fd;
-}
-
-static int snapshot(int fd)
-{
-	int made = relative(fd, COWMEM_IOC_SNAPSHOT);
-
-	MUST(made >= 0);
-	return made;
-}
-
-static int clone_of(int fd)
-{
-	int made = relative(fd, COWMEM_IOC_CLONE);
-
-	MUST(made >= 0);
-	return made;
-}
-
-static int restore(int fd, int to)
-{
-	struct cowmem_restore arg = {.size = sizeof(arg), .fd = to};
-
-	return ioctl(fd, COWMEM_IOC_RESTORE, &arg);
-}
 
 static char *map_all(int fd, int prot)
 {

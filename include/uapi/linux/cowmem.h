@@ -29,7 +29,7 @@
 /*
  * Command numbers. 0x00-0x0f is for the object as such, 0x10-0x1f for page-out and
  * prefetch, 0x30-0x3f for reverse-map query and page map. Reserved for what is to
- * come: 0x20-0x2f snapshot, clone and restore, 0x40-0x4f large pages.
+ * come: 0x20-0x2f snapshots, 0x40-0x4f large pages.
  */
 #define COWMEM_IOC_GET_INFO _IO(COWMEM_IOC_TYPE, 0x00)
 #define COWMEM_IOC_STAT _IO(COWMEM_IOC_TYPE, 0x01)
@@ -43,6 +43,7 @@
 #define COWMEM_IOC_SNAPSHOT _IO(COWMEM_IOC_TYPE, 0x20)
 #define COWMEM_IOC_CLONE _IO(COWMEM_IOC_TYPE, 0x21)
 #define COWMEM_IOC_RESTORE _IO(COWMEM_IOC_TYPE, 0x22)
+#define COWMEM_IOC_DIFF _IO(COWMEM_IOC_TYPE, 0x23)
 #define COWMEM_IOC_RMAP _IO(COWMEM_IOC_TYPE, 0x30)
 #define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
@@ -62,6 +63,7 @@
 #define COWMEM_FEATURE_DIRTY_BIT (1ULL << 9)
 
 #define COWMEM_FEATURE_SNAPSHOT (1ULL << 10) /* and CLONE and RESTORE */
+#define COWMEM_FEATURE_DIFF (1ULL << 11)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -254,6 +256,44 @@ struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */
 	__u32 flags;      /* in: 0 */
 	__s32 fd;         /* in */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * DIFF: the pages whose bytes are not the same in this object and in that of @fd, one of its
+ * family: both came, by SNAPSHOT and CLONE, from one, or one from the other. Neighbours are
+ * one range. The bytes decide: a page that was written and is as it was is not listed, and a
+ * hole is zeroes. One that was written and whose bytes are damaged or lost is listed. What
+ * is paged out is compared, and stays out. What it costs follows the pages written in either
+ * since they parted.
+ *
+ * Between snapshots the answer is exact. Of an object in use, each page is looked at once,
+ * some time during the call; one that is being written just then may be told either way.
+ * Sizes are not compared: STAT tells them, and what lies beyond one is a hole.
+ *
+ * EINVAL: not page aligned, empty or overflowing; or @fd is no object of the family. ENOMEM:
+ * no memory to read what is paged out; `count` and `next` tell how far it came.
+ */
+/* cowmem_changed.flags */
+#define COWMEM_CHANGED_HOLE (1U << 0) /* this object has nothing there: punched, or cut off */
+
+struct cowmem_changed {
+	__u64 offset;     /* bytes, a multiple of page_size */
+	__u64 length;     /* bytes, a multiple of page_size, not 0 */
+	__u32 flags;      /* COWMEM_CHANGED_* */
+	__u32 __reserved; /* 0 */
+};
+
+struct cowmem_diff {
+	__u32 size;       /* in: sizeof(struct cowmem_diff) */
+	__u32 flags;      /* in: 0 */
+	__u64 offset;     /* in: bytes, a multiple of page_size */
+	__u64 length;     /* in: bytes, a multiple of page_size, not 0 */
+	__u64 ranges;     /* in: address of an array of struct cowmem_changed */
+	__u32 capacity;   /* in: how many it holds */
+	__u32 count;      /* out: how many were written */
+	__u64 next;       /* out: where to go on; offset + length: the answer is complete */
+	__s32 fd;         /* in: the other */
 	__u32 __reserved; /* in: 0 */
 };
 
