@@ -3,6 +3,7 @@
  * The backing store: pages that compressed memory does not take go to a file or a block
  * device, and come back from there byte for byte or not at all.
  */
+#include "bus.h"
 #include "answers.h"
 #include "cgroup.h"
 #include "counts.h"
@@ -12,8 +13,6 @@
 
 #include <linux/loop.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/sysmacros.h>
 
 #define BACKING PARAMETERS "backing"
@@ -146,31 +145,6 @@ static off_t place_of(int file, uint64_t number)
 			return at;
 	}
 	ksft_exit_fail_msg("page %d is not in the backing store\n", (int)number);
-}
-
-static sigjmp_buf bus_jump;
-
-static void on_bus(int signal)
-{
-	siglongjmp(bus_jump, signal);
-}
-
-/* Whether reading, or writing, at @p is SIGBUS. */
-static bool is_bus_error(volatile char *p, bool write)
-{
-	struct sigaction action = {.sa_handler = on_bus}, before;
-	volatile bool bus = true;
-
-	MUST(!sigaction(SIGBUS, &action, &before));
-	if (!sigsetjmp(bus_jump, 1)) {
-		if (write)
-			*p = 1;
-		else
-			(void)*p;
-		bus = false;
-	}
-	MUST(!sigaction(SIGBUS, &before, NULL));
-	return bus;
 }
 
 /* --- what goes out comes back --- */
@@ -446,9 +420,9 @@ static void damage_is_found(void)
 
 	CHECK_EQ(mlock_error(p + 20 * PAGE), ENOMEM);
 	CHECK_EQ(mlock_error(p + 21 * PAGE), 0);
-	CHECK(is_bus_error(p + 20 * PAGE, false));
-	CHECK(is_bus_error(p + 20 * PAGE, true));
-	CHECK(is_bus_error(private + 20 * PAGE, true));
+	CHECK(touch(p + 20 * PAGE, false));
+	CHECK(touch(p + 20 * PAGE, true));
+	CHECK(touch(private + 20 * PAGE, true));
 	CHECK_ERRNO(pread(fd, page, PAGE, 20 * PAGE), EIO);
 	CHECK_ERRNO(pwrite(fd, page, 1, 20 * PAGE), EIO);
 	CHECK_EQ(prefetch_ask(fd, 20, 1), -EIO);
@@ -467,7 +441,7 @@ static void damage_is_found(void)
 	MUST(page_out_all(fd, 64) == 64);
 	byte ^= 4;
 	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
-	CHECK(is_bus_error(p + 20 * PAGE, false));
+	CHECK(touch(p + 20 * PAGE, false));
 	MUST(!object_punch(fd, 20 * PAGE, PAGE));
 	CHECK_EQ(p[20 * PAGE], 0);
 	munmap(private, 64 * PAGE);
@@ -486,7 +460,7 @@ static void places_are_not_mixed_up(void)
 	MUST(pread(file, page, PAGE, place_of(file, 5)) == (ssize_t)PAGE);
 	MUST(pwrite(file, page, PAGE, place_of(file, 6)) == (ssize_t)PAGE);
 	CHECK(noise_is(p + 5 * PAGE, 5, 1));
-	CHECK(is_bus_error(p + 6 * PAGE, false));
+	CHECK(touch(p + 6 * PAGE, false));
 	let_go(fd, p, 8);
 	let_file_go(file);
 }
@@ -531,7 +505,7 @@ static void a_file_cut_short(void)
 	place = place_of(file, 31);
 	MUST(pread(file, page, PAGE, place) == (ssize_t)PAGE);
 	MUST(!ftruncate(file, place));
-	CHECK(is_bus_error(p + 31 * PAGE, false));
+	CHECK(touch(p + 31 * PAGE, false));
 	CHECK(SINCE(before, backing_errors) >= 1);
 	CHECK_EQ(SINCE(before, checksum_errors), 0);
 	CHECK(noise_is(p + 30 * PAGE, 30, 1));
@@ -573,7 +547,7 @@ static void io_errors(void)
 
 	/* Read in vain: the same. */
 	MUST(write_text(fails, "1"));
-	CHECK(is_bus_error(p + 9 * PAGE, false));
+	CHECK(touch(p + 9 * PAGE, false));
 	CHECK_ERRNO(pread(fd, &byte, 1, 9 * PAGE), EIO);
 	CHECK_EQ(store_stat(fd).slots, 64);
 	MUST(write_text(fails, "0"));

@@ -3,10 +3,9 @@
  * The object behind a descriptor: its life, its size, its bytes by every road in and
  * out. Where an object should answer as a memfd does, both are asked the same.
  */
+#include "bus.h"
 #include "answers.h"
 
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,35 +28,6 @@ static int tmp_file(void)
 
 	MUST(fd >= 0);
 	return fd;
-}
-
-/* Touches a byte: 0, or the si_code of the SIGBUS it got there. */
-static sigjmp_buf bus_jump;
-static const volatile char *bus_expected;
-
-static void on_bus(int signal, siginfo_t *info, void *context)
-{
-	(void)signal;
-	(void)context;
-	siglongjmp(bus_jump, info->si_addr == (void *)bus_expected ? info->si_code : -1);
-}
-
-static int touch(volatile char *p, bool write)
-{
-	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, old;
-	int code;
-
-	bus_expected = p;
-	MUST(!sigaction(SIGBUS, &action, &old));
-	code = sigsetjmp(bus_jump, 1);
-	if (!code) {
-		if (write)
-			*p = 'x';
-		else
-			(void)*p;
-	}
-	MUST(!sigaction(SIGBUS, &old, NULL));
-	return code;
 }
 
 static bool all_zero(const void *from, size_t n)

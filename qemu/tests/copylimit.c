@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The limit on what a snapshot may come to hold through copies: what counts, what the
+ * write of one page more does, and a snapshot that is dropped under those who use it.
+ */
+#include "bus.h"
+#include "counts.h"
+#include "relatives.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PAGES 64UL
+#define LIMIT 5UL
+
+static int limited(int fd, uint64_t max, bool drops)
+{
+	struct cowmem_snapshot arg = {.size = sizeof(arg),
+	                              .flags = COWMEM_SNAPSHOT_LIMIT |
+	                                       (drops ? COWMEM_SNAPSHOT_DROP : 0),
+	                              .max_copies = max};
+
+	MUST(!ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg));
+	return arg.fd;
+}
+
+static char *map_all(int fd, int prot, int flags)
+{
+	return object_map(fd, PAGES * PAGE, prot, flags);
+}
+
+static void fill(char *map, unsigned long first, unsigned long end, unsigned int generation)
+{
+	for (unsigned long i = first; i < end; i++)
+		fill_page(map + i * PAGE, i, generation);
+}
+
+static bool map_is(const char *map, unsigned long first, unsigned long end, unsigned int generation)
+{
+	for (unsigned long i = first; i < end; i++)
+		if (!page_is(map + i * PAGE, i, generation))
+			return false;
+	return true;
+}
+
+static bool dropped(int fd)
+{
+	return object_stat(fd).state & COWMEM_STATE_DROPPED;
+}
+
+/* Nothing that needs a copy can be done, and nothing changes. */
+static void check_refused(int fd, char *map, unsigned long index)
+{
+	struct counts before = counts_now();
+	const unsigned long resident = object_stat(fd).resident_pages;
+
+	CHECK_ERRNO(pwrite(fd, "x", 1, (off_t)(index * PAGE)), ENOMEM);
+	CHECK_EQ(touch(map + index * PAGE, true), BUS_ADRERR);
+	CHECK_EQ(SINCE(before, over_limit), 1);
+	CHECK_ERRNO(object_resize(fd, index * PAGE + 1), ENOMEM);
+	CHECK_EQ(object_stat(fd).bytes, PAGES * PAGE);
+	CHECK_EQ(object_stat(fd).resident_pages, resident);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK(page_is(map + index * PAGE, index, 1));
+}
+
+static void a_copy_more_is_refused(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then, again;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *seen;
+
+	fill(map, 0, PAGES, 1);
+	then = limited(fd, LIMIT, false);
+	seen = map_all(then, PROT_READ, MAP_SHARED);
+	CHECK_EQ(object_stat(then).copies, 0);
+	for (unsigned long i = 0; i < LIMIT; i++) {
+		fill_page(map + i * PAGE, i, 2);
+		fill_page(map + i * PAGE, i, 3); /* its own by now */
+		CHECK_EQ(object_stat(then).copies, i + 1);
+	}
+	check_refused(fd, map, LIMIT);
+	check_refused(fd, map, PAGES - 1);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	CHECK(map_is(map, 0, LIMIT, 3) && map_is(map, LIMIT, PAGES, 1));
+	CHECK(map_is(seen, 0, PAGES, 1));
+	/* What makes no copy of a page goes on. */
+	fill(map, 0, LIMIT, 4);
+	MUST(!object_punch(fd, (PAGES - 1) * PAGE, PAGE));
+	fill_page(map + (PAGES - 1) * PAGE, PAGES - 1, 4);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	/* Restored to it, the object has no copies any more. */
+	CHECK_EQ(restore(fd, then), 0);
+	CHECK_EQ(object_stat(then).copies, 0);
+	fill(map, 0, LIMIT, 5);
+	check_refused(fd, map, LIMIT);
+	/* Of a snapshot that was taken since, they are not. */
+	again = snapshot(fd);
+	CHECK_EQ(object_stat(again).copies, 0);
+	fill(map, 0, LIMIT, 6);
+	CHECK_EQ(object_stat(again).copies, LIMIT);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	check_refused(fd, map, LIMIT);
+	/* Without it the rest may be written. */
+	munmap(seen, PAGES * PAGE);
+	close(then);
+	fill(map, 0, PAGES, 7);
+	CHECK(map_is(map, 0, PAGES, 7));
+	munmap(map, PAGES * PAGE);
+	close(again);
+	close(fd);
+	check_returned(before);
+}
+
+static void clones_do_not_count(void)
+{
+	int fd = object_open(), then, below, clone;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *its;
+
+	fill(map, 0, PAGES, 1);
+	then = limited(fd, 0, false);
+	clone = clone_of(then);
+	below = limited(then, 0, false);
+	its = map_all(clone, PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill(its, 0, PAGES, 2);
+	CHECK(map_is(its, 0, PAGES, 2) && map_is(map, 0, PAGES, 1));
+	CHECK_EQ(object_stat(then).copies, 0);
+	check_refused(fd, map, 3);
+	close(then);
+	fill_page(map, 0, 3); /* the one of the snapshot says nothing */
+	CHECK(page_is(map, 0, 3));
+	munmap(its, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(clone);
+	close(below);
+	close(fd);
+}
+
+/* What can be asked of a dropped snapshot, and of @fd with it. */
+static void check_dropped(int fd, int then)
+{
+	char page[PAGE];
+	struct cowmem_changed changed;
+	struct cowmem_diff diff;
+
+	CHECK(dropped(then));
+	CHECK_EQ(object_stat(then).bytes, 0);
+	CHECK_ERRNO(read(then, page, 1), ESTALE);
+	CHECK_ERRNO(pread(then, page, PAGE, 5 * PAGE), ESTALE);
+	CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, then, 0), ESTALE);
+	CHECK_ERRNO(relative(then, COWMEM_IOC_SNAPSHOT), ESTALE);
+	CHECK_ERRNO(relative(then, COWMEM_IOC_CLONE), ESTALE);
+	CHECK_ERRNO(restore(fd, then), ESTALE);
+	CHECK_EQ(diff_ask(fd, then, &diff, 0, PAGES, &changed, 1), -ESTALE);
+	CHECK_EQ(diff_ask(then, fd, &diff, 0, PAGES, &changed, 1), -ESTALE);
+}
+
+static void it_is_dropped_instead(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *seen, *private;
+
+	fill(map, 0, PAGES, 1);
+	then = limited(fd, LIMIT, true);
+	seen = map_all(then, PROT_READ, MAP_SHARED);
+	private = map_all(then, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	fill_page(private, 0, 9);
+	fill(map, 0, LIMIT, 2);
+	CHECK(!dropped(then) && map_is(seen, 0, PAGES, 1));
+	fill_page(map + LIMIT * PAGE, LIMIT, 2);
+	CHECK_EQ(SINCE(before, snapshots_dropped), 1);
+	check_dropped(fd, then);
+	for (unsigned long i = 0; i < PAGES; i++)
+		CHECK_EQ(touch(seen + i * PAGE, false), BUS_ADRERR);
+	CHECK(page_is(private, 0, 9)); /* a copy of the process' own */
+	CHECK_EQ(touch(private + PAGE, false), BUS_ADRERR);
+	/* Nobody else sees the rest, so it is the object's without copies. */
+	fill(map, 0, PAGES, 3);
+	CHECK(map_is(map, 0, PAGES, 3));
+	CHECK_EQ(SINCE(before, pages_copied_up), LIMIT + 1);
+	CHECK_EQ(object_stat(fd).resident_pages, PAGES);
+	munmap(private, PAGES * PAGE);
+	munmap(seen, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
+/* An old one goes, by write(); those around it stay, and the object, too, without a file. */
+static void others_stay(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), old, middle, last, clone;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *its, page[PAGE];
+
+	fill(map, 0, PAGES, 1);
+	old = snapshot(fd);
+	fill(map, 0, 8, 2);
+	middle = limited(fd, LIMIT, true);
+	clone = clone_of(middle);
+	its = map_all(clone, PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill(map, 0, 3, 3);
+	last = snapshot(fd);
+	for (unsigned long i = 3; i < 8; i++) {
+		fill_page(page, i, 4);
+		CHECK_EQ(pwrite(fd, page, PAGE, (off_t)(i * PAGE)), PAGE);
+		CHECK_EQ(dropped(middle), i >= LIMIT);
+	}
+	check_dropped(fd, middle);
+	CHECK(!dropped(old) && !dropped(last));
+	for (unsigned long i = 0; i < PAGES; i++) {
+		CHECK(pread(old, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i, 1));
+		CHECK(pread(last, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i,
+		                                                                    i < 3   ? 3
+		                                                                    : i < 8 ? 2
+		                                                                            : 1));
+		CHECK(page_is(its + i * PAGE, i, i < 8 ? 2 : 1));
+		CHECK(page_is(map + i * PAGE, i, i < 3 ? 3 : i < 8 ? 4 : 1));
+	}
+	CHECK_EQ(restore(fd, old), 0);
+	CHECK(map_is(map, 0, PAGES, 1));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	close(middle);
+	CHECK(map_is(its, 8, PAGES, 1));
+	munmap(its, PAGES * PAGE);
+	close(clone);
+	close(old);
+	close(last);
+	check_returned(before);
+}
+
+static struct {
+	char *map;
+	int then;
+	_Atomic bool done;
+	unsigned long read, wrong;
+} readers;
+
+/* Whoever reads it sees what it is, or that it is gone: never anything else. */
+static void *read_until_dropped(void *unused)
+{
+	char page[PAGE];
+
+	while (!readers.done)
+		for (unsigned long i = 0; i < PAGES && !readers.done; i++) {
+			ssize_t got = pread(readers.then, page, PAGE, (off_t)(i * PAGE));
+
+			if (got == PAGE && page_is(page, i, 1))
+				readers.read++;
+			else if (got >= 0 || errno != ESTALE)
+				readers.wrong++;
+		}
+	return unused;
+}
+
+static void dropped_while_it_is_read(void)
+{
+	struct counts before = counts_now();
+	const int rounds = 100;
+
+	for (int round = 0; round < rounds; round++) {
+		int fd = object_open();
+		pthread_t thread;
+
+		readers.map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+		fill(readers.map, 0, PAGES, 1);
+		readers.then = limited(fd, LIMIT, true);
+		readers.done = false;
+		MUST(!pthread_create(&thread, NULL, read_until_dropped, NULL));
+		fill(readers.map, 0, PAGES, 2);
+		CHECK(dropped(readers.then));
+		readers.done = true;
+		pthread_join(thread, NULL);
+		CHECK(map_is(readers.map, 0, PAGES, 2));
+		munmap(readers.map, PAGES * PAGE);
+		close(fd);
+		close(readers.then);
+	}
+	ksft_print_msg("%lu pages read of %d snapshots that were dropped meanwhile\n", readers.read,
+	               rounds);
+	CHECK_EQ(readers.wrong, 0);
+	CHECK_EQ(SINCE(before, snapshots_dropped), rounds);
+	check_returned(before);
+}
+
+static const struct test_case cases[] = {
+	{"a copy more than the limit is refused, and nothing changes", "", a_copy_more_is_refused},
+	{"what clones write does not count", "", clones_do_not_count},
+	{"or the snapshot is dropped, and says so", "", it_is_dropped_instead},
+	{"one is dropped, the others stay", "", others_stay},
+	{"a snapshot is dropped while it is read", "", dropped_while_it_is_read},
+};
+
+int main(void)
+{
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}
