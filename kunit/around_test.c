@@ -88,6 +88,8 @@ static void put_it_back(struct mapping *m)
 {
 	KUNIT_EXPECT_NULL(m->test,
 	                  xa_store_irq(&m->file->f_mapping->i_pages, 0, changed, GFP_KERNEL));
+	/* As src/helpers.c marks all of them. */
+	xa_set_mark(&m->file->f_mapping->i_pages, 0, XA_MARK_2);
 }
 
 static void make_it_stale(struct mapping *m, struct vm_fault *vmf)

@@ -27,9 +27,8 @@
  */
 #include <bit>
 
-#include <cowmem/fault.h>
+#include <cowmem/around.h>
 #include <cowmem/minmax.h>
-#include <cowmem/fault_table.h>
 #include <cowmem/steps.h>
 
 namespace cowmem {
@@ -101,11 +100,16 @@ private:
 	vm_area_struct *vma_;
 };
 
-/* One call of map_pages, with the page table locked. */
+/* What the neighbours are wanted for. */
+enum class For { reading, writing };
+
+/* The neighbours of one fault, with the page table locked. */
 class Around {
 public:
-	Around(const Fault &fault, const Pages &layer, FaultTable &table, const Window &window)
+	Around(const Fault &fault, const Pages &layer, FaultTable &table, const Window &window,
+	       For what)
 		: fault_{fault},
+		  what_{what},
 		  table_{table},
 		  layer_{layer},
 		  parents_{&layer != &fault.object->pages()},
@@ -124,7 +128,8 @@ public:
 			const cowmem_counter result = consider(page, address_of_page());
 
 			kapi_count(result);
-			mapped += result == COWMEM_COUNT_around_mapped;
+			mapped += result == COWMEM_COUNT_around_mapped ||
+			          result == COWMEM_COUNT_around_mapped_to_write;
 		}
 		if (mapped)
 			kapi_rss_add(kapi_vma_mm(fault_.vma), KAPI_MM_FILEPAGES, mapped);
@@ -146,7 +151,9 @@ private:
 	cowmem_counter consider(folio *page, unsigned long address)
 	{
 		if (!table_.empty_at(address))
-			return COWMEM_COUNT_around_skipped_present;
+			return what_ == For::writing && table_.permit(page, address)
+			               ? COWMEM_COUNT_around_permitted
+			               : COWMEM_COUNT_around_skipped_present;
 		if (parents_ && &layer_ != &fault_.object->pages().layer_of(walk_.index()))
 			return COWMEM_COUNT_around_skipped_hidden;
 		step(COWMEM_STEP_AROUND_FOUND);
@@ -202,6 +209,10 @@ private:
 
 	cowmem_counter map(FolioRef &ref, unsigned long address)
 	{
+		if (what_ == For::writing) {
+			table_.install_writable(ref.release(), address);
+			return COWMEM_COUNT_around_mapped_to_write;
+		}
 		table_.install(ref.release(), address);
 		own_mapped_ |= address == kapi_vmf_address(fault_.vmf);
 		return COWMEM_COUNT_around_mapped;
@@ -210,6 +221,7 @@ private:
 	void step(cowmem_step step) const { kapi_test_step(step, fault_.vmf); }
 
 	const Fault &fault_;
+	const For what_;
 	FaultTable &table_;
 	const Pages &layer_;
 	const bool parents_; /* it is not the object's own */
@@ -252,10 +264,18 @@ bool map_around(const Fault &fault)
 	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
 	if (kapi_vma_reaped(fault.vma))
 		return false;
-	return Around{fault, layer, table, window}.map_all();
+	return Around{fault, layer, table, window, For::reading}.map_all();
 }
 
 } /* namespace */
+
+void map_written_around(const Fault &fault, FaultTable &table)
+{
+	const Window window = window_of(fault);
+
+	if (window.first < window.last && table.may_write_ahead())
+		Around{fault, fault.object->pages(), table, window, For::writing}.map_all();
+}
 
 } /* namespace cowmem */
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The speculative path of a fault (cowmem/speculate.h). */
+#include <cowmem/around.h>
 #include <cowmem/fault_table.h>
 #include <cowmem/speculate.h>
 #include <cowmem/steps.h>
@@ -17,7 +18,8 @@ using Abort = std::optional<cowmem_counter>;
  */
 struct Snapshot {
 	Family::Reading reading;
-	FolioRef page; /* none: a hole, or paged out */
+	FolioRef page;     /* none: a hole, or paged out */
+	bool made = false; /* the page was, for this fault */
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
@@ -61,6 +63,7 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 		    pages.must_fill_alone(fault.index))
 			return COWMEM_COUNT_speculative_abort_shared;
 		snapshot.page = layer.fill(fault.index, fresh);
+		snapshot.made = true;
 	}
 	fault.major |= fresh.brought_in;
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
@@ -146,11 +149,15 @@ Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTabl
 		return Outcome::done_cow;
 	case Kind::mkwrite:
 		table.make_writable();
+		map_written_around(fault, table);
 		return Outcome::mapped;
 	case Kind::read:
 	case Kind::shared_write:
 		table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
 		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
+		/* Next to a hole there are more of them, or what was written before. */
+		if (kind == Kind::shared_write && !snapshot.made)
+			map_written_around(fault, table);
 		return Outcome::mapped;
 	}
 	__builtin_unreachable();
@@ -177,7 +184,7 @@ Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome
 
 Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
 {
-	Snapshot snapshot{fault.object->family().read(), {}};
+	Snapshot snapshot{.reading = fault.object->family().read(), .page = {}};
 
 	if (!snapshot.reading.quiet())
 		return COWMEM_COUNT_speculative_abort_odd;

@@ -52,6 +52,8 @@
 	X(speculative_abort_backing, "... its bytes have to be read from the backing store first") \
 	X(around_calls, "read faults that asked for their neighbours, too")                \
 	X(around_mapped, "pages mapped by these (R23)")                                    \
+	X(around_mapped_to_write, "neighbours mapped, to be written, by faults that write")  \
+	X(around_permitted, "neighbours that were mapped, and may be written since such a fault") \
 	X(around_overtaken, "of these calls, those that gave up because of a writer")      \
 	X(around_no_table, "of these calls, those that found no page table")               \
 	X(around_skipped_locked, "candidates passed over: locked (R19)")                  \

@@ -63,6 +63,35 @@ public:
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
 	void make_writable() { kapi_pte_make_writable(vmf_); }
 
+	/* Whether pages that nobody shares may be mapped writable before they are written. */
+	bool may_write_ahead() const
+	{
+		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
+
+		return kapi_reuse() && kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
+	}
+
+	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
+	void install_writable(folio *page, unsigned long address)
+	{
+		kapi_vmf_set_pte(vmf_, table_.at(address));
+		kapi_pte_install_reused(vmf_, page, address);
+	}
+
+	/* Lets @page be written at @address, if that is what is there. */
+	bool permit(const folio *page, unsigned long address)
+	{
+		vm_area_struct *vma = kapi_vmf_vma(vmf_);
+		pte_t *entry = table_.at(address);
+		Pte pte{kapi_pte_get(entry)};
+
+		if (!pte.maps(page) || pte.writable() || pte.uffd_wp())
+			return false;
+		pte = Pte{kapi_pte_get_and_clear(vma, address, entry)};
+		kapi_pte_set(vma, address, entry, kapi_pte_mkwrite(pte.value()));
+		return true;
+	}
+
 private:
 	/*
 	 * Seed 003's decision, once, on the entry as it will be: whether a read fault may
@@ -75,9 +104,9 @@ private:
 	{
 		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
-		return !kapi_folio_dirty(page) && kapi_reuse() && kapi_vma_owns(vma, page) &&
-		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) && kapi_vma_may_store(vma) &&
-		       !kapi_vmf_write_protected(vmf_) && !kapi_vma_tracks_soft_dirty(vma);
+		return !kapi_folio_dirty(page) && kapi_vma_owns(vma, page) && may_write_ahead() &&
+		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) &&
+		       !kapi_vmf_write_protected(vmf_);
 	}
 
 	vm_fault *const vmf_;

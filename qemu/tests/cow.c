@@ -929,6 +929,7 @@ static char fault_around[32];
 static void restore_fault_around(void)
 {
 	MUST(write_text(FAULT_AROUND, fault_around));
+	parameter_set("around_pages", "16");
 }
 
 int main(int argc, char **argv)
@@ -967,5 +968,6 @@ int main(int argc, char **argv)
 	read_text(FAULT_AROUND, fault_around, sizeof(fault_around));
 	atexit(restore_fault_around);
 	MUST(write_text(FAULT_AROUND, "4096")); /* off: each read is one fault */
+	parameter_set("around_pages", "1");     /* and each write */
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -5,6 +5,8 @@
  */
 #include "counts.h"
 #include "parameters.h"
+#include "relatives.h"
+#include "walks.h"
 
 #define TABLE (512 * PAGE) /* what one page table maps */
 #define N 512U
@@ -123,12 +125,13 @@ static void take_faults(int flags, bool speculation)
 	int fd = object_filled();
 	unsigned char *map = map_aligned(fd, flags);
 	struct counts before = counts_now();
-	const unsigned long attempts = speculation ? N : 0;
+	const unsigned long each = flags == MAP_SHARED && speculation ? N / 16 : N;
+	const unsigned long attempts = speculation ? each : 0;
 	long faults = minor_faults();
 
 	set_speculation(speculation);
 	write_all(map);
-	CHECK_EQ(minor_faults() - faults, N);
+	CHECK_EQ(minor_faults() - faults, each);
 	CHECK_EQ(SINCE(before, speculative_attempts), attempts);
 	/* All of them: the first puts the page table in, too. */
 	CHECK_EQ(SINCE(before, speculative_commits), attempts);
@@ -150,6 +153,103 @@ static void shared_writes(void)
 {
 	take_faults(MAP_SHARED, true);
 	take_faults(MAP_SHARED, false);
+}
+
+/* --- writes map their neighbours writable and clean --- */
+
+/* Faults of writing each page of @map, and how many neighbours these @took. */
+static void check_writes(unsigned char *map, unsigned long faults, unsigned long mapped,
+                         unsigned long permitted)
+{
+	struct counts before = counts_now();
+	long minor = minor_faults();
+
+	write_all(map);
+	CHECK_EQ(minor_faults() - minor, faults);
+	CHECK_EQ(SINCE(before, around_mapped_to_write), mapped);
+	CHECK_EQ(SINCE(before, around_permitted), permitted);
+	CHECK_EQ(SINCE(before, page_locks), 0);
+}
+
+static void writes_with_neighbours(void)
+{
+	static const unsigned int windows[] = {1, 16, 64, 512};
+	int fd = object_filled();
+
+	for (size_t i = 0; i < ARRAY_LENGTH(windows); i++) {
+		const unsigned int faults = N / windows[i];
+		unsigned char *map = map_aligned(fd, MAP_SHARED);
+		char text[16];
+
+		snprintf(text, sizeof(text), "%u", windows[i]);
+		parameter_set("around_pages", text);
+		check_writes(map, faults, N - faults, 0);
+		munmap(map, TABLE);
+		/* What was read is mapped read-only. */
+		map = map_aligned(fd, MAP_SHARED);
+		for (unsigned int page = 0; page < N; page++)
+			(void)*(volatile unsigned char *)(map + page * PAGE);
+		check_writes(map, faults, 0, N - faults);
+		munmap(map, TABLE);
+	}
+	parameter_set("around_pages", "16");
+	close(fd);
+}
+
+/* Only what is written becomes dirty, as far as the hardware can tell. */
+static void neighbours_are_clean(void)
+{
+	int fd = object_filled();
+	unsigned char *map = map_aligned(fd, MAP_SHARED);
+	struct cowmem_page pages[N];
+	struct counts before;
+
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, N, pages));
+	before = counts_now();
+	for (unsigned int i = 5; i < N; i += 16)
+		map[i * PAGE] = 1;
+	CHECK_EQ(SINCE(before, around_mapped_to_write), N - N / 16);
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, N, pages));
+	for (unsigned int i = 0; i < N; i++)
+		CHECK_EQ(!!(pages[i].flags & COWMEM_PAGE_DIRTY), i % 16 == 5);
+	/* To tell of the next writes the entries are read-only again, and those come along. */
+	before = counts_now();
+	map[7 * PAGE] = 1;
+	map[8 * PAGE] = 1;
+	MUST(!pagemap_ask(fd, 0, 0, N, pages));
+	for (unsigned int i = 0; i < N; i++)
+		CHECK_EQ(!!(pages[i].flags & COWMEM_PAGE_DIRTY), i == 7 || i == 8);
+	munmap(map, TABLE);
+	close(fd);
+}
+
+/* Where each first write is to be seen, or reuse is switched off, none is let through. */
+static void neighbours_are_not_for_all(void)
+{
+	int fd = object_filled(), then;
+	unsigned char *map = map_aligned(fd, MAP_SHARED);
+	struct counts before;
+
+	parameter_set("reuse", "N");
+	check_writes(map, N, 0, 0);
+	parameter_set("reuse", "Y");
+	munmap(map, TABLE);
+	if (!access("/proc/self/clear_refs", W_OK)) {
+		map = map_aligned(fd, MAP_SHARED);
+		MUST(write_text("/proc/self/clear_refs", "4"));
+		check_writes(map, N, 0, 0);
+		munmap(map, TABLE);
+	}
+	/* Nor of what a snapshot has: that is copied. */
+	map = map_aligned(fd, MAP_SHARED);
+	then = snapshot(fd);
+	before = counts_now();
+	write_all(map);
+	CHECK_EQ(SINCE(before, around_mapped_to_write) + SINCE(before, around_permitted), 0);
+	CHECK_EQ(SINCE(before, pages_copied_up), N);
+	close(then);
+	munmap(map, TABLE);
+	close(fd);
 }
 
 #define LOCK_STAT "/proc/lock_stat"
@@ -213,6 +313,11 @@ int main(void)
 		{"holes are not mapped around, and not filled", "R25", holes_are_not_mapped_around},
 		{"private writes, with and without locks", "R14 R33 R44", private_writes},
 		{"shared writes, with and without locks", "R17 R33", shared_writes},
+		{"a shared write maps its neighbours: N / window faults", "",
+	         writes_with_neighbours},
+		{"and only what is written is dirty", "", neighbours_are_clean},
+		{"not where first writes are told apart, nor a snapshot's pages", "",
+	         neighbours_are_not_for_all},
 		{"private writes take the object's lock only if told to", "R13", no_sleeping_lock},
 	};
 
