@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Short names for the ioctls of snapshots, and what a debug kernel says of layers. */
+#ifndef COWMEM_RELATIVES_H
+#define COWMEM_RELATIVES_H
+
+#include "cowmem_test.h"
+
+static inline int relative(int fd, unsigned int command)
+{
+	struct cowmem_snapshot arg = {.size = sizeof(arg)};
+
+	if (ioctl(fd, command, &arg))
+		return -1;
+	return arg.fd;
+}
+
+static inline int snapshot(int fd)
+{
+	int made = relative(fd, COWMEM_IOC_SNAPSHOT);
+
+	MUST(made >= 0);
+	return made;
+}
+
+static inline int clone_of(int fd)
+{
+	int made = relative(fd, COWMEM_IOC_CLONE);
+
+	MUST(made >= 0);
+	return made;
+}
+
+static inline int restore(int fd, int to)
+{
+	struct cowmem_restore arg = {.size = sizeof(arg), .fd = to};
+
+	return ioctl(fd, COWMEM_IOC_RESTORE, &arg);
+}
+
+/*
+ * Whether all is so that the module says of the layers around @fd: as far as there is a
+ * debug kernel's module, which looks (src/check.cc) and tells the log. Nobody else may be
+ * using any of them. The file stays open, as those of counts.h.
+ */
+static inline bool layers_are_sound(int fd)
+{
+	static int file;
+	char number[16];
+	int length;
+
+	if (!file)
+		file = open("/sys/module/cowmem/parameters/check", O_WRONLY | O_CLOEXEC);
+	if (file < 0)
+		return true;
+	length = snprintf(number, sizeof(number), "%d", fd);
+	return pwrite(file, number, (size_t)length, 0) == length;
+}
+
+#endif /* COWMEM_RELATIVES_H */
