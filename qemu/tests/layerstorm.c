@@ -136,6 +136,7 @@ static void have_doomed(struct self *self, unsigned int t)
 	pid = fork();
 	MUST(pid >= 0);
 	if (!pid) {
+		MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL));
 		self->doomed = true;
 		for (;;)
 			act_on(self, t, below(self, DEEDS_OF_THE_DOOMED));
@@ -284,6 +285,8 @@ static void start(struct process *p)
 	setpgid(p->pid, p->pid);
 	if (!p->pid) {
 		pthread_t other[WORKERS];
+
+		MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL)); /* if a MUST of ours is not so */
 
 		for (unsigned int i = 1; i < p->count; i++)
 			MUST(!pthread_create(&other[i], NULL, work,
