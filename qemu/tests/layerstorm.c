@@ -382,6 +382,12 @@ static long microseconds(void)
 	return now.tv_sec * 1000000L + now.tv_nsec / 1000;
 }
 
+/* So that most of the time they do. */
+static void let_work(long wanted)
+{
+	usleep((unsigned int)(wanted < 20000 ? 20000 : wanted > 700000 ? 700000 : wanted));
+}
+
 static void disturb(struct self *self, unsigned long *rests, unsigned long *killed)
 {
 	struct process *p = &process[below(self, PROCESSES)];
@@ -450,7 +456,7 @@ static void storm(bool speculation)
 	while (time(NULL) < end && !atomic_load(&arena->wrong) && !test_failed) {
 		started = microseconds();
 		disturb(&self, &rests, &killed);
-		usleep((unsigned int)(20000 + 5 * (microseconds() - started)));
+		let_work(5 * (microseconds() - started));
 		for (int i = 0; i < PROCESSES; i++)
 			if (!lives(&process[i]))
 				start(&process[i]);
