@@ -407,6 +407,23 @@ static void disturb(struct self *self, unsigned long *rests, unsigned long *kill
 	}
 }
 
+static unsigned long deeds_done(void)
+{
+	unsigned long sum = 0;
+
+	for (int deed = 0; deed < DEEDS; deed++)
+		sum += atomic_load(&arena->did[deed]);
+	return sum;
+}
+
+/* A debug kernel on a busy machine may need longer than it was given. */
+static bool have_done_enough(struct counts before, unsigned long rests)
+{
+	return deeds_done() >= 5000 && rests >= 4 && SINCE(before, restores) &&
+	       SINCE(before, layers_merged) && SINCE(before, pages_copied_up) &&
+	       SINCE(before, pages_taken_over) && SINCE(before, pages_brought_in);
+}
+
 static void say_what_is_wrong(void)
 {
 	if (!atomic_load(&arena->wrong))
@@ -435,7 +452,7 @@ static void storm(bool speculation)
 	struct self self = {.random = seed};
 	const struct counts before = counts_now();
 	const time_t end = time(NULL) + seconds;
-	unsigned long rests = 0, killed = 0, sum = 0;
+	unsigned long rests = 0, killed = 0;
 	long started;
 	const uint64_t pool = pool_bytes();
 
@@ -453,7 +470,9 @@ static void storm(bool speculation)
 		process[i] = (struct process){.first = i ? i + 1 : 0, .count = i ? 1 : 2};
 		start(&process[i]);
 	}
-	while (time(NULL) < end && !atomic_load(&arena->wrong) && !test_failed) {
+	while (!atomic_load(&arena->wrong) && !test_failed &&
+	       (time(NULL) < end ||
+	        (!have_done_enough(before, rests) && time(NULL) < end + WAIT))) {
 		started = microseconds();
 		disturb(&self, &rests, &killed);
 		let_work(5 * (microseconds() - started));
@@ -469,11 +488,9 @@ static void storm(bool speculation)
 	for (int n = 0; n < WORKERS; n++)
 		MUST(!close(inbox[n][0]) && !close(inbox[n][1]));
 	say_what_is_wrong();
-	for (int deed = 0; deed < DEEDS; deed++)
-		sum += atomic_load(&arena->did[deed]);
 	ksft_print_msg("seed %u: %lu deeds; compared and checked %lu times, %lu killed, %lu exits, "
 	               "%lu of %lu killed in the middle of a change, %lu passed\n",
-	               seed, sum, rests, killed, atomic_load(&arena->did[EXIT]),
+	               seed, deeds_done(), rests, killed, atomic_load(&arena->did[EXIT]),
 	               atomic_load(&arena->unsettled), atomic_load(&arena->did[DOOMED]),
 	               atomic_load(&arena->did[PASS]));
 	ksft_print_msg("%lu snapshots, %lu clones, %lu restored, %lu merged, %lu copied, %lu taken "
@@ -482,9 +499,7 @@ static void storm(bool speculation)
 	               SINCE(before, layers_merged), SINCE(before, pages_copied_up),
 	               SINCE(before, pages_taken_over), SINCE(before, pages_paged_out),
 	               SINCE(before, pages_brought_in), SINCE(before, pages_shrunk));
-	CHECK(SINCE(before, restores) > 0 && SINCE(before, layers_merged) > 0);
-	CHECK(SINCE(before, pages_copied_up) > 0 && SINCE(before, pages_taken_over) > 0);
-	CHECK(SINCE(before, pages_brought_in) > 0 && rests > 0);
+	CHECK(have_done_enough(before, rests) || test_failed);
 	CHECK_EQ(SINCE(before, speculative_commits) > 0, speculation);
 	MUST(!munmap(arena, sizeof(*arena)));
 	check_returned(before);
