@@ -21,7 +21,7 @@
 #include <time.h>
 
 enum { PROCESSES = WORKERS - 1 };
-enum { WAIT = 120 }; /* seconds in which everybody comes to a rest */
+enum { WAIT = 60 }; /* seconds in which everybody comes to a rest */
 
 static int seconds = 6;
 static unsigned int seed;
@@ -190,6 +190,7 @@ static const struct {
 static void act_on(struct self *self, unsigned int t, enum deed deed)
 {
 	self->deed = deeds[deed].writes && arena->thing[t].sealed ? LOOK : deed;
+	arena->worker[self->number].deed = self->deed;
 	atomic_fetch_add_explicit(&arena->did[self->deed], 1, memory_order_relaxed);
 	deeds[self->deed].act(self, t);
 }
@@ -334,6 +335,32 @@ static bool all_are_at(enum phase phase)
 	return all;
 }
 
+static void say_what_is_wrong(void)
+{
+	if (!atomic_load(&arena->wrong))
+		return;
+	ksft_print_msg("%lu wrong; first: worker %u, deed %u, thing %u of %zu bytes, at byte %zu "
+	               "(page %zu): %d, not %d\n",
+	               atomic_load(&arena->wrong), arena->first_wrong.worker,
+	               arena->first_wrong.deed, arena->first_wrong.thing, arena->first_wrong.bytes,
+	               arena->first_wrong.offset, arena->first_wrong.offset / PAGE,
+	               arena->first_wrong.found, arena->first_wrong.expected);
+	test_failed = true;
+}
+
+/* Somebody does not get done. Those who stand still have a look whether they see why. */
+static void give_up(enum phase phase)
+{
+	for (int n = 0; n < WORKERS; n++)
+		if (atomic_load(&arena->worker[n].at) != (int)phase)
+			ksft_print_msg("worker %d does not come to phase %d, since deed %d\n", n,
+			               phase, arena->worker[n].deed);
+	atomic_store(&arena->phase, INSPECT);
+	sleep(5);
+	say_what_is_wrong();
+	MUST(!"all come to a rest");
+}
+
 static void have_all(enum phase phase)
 {
 	const time_t end = time(NULL) + WAIT;
@@ -341,10 +368,7 @@ static void have_all(enum phase phase)
 	atomic_store(&arena->phase, phase);
 	while (!all_are_at(phase)) {
 		if (time(NULL) > end)
-			for (int n = 0; n < WORKERS; n++)
-				ksft_print_msg("worker %d: %d, not %d\n", n,
-				               atomic_load(&arena->worker[n].at), phase);
-		MUST(time(NULL) <= end);
+			give_up(phase);
 		usleep(500);
 	}
 }
@@ -422,19 +446,6 @@ static bool have_done_enough(struct counts before, unsigned long rests)
 	return deeds_done() >= 5000 && rests >= 4 && SINCE(before, restores) &&
 	       SINCE(before, layers_merged) && SINCE(before, pages_copied_up) &&
 	       SINCE(before, pages_taken_over) && SINCE(before, pages_brought_in);
-}
-
-static void say_what_is_wrong(void)
-{
-	if (!atomic_load(&arena->wrong))
-		return;
-	ksft_print_msg("%lu wrong; first: worker %u, deed %u, thing %u of %zu bytes, at byte %zu "
-	               "(page %zu): %d, not %d\n",
-	               atomic_load(&arena->wrong), arena->first_wrong.worker,
-	               arena->first_wrong.deed, arena->first_wrong.thing, arena->first_wrong.bytes,
-	               arena->first_wrong.offset, arena->first_wrong.offset / PAGE,
-	               arena->first_wrong.found, arena->first_wrong.expected);
-	test_failed = true;
 }
 
 /* What the store has, for all objects. */

@@ -92,6 +92,7 @@ static struct arena {
 	struct thing thing[THINGS];
 	struct {
 		_Atomic int at; /* phase */
+		enum deed deed; /* the last one begun */
 		unsigned int lives;
 		struct pending pending;
 	} worker[WORKERS];
