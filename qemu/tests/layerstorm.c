@@ -183,7 +183,7 @@ static const struct {
 	[OPEN] = {start_afresh, 5, false},
 	[READER] = {have_reader, 4, false},
 	[FOLLOWER] = {have_follower, 4, false},
-	[DOOMED] = {have_doomed, 4, false},
+	[DOOMED] = {have_doomed, 10, false},
 	[EXIT] = {leave, 1, false},
 };
 
@@ -531,8 +531,8 @@ static void with_locks(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{"storm of snapshots against a model", "", without_locks},
-		{"storm of snapshots against a model, faults with locks", "", with_locks},
+		{"storm of snapshots against a model", "R6", without_locks},
+		{"storm of snapshots against a model, faults with locks", "R6", with_locks},
 	};
 
 	if (argc > 1)

@@ -220,6 +220,12 @@ struct cowmem_store_limit {
  * memory, or in the store, once. ENOMEM, EMFILE, and nothing changed. EMLINK: there are
  * COWMEM_LAYERS_MAX layers, one for each snapshot that was taken of one taken before, and
  * is still wanted.
+ *
+ * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
+ * them on, and what only they kept goes with the last of them and of their mappings, however
+ * whoever had those has ended. Who is killed while he takes a snapshot or a clone leaves
+ * nothing of it, who is killed in a RESTORE an object that is as before it or as after it; in
+ * a write, PUNCH or RESIZE, one of which each page is.
  */
 #define COWMEM_LAYERS_MAX 256U
 
