@@ -26,10 +26,11 @@ static void scribble(struct self *self, unsigned char *bytes, size_t length)
 
 static void store_by(struct self *self, unsigned int t, bool by_write)
 {
-	struct content *is = intend(self, t);
+	struct content *is;
 	size_t first, length;
 
-	any_bytes(self, is->bytes, &first, &length);
+	any_bytes(self, arena->thing[t].is.bytes, &first, &length);
+	is = intend(self, t, first, length);
 	scribble(self, is->byte + first, length);
 	begin(self);
 	if (by_write)
@@ -52,9 +53,10 @@ static void write_some(struct self *self, unsigned int t)
 /* One page, and all of it. */
 static void fill(struct self *self, unsigned int t)
 {
-	struct content *is = intend(self, t);
-	const size_t first = below(self, (unsigned int)is->bytes) / PAGE * PAGE;
-	const size_t length = is->bytes - first < PAGE ? is->bytes - first : PAGE;
+	const size_t bytes = arena->thing[t].is.bytes;
+	const size_t first = below(self, (unsigned int)bytes) / PAGE * PAGE;
+	const size_t length = bytes - first < PAGE ? bytes - first : PAGE;
+	struct content *is = intend(self, t, first, length);
 
 	scribble(self, is->byte + first, length);
 	begin(self);
@@ -64,10 +66,11 @@ static void fill(struct self *self, unsigned int t)
 
 static void punch(struct self *self, unsigned int t)
 {
-	struct content *is = intend(self, t);
+	struct content *is;
 	size_t first, count;
 
 	any_pages(self, &first, &count);
+	is = intend(self, t, first * PAGE, count * PAGE);
 	memset(is->byte + first * PAGE, 0, count * PAGE);
 	begin(self);
 	MUST(!object_punch(here[t].fd, first * PAGE, count * PAGE));
@@ -76,7 +79,7 @@ static void punch(struct self *self, unsigned int t)
 
 static void resize(struct self *self, unsigned int t)
 {
-	struct content *is = intend(self, t);
+	struct content *is = intend(self, t, 0, BYTES);
 
 	is->bytes = 1 + below(self, BYTES);
 	memset(is->byte + is->bytes, 0, BYTES - is->bytes);
@@ -93,7 +96,7 @@ static void go_back(struct self *self, unsigned int t)
 
 	if (to < 0)
 		return;
-	*intend(self, t) = arena->thing[to].is;
+	*intend(self, t, 0, BYTES) = arena->thing[to].is;
 	*line = arena->thing[to].line;
 	append(line, arena->thing[to].name);
 	pending->whole = true;

@@ -103,18 +103,23 @@ static void settle(struct self *self, unsigned int t)
 {
 	struct pending *pending = &arena->worker[self->number].pending;
 	struct thing *thing = &arena->thing[t];
-	const struct content *before = &pending->before, *after = &pending->after;
+	struct content before = thing->is, after = thing->is;
 	struct content found = {.bytes = object_stat(here[t].fd).bytes};
 
 	atomic_fetch_add(&arena->unsettled, 1);
-	if (found.bytes != before->bytes && found.bytes != after->bytes)
-		complain(self, t, 0, (int)after->bytes, (int)found.bytes);
+	before.bytes = pending->before.bytes;
+	after.bytes = pending->after.bytes;
+	memcpy(before.byte + pending->first, pending->before.byte + pending->first,
+	       pending->length);
+	memcpy(after.byte + pending->first, pending->after.byte + pending->first, pending->length);
+	if (found.bytes != before.bytes && found.bytes != after.bytes)
+		complain(self, t, 0, (int)after.bytes, (int)found.bytes);
 	MUST(pread(here[t].fd, found.byte, BYTES, 0) == (ssize_t)found.bytes);
 	for (size_t i = 0; i < found.bytes; i++)
-		if (found.byte[i] != before->byte[i] && found.byte[i] != after->byte[i])
-			complain(self, t, i, after->byte[i], found.byte[i]);
+		if (found.byte[i] != before.byte[i] && found.byte[i] != after.byte[i])
+			complain(self, t, i, after.byte[i], found.byte[i]);
 	if (pending->whole) {
-		if (memcmp(&found, before, sizeof(found)) && memcmp(&found, after, sizeof(found)))
+		if (memcmp(&found, &before, sizeof(found)) && memcmp(&found, &after, sizeof(found)))
 			complain(self, t, 0, -1, -1);
 		/* Those are right in either case, if perhaps not all. */
 		thing->line = pending->line;
@@ -139,7 +144,7 @@ static void have_doomed(struct self *self, unsigned int t)
 		MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL));
 		self->doomed = true;
 		for (;;)
-			act_on(self, t, below(self, DEEDS_OF_THE_DOOMED));
+			act_on(self, t, STORE + below(self, DEEDS_OF_THE_DOOMED - STORE));
 	}
 	usleep(after);
 	MUST(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
@@ -162,9 +167,9 @@ static const struct {
 	unsigned int often; /* the dearer, the less */
 	bool writes;        /* nothing for a snapshot */
 } deeds[DEEDS] = {
-	[LOOK] = {look, 3000, false},
-	[STORE] = {store, 3000, true},
-	[WRITE] = {write_some, 1000, true},
+	[LOOK] = {look, 9000, false},
+	[STORE] = {store, 9000, true},
+	[WRITE] = {write_some, 2000, true},
 	[FILL] = {fill, 100, true},
 	[PUNCH] = {punch, 40, true},
 	[RESIZE] = {resize, 40, true},
@@ -183,8 +188,8 @@ static const struct {
 	[OPEN] = {start_afresh, 5, false},
 	[READER] = {have_reader, 4, false},
 	[FOLLOWER] = {have_follower, 4, false},
-	[DOOMED] = {have_doomed, 10, false},
-	[EXIT] = {leave, 1, false},
+	[DOOMED] = {have_doomed, 20, false},
+	[EXIT] = {leave, 2, false},
 };
 
 static void act_on(struct self *self, unsigned int t, enum deed deed)

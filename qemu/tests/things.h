@@ -74,7 +74,8 @@ enum phase { GO, STAND, COMPARE, INSPECT, HOME };
 /* What a doomed child is just doing, to the only thing that it touches. */
 struct pending {
 	_Atomic bool is;
-	bool whole; /* there is nothing between before and after */
+	bool whole;           /* there is nothing between before and after */
+	size_t first, length; /* the bytes in question; those of the two are what they may be */
 	struct content before, after;
 	struct line line; /* after */
 };
@@ -260,15 +261,20 @@ static void drop(struct self *self, unsigned int t)
 }
 
 /* --- what changes a thing: its model first, so that who is killed leaves word --- */
-static struct content *intend(const struct self *self, unsigned int t)
+static struct content *intend(const struct self *self, unsigned int t, size_t first, size_t length)
 {
 	struct pending *pending = &arena->worker[self->number].pending;
+	struct content *is = &arena->thing[t].is;
 
 	if (!self->doomed)
-		return &arena->thing[t].is;
-	pending->before = pending->after = arena->thing[t].is;
-	pending->line = arena->thing[t].line;
+		return is;
+	pending->first = first;
+	pending->length = length;
 	pending->whole = false;
+	pending->line = arena->thing[t].line;
+	pending->before.bytes = pending->after.bytes = is->bytes;
+	memcpy(pending->before.byte + first, is->byte + first, length);
+	memcpy(pending->after.byte + first, is->byte + first, length);
 	return &pending->after;
 }
 
@@ -284,7 +290,9 @@ static void done(const struct self *self, unsigned int t)
 
 	if (!self->doomed)
 		return;
-	arena->thing[t].is = pending->after;
+	arena->thing[t].is.bytes = pending->after.bytes;
+	memcpy(arena->thing[t].is.byte + pending->first, pending->after.byte + pending->first,
+	       pending->length);
 	arena->thing[t].line = pending->line;
 	atomic_store(&pending->is, false);
 }
