@@ -132,25 +132,30 @@ static void settle(struct self *self, unsigned int t)
 /* A child that is killed in the middle of what it does to a thing that its parent has, too. */
 static void have_doomed(struct self *self, unsigned int t)
 {
-	const unsigned int after = 500 + below(self, 8000);
+	const unsigned int after = below(self, 5000);
+	struct pending *pending = &arena->worker[self->number].pending;
 	int status;
 	pid_t pid;
 
 	if (arena->thing[t].sealed)
 		return;
+	atomic_store(&pending->begun, false);
 	pid = fork();
 	MUST(pid >= 0);
 	if (!pid) {
 		MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL));
 		self->doomed = true;
+		atomic_store(&pending->begun, true);
 		for (;;)
 			act_on(self, t, STORE + below(self, DEEDS_OF_THE_DOOMED - STORE));
 	}
+	while (!atomic_load(&pending->begun))
+		usleep(100);
 	usleep(after);
 	MUST(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
 	MUST(WIFSIGNALED(status));
 	self->random += after;
-	if (atomic_load(&arena->worker[self->number].pending.is))
+	if (atomic_load(&pending->is))
 		settle(self, t);
 	look_at_all(self, t);
 }

@@ -73,7 +73,7 @@ enum phase { GO, STAND, COMPARE, INSPECT, HOME };
 
 /* What a doomed child is just doing, to the only thing that it touches. */
 struct pending {
-	_Atomic bool is;
+	_Atomic bool begun, is;
 	bool whole;           /* there is nothing between before and after */
 	size_t first, length; /* the bytes in question; those of the two are what they may be */
 	struct content before, after;
