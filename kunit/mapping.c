@@ -177,7 +177,7 @@ void mapping_exit(struct kunit *test)
 	cowmem_parameters = m->parameters;
 	if (m->cow_page)
 		put_page(m->cow_page);
-	KUNIT_EXPECT_TRUE(test, cowmem_test_check(m->file));
+	KUNIT_EXPECT_STREQ(test, cowmem_test_check(m->file).what ?: "", "");
 	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_page_locks),
 	                cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +
 	                        cowmem_counter_sum(COWMEM_COUNT_page_locks_handed_over));

@@ -4,7 +4,7 @@
 qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
 against the record of it; check the models of kunit/model; then say what passed and
 which requirements of kunit/requirements.md that shows. With --soak: the storms only,
-for minutes, on the debug kernels.
+for minutes, on the debug kernels, and the one against a model on a stock one.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -79,6 +79,8 @@ SOAK = [
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
+# Millions of operations against the model, which a debug kernel is too slow for.
+SOAK.append(Plan("stock", "x86_64", 600, 3600, storm=180, smp=4, programs=("layerstorm",)))
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
@@ -382,7 +384,7 @@ def main():
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
                         help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `model`")  # fmt: skip
-    parser.add_argument("--soak", action="store_true", help="the storms, for minutes each, on the debug kernels")
+    parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument.
     code_names = "*storm*.c" if options.soak else "*.c"

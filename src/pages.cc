@@ -437,24 +437,4 @@ void Pages::remove_all()
 	slots_.drop(0, no_index, 0);
 }
 
-/* P5 as far as it can be seen with no page-out under way. */
-bool Pages::check()
-{
-	unsigned long entries = 0;
-
-	for (Index index = 0; folio *page = kapi_mapping_find(mapping_, &index, no_index);
-	     index++) {
-		if (!owns(page) || kapi_folio_index(page) != index || !kapi_folio_uptodate(page) ||
-		    (!slots_.has(index) && !kapi_folio_dirty(page)))
-			return false;
-		entries++;
-	}
-
-	unsigned long slots = 0;
-
-	for (Index index = 0; slots_.find(index, no_index); index++)
-		slots += !slots_.get(index)->is_hole();
-	return entries == resident() && slots == slots_.count();
-}
-
 } /* namespace cowmem */

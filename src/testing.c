@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The exports of a KUnit build (cowmem/testing.h), on the C side. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/export.h>
+#include <linux/file.h>
+#include <linux/moduleparam.h>
 
 #include <cowmem/module.h>
 #include <cowmem/symbols.h>
@@ -30,3 +34,30 @@ EXPORT_SYMBOL_GPL(cowmem_test_race);
 EXPORT_SYMBOL_GPL(cowmem_parameters);
 
 EXPORT_SYMBOL_GPL(cowmem_counter_sum);
+
+/* Who writes the number of a descriptor has the invariants of what is behind it checked. */
+static int check_set(const char *value, const struct kernel_param *kp)
+{
+	struct cowmem_test_wrong wrong = {};
+	unsigned int number;
+	int err = kstrtouint(value, 0, &number);
+	struct fd file;
+
+	if (err)
+		return err;
+	file = fdget(number);
+	if (!fd_file(file))
+		return -EBADF;
+	if (fd_file(file)->f_op == &cowmem_fops)
+		wrong = cowmem_test_check(fd_file(file));
+	else
+		err = -EINVAL;
+	fdput(file);
+	if (!wrong.what)
+		return err;
+	pr_err("check: %s: layer %lu, page %ld\n", wrong.what, wrong.layer, (long)wrong.index);
+	return -EUCLEAN;
+}
+
+static const struct kernel_param_ops check_ops = {.set = check_set};
+module_param_cb(check, &check_ops, NULL, 0200);

@@ -149,11 +149,3 @@ extern "C" unsigned long cowmem_test_race()
 
 	return ++sum;
 }
-
-extern "C" bool cowmem_test_check(file *f)
-{
-	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	cowmem::Exclusive lock{pages};
-
-	return pages.check();
-}

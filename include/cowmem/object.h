@@ -102,6 +102,7 @@ public:
 	static void operator delete(void *p) { kapi_free_rcu(p); }
 
 private:
+	friend class Check; /* src/check.cc */
 	/* @family: with a reference. */
 	Object(inode *node, Family &family, unsigned int cow)
 		: inode_{node},

@@ -446,10 +446,8 @@ public:
 	 */
 	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
 
-	/* Checks P1, P2 and P5 over the whole table: for tests. */
-	bool check() REQUIRES(this);
-
 private:
+	friend class Check; /* src/check.cc */
 	/* Nobody else can come any more. Not the lock: the last reference may go in reclaim. */
 	void assume_alone() const ASSERT_CAPABILITY(this) {}
 	static unsigned long next_number();

@@ -58,8 +58,15 @@ unsigned long cowmem_test_count(struct file *file);
 /* Adds to a plain variable: a data race, wherever two threads do it at once. */
 unsigned long cowmem_test_race(void);
 
-/* Whether every invariant of the object holds (cowmem/pages.h). */
-bool cowmem_test_check(struct file *file);
+/*
+ * The first invariant of the object, and of those whose pages it can see or that can see its
+ * own, that does not hold (cowmem/pages.h); @what is NULL if all do. Nobody else is at work.
+ */
+struct cowmem_test_wrong {
+	const char *what;
+	unsigned long layer, index;
+};
+struct cowmem_test_wrong cowmem_test_check(struct file *file);
 
 KAPI_END
 

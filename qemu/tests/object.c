@@ -5,9 +5,9 @@
  */
 #include "bus.h"
 #include "answers.h"
+#include "passing.h"
 
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -200,43 +200,15 @@ static void forks(void)
 	close(fd);
 }
 
-static void send_fd(int socket, int fd)
-{
-	char control[CMSG_SPACE(sizeof(fd))] = "", byte = 'f';
-	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control,
-	                         .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	*header = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	MUST(sendmsg(socket, &message, 0) == 1);
-}
-
-static int receive_fd(int socket)
-{
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control,
-	                         .msg_controllen = sizeof(control)};
-	int fd = -1;
-
-	MUST(recvmsg(socket, &message, 0) == 1 && CMSG_FIRSTHDR(&message));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
 /* In another process, which never had the descriptor by fork. */
 static void receiver(int socket)
 {
-	int fd = receive_fd(socket);
+	unsigned int number;
+	int fd = receive_fd(socket, &number, 0);
 	char *p = object_map(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
 	char byte;
 
+	CHECK_EQ(number, 7);
 	CHECK(page_is(p, 5, 1));
 	fill_page(p + PAGE, 6, 1);
 	CHECK_EQ(pwrite(fd, "sent", 4, 2 * PAGE), 4);
@@ -266,7 +238,7 @@ static void passes_over_a_socket(void)
 	fd = object_open();
 	p = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	fill_page(p, 5, 1);
-	send_fd(sockets[0], fd);
+	MUST(send_fd(sockets[0], fd, 7));
 	MUST(read(sockets[0], &byte, 1) == 1);
 	CHECK_EQ(pread(fd, text, 4, 2 * PAGE), 4);
 	CHECK(!strcmp(text, "sent"));
@@ -282,7 +254,7 @@ static void passes_over_a_socket(void)
 	/* In flight, and never received: it goes with the sockets. */
 	fd = object_open();
 	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
-	send_fd(sockets[0], fd);
+	MUST(send_fd(sockets[0], fd, 7));
 	close(fd);
 	CHECK_EQ(objects_alive(), alive + 1);
 	close(sockets[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Short names for the ioctls of snapshots and clones. */
+/* Short names for the ioctls of snapshots and clones, and what a debug kernel says of layers. */
 #ifndef COWMEM_RELATIVES_H
 #define COWMEM_RELATIVES_H
 
@@ -48,6 +48,25 @@ static inline int diff_ask(int fd, int other, struct cowmem_diff *diff, uint64_t
 	                             .capacity = capacity,
 	                             .fd = other};
 	return ioctl(fd, COWMEM_IOC_DIFF, diff) ? -errno : 0;
+}
+
+/*
+ * Whether all is so that the module says of the layers around @fd: as far as there is a
+ * debug kernel's module, which looks (src/check.cc) and tells the log. Nobody else may be
+ * using any of them. The file stays open, as those of counts.h.
+ */
+static inline bool layers_are_sound(int fd)
+{
+	static int file;
+	char number[16];
+	int length;
+
+	if (!file)
+		file = open("/sys/module/cowmem/parameters/check", O_WRONLY | O_CLOEXEC);
+	if (file < 0)
+		return true;
+	length = snprintf(number, sizeof(number), "%d", fd);
+	return pwrite(file, number, (size_t)length, 0) == length;
 }
 
 #endif /* COWMEM_RELATIVES_H */

@@ -505,6 +505,7 @@ static void one_instant(void)
 
 /* --- a model --- */
 enum { OBJECTS = 6, MODEL_PAGES = 24, DEEDS = 6000 };
+enum { EACH_CHECKED = 800 }; /* a debug kernel takes a while to look at all layers */
 
 static struct model {
 	int fd;
@@ -582,14 +583,15 @@ static void model_relative(int i, bool seal)
 	model_map(to);
 }
 
-static void model_step(unsigned int deed)
+/* Which object it was that something was done to, or had been. */
+static int model_step(unsigned int deed)
 {
 	int i = (int)below(OBJECTS);
 	unsigned int page = below(MODEL_PAGES), count = 1 + below(MODEL_PAGES - page);
 	struct cowmem_page_out out;
 
 	if (model[i].fd < 0)
-		return;
+		return i;
 	switch (below(16)) {
 	case 0:
 		model_relative(i, true);
@@ -643,12 +645,14 @@ static void model_step(unsigned int deed)
 			model_write(i, page, (uint16_t)(deed + 1));
 		break;
 	}
+	return i;
 }
 
 static void as_the_model_says(void)
 {
 	struct counts before = counts_now();
 	unsigned long layers = 0;
+	int changed;
 
 	for (int i = 0; i < OBJECTS; i++)
 		model[i].fd = -1;
@@ -656,7 +660,9 @@ static void as_the_model_says(void)
 	MUST(!object_resize(model[0].fd, MODEL_PAGES * PAGE));
 	model_map(0);
 	for (unsigned int deed = 0; deed < DEEDS && !test_failed; deed++) {
-		model_step(deed);
+		changed = model_step(deed);
+		if (model[changed].fd >= 0 && (deed < EACH_CHECKED || deed % 20 == 0))
+			CHECK(layers_are_sound(model[changed].fd));
 		for (int i = 0; i < OBJECTS && deed % 20 == 0; i++)
 			for (unsigned int p = 0; p < MODEL_PAGES && model[i].fd >= 0; p++)
 				CHECK(model_page_is(i, p));

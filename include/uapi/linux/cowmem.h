@@ -232,6 +232,12 @@ struct cowmem_store_limit {
  * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
  * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
  * writes does not count. (A snapshot of a snapshot has no limit: nothing is copied for it.)
+ *
+ * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
+ * them on, and what only they kept goes with the last of them and of their mappings, however
+ * whoever had those has ended. Who is killed while he takes a snapshot or a clone leaves
+ * nothing of it, who is killed in a RESTORE an object that is as before it or as after it; in
+ * a write, PUNCH or RESIZE, one of which each page is.
  */
 #define COWMEM_LAYERS_MAX 256U
 #define COWMEM_SNAPSHOT_LIMIT (1U << 0)

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What is done to things, and to what each of them should be then. */
+#ifndef COWMEM_DEEDS_H
+#define COWMEM_DEEDS_H
+
+#include "passing.h"
+#include "store.h"
+#include "things.h"
+
+/* What compresses well, or not at all, or is the same all over. */
+static void scribble(struct self *self, unsigned char *bytes, size_t length)
+{
+	const uint64_t word =
+		(uint64_t)rand_r(&self->random) << 32 ^ (uint64_t)rand_r(&self->random);
+	const unsigned int kind = below(self, 4);
+	uint64_t next = word;
+
+	for (size_t i = 0; i < length; i += sizeof(next)) {
+		memcpy(bytes + i, &next, length - i < sizeof(next) ? length - i : sizeof(next));
+		if (kind == 0)
+			next = next * 6364136223846793005ULL + word;
+		else if (kind == 1)
+			next++;
+	}
+}
+
+static void store_by(struct self *self, unsigned int t, bool by_write)
+{
+	struct content *is;
+	size_t first, length;
+
+	any_bytes(self, arena->thing[t].is.bytes, &first, &length);
+	is = intend(self, t, first, length);
+	scribble(self, is->byte + first, length);
+	begin(self);
+	if (by_write)
+		MUST(pwrite(here[t].fd, is->byte + first, length, (off_t)first) == (ssize_t)length);
+	else
+		memcpy(map_of(t) + first, is->byte + first, length);
+	done(self, t);
+}
+
+static void store(struct self *self, unsigned int t)
+{
+	store_by(self, t, false);
+}
+
+static void write_some(struct self *self, unsigned int t)
+{
+	store_by(self, t, true);
+}
+
+/* One page, and all of it. */
+static void fill(struct self *self, unsigned int t)
+{
+	const size_t bytes = arena->thing[t].is.bytes;
+	const size_t first = below(self, (unsigned int)bytes) / PAGE * PAGE;
+	const size_t length = bytes - first < PAGE ? bytes - first : PAGE;
+	struct content *is = intend(self, t, first, length);
+
+	scribble(self, is->byte + first, length);
+	begin(self);
+	memcpy(map_of(t) + first, is->byte + first, length);
+	done(self, t);
+}
+
+static void punch(struct self *self, unsigned int t)
+{
+	struct content *is;
+	size_t first, count;
+
+	any_pages(self, &first, &count);
+	is = intend(self, t, first * PAGE, count * PAGE);
+	memset(is->byte + first * PAGE, 0, count * PAGE);
+	begin(self);
+	MUST(!object_punch(here[t].fd, first * PAGE, count * PAGE));
+	done(self, t);
+}
+
+static void resize(struct self *self, unsigned int t)
+{
+	struct content *is = intend(self, t, 0, BYTES);
+
+	is->bytes = 1 + below(self, BYTES);
+	memset(is->byte + is->bytes, 0, BYTES - is->bytes);
+	begin(self);
+	MUST(!object_resize(here[t].fd, is->bytes));
+	done(self, t);
+}
+
+static void go_back(struct self *self, unsigned int t)
+{
+	struct pending *pending = &arena->worker[self->number].pending;
+	const int to = any_thing(self, is_ancestor, t);
+	struct line *line = self->doomed ? &pending->line : &arena->thing[t].line;
+
+	if (to < 0)
+		return;
+	*intend(self, t, 0, BYTES) = arena->thing[to].is;
+	*line = arena->thing[to].line;
+	append(line, arena->thing[to].name);
+	pending->whole = true;
+	begin(self);
+	MUST(!restore(here[t].fd, here[to].fd));
+	done(self, t);
+}
+
+static void refused(struct self *self, unsigned int t)
+{
+	const int to = any_thing(self, is_stranger, t);
+
+	if (to < 0)
+		return;
+	if (!restore(here[t].fd, here[to].fd) || errno != EINVAL)
+		complain(self, t, 0, -EINVAL, -errno);
+}
+
+/* --- the other deeds --- */
+static void look(struct self *self, unsigned int t)
+{
+	const struct content *is = &arena->thing[t].is;
+	unsigned char bytes[BYTES];
+	size_t first, length;
+
+	any_bytes(self, is->bytes, &first, &length);
+	if (below(self, 2))
+		return compare(self, t, map_of(t), first, length, is->byte);
+	MUST(pread(here[t].fd, bytes + first, length, (off_t)first) == (ssize_t)length);
+	compare(self, t, bytes, first, length, is->byte);
+}
+
+/* All of it, by both roads, and how large it is. */
+static void look_at_all(const struct self *self, unsigned int t)
+{
+	const struct content *is = &arena->thing[t].is;
+	const size_t found = object_stat(here[t].fd).bytes;
+	unsigned char bytes[BYTES];
+
+	if (found != is->bytes)
+		return complain(self, t, is->bytes, (int)is->bytes, (int)found);
+	MUST(pread(here[t].fd, bytes, BYTES, 0) == (ssize_t)is->bytes);
+	compare(self, t, bytes, 0, is->bytes, is->byte);
+	compare(self, t, map_of(t), 0, is->bytes, is->byte);
+}
+
+static void relate(struct self *self, unsigned int t, bool seal)
+{
+	struct thing *from = &arena->thing[t], *made;
+	int to;
+
+	if (self->doomed) { /* nobody else could have it */
+		MUST(!close(seal ? snapshot(here[t].fd) : clone_of(here[t].fd)));
+		return;
+	}
+	to = new_thing();
+	if (to < 0)
+		return drop(self, t);
+	made = &arena->thing[to];
+	made->sealed = seal;
+	made->line = from->line;
+	if (from->sealed)
+		append(&made->line, from->name);
+	made->name = seal ? atomic_fetch_add(&arena->names, 1) : 0;
+	if (seal && !from->sealed)
+		append(&from->line, made->name);
+	made->is = from->is;
+	own(self, to, seal ? snapshot(here[t].fd) : clone_of(here[t].fd));
+}
+
+static void seal(struct self *self, unsigned int t)
+{
+	relate(self, t, true);
+}
+
+static void copy(struct self *self, unsigned int t)
+{
+	relate(self, t, false);
+}
+
+static void start_afresh(struct self *self, unsigned int instead)
+{
+	const int t = new_thing();
+	struct thing *thing = &arena->thing[t];
+
+	(void)instead;
+	if (t < 0)
+		return;
+	thing->sealed = false;
+	thing->line = (struct line){.count = 0};
+	memset(&thing->is, 0, sizeof(thing->is));
+	thing->is.bytes = 1 + below(self, BYTES);
+	own(self, t, object_open());
+	MUST(!object_resize(here[t].fd, thing->is.bytes));
+}
+
+static void page_out(struct self *self, unsigned int t)
+{
+	struct cowmem_page_out out;
+	size_t first, count;
+
+	any_pages(self, &first, &count);
+	MUST(!page_out_ask(here[t].fd, &out, below(self, 3) ? COWMEM_PAGE_OUT_ACCESSED : 0, first,
+	                   count));
+}
+
+static void prefetch(struct self *self, unsigned int t)
+{
+	size_t first, count;
+
+	any_pages(self, &first, &count);
+	MUST(prefetch_ask(here[t].fd, first, count) >= 0);
+}
+
+static void discard(struct self *self, unsigned int t)
+{
+	size_t first, count;
+
+	any_pages(self, &first, &count);
+	MUST(!madvise(map_of(t) + first * PAGE, count * PAGE, MADV_DONTNEED));
+}
+
+static void act_on(struct self *self, unsigned int t, enum deed deed);
+
+/* Copies of one's own, while the object goes on, and with a child that has them, too. */
+static void write_privately(struct self *self, unsigned int t)
+{
+	const struct content *is = &arena->thing[t].is;
+	const size_t pages = (is->bytes + PAGE - 1) / PAGE;
+	unsigned char *map = object_map(here[t].fd, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	unsigned char expected[BYTES];
+	bool copied[PAGES] = {};
+
+	memcpy(expected, is->byte, BYTES);
+	for (unsigned int n = 1 + below(self, 6); n; n--) {
+		const size_t page = below(self, (unsigned int)pages);
+		const size_t at = page * PAGE + below(self, PAGE);
+
+		if (at >= is->bytes)
+			continue;
+		map[at] = expected[at] = (unsigned char)below(self, 256);
+		copied[page] = true;
+	}
+	if (!arena->thing[t].sealed)
+		act_on(self, t, below(self, 2) ? STORE : PUNCH);
+	if (!below(self, 20)) {
+		const pid_t pid = fork();
+
+		MUST(pid >= 0);
+		if (!pid) {
+			memset(map, 1, is->bytes);
+			_exit(0);
+		}
+		MUST(waitpid(pid, NULL, 0) == pid);
+	}
+	for (size_t page = 0; page < pages; page++) {
+		const size_t rest = is->bytes - page * PAGE;
+
+		compare(self, t, map, page * PAGE, rest < PAGE ? rest : PAGE,
+		        copied[page] ? expected : is->byte);
+	}
+	MUST(!munmap(map, BYTES));
+}
+
+/* Hands a thing on, or of a snapshot another descriptor. */
+static void pass(struct self *self, unsigned int t)
+{
+	const unsigned int to = (self->number + 1 + below(self, WORKERS - 1)) % WORKERS;
+	const int fd = here[t].fd; /* it may be the other thread's in a moment */
+
+	unmap(self, t);
+	atomic_store(&arena->thing[t].owner, (int)(SENT + to));
+	if (send_fd(inbox[to][1], fd, t))
+		MUST(!close(fd));
+	else
+		atomic_store(&arena->thing[t].owner, (int)self->number);
+}
+
+static void share(struct self *self, unsigned int t)
+{
+	const int to = arena->thing[t].sealed ? new_thing() : -1;
+	struct thing *made = &arena->thing[to];
+
+	if (to < 0)
+		return;
+	made->sealed = true;
+	made->name = arena->thing[t].name;
+	made->line = arena->thing[t].line;
+	made->is = arena->thing[t].is;
+	own(self, to, fcntl(here[t].fd, F_DUPFD_CLOEXEC, 0));
+	MUST(here[to].fd >= 0);
+	pass(self, (unsigned int)to);
+}
+
+static void receive_all(const struct self *self)
+{
+	unsigned int t;
+
+	for (int fd; (fd = receive_fd(inbox[self->number][0], &t, MSG_DONTWAIT)) >= 0;)
+		own(self, (int)t, fd);
+}
+
+#endif /* COWMEM_DEEDS_H */
