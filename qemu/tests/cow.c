@@ -382,6 +382,7 @@ static void read_then_write(void)
 	enum { N = 64, VICTIM = 21 };
 
 	MUST(write_text(FAULT_AROUND, "65536"));
+	parameter_set("around_pages", "16");
 	for (uint32_t cow = COWMEM_COW_HANDLER; cow <= COWMEM_COW_CORE; cow++) {
 		int fd = object_filled(N);
 		unsigned char *shared = map_pages(fd, N, MAP_SHARED);
@@ -430,6 +431,7 @@ static void read_then_write(void)
 		close(fd);
 	}
 	MUST(write_text(FAULT_AROUND, "4096"));
+	parameter_set("around_pages", "1");
 }
 
 /* A page not present, next to present ones: the handler's own install. */

@@ -726,8 +726,8 @@ static void populating(void)
 	CHECK_EQ(madvise(p, PAGES(pages), MADV_POPULATE_READ), 0);
 	CHECK(counter("fault_read") - reads <= pages / 16 + 1); /* the neighbours come along */
 	CHECK_EQ(faults_of(p, pages, false), 0);
-	CHECK_EQ(faults_of(p, pages, true), pages / 16);
-	CHECK_EQ(counter("mkwrite") - mkwrite, pages / 16);
+	CHECK(faults_of(p, pages, true) <= pages / 16 + 1);
+	CHECK(counter("mkwrite") - mkwrite <= (unsigned long)pages / 16 + 1);
 	unmap_alone(p, PAGES(pages));
 	CHECK_EQ(object_resize(fd, PAGES(2)), 0);
 	p = map_alone(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_SHARED);
