@@ -14,17 +14,17 @@ void Pages::limit_copies(const Pages &by, CopyLimit limit)
 	copied_by_ = by.number_;
 }
 
-/* Whether one more copy by @writer is more than what was agreed. */
-bool Pages::is_at_limit(const Pages &writer) const
+/* Whether what @writer has copied, and @more, is more than what was agreed. */
+bool Pages::is_over_limit(const Pages &writer, unsigned long more) const
 {
-	return in_use_ && copied_by_ == writer.number_ && copies_ >= copy_limit_.max;
+	return in_use_ && copied_by_ == writer.number_ && copies_ + more > copy_limit_.max;
 }
 
 bool Pages::may_copy(const Pages &source) const
 {
 	for (const Pages *layer = parent_;; layer = layer->parent_) {
 		layer->held();
-		if (layer->is_at_limit(*this) && !layer->copy_limit_.drops)
+		if (layer->is_over_limit(*this, 1) && !layer->copy_limit_.drops)
 			return false;
 		if (layer == &source)
 			return true;
@@ -33,24 +33,29 @@ bool Pages::may_copy(const Pages &source) const
 
 Pages *Pages::count_copy(const Pages &source)
 {
-	Pages *gone = nullptr;
+	Pages *gone = nullptr, *layer = this;
 
-	for (Pages *layer = parent_; layer;) {
-		Pages *const above = layer == &source ? nullptr : layer->parent_;
-
-		layer->held();
-		if (layer->is_at_limit(*this))
-			gone = layer->drop(gone);
-		else if (layer->copied_by_ == number_)
+	do {
+		layer = layer->parent_;
+		if (layer->copied_by_ == number_)
 			__atomic_fetch_add(&layer->copies_, 1, __ATOMIC_RELAXED);
-		layer = above;
+	} while (layer != &source);
+	/* By and by, since others may go with one that is dropped. */
+	for (layer = parent_; layer;) {
+		layer->held();
+		if (layer->is_over_limit(*this)) {
+			gone = layer->drop(gone);
+			layer = parent_;
+		} else {
+			layer = layer->parent_;
+		}
 	}
 	return gone;
 }
 
 /*
  * Its file is good for nothing any more, and keeps the inode instead of the tree, if that
- * lets go of it. @gone, and what has gone from the tree by this.
+ * lets go of it: then what it alone had is freed. @gone, and what has gone by this.
  */
 Pages *Pages::drop(Pages *gone)
 {
@@ -68,6 +73,8 @@ Pages *Pages::drop(Pages *gone)
 
 	Pages *last = leave(), *const first = last;
 
+	if (left_)
+		remove_own();
 	if (!first)
 		return gone;
 	while (last->next_gone_)

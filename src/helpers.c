@@ -265,7 +265,8 @@ HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq
 HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
 /* The nodes still name the other table as theirs: only the kernel's LRU of shadow nodes asks, and none of ours is on that. */
-HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); to->i_pages.xa_flags = from->i_pages.xa_flags; rcu_assign_pointer(to->i_pages.xa_head, rcu_dereference_raw(from->i_pages.xa_head)); from->i_pages.xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->i_pages.xa_head, NULL); xa_unlock_irq(&from->i_pages); }
+HELPER void give_entries(struct xarray *from, struct xarray *to) { to->xa_flags = from->xa_flags; rcu_assign_pointer(to->xa_head, rcu_dereference_raw(from->xa_head)); from->xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->xa_head, NULL); }
+HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); give_entries(&from->i_pages, &to->i_pages); xa_unlock_irq(&from->i_pages); }
 HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
 HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
@@ -440,6 +441,7 @@ HELPER struct xarray *table_init(struct table *table) { if (table) xa_init(&tabl
 HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct table), GFP_KERNEL_ACCOUNT)); }
 HELPER void kapi_table_free(struct xarray *xarray) { struct table *table = (struct table *)xarray; kfree_rcu(table, rcu); }
 HELPER bool kapi_table_reserve(struct xarray *table, unsigned long index) { return !xa_reserve(table, index, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_table_give(struct xarray *from, struct xarray *to) { xa_lock(from); give_entries(from, to); xa_unlock(from); }
 HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
 HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
 HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }

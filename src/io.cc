@@ -201,13 +201,15 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 	return done ? done : err;
 }
 
-/* file_operations::llseek, with SEEK_DATA and SEEK_HOLE. -ENXIO: beyond the end, or no data. */
+/* file_operations::llseek, with SEEK_DATA and SEEK_HOLE. -ENXIO: beyond the end, or no data; -ESTALE: as above. */
 extern "C" long long cowmem_llseek(file *f, long long offset, int whence)
 {
 	using namespace cowmem;
 	Object &object = Object::of(f);
 	const long long end = object.size(), max = kapi_max_bytes();
 
+	if (object.pages().dropped())
+		return -KAPI_ESTALE;
 	if (whence != KAPI_SEEK_DATA && whence != KAPI_SEEK_HOLE)
 		return kapi_file_seek(f, offset, whence, max, end);
 	if (offset < 0 || offset >= end)

@@ -72,7 +72,7 @@ void Object::close(const file *f)
 
 		dropped = object.pages_.dropped();
 		object.pages_.set_in_use(false);
-		gone = dropped ? nullptr : object.pages_.leave();
+		gone = object.pages_.left() ? nullptr : object.pages_.leave();
 	}
 	Pages::put_gone(gone);
 	if (dropped)

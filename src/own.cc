@@ -202,15 +202,18 @@ folio *Pages::may_take(Index index, const Pages &from)
  */
 void Pages::take_around(Index index, Pages &from, Writer *writer)
 {
-	const ObjectMappings mappings{mapping_};
 	Batch batch{index - index % Batch::max, Batch::max};
-	Inspect seen;
 	Permit permit{writer};
 	unsigned long taken = 0;
 
 	for (unsigned int i = 0; i < batch.count; i++)
 		batch.page[i] = may_take(batch.first + i, from);
-	walk(mappings, batch, seen);
+	{
+		const ObjectMappings mappings{mapping_};
+		Inspect seen;
+
+		walk(mappings, batch, seen);
+	}
 	for (unsigned int i = 0; i < batch.count; i++) {
 		folio *page = batch.page[i];
 
@@ -227,6 +230,9 @@ void Pages::take_around(Index index, Pages &from, Writer *writer)
 	kapi_count_n(COWMEM_COUNT_pages_taken_around, taken);
 	if (folio *page = at(index); page && !kapi_folio_poisoned(page))
 		batch.page[index - batch.first] = page;
+
+	const ObjectMappings mappings{mapping_};
+
 	walk(mappings, batch, permit);
 }
 

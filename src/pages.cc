@@ -1,11 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The pages of an object (cowmem/pages.h). */
 #include <cowmem/minmax.h>
+#include <cowmem/own_entries.h>
 #include <cowmem/pages.h>
 #include <cowmem/poison.h>
 #include <cowmem/store.h>
 
 namespace cowmem {
+
+namespace {
+
+/* Takes away the entries of pages that go. Kernel counterpart: zap_present_folio_ptes(). */
+struct Erase {
+	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
+
+	static bool enters(const vm_area_struct *) { return true; }
+	static void looks_at(const folio *, Index) {}
+
+	static bool visit(Slot &slot)
+	{
+		mm_struct *mm = kapi_vma_mm(slot.vma);
+
+		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_mm_update_peak(mm);
+		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
+		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
+		kapi_folio_remove_rmap(slot.page, slot.vma);
+		/* That put it into munlock's batch of this CPU, with a reference. */
+		if (kapi_vma_locked(slot.vma))
+			kapi_drain_folio_batches();
+		kapi_folio_put(slot.page); /* not the last: the table has one */
+		return true;
+	}
+};
+
+} /* namespace */
 
 /*
  * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
@@ -419,15 +449,47 @@ void Pages::unmap_where(const Pages &layer)
 	}
 }
 
+/* Links some pages from @first on behind @last, if that is one. Where to go on, or no_index. */
+Index Pages::link_some(Index first, folio *&last) const
+{
+	constexpr unsigned int at_once = 512; /* between looks at whether others want the CPU */
+	Walk walk{*this, first, no_index};
+
+	for (unsigned int n = 0; folio *page = walk.next_far(); n++) {
+		if (n == at_once)
+			return walk.index();
+		kapi_folio_link(page, nullptr);
+		if (last)
+			kapi_folio_link(last, page);
+		last = page;
+	}
+	return no_index;
+}
+
+folio *Pages::link_all()
+{
+	folio *last = nullptr;
+
+	for (Index index = 0; index != no_index;) {
+		index = link_some(index, last);
+		kapi_cond_resched();
+	}
+	return at(next(0, no_index));
+}
+
+/* What a fault has locked, and maps late, is unmapped when it is detached. */
 void Pages::remove_own()
 {
-	for (Index first = 0; (first = next_own(first, no_index)) != no_index; first++) {
-		const Index last = end_of_run(first);
+	folio *const pages = link_all();
+	Erase erase;
 
-		remove(first, last, PrivateCopies::keep);
-		first = last;
+	visit_own_entries(*this, 0, erase);
+	for (folio *page = pages; page; page = kapi_folio_next(page)) {
+		detach(kapi_folio_index(page), page);
+		kapi_cond_resched();
 	}
 	slots_.drop(0, no_index, 0);
+	free_list(pages);
 }
 
 void Pages::remove_all()

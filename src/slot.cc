@@ -20,7 +20,7 @@ SlotRef Slots::get(Index index) const
 	Rcu rcu;
 
 	for (;;) {
-		auto *found = static_cast<StoreSlot *>(kapi_table_load(table(), index));
+		auto *found = static_cast<StoreSlot *>(kapi_table_load(table_, index));
 
 		if (!found)
 			return {};
@@ -30,7 +30,7 @@ SlotRef Slots::get(Index index) const
 		SlotRef slot{found};
 
 		/* Now that it stays what it is: the slot that was looked for, or another by now. */
-		if (kapi_table_load(table(), index) == found)
+		if (kapi_table_load(table_, index) == found)
 			return slot;
 	}
 }
@@ -78,16 +78,16 @@ void Slots::move(Index index, Slots &to)
 
 void Slots::give_all(Slots &to)
 {
-	const auto give = [](auto &from, auto &gets, auto left) {
-		__atomic_store_n(&gets, from, __ATOMIC_RELAXED);
-		__atomic_store_n(&from, left, __ATOMIC_RELAXED);
+	const auto give = [](unsigned long &from, unsigned long &gets) {
+		__atomic_store_n(&gets, __atomic_exchange_n(&from, 0, __ATOMIC_RELAXED),
+		                 __ATOMIC_RELAXED);
 	};
 
-	give(table_, to.table_, to.table_);
-	give(sum_.slots, to.sum_.slots, 0UL);
-	give(sum_.same_filled, to.sum_.same_filled, 0UL);
-	give(sum_.bytes, to.sum_.bytes, 0UL);
-	give(sum_.backed, to.sum_.backed, 0UL);
+	kapi_table_give(table_, to.table_);
+	give(sum_.slots, to.sum_.slots);
+	give(sum_.same_filled, to.sum_.same_filled);
+	give(sum_.bytes, to.sum_.bytes);
+	give(sum_.backed, to.sum_.backed);
 }
 
 Slots::Sum Slots::sum() const

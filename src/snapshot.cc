@@ -80,9 +80,9 @@ int Object::snapshot(file *&made, CopyLimit limit)
 
 int Object::clone(file *&made)
 {
-	Object *copy = create_relative(), *layer = create_relative();
+	Object *copy = create_relative(), *layer = frozen_ ? nullptr : create_relative();
 
-	made = copy && layer ? kapi_file_create(copy->inode_, copy, true) : nullptr;
+	made = copy && (layer || frozen_) ? kapi_file_create(copy->inode_, copy, true) : nullptr;
 	if (!made) {
 		if (copy)
 			copy->discard();
@@ -113,7 +113,7 @@ int Object::clone(file *&made)
 			              : copy->become_child_of(pages_.parent(),
 			                                      pages_.end_of_parent());
 	}
-	if (!used)
+	if (layer && !used)
 		layer->discard();
 	kapi_count_n(COWMEM_COUNT_clones, err ? 0 : 1);
 	return err;

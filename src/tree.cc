@@ -75,6 +75,13 @@ Pages *Pages::merge_with_only_child()
 	return &child;
 }
 
+void Pages::add_to_gone(Pages *&gone)
+{
+	left_ = true;
+	next_gone_ = gone;
+	gone = this;
+}
+
 Pages *Pages::leave()
 {
 	Pages *gone = nullptr, *layer = this;
@@ -84,8 +91,7 @@ Pages *Pages::leave()
 
 		layer->held();
 		layer->set_parent(nullptr, 0);
-		layer->next_gone_ = gone;
-		gone = layer;
+		layer->add_to_gone(gone);
 		layer = above;
 	}
 	while (layer) {
@@ -94,8 +100,8 @@ Pages *Pages::leave()
 		layer->held();
 		if (!layer->in_use_ && layer->only_child()) {
 			if (Pages *merged = layer->merge_with_only_child()) {
-				merged->next_gone_ = gone;
-				gone = merged;
+				merged->held();
+				merged->add_to_gone(gone);
 			}
 		}
 		/* It may have a child now that is small enough. */

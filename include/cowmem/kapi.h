@@ -477,6 +477,8 @@ void kapi_slot_free(void *slot);
 bool kapi_table_reserve(struct xarray *table, unsigned long index);
 struct xarray *kapi_table_create(void);
 void kapi_table_free(struct xarray *table); /* empty, or null */
+/* As kapi_mapping_give_table(). */
+void kapi_table_give(struct xarray *from, struct xarray *to);
 bool kapi_table_empty(const struct xarray *table);
 void *kapi_table_load(struct xarray *table, unsigned long index);
 /* 0 and what was there before, or -ENOMEM. Does not sleep. */

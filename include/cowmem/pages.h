@@ -193,6 +193,7 @@ public:
 	 * for its sake only. They are linked by next_gone(). (src/tree.cc) Sleeps.
 	 */
 	Pages *leave() REQUIRES(this);
+	bool left() const REQUIRES(this) { return left_; }
 	/* The last references of the tree to those: they may be freed here, with no lock held. Sleeps. */
 	static void put_gone(Pages *gone);
 
@@ -466,18 +467,21 @@ private:
 	folio *may_take(Index index, const Pages &from) REQUIRES(this, from);
 	void take_around(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
 	/* src/copy_limit.cc: whether a page of @source may be copied, and that it was */
-	bool is_at_limit(const Pages &writer) const REQUIRES_SHARED(this);
+	bool is_over_limit(const Pages &writer, unsigned long more = 0) const REQUIRES_SHARED(this);
 	bool may_copy(const Pages &source) const REQUIRES(this);
 	Pages *count_copy(const Pages &source) REQUIRES(this);
 	Pages *drop(Pages *gone) REQUIRES(this);
 	/* src/freeze.cc */
+	/* All pages of its own, linked, as they lie one behind the other. The first, or null. */
 	folio *link_all() REQUIRES(this);
+	Index link_some(Index first, folio *&last) const REQUIRES(this);
 	void write_protect() REQUIRES(this);
 	void keep(Index index, folio *page, Pages &to) REQUIRES(this);
 	/* src/tree.cc */
 	bool take_all(Pages &from) REQUIRES(this, from);
 	bool give_to_parent(Pages &to) REQUIRES(this, to);
 	Pages *merge_with_only_child() REQUIRES(this);
+	void add_to_gone(Pages *&gone) REQUIRES(this);
 	void unmap(Index first, Index last, PrivateCopies copies);
 	void unmap_late(const Pages &layer, Index first, Index last) REQUIRES(this, layer);
 	void unmap_parents(Index first, Index last) REQUIRES(this);
@@ -497,6 +501,7 @@ private:
 	Index end_of_parent_ = 0;
 	Pages *first_child_ = nullptr, *previous_sibling_ = nullptr, *next_sibling_ = nullptr;
 	Pages *next_gone_ = nullptr;
+	bool left_ = false; /* the tree, for good */
 	bool has_relatives_ = false;
 	bool in_use_ = false; /* there is a file, and so there may be mappings */
 	bool dropped_ = false;

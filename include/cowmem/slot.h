@@ -95,9 +95,9 @@ public:
 	/* Whether there was memory for it. Sleeps. To be called once. */
 	[[nodiscard]] bool create() { return table_ = kapi_table_create(); }
 
-	bool empty() const { return kapi_table_empty(table()); }
+	bool empty() const { return kapi_table_empty(table_); }
 	/* Whether there is one at @index, if nobody changes that. */
-	bool has(Index index) const { return !empty() && kapi_table_load(table(), index); }
+	bool has(Index index) const { return !empty() && kapi_table_load(table_, index); }
 	/* Whether it is in the backing store; cheap where none is. A hint, as has(). */
 	bool is_backed(Index index) const
 	{
@@ -125,14 +125,13 @@ public:
 	/* Makes @index that of the first slot at or after it and not after @last; or false. */
 	bool find(Index &index, Index last) const
 	{
-		return !empty() && kapi_table_find(table(), &index, last);
+		return !empty() && kapi_table_find(table_, &index, last);
 	}
 
 	Sum sum() const;
 	unsigned long count() const { return __atomic_load_n(&sum_.slots, __ATOMIC_RELAXED); }
 
 private:
-	xarray *table() const { return __atomic_load_n(&table_, __ATOMIC_RELAXED); }
 	void add(const StoreSlot &slot, unsigned long sign);
 
 	xarray *table_ = nullptr;

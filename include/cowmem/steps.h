@@ -15,6 +15,7 @@ enum cowmem_step {
 	COWMEM_STEP_INSTALLED, /* after the install, before the locks go */
 	COWMEM_STEP_MKWRITE,   /* page_mkwrite entered, page not yet locked */
 	COWMEM_STEP_TABLE,     /* a walk found a page table, its lock not yet taken; no vmf */
+	COWMEM_STEP_NO_TABLE,  /* the same found none, and will look again; no vmf */
 	COWMEM_STEP_FLUSHED, /* a walk changed entries and flushed TLBs, before it settles; no vmf */
 	COWMEM_STEP_PINNED,  /* a walk has a reference on a copy's anon_vma; no vmf */
 

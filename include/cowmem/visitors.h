@@ -230,21 +230,21 @@ struct Replace : Visitor {
 struct Permit : Visitor {
 	explicit Permit(Writer *fault) : writer{fault} {}
 
-	bool enters(const vm_area_struct *vma)
-	{
-		return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
-	}
-
+	/* Under the PTE lock: who forbids stores changes the VMA first, and the entries then. */
 	bool visit(Slot &slot)
 	{
-		if (slot.pte.uffd_wp() || slot.pte.writable())
+		if (!kapi_vma_may_store(slot.vma) || kapi_vma_tracks_soft_dirty(slot.vma) ||
+		    slot.pte.uffd_wp() || slot.pte.writable())
 			return false;
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		return true;
+	}
 
-		const Pte pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
-
+	void settle(const Slot &slot)
+	{
 		kapi_pte_set(slot.vma, slot.address, slot.entry,
-		             written_by(writer, slot, Pte{kapi_pte_mkwrite(pte.value())}));
-		return false;
+		             written_by(writer, slot, Pte{kapi_pte_mkwrite(slot.pte.value())}));
+		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
 	}
 
 	Writer *const writer;

@@ -299,21 +299,6 @@ static void marks_outlive_the_page(void)
 }
 
 /* --- soft-dirty --- */
-#define SOFT_DIRTY (1ULL << 55)
-
-static bool have_soft_dirty(void)
-{
-	volatile unsigned char *page =
-		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint64_t entry;
-
-	MUST(page != MAP_FAILED);
-	*page = 1;
-	proc_pagemap(getpid(), (uintptr_t)page, 1, &entry);
-	munmap((void *)page, PAGE);
-	return entry & SOFT_DIRTY;
-}
-
 static void soft_dirty_now(const unsigned char *map, bool *written)
 {
 	uint64_t entries[PAGES];
@@ -321,11 +306,6 @@ static void soft_dirty_now(const unsigned char *map, bool *written)
 	proc_pagemap(getpid(), (uintptr_t)map, PAGES, entries);
 	for (unsigned int i = 0; i < PAGES; i++)
 		written[i] = entries[i] & SOFT_DIRTY;
-}
-
-static void forget_soft_dirty(void)
-{
-	MUST(write_text("/proc/self/clear_refs", "4"));
 }
 
 /* What PAGE_OUT leaves alone: exactly the pages with the bit. */

@@ -81,4 +81,25 @@ static inline void proc_pagemap(int pid, uint64_t address, uint64_t n, uint64_t 
 	close(fd);
 }
 
+/* --- soft-dirty bits --- */
+#define SOFT_DIRTY (1ULL << 55)
+
+static inline bool have_soft_dirty(void)
+{
+	volatile unsigned char *page =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t entry;
+
+	MUST(page != MAP_FAILED);
+	*page = 1;
+	proc_pagemap(getpid(), (uintptr_t)page, 1, &entry);
+	munmap((void *)page, PAGE);
+	return entry & SOFT_DIRTY;
+}
+
+static inline void forget_soft_dirty(void)
+{
+	MUST(write_text("/proc/self/clear_refs", "4"));
+}
+
 #endif /* COWMEM_WALKS_H */

@@ -217,7 +217,8 @@ struct cowmem_store_limit {
  * SNAPSHOT: a new descriptor of an object that stays as this one is now, in content and
  * size: it can be read and mapped, and not be written. What that costs follows the pages
  * written since the last one, not the size. All that a writer does before something that is
- * in the snapshot is in it, too. Pages that may be pinned for DMA are copied.
+ * in the snapshot is in it, too. Pages that may be pinned for DMA are copied, one after the other:
+ * of what is written through such a pin meanwhile, each may be of another moment.
  * CLONE: a new descriptor of an object that is as this one is now, and goes its own way.
  * Of a snapshot it costs next to nothing.
  * Both are closed on exec, and share pages until these are written; what they share is in
