@@ -308,7 +308,8 @@ struct cowmem_diff {
  * RMAP: who maps these pages? One struct cowmem_mapping for each page-table entry,
  * in the order of the pages. The answer for one page is whole and of one moment; if
  * there is no room for a page's entries, the call ends before that page, and `next`
- * says where to go on.
+ * says where to go on. Asked are the mappings of this object: a page that it shares with
+ * snapshots and clones may be mapped by theirs, too (PAGEMAP's mapcount has all).
  *
  * Shown are mappings by processes that the caller may ptrace (for reading) and that
  * have a PID in his PID namespace; the others, and those that are just exiting, are
