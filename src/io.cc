@@ -17,11 +17,25 @@ size_t left_in_page(long long position)
 	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
 }
 
+/*
+ * The page at @index into @page, with no lock held: if it is in memory, and no writer of the
+ * family came by. Who reads an image keeps nobody from writing what it was taken of.
+ */
+bool try_page_to_read(const Object &object, Index index, FolioRef &page)
+{
+	const Family::Reading reading = object.family().read();
+
+	return reading.quiet() && object.pages().try_get(index, page) && page &&
+	       object.family().unchanged(reading);
+}
+
 /* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR, -ESTALE. */
 int page_to_read(Object &object, Index index, FolioRef &page)
 {
 	unsigned long long count = 0;
 
+	if (try_page_to_read(object, index, page))
+		return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
 	for (;;) {
 		{
 			Shared lock{object.pages()};
