@@ -81,7 +81,7 @@ int Pages::try_take_over(Index index, Writer *writer)
 	if (const int err = take_over(index, layer, writer ? writer->held : nullptr))
 		return err;
 	kapi_count(COWMEM_COUNT_pages_taken_over);
-	take_around(index, layer, writer);
+	take_along(index, layer, writer);
 	return 0;
 }
 
@@ -197,18 +197,34 @@ folio *Pages::may_take(Index index, const Pages &from)
 }
 
 /*
- * Who writes one page that nobody else sees any more will write its neighbours: they are
- * taken over with it, as far as that is easy, and written without a fault then.
+ * How many pages behind @index are worth having with it: twice as many as there are of its
+ * own before it. What is taken over and not written costs the next snapshot, which is to
+ * follow what was written.
  */
-void Pages::take_around(Index index, Pages &from, Writer *writer)
+unsigned int Pages::worth_taking(Index index) const
 {
-	Batch batch{index - index % Batch::max, Batch::max};
+	constexpr unsigned int most = Batch::max / 2;
+	unsigned int before = 0;
+
+	while (before < most && before < index && at(index - before - 1))
+		before++;
+	return min_of(2 * before, Batch::max - 1);
+}
+
+/*
+ * Who writes one page after the other that nobody else sees any more will write the next: they
+ * are taken over, too, as far as that is easy, and written without a fault then.
+ */
+void Pages::take_along(Index index, Pages &from, Writer *writer)
+{
+	Batch batch{index, 1 + worth_taking(index)};
 	Permit permit{writer};
 	unsigned long taken = 0;
 
-	for (unsigned int i = 0; i < batch.count; i++)
+	batch.page[0] = nullptr;
+	for (unsigned int i = 1; i < batch.count; i++)
 		batch.page[i] = may_take(batch.first + i, from);
-	{
+	if (batch.count > 1) {
 		const ObjectMappings mappings{mapping_};
 		Inspect seen;
 
@@ -227,9 +243,9 @@ void Pages::take_around(Index index, Pages &from, Writer *writer)
 		kapi_folio_unlock(page);
 	}
 	kapi_count_n(COWMEM_COUNT_pages_taken_over, taken);
-	kapi_count_n(COWMEM_COUNT_pages_taken_around, taken);
+	kapi_count_n(COWMEM_COUNT_pages_taken_along, taken);
 	if (folio *page = at(index); page && !kapi_folio_poisoned(page))
-		batch.page[index - batch.first] = page;
+		batch.page[0] = page;
 
 	const ObjectMappings mappings{mapping_};
 

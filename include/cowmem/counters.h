@@ -86,7 +86,7 @@
 	X(pages_brought_in, "pages that came back into memory")                            \
 	X(pages_copied_up, "pages of a snapshot copied for an object that writes them")     \
 	X(pages_taken_over, "pages that a snapshot had, and that nobody but their writer saw any more") \
-	X(pages_taken_around, "of these, neighbours of the page written")                     \
+	X(pages_taken_along, "of these, those behind the page written")                      \
 	X(pages_frozen_copied, "pages that a snapshot got a copy of, since they may be pinned") \
 	X(snapshots, "SNAPSHOT, done")                                                      \
 	X(snapshots_dropped, "of these, those given up because of their limit")           \

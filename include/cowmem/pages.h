@@ -465,7 +465,8 @@ private:
 	int move_page(Index index, Pages &from, folio *page) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	folio *may_take(Index index, const Pages &from) REQUIRES(this, from);
-	void take_around(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
+	unsigned int worth_taking(Index index) const REQUIRES(this);
+	void take_along(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
 	/* src/copy_limit.cc: whether a page of @source may be copied, and that it was */
 	bool is_over_limit(const Pages &writer, unsigned long more = 0) const REQUIRES_SHARED(this);
 	bool may_copy(const Pages &source) const REQUIRES(this);
