@@ -151,7 +151,8 @@ private:
 	cowmem_counter consider(folio *page, unsigned long address)
 	{
 		if (!table_.empty_at(address))
-			return what_ == For::writing && table_.permit(page, address)
+			return what_ == For::writing && !kapi_folio_poisoned(page) &&
+			                       table_.permit(page, address)
 			               ? COWMEM_COUNT_around_permitted
 			               : COWMEM_COUNT_around_skipped_present;
 		if (parents_ && &layer_ != &fault_.object->pages().layer_of(walk_.index()))

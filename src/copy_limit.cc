@@ -54,8 +54,8 @@ Pages *Pages::count_copy(const Pages &source)
 }
 
 /*
- * Its file is good for nothing any more, and keeps the inode instead of the tree, if that
- * lets go of it: then what it alone had is freed. @gone, and what has gone by this.
+ * Its file is good for nothing any more, and keeps the inode instead of the tree, when that
+ * lets go of it. @gone, and what has gone by this.
  */
 Pages *Pages::drop(Pages *gone)
 {
@@ -73,8 +73,6 @@ Pages *Pages::drop(Pages *gone)
 
 	Pages *last = leave(), *const first = last;
 
-	if (left_)
-		remove_own();
 	if (!first)
 		return gone;
 	while (last->next_gone_)

@@ -186,16 +186,6 @@ int Pages::take_over(Index index, Pages &from, const folio *held)
 	return 0;
 }
 
-/* The page of @from that is seen at @index, locked, if that is all there is to move. */
-folio *Pages::may_take(Index index, const Pages &from)
-{
-	folio *page = index < end_of_parent() && !has(index) && !from.slots_.has(index)
-	                      ? from.at(index)
-	                      : nullptr;
-
-	return page && kapi_folio_trylock(page) ? page : nullptr;
-}
-
 /*
  * How many pages behind @index are worth having with it: twice as many as there are of its
  * own before it. What is taken over and not written costs the next snapshot, which is to
@@ -203,12 +193,34 @@ folio *Pages::may_take(Index index, const Pages &from)
  */
 unsigned int Pages::worth_taking(Index index) const
 {
-	constexpr unsigned int most = Batch::max / 2;
 	unsigned int before = 0;
 
-	while (before < most && before < index && at(index - before - 1))
-		before++;
+	for (unsigned int at_least = 1; at_least < Batch::max && at_least <= index; at_least *= 2) {
+		if (!at(index - at_least))
+			break;
+		before = at_least;
+	}
 	return min_of(2 * before, Batch::max - 1);
+}
+
+/* The pages of @from that are seen at the batch's places but the first, locked: those that are easily had. */
+void Pages::lock_seen(const Pages &from, Batch &batch)
+{
+	Walk own{*this, batch.first, batch.last()}, theirs{from, batch.first + 1, batch.last()};
+	unsigned int hidden = 0;
+
+	for (unsigned int i = 0; i < batch.count; i++)
+		batch.page[i] = nullptr;
+	while (own.next())
+		hidden |= 1U << (own.index() - batch.first);
+	while (folio *page = theirs.next()) {
+		const Index index = theirs.index();
+		const unsigned int nth = static_cast<unsigned int>(index - batch.first);
+
+		if (index < end_of_parent() && !(hidden & 1U << nth) && !slots_.has(index) &&
+		    !from.slots_.has(index) && kapi_folio_trylock(page))
+			batch.page[nth] = page;
+	}
 }
 
 /*
@@ -221,9 +233,7 @@ void Pages::take_along(Index index, Pages &from, Writer *writer)
 	Permit permit{writer};
 	unsigned long taken = 0;
 
-	batch.page[0] = nullptr;
-	for (unsigned int i = 1; i < batch.count; i++)
-		batch.page[i] = may_take(batch.first + i, from);
+	lock_seen(from, batch);
 	if (batch.count > 1) {
 		const ObjectMappings mappings{mapping_};
 		Inspect seen;

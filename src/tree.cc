@@ -77,6 +77,9 @@ Pages *Pages::merge_with_only_child()
 
 void Pages::add_to_gone(Pages *&gone)
 {
+	/* The file of a dropped one may stay for long, and nobody sees what is left. */
+	if (dropped_)
+		remove_own();
 	left_ = true;
 	next_gone_ = gone;
 	gone = this;

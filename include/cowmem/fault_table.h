@@ -30,6 +30,16 @@ public:
 			kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
 	}
 
+	/* Where a TLB may go on refusing what an entry permits, that has to be told. */
+	~FaultTable()
+	{
+		if (end_of_permitted_)
+			kapi_flush_tlb_refusals(kapi_vmf_vma(vmf_), first_permitted_,
+			                        end_of_permitted_);
+	}
+	FaultTable(const FaultTable &) = delete;
+	FaultTable &operator=(const FaultTable &) = delete;
+
 	explicit operator bool() const { return locked_; }
 
 	/* Whether the fault's entry is no longer the one that the core saw. */
@@ -89,6 +99,9 @@ public:
 			return false;
 		pte = Pte{kapi_pte_get_and_clear(vma, address, entry)};
 		kapi_pte_set(vma, address, entry, kapi_pte_mkwrite(pte.value()));
+		if (!end_of_permitted_)
+			first_permitted_ = address;
+		end_of_permitted_ = address + KAPI_PAGE_SIZE;
 		return true;
 	}
 
@@ -112,6 +125,7 @@ private:
 	vm_fault *const vmf_;
 	PageTable table_;
 	const bool locked_;
+	unsigned long first_permitted_ = 0, end_of_permitted_ = 0; /* addresses */
 };
 
 } /* namespace cowmem */

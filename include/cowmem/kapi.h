@@ -375,6 +375,8 @@ void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entr
 void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
                            unsigned long pte);
 void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio);
+/* The same for entries that permit more now; where a fault by itself drops what refused it, not needed. */
+void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 /* From the first change of an entry to the flush, if the lock of its table is dropped between. */
 void kapi_mm_begin_flush_later(struct mm_struct *mm);
 void kapi_mm_end_flush_later(struct mm_struct *mm);

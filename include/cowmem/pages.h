@@ -464,7 +464,7 @@ private:
 	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	int move_page(Index index, Pages &from, folio *page) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
-	folio *may_take(Index index, const Pages &from) REQUIRES(this, from);
+	void lock_seen(const Pages &from, Batch &batch) REQUIRES(this, from);
 	unsigned int worth_taking(Index index) const REQUIRES(this);
 	void take_along(Index index, Pages &from, Writer *writer) REQUIRES(this, from);
 	/* src/copy_limit.cc: whether a page of @source may be copied, and that it was */
