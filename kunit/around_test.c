@@ -84,10 +84,18 @@ static void take_it_out(struct mapping *m, struct vm_fault *vmf)
 	                    xa_erase_irq(&m->file->f_mapping->i_pages, 0));
 }
 
+/* With the marks that the table has at its neighbour. */
 static void put_it_back(struct mapping *m)
 {
-	KUNIT_EXPECT_NULL(m->test,
-	                  xa_store_irq(&m->file->f_mapping->i_pages, 0, changed, GFP_KERNEL));
+	static const xa_mark_t marks[] = {XA_MARK_0, XA_MARK_1, XA_MARK_2};
+	struct xarray *table = &m->file->f_mapping->i_pages;
+
+	KUNIT_EXPECT_NULL(m->test, xa_store_irq(table, 0, changed, GFP_KERNEL));
+	xa_lock_irq(table);
+	for (unsigned int i = 0; i < ARRAY_SIZE(marks); i++)
+		if (xa_get_mark(table, 1, marks[i]))
+			__xa_set_mark(table, 0, marks[i]);
+	xa_unlock_irq(table);
 }
 
 static void make_it_stale(struct mapping *m, struct vm_fault *vmf)
