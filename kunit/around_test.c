@@ -357,11 +357,6 @@ static void no_page_lock_is_waited_for(struct kunit *test)
 
 /* --- a writer in between --- */
 
-static void let_writer_in(struct mapping *m, struct vm_fault *vmf)
-{
-	other_let_go(&other);
-}
-
 /*
  * The truncation is inside its section before the page table is locked: nothing is
  * mapped, and the locked path finds the page gone.
@@ -376,8 +371,7 @@ static void a_writer_before_the_lock(struct kunit *test)
 	address = mapping_map_around(m, PAGES, MAP_PRIVATE);
 	mapped = COUNT(around_mapped);
 	other.bytes = 0;
-	other_park(&other, m, other_resize);
-	mapping_at(m, COWMEM_STEP_AROUND_COUNT_READ, let_writer_in);
+	other_at(&other, m, COWMEM_STEP_AROUND_COUNT_READ, other_resize);
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(address + PAGE_SIZE));
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, overtaken + 1, COUNT(around_overtaken));
@@ -400,8 +394,7 @@ static void a_writer_under_the_lock(struct kunit *test)
 	address = mapping_map_around(m, PAGES, MAP_PRIVATE);
 	mapped = COUNT(around_mapped);
 	freed = COUNT(pages_freed);
-	other_park(&other, m, other_punch);
-	mapping_at(m, COWMEM_STEP_AROUND_FOUND, let_writer_in);
+	other_at(&other, m, COWMEM_STEP_AROUND_FOUND, other_punch);
 	KUNIT_EXPECT_EQ(test, 0x11, peek(address + PAGE_SIZE));
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, mapped + PAGES, COUNT(around_mapped));
