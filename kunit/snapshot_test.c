@@ -760,6 +760,32 @@ static void a_write_where_nothing_is_mapped_permits_no_other(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0x22, peek(a + 1));
 }
 
+/* Nobody else sees it, but somebody may be reading it: he is not to see what is written now. */
+static void a_page_with_a_reference_is_not_taken_over(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_map(m, 1, MAP_SHARED);
+	unsigned long over = COUNT(pages_taken_over), copied = COUNT(pages_copied_up);
+	struct folio *frozen;
+
+	SHOWS(test, "R51");
+	poke_page(m, shared, 0, 0x11);
+	snapshot = snapshot_of(m, ANY);
+	close_now(&snapshot);
+	frozen = cowmem_test_seen(m->file, 0);
+	KUNIT_ASSERT_NULL(test, mapping_folio(m, 0));
+	KUNIT_ASSERT_NOT_NULL(test, frozen);
+	folio_get(frozen);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, over, COUNT(pages_taken_over));
+	KUNIT_EXPECT_EQ(test, copied + 1, COUNT(pages_copied_up));
+	KUNIT_EXPECT_PTR_NE(test, frozen, mapping_folio(m, 0));
+	KUNIT_EXPECT_EQ(test, 0, *((u8 *)folio_address(frozen) + 1));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared + 1));
+	folio_put(frozen);
+}
+
 static void set_flag(struct mapping *m, unsigned long address, vm_flags_t flag, bool set)
 {
 	mmap_write_lock(m->mm);
@@ -946,6 +972,7 @@ static struct kunit_case freeze_cases[] = {
 static struct kunit_case own_cases[] = {
 	KUNIT_CASE(the_writers_entry_is_the_one_to_write_through),
 	KUNIT_CASE(a_write_where_nothing_is_mapped_permits_no_other),
+	KUNIT_CASE(a_page_with_a_reference_is_not_taken_over),
 	KUNIT_CASE(neighbours_are_taken_as_far_as_that_is_easy),
 	KUNIT_CASE(what_was_cut_off_is_not_taken),
 	{},
