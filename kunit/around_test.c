@@ -84,12 +84,18 @@ static void take_it_out(struct mapping *m, struct vm_fault *vmf)
 	                    xa_erase_irq(&m->file->f_mapping->i_pages, 0));
 }
 
+/* With the marks that the table has at its neighbour. */
 static void put_it_back(struct mapping *m)
 {
-	KUNIT_EXPECT_NULL(m->test,
-	                  xa_store_irq(&m->file->f_mapping->i_pages, 0, changed, GFP_KERNEL));
-	/* As src/helpers.c marks all of them. */
-	xa_set_mark(&m->file->f_mapping->i_pages, 0, XA_MARK_2);
+	static const xa_mark_t marks[] = {XA_MARK_0, XA_MARK_1, XA_MARK_2};
+	struct xarray *table = &m->file->f_mapping->i_pages;
+
+	KUNIT_EXPECT_NULL(m->test, xa_store_irq(table, 0, changed, GFP_KERNEL));
+	xa_lock_irq(table);
+	for (unsigned int i = 0; i < ARRAY_SIZE(marks); i++)
+		if (xa_get_mark(table, 1, marks[i]))
+			__xa_set_mark(table, 0, marks[i]);
+	xa_unlock_irq(table);
 }
 
 static void make_it_stale(struct mapping *m, struct vm_fault *vmf)
@@ -351,11 +357,6 @@ static void no_page_lock_is_waited_for(struct kunit *test)
 
 /* --- a writer in between --- */
 
-static void let_writer_in(struct mapping *m, struct vm_fault *vmf)
-{
-	other_let_go(&other);
-}
-
 /*
  * The truncation is inside its section before the page table is locked: nothing is
  * mapped, and the locked path finds the page gone.
@@ -370,8 +371,7 @@ static void a_writer_before_the_lock(struct kunit *test)
 	address = mapping_map_around(m, PAGES, MAP_PRIVATE);
 	mapped = COUNT(around_mapped);
 	other.bytes = 0;
-	other_park(&other, m, other_resize);
-	mapping_at(m, COWMEM_STEP_AROUND_COUNT_READ, let_writer_in);
+	other_at(&other, m, COWMEM_STEP_AROUND_COUNT_READ, other_resize);
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(address + PAGE_SIZE));
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, overtaken + 1, COUNT(around_overtaken));
@@ -394,8 +394,7 @@ static void a_writer_under_the_lock(struct kunit *test)
 	address = mapping_map_around(m, PAGES, MAP_PRIVATE);
 	mapped = COUNT(around_mapped);
 	freed = COUNT(pages_freed);
-	other_park(&other, m, other_punch);
-	mapping_at(m, COWMEM_STEP_AROUND_FOUND, let_writer_in);
+	other_at(&other, m, COWMEM_STEP_AROUND_FOUND, other_punch);
 	KUNIT_EXPECT_EQ(test, 0x11, peek(address + PAGE_SIZE));
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, mapped + PAGES, COUNT(around_mapped));

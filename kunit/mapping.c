@@ -195,11 +195,12 @@ void mapping_exit(struct kunit *test)
 		mmdrop(m->mm);
 }
 
-static unsigned long map_with(struct mapping *m, unsigned long pages, unsigned long flags,
-                              const struct vm_operations_struct *ops)
+static unsigned long map_with(struct mapping *m, struct file *file, unsigned long pages,
+                              unsigned long flags, const struct vm_operations_struct *ops)
 {
-	unsigned long address = kunit_vm_mmap(m->test, m->file, 0, pages << PAGE_SHIFT,
-	                                      PROT_READ | PROT_WRITE, flags, 0);
+	const unsigned long prot = PROT_READ | (file->f_mode & FMODE_WRITE ? PROT_WRITE : 0);
+	unsigned long address =
+		kunit_vm_mmap(m->test, file, 0, pages << PAGE_SHIFT, prot, flags, 0);
 	struct vm_area_struct *vma;
 
 	KUNIT_ASSERT_NE(m->test, address, 0UL);
@@ -216,12 +217,18 @@ static unsigned long map_with(struct mapping *m, unsigned long pages, unsigned l
 
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
 {
-	return map_with(m, pages, flags, &recording_ops);
+	return mapping_map_of(m, m->file, pages, flags);
+}
+
+unsigned long mapping_map_of(struct mapping *m, struct file *file, unsigned long pages,
+                             unsigned long flags)
+{
+	return map_with(m, file, pages, flags, &recording_ops);
 }
 
 unsigned long mapping_map_around(struct mapping *m, unsigned long pages, unsigned long flags)
 {
-	return map_with(m, pages, flags, &recording_around_ops);
+	return map_with(m, m->file, pages, flags, &recording_around_ops);
 }
 
 unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)
@@ -317,7 +324,11 @@ void other_start(struct other *other, struct mapping *m, void (*run)(struct othe
 	wake_up_process(other->task);
 }
 
-void other_park(struct other *other, struct mapping *m, void (*run)(struct other *))
+/*
+ * Has it wait, busily, for other_let_go(), on a CPU of its own, the test's thread keeping to
+ * another.
+ */
+static void other_park(struct other *other, struct mapping *m, void (*run)(struct other *))
 {
 	const unsigned int first = cpumask_first(cpu_online_mask);
 	const unsigned int second = cpumask_next(first, cpu_online_mask);
@@ -331,7 +342,8 @@ void other_park(struct other *other, struct mapping *m, void (*run)(struct other
 	wake_up_process(other->task);
 }
 
-void other_let_go(struct other *other)
+/* Lets it go, and waits, busily, until its writer section has begun; it may be over, too. */
+static void other_let_go(struct other *other)
 {
 	const unsigned long late = jiffies + 30 * HZ;
 	const unsigned long before = cowmem_test_count(other->mapping->file);
@@ -341,6 +353,36 @@ void other_let_go(struct other *other)
 	while (cowmem_test_count(other->mapping->file) == before && time_before(jiffies, late))
 		cpu_relax();
 	KUNIT_EXPECT_NE(other->mapping->test, before, cowmem_test_count(other->mapping->file));
+}
+
+static void start_and_watch(struct mapping *m, struct vm_fault *vmf)
+{
+	struct other *other = m->cookie;
+
+	other_start(other, m, other->run);
+	other_is_blocked(other);
+}
+
+static void let_go(struct mapping *m, struct vm_fault *vmf)
+{
+	other_let_go(m->cookie);
+}
+
+static bool is_atomic(int step)
+{
+	return step >= COWMEM_STEP_TABLE_LOCKED && step < COWMEM_NR_STEPS;
+}
+
+void other_at(struct other *other, struct mapping *m, int step, void (*run)(struct other *))
+{
+	m->cookie = other;
+	if (is_atomic(step)) {
+		other_park(other, m, run);
+		mapping_at(m, step, let_go);
+	} else {
+		other->run = run;
+		mapping_at(m, step, start_and_watch);
+	}
 }
 
 void other_finish(struct other *other)

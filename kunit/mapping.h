@@ -64,7 +64,11 @@ void mapping_exit(struct kunit *test);
 /* Map @pages pages of the object, its handlers' answers recorded. */
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags);
 
-/* The same, and read faults map their neighbours. */
+/* The same of another object; only to read, if its file is. */
+unsigned long mapping_map_of(struct mapping *m, struct file *file, unsigned long pages,
+                             unsigned long flags);
+
+/* The same as mapping_map(), and read faults map their neighbours. */
 unsigned long mapping_map_around(struct mapping *m, unsigned long pages, unsigned long flags);
 
 /* The same as mapping_map(), shared, with every byte of the object @value. */
@@ -93,20 +97,18 @@ struct other {
 	unsigned long address;
 	loff_t bytes;
 	int result;
-	bool parked; /* until other_let_go() */
+	bool parked; /* runs, but only waits */
 	struct task_struct *task;
 	struct completion done;
 };
 
 void other_start(struct other *other, struct mapping *m, void (*run)(struct other *));
 /*
- * The same on a CPU of its own, the test's thread keeping to another; it waits, busily,
- * for other_let_go(), which may be called from where nothing may sleep. Skips the test
- * on a machine with one CPU.
+ * Has it begin at @step of the next fault that the test's thread takes; the fault goes on when
+ * it is done or sleeps on a lock. At a step where nothing may sleep it goes on when the
+ * other's writer section has begun; a machine with one CPU skips such a test.
  */
-void other_park(struct other *other, struct mapping *m, void (*run)(struct other *));
-/* Lets it go, and waits, busily, until its writer section has begun; it may be over, too. */
-void other_let_go(struct other *other);
+void other_at(struct other *other, struct mapping *m, int step, void (*run)(struct other *));
 /* Waits for its end; a minute is an error. */
 void other_finish(struct other *other);
 /* Waits until it sleeps on a lock, not done. False if it was done. */

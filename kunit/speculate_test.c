@@ -179,15 +179,9 @@ static void punch_now(struct mapping *m, struct vm_fault *vmf)
 	cowmem_test_punch(m->file, 0, PAGE_SIZE);
 }
 
-/* The truncating thread is inside its section, and waits for the PTE lock that is held. */
-static void let_writer_in(struct mapping *m, struct vm_fault *vmf)
-{
-	other_let_go(&other);
-}
-
 /*
- * A whole writer section at @step. The page is the second of two: gone when the
- * locked path looks for it.
+ * A whole writer section at @step; or, where the PTE lock is held, one that has begun, and
+ * waits for it. The page is the second of two: gone when the locked path looks for it.
  */
 static void truncation_at(struct kunit *test, int step, unsigned long flags,
                           enum cowmem_counter reason)
@@ -206,11 +200,11 @@ static void truncation_at(struct kunit *test, int step, unsigned long flags,
 	freed = COUNT(pages_freed);
 	count = cowmem_test_count(m->file);
 	rss = mapping_rss(m);
-	mapping_at(m, step, step == COWMEM_STEP_TABLE_LOCKED ? let_writer_in : truncate_now);
+	other.bytes = PAGE_SIZE;
+	other_at(&other, m, step, other_resize);
 	m->faults = 0;
 	KUNIT_EXPECT_EQ(test, -EFAULT, poke(address + PAGE_SIZE, 0x22));
-	if (step == COWMEM_STEP_TABLE_LOCKED)
-		other_finish(&other);
+	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, 1U, m->faults);
 	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
 	KUNIT_EXPECT_EQ(test, commits, COUNT(speculative_commits));
@@ -237,27 +231,10 @@ static void truncation_at(struct kunit *test, int step, unsigned long flags,
 TRUNCATION_AT(private_write_writer_before_look_up, COWMEM_STEP_COUNT_READ, MAP_PRIVATE, end)
 TRUNCATION_AT(private_write_writer_after_look_up, COWMEM_STEP_SNAPSHOT, MAP_PRIVATE, snapshot)
 TRUNCATION_AT(private_write_writer_after_copy, COWMEM_STEP_PREPARED, MAP_PRIVATE, changed)
+TRUNCATION_AT(private_write_writer_under_pte_lock, COWMEM_STEP_TABLE_LOCKED, MAP_PRIVATE, changed)
 TRUNCATION_AT(shared_write_writer_before_look_up, COWMEM_STEP_COUNT_READ, MAP_SHARED, end)
 TRUNCATION_AT(shared_write_writer_after_look_up, COWMEM_STEP_SNAPSHOT, MAP_SHARED, snapshot)
-
-static void truncation_under_pte_lock(struct kunit *test, unsigned long flags)
-{
-	SHOWS(test, "R18 R29 R31 R32 R33 R36");
-	other.bytes = PAGE_SIZE;
-	other_park(&other, test->priv, other_resize);
-	truncation_at(test, COWMEM_STEP_TABLE_LOCKED, flags,
-	              COWMEM_COUNT_speculative_abort_changed);
-}
-
-static void private_write_writer_under_pte_lock(struct kunit *test)
-{
-	truncation_under_pte_lock(test, MAP_PRIVATE);
-}
-
-static void shared_write_writer_under_pte_lock(struct kunit *test)
-{
-	truncation_under_pte_lock(test, MAP_SHARED);
-}
+TRUNCATION_AT(shared_write_writer_under_pte_lock, COWMEM_STEP_TABLE_LOCKED, MAP_SHARED, changed)
 
 /* A punch leaves a hole: what the locked path finds is that, not the old page. */
 static void private_write_punch_after_copy(struct kunit *test)

@@ -187,7 +187,8 @@ def read_ktap(lines, source):
     def shown_by(test, shows):
         for line in test.log:
             if (match := SHOWS.match(line)) and match[1]:
-                shows[match[1]] += re.findall(r"\bR\d+\b", match[2])
+                # Each run of a case with parameters says it again.
+                shows[match[1]] += set(re.findall(r"\bR\d+\b", match[2])) - set(shows[match[1]])
         for subtest in test.subtests:
             shown_by(subtest, shows)
         return shows

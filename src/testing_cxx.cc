@@ -128,6 +128,42 @@ extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, un
 	return wrong;
 }
 
+extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
+{
+	file *made;
+	const int err = cowmem::Object::of(f).snapshot(made, {.max = max_copies, .drops = true});
+
+	return err ? nullptr : made;
+}
+
+extern "C" file *cowmem_test_clone(file *f)
+{
+	file *made;
+
+	return cowmem::Object::of(f).clone(made) ? nullptr : made;
+}
+
+extern "C" int cowmem_test_restore(file *f, file *snapshot)
+{
+	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot));
+}
+
+extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	return pages.seen(index);
+}
+
+extern "C" unsigned long cowmem_test_next_own(file *f, unsigned long from)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	return pages.next_own(from, cowmem::no_index);
+}
+
 extern "C" void cowmem_test_lock(file *f)
 {
 	cowmem::Object::of(f).pages().family().lock_quietly();

@@ -48,6 +48,18 @@ unsigned long cowmem_test_slots(struct file *file);
  */
 unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, unsigned long count);
 
+/*
+ * The ioctls SNAPSHOT, CLONE and RESTORE; of a snapshot at most @max_copies pages are copied,
+ * and then it is dropped. A file, or null.
+ */
+struct file *cowmem_test_snapshot(struct file *file, unsigned long max_copies);
+struct file *cowmem_test_clone(struct file *file);
+int cowmem_test_restore(struct file *file, struct file *snapshot);
+/* The page in memory that the object sees, if that is where it is; no reference. */
+struct folio *cowmem_test_seen(struct file *file, unsigned long index);
+/* The first index at or after @from where the object has something of its own, or ~0UL. */
+unsigned long cowmem_test_next_own(struct file *file, unsigned long from);
+
 /* Holds the lock of the object's family alone, but with its count even. */
 void cowmem_test_lock(struct file *file);
 void cowmem_test_unlock(struct file *file);
