@@ -45,9 +45,9 @@ static int init(struct kunit *test)
 static void finish(struct kunit *test)
 {
 	if (snapshot)
-		KUNIT_EXPECT_TRUE(test, cowmem_test_check(snapshot));
+		KUNIT_EXPECT_STREQ(test, cowmem_test_check(snapshot).what ?: "", "");
 	if (made)
-		KUNIT_EXPECT_TRUE(test, cowmem_test_check(made));
+		KUNIT_EXPECT_STREQ(test, cowmem_test_check(made).what ?: "", "");
 	close_now(&made);
 	close_now(&snapshot);
 	mapping_exit(test);
@@ -802,8 +802,8 @@ static void set_flag(struct mapping *m, unsigned long address, vm_flags_t flag, 
  * as there can be are wanted.
  */
 enum {
-	OWN = 16,
-	WRITTEN = OWN,
+	BEFORE = 16,
+	WRITTEN = BEFORE,
 	PLAIN,
 	LOCKED,
 	REFERENCED,
@@ -862,10 +862,10 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 	cowmem_test_page_out(m->file, STORED, STORED, true, &out);
 	KUNIT_ASSERT_EQ(test, 1ULL, out.out);
 	KUNIT_ASSERT_EQ(test, 0x11, peek(a + STORED * PAGE_SIZE));
-	for (pgoff_t index = 0; index < OWN; index++)
+	for (pgoff_t index = 0; index < BEFORE; index++)
 		poke_page(m, a, index, 0x11);
 	snapshot = snapshot_of(m, ANY);
-	for (pgoff_t index = 0; index < OWN; index++)
+	for (pgoff_t index = 0; index < BEFORE; index++)
 		poke_page(m, a, index, 0x22);
 	poke_page(m, a, IN_FRONT, 0x22);
 	poke_page(m, a, OUT_IN_FRONT, 0x22);
