@@ -205,13 +205,17 @@ static const void *next_interleaving(const void *previous, char *description)
 {
 	static struct interleaving at;
 
-	if (!previous)
+	if (!previous) {
 		at = (struct interleaving){};
-	else if (kinds[at.kind].steps[++at.step])
-		;
-	else if (at.step = 0, ++at.writer < ARRAY_SIZE(writers))
-		;
-	else if (at.writer = 0, ++at.kind == ARRAY_SIZE(kinds))
+	} else if (!kinds[at.kind].steps[++at.step]) {
+		at.step = 0;
+		at.writer++;
+	}
+	if (at.writer == ARRAY_SIZE(writers)) {
+		at.writer = 0;
+		at.kind++;
+	}
+	if (at.kind == ARRAY_SIZE(kinds))
 		return NULL;
 	snprintf(description, KUNIT_PARAM_DESC_SIZE, "%s; %s; %s", kinds[at.kind].name,
 	         step_names[kinds[at.kind].steps[at.step]], writers[at.writer].name);
@@ -687,7 +691,7 @@ static void the_layer_gets_the_whole_table(struct kunit *test)
 /* A table of one entry is no tree: that is the table's head. */
 static void a_table_of_one_page_is_given(struct kunit *test)
 {
-	static const unsigned long first = 0;
+	const unsigned long first = 0;
 	struct mapping *m = test->priv;
 	unsigned long shared = mapping_map(m, 1, MAP_SHARED);
 
