@@ -148,12 +148,12 @@ void Check::links(const Pages &layer)
 	}
 }
 
-/* Only what is frozen has children, and what nobody uses has some. */
+/* Only what is frozen has children, and what nobody uses has some, or has left the tree. */
 void Check::life(const Pages &layer)
 {
 	if (layer.first_child_ && !is_frozen(layer))
 		fail("a layer with children is not frozen", layer);
-	if (!layer.first_child_ && !layer.in_use_)
+	if (!layer.first_child_ && !layer.in_use_ && !layer.left_)
 		fail("a layer is there for nobody", layer);
 }
 
