@@ -19,7 +19,7 @@
  *
  * Invariants:
  *   P1  every entry is an order-0 folio, uptodate, whose mapping and index say where
- *       it is; the entry owns one reference on it
+ *       it is, when no writer is at work; the entry owns one reference on it
  *   P2  resident() is the number of entries
  *   P3  an entry goes, and its folio's mapping becomes NULL, only with the lock held
  *       alone (so inside a writer section) and the page lock held; a folio found under
