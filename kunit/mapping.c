@@ -163,6 +163,12 @@ int mapping_init(struct kunit *test)
 	return 0;
 }
 
+void mapping_wait_until_unmapped(struct file *file)
+{
+	for (int i = 0; i < 10000 && mapping_mapped(file->f_mapping); i++)
+		msleep(1);
+}
+
 void mapping_exit(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -177,6 +183,7 @@ void mapping_exit(struct kunit *test)
 	cowmem_parameters = m->parameters;
 	if (m->cow_page)
 		put_page(m->cow_page);
+	mapping_wait_until_unmapped(m->file);
 	KUNIT_EXPECT_STREQ(test, cowmem_test_check(m->file).what ?: "", "");
 	KUNIT_EXPECT_EQ(test, cowmem_counter_sum(COWMEM_COUNT_page_locks),
 	                cowmem_counter_sum(COWMEM_COUNT_page_unlocks) +

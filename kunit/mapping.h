@@ -60,6 +60,8 @@ struct mapping {
 int mapping_init(struct kunit *test);
 int mapping_init_speculative(struct kunit *test);
 void mapping_exit(struct kunit *test);
+/* Until nobody maps @file any more: behind a test, whose thread takes its mappings down by itself. */
+void mapping_wait_until_unmapped(struct file *file);
 
 /* Map @pages pages of the object, its handlers' answers recorded. */
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags);

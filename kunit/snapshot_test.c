@@ -44,10 +44,14 @@ static int init(struct kunit *test)
 
 static void finish(struct kunit *test)
 {
+	struct mapping *m = test->priv;
+
+	if (m)
+		mapping_wait_until_unmapped(m->file);
 	if (snapshot)
-		KUNIT_EXPECT_STREQ(test, cowmem_test_check(snapshot).what ?: "", "");
+		mapping_wait_until_unmapped(snapshot);
 	if (made)
-		KUNIT_EXPECT_STREQ(test, cowmem_test_check(made).what ?: "", "");
+		mapping_wait_until_unmapped(made);
 	close_now(&made);
 	close_now(&snapshot);
 	mapping_exit(test);
@@ -420,6 +424,9 @@ static void a_writer_between_two_steps(struct kunit *test)
 	if (s.writer == take_snapshot || s.writer == take_clone)
 		expect_made(&s);
 	expect_entries(&s);
+	KUNIT_EXPECT_STREQ(test, cowmem_test_check(s.m->file).what ?: "", "");
+	if (made)
+		KUNIT_EXPECT_STREQ(test, cowmem_test_check(made).what ?: "", "");
 }
 
 /* --- what freezing does --- */

@@ -262,7 +262,7 @@ void Check::mappings(const Pages &layer)
 	const Index end = end_of_mappings(layer);
 
 	layer.held();
-	if (end && !layer.in_use_)
+	if (end && !layer.in_use_ && !layer.dropped_)
 		fail("a layer is mapped that has no file", layer);
 	for (Index first = 0; first < end; first += Batch::max)
 		entries(layer, Batch{layer, first, end - 1});
