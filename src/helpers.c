@@ -260,6 +260,8 @@ HELPER int insert(struct address_space *mapping, unsigned long index, struct fol
 HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index, struct folio *folio) { insert(mapping, index, folio, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL); }
 HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
+HELPER bool kapi_mapping_lie_together(unsigned long index, unsigned long other) { return index >> XA_CHUNK_SHIFT == other >> XA_CHUNK_SHIFT; }
+HELPER void kapi_mapping_erase_together(struct address_space *mapping, unsigned long index) { XA_STATE_ORDER(xas, &mapping->i_pages, index, XA_CHUNK_SHIFT); xas_lock_irq(&xas); xas_store(&xas, NULL); xas_unlock_irq(&xas); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
 HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
 HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }

@@ -275,15 +275,41 @@ void Pages::forget(folio *page)
  */
 void Pages::detach(Index index, folio *page)
 {
-	kapi_folio_lock(page);
+	const PageLock lock{page};
+
+	let_go(index, page);
+	kapi_mapping_erase(mapping_, index);
+	forget(page);
+	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
+}
+
+/* The last of what page tables say of @page, locked. */
+void Pages::let_go(Index index, folio *page)
+{
 	if (kapi_folio_mapped(page))
 		unmap(index, index, PrivateCopies::keep);
 	if (kapi_folio_poisoned(page))
 		forget_poison(mapping_, index, page);
-	kapi_mapping_erase(mapping_, index);
-	forget(page);
-	kapi_folio_unlock(page);
-	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
+}
+
+/* The same for all pages, linked by link_all(): what lies together leaves the table together. */
+void Pages::detach_all(folio *pages)
+{
+	for (folio *page = pages, *next; page; page = next) {
+		const Index index = kapi_folio_index(page);
+
+		next = kapi_folio_next(page);
+		{
+			const PageLock lock{page};
+
+			let_go(index, page);
+			forget(page);
+		}
+		if (!next || !kapi_mapping_lie_together(index, kapi_folio_index(next)))
+			kapi_mapping_erase_together(mapping_, index);
+		kapi_cond_resched();
+	}
+	__atomic_store_n(&resident_, 0, __ATOMIC_RELAXED);
 }
 
 /*
@@ -484,10 +510,7 @@ void Pages::remove_own()
 	Erase erase;
 
 	visit_own_entries(*this, 0, erase);
-	for (folio *page = pages; page; page = kapi_folio_next(page)) {
-		detach(kapi_folio_index(page), page);
-		kapi_cond_resched();
-	}
+	detach_all(pages);
 	slots_.drop(0, no_index, 0);
 	free_list(pages);
 }
@@ -495,8 +518,12 @@ void Pages::remove_own()
 void Pages::remove_all()
 {
 	assume_alone();
-	free_list(detach_range(0, no_index));
+
+	folio *const pages = link_all();
+
+	detach_all(pages);
 	slots_.drop(0, no_index, 0);
+	free_list(pages);
 }
 
 } /* namespace cowmem */

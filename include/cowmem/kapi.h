@@ -286,6 +286,9 @@ int kapi_mapping_insert(struct address_space *mapping, unsigned long index, stru
 void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index,
                                 struct folio *folio);
 void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
+/* Whether two entries are in one node of the table; what takes all out of the node of @index. */
+bool kapi_mapping_lie_together(unsigned long index, unsigned long other);
+void kapi_mapping_erase_together(struct address_space *mapping, unsigned long index);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
 

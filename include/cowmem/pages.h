@@ -137,11 +137,15 @@ public:
 			                      ? held
 			                      : kapi_mapping_load(layer->mapping_, index);
 
-			if (page || layer->slots_.has(index))
+			if (page)
 				return {*layer, page};
 
 			Pages *up = layer->parent();
 
+			if (!up && layer == this)
+				return {*this, nullptr};
+			if (layer->slots_.has(index))
+				return {*layer, nullptr};
 			if (!up || index >= layer->end_of_parent())
 				return {*this, nullptr};
 			layer = up;
@@ -489,6 +493,8 @@ private:
 	Index end_of_run(Index first) const;
 	void forget(folio *page);
 	void detach(Index index, folio *page) REQUIRES(this);
+	void let_go(Index index, folio *page) REQUIRES(this);
+	void detach_all(folio *pages) REQUIRES(this);
 	folio *detach_range(Index first, Index last) REQUIRES(this);
 	void free_list(folio *list);
 
