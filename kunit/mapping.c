@@ -166,7 +166,7 @@ int mapping_init(struct kunit *test)
 void mapping_wait_until_unmapped(struct file *file)
 {
 	for (int i = 0; i < 10000 && mapping_mapped(file->f_mapping); i++)
-		msleep(1);
+		usleep_range(1000, 2000);
 }
 
 void mapping_exit(struct kunit *test)
