@@ -46,12 +46,9 @@ Index end_of_mappings(const Pages &layer)
 
 bool same_bytes(folio *a, folio *b)
 {
-	const void *first = kapi_folio_map(a), *second = kapi_folio_map(b);
-	const bool same = !__builtin_memcmp(first, second, KAPI_PAGE_SIZE);
+	const Mapped first{a}, second{b};
 
-	kapi_folio_unmap(second);
-	kapi_folio_unmap(first);
-	return same;
+	return kapi_same_bytes(first.bytes(), second.bytes(), KAPI_PAGE_SIZE);
 }
 
 /* The right to page a page out for a scope, if nobody has it: then its marks stand still. */

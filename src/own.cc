@@ -42,7 +42,7 @@ bool Pages::is_last_viewer_of(const Pages &layer) const
 
 int Pages::own(Index index, Writer *writer)
 {
-	folio *held = writer ? writer->held : nullptr;
+	folio *const held = writer ? writer->held : nullptr;
 
 	for (bool may_take = true;;) {
 		Source source;
@@ -110,6 +110,7 @@ int Pages::try_copy(Index index, const Source &source, Writer *writer)
 		if (!err)
 			gone = count_copy(layer);
 	}
+	kapi_count_n(COWMEM_COUNT_pages_copied_up, err ? 0 : 1);
 	put_gone(gone);
 	return err;
 }
@@ -124,7 +125,6 @@ int Pages::put_in_front(Index index, folio *old, folio *page, Writer *writer)
 {
 	kapi_folio_set_dirty(page);
 	kapi_folio_keep_written(page);
-	kapi_count(COWMEM_COUNT_pages_copied_up);
 	if (!old)
 		return insert(index, page);
 
