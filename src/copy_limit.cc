@@ -70,15 +70,7 @@ Pages *Pages::drop(Pages *gone)
 	}
 	in_use_ = false;
 	kapi_count(COWMEM_COUNT_snapshots_dropped);
-
-	Pages *last = leave(), *const first = last;
-
-	if (!first)
-		return gone;
-	while (last->next_gone_)
-		last = last->next_gone_;
-	last->next_gone_ = gone;
-	return first;
+	return leave(gone);
 }
 
 void Pages::put_gone(Pages *gone)

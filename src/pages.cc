@@ -5,6 +5,7 @@
 #include <cowmem/pages.h>
 #include <cowmem/poison.h>
 #include <cowmem/store.h>
+#include <cowmem/visitors.h>
 
 namespace cowmem {
 
@@ -26,11 +27,7 @@ struct Erase {
 		kapi_mm_update_peak(mm);
 		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
 		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
-		kapi_folio_remove_rmap(slot.page, slot.vma);
-		/* That put it into munlock's batch of this CPU, with a reference. */
-		if (kapi_vma_locked(slot.vma))
-			kapi_drain_folio_batches();
-		kapi_folio_put(slot.page); /* not the last: the table has one */
+		give_back(slot); /* not the last reference: the table has one */
 		return true;
 	}
 };

@@ -85,9 +85,9 @@ void Pages::add_to_gone(Pages *&gone)
 	gone = this;
 }
 
-Pages *Pages::leave()
+Pages *Pages::leave(Pages *gone)
 {
-	Pages *gone = nullptr, *layer = this;
+	Pages *layer = this;
 
 	while (layer && !layer->in_use_ && !layer->has_children()) {
 		Pages *above = layer->parent();

@@ -76,9 +76,7 @@ public:
 	/* Whether pages that nobody shares may be mapped writable before they are written. */
 	bool may_write_ahead() const
 	{
-		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
-
-		return kapi_reuse() && kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
+		return kapi_reuse() && may_store_untold(kapi_vmf_vma(vmf_));
 	}
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */

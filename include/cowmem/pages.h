@@ -194,9 +194,9 @@ public:
 	bool has_relatives() const { return has_relatives_; }
 	/*
 	 * With nobody to use it any more, goes from the tree, as do those above that were there
-	 * for its sake only. They are linked by next_gone(). (src/tree.cc) Sleeps.
+	 * for its sake only. A list of them, before @gone, for put_gone(). (src/tree.cc) Sleeps.
 	 */
-	Pages *leave() REQUIRES(this);
+	Pages *leave(Pages *gone = nullptr) REQUIRES(this);
 	bool left() const REQUIRES(this) { return left_; }
 	/* The last references of the tree to those: they may be freed here, with no lock held. Sleeps. */
 	static void put_gone(Pages *gone);

@@ -78,6 +78,12 @@ private:
 	unsigned long value_;
 };
 
+/* Whether stores through @vma are permitted, and soft-dirty tracking needs no fault at the first. */
+inline bool may_store_untold(const vm_area_struct *vma)
+{
+	return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
+}
+
 /* A read-side critical section of RCU for a scope. */
 class Rcu {
 public:

@@ -10,6 +10,16 @@
 
 namespace cowmem {
 
+/* An entry no longer maps its page: that is not counted any more, nor referenced. */
+inline void give_back(const Slot &slot)
+{
+	kapi_folio_remove_rmap(slot.page, slot.vma);
+	/* That put it into munlock's batch of this CPU, with a reference. */
+	if (kapi_vma_locked(slot.vma))
+		kapi_drain_folio_batches();
+	kapi_folio_put(slot.page);
+}
+
 /* Looks at each page's entries and changes nothing. Kernel counterpart: page_mapped_in_vma(). */
 struct Inspect : Visitor {
 	bool visit(Slot &slot)
@@ -211,11 +221,7 @@ struct Replace : Visitor {
 			slot.vma, slot.address, slot.entry,
 			written_by(writer, slot, Pte{kapi_pte_repoint(slot.pte.value(), page)}));
 		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
-		kapi_folio_remove_rmap(slot.page, slot.vma);
-		/* That put it into munlock's batch of this CPU, with a reference. */
-		if (kapi_vma_locked(slot.vma))
-			kapi_drain_folio_batches();
-		kapi_folio_put(slot.page);
+		give_back(slot);
 	}
 
 	folio *const page;
@@ -233,8 +239,7 @@ struct Permit : Visitor {
 	/* Under the PTE lock: who forbids stores changes the VMA first, and the entries then. */
 	bool visit(Slot &slot)
 	{
-		if (!kapi_vma_may_store(slot.vma) || kapi_vma_tracks_soft_dirty(slot.vma) ||
-		    slot.pte.uffd_wp() || slot.pte.writable())
+		if (!may_store_untold(slot.vma) || slot.pte.uffd_wp() || slot.pte.writable())
 			return false;
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
 		return true;
@@ -271,11 +276,7 @@ struct Freeze : Visitor {
 		if (slot.pte.dirty())
 			kapi_folio_mark_dirty(slot.page);
 		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.migration().value());
-		kapi_folio_remove_rmap(slot.page, slot.vma);
-		/* That put it into munlock's batch of this CPU, with a reference. */
-		if (kapi_vma_locked(slot.vma))
-			kapi_drain_folio_batches();
-		kapi_folio_put(slot.page);
+		give_back(slot);
 	}
 };
 
