@@ -37,7 +37,7 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## everything, in six VMs: stock and KUnit kernels, x86_64 and arm64, and costs
+test: ## everything, in seven VMs: stock and KUnit kernels, x86_64 and arm64, and costs
 	@scripts/setup.sh test
 	@scripts/test.py
 
