@@ -13,6 +13,7 @@
  *	run PROGRAM [ARG...]	run it to its end, then kill what it left running
  *	limit SECONDS		how long each program after this may take; 0: for ever
  *	write FILE TEXT...	e.g. to /proc or /sys
+ *	copy FILE TO		to a file that is there, e.g. a device
  *	echo TEXT...
  *	kmemleak		fail if the kernel has found unreferenced objects
  */
@@ -67,6 +68,22 @@ static int write_file(const char *path, const char *text)
 	if (write(fd, text, strlen(text)) < 0)
 		status = errno;
 	close(fd);
+	return status;
+}
+
+static int copy(const char *from, const char *to)
+{
+	char buffer[65536];
+	ssize_t length = -1;
+	int in = open(from, O_RDONLY), out = open(to, O_WRONLY), status = 0;
+
+	while (in >= 0 && out >= 0 && (length = read(in, buffer, sizeof(buffer))) > 0)
+		if (write(out, buffer, length) != length)
+			break;
+	if (length)
+		status = errno ? errno : EIO;
+	close(in);
+	close(out);
 	return status;
 }
 
@@ -240,6 +257,11 @@ static int execute(char *line)
 		char *path = strsep(&rest, " ");
 
 		return write_file(path, rest ? rest : "");
+	}
+	if (!strcmp(command, "copy")) {
+		char *from = strsep(&rest, " ");
+
+		return copy(from, rest ? rest : "");
 	}
 	if (!strcmp(command, "echo")) {
 		say("%s", rest);

@@ -190,7 +190,6 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
-        "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
         **{f"lib/{name}.ko": ((out / f"module/{name}.ko").read_bytes(), 0o644) for name in modules},
         **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
