@@ -25,8 +25,8 @@ bool try_page_to_read(const Object &object, Index index, FolioRef &page)
 {
 	const Family::Reading reading = object.family().read();
 
-	return reading.quiet() && object.pages().try_get(index, page) && page &&
-	       object.family().unchanged(reading);
+	return reading.quiet() && !object.pages().dropped() &&
+	       object.pages().try_get(index, page) && page && object.family().unchanged(reading);
 }
 
 /* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR, -ESTALE. */
@@ -103,6 +103,10 @@ size_t writable_bytes(const Object &object, long long position, size_t wanted)
 long long seek_data(Object &object, long long from, long long end)
 {
 	Shared lock{object.pages()};
+
+	if (object.pages().dropped())
+		return -KAPI_ESTALE;
+
 	const Index index = object.pages().next_data(index_of(from), index_up(end) - 1);
 
 	return index == no_index ? -KAPI_ENXIO : max_of(from, bytes_at(index));
@@ -117,6 +121,8 @@ long long seek_hole(Object &object, long long from, long long end)
 		const Index stop = min_of(last, index + batch - 1);
 		Shared lock{object.pages()};
 
+		if (object.pages().dropped())
+			return -KAPI_ESTALE;
 		index = object.pages().next_hole(index, stop);
 		if (index <= stop)
 			break;

@@ -67,6 +67,9 @@ void Object::close(const file *f)
 	/* Only who has the file could give it relatives. */
 	if (!object.pages_.has_relatives())
 		return kapi_inode_put(object.inode_);
+
+	/* The file's reference is the tree's: who comes next may free all of it while we unlock. */
+	Family &family = object.family_.get();
 	{
 		Exclusive lock{object.pages_};
 
@@ -77,6 +80,7 @@ void Object::close(const file *f)
 	Pages::put_gone(gone);
 	if (dropped)
 		kapi_inode_put(object.inode_);
+	family.put();
 }
 
 Object::~Object()
