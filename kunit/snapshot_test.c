@@ -534,6 +534,55 @@ static void each_mapping_is_flushed_once(struct kunit *test)
 	}
 }
 
+/* The entries of a page for one who writes and for one who reads, and the page that is frozen. */
+static struct {
+	unsigned long writer, reader;
+	struct folio *frozen;
+	unsigned int early; /* times that the one could store what the other would not load */
+} pair;
+
+static void look_at_both(struct mapping *m, struct vm_fault *vmf)
+{
+	mapping_at(m, m->step, look_at_both);
+	times++;
+	pair.early += pte_write(ptep_get(entry_at(m, pair.writer))) &&
+	              pte_pfn(ptep_get(entry_at(m, pair.reader))) == folio_pfn(pair.frozen);
+}
+
+static void write_for_both(struct mapping *m, unsigned long writer, unsigned long reader)
+{
+	struct kunit *test = m->test;
+
+	times = 0;
+	pair.writer = writer;
+	pair.reader = reader;
+	pair.frozen = page_folio(pte_page(mapping_pte(m, reader)));
+	mapping_at(m, COWMEM_STEP_TABLE, look_at_both);
+	KUNIT_EXPECT_EQ(test, 0, poke(writer, 0x22));
+	m->turn = NULL;
+	KUNIT_EXPECT_EQ(test, 2U, times);
+	KUNIT_EXPECT_FALSE(test, maps(m, reader, pair.frozen));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(reader));
+}
+
+/* While somebody still sees the snapshot's page, nobody may write the object's. */
+static void the_writers_entry_is_the_last(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 2, MAP_SHARED), b = mapping_map(m, 2, MAP_SHARED);
+
+	pair.early = 0;
+	for (pgoff_t index = 0; index < 2; index++) {
+		poke_page(m, a, index, 0x11);
+		KUNIT_ASSERT_EQ(test, 0x11, peek(b + index * PAGE_SIZE));
+	}
+	snapshot = snapshot_of(m, ANY);
+	/* Whichever mapping comes first in the tree. */
+	write_for_both(m, a, b);
+	write_for_both(m, b + PAGE_SIZE, a + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, 0U, pair.early);
+}
+
 /* Two mappings, and a page that is locked as by a fault which is about to map it. */
 static unsigned long late[2];
 static struct folio *locked;
@@ -978,6 +1027,7 @@ static struct kunit_case interleaving_cases[] = {
 static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(entries_of_all_mappings_are_protected),
 	KUNIT_CASE(each_mapping_is_flushed_once),
+	KUNIT_CASE(the_writers_entry_is_the_last),
 	KUNIT_CASE(mapped_late_at_the_first_table),
 	KUNIT_CASE(mapped_late_at_the_second_table),
 	KUNIT_CASE(mapped_late_at_the_first_flush),

@@ -119,7 +119,7 @@ int Pages::try_copy(Index index, const Source &source, Writer *writer)
  * Puts @page at @index, in front of @old, the page of a parent, if that is in memory. A fault
  * that returned @old may still be about to map it; the core does so with the page lock, so
  * the walk comes after it. The bytes are the same, so who reads through an entry while it
- * is replaced sees one or the other.
+ * is replaced sees one or the other; and the entry through which they may change is the last.
  */
 int Pages::put_in_front(Index index, folio *old, folio *page, Writer *writer)
 {
@@ -136,7 +136,7 @@ int Pages::put_in_front(Index index, folio *old, folio *page, Writer *writer)
 	ObjectMappings mappings{mapping_};
 	Replace replace{page, writer};
 
-	walk(mappings, Batch{index, old}, replace);
+	walk(mappings, Batch{index, old}, replace, writer ? writer->vma : nullptr);
 	return 0;
 }
 

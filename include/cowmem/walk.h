@@ -368,19 +368,26 @@ void visit_vma(vm_area_struct *vma, const Batch &batch, V &visitor, Probes &prob
 } /* namespace walking */
 
 /*
- * Shows @visitor every entry that is about the pages of @batch, in all VMAs of @source.
- * May sleep between VMAs. Kernel counterpart: rmap_walk(), page_vma_mapped_walk().
+ * Shows @visitor every entry that is about the pages of @batch, in all VMAs of @source; those
+ * of @last, which is one of them, when it has seen all others. May sleep between VMAs.
+ * Kernel counterpart: rmap_walk(), page_vma_mapped_walk().
  */
 template <class Source, class V>
-Probes walk(const Source &source, const Batch &batch, V &visitor)
+Probes walk(const Source &source, const Batch &batch, V &visitor, vm_area_struct *last = nullptr)
 {
 	Probes probes;
 
 	for (auto *at = source.first(batch.first, batch.last()); at && !visitor.done();
 	     at = source.next(at, batch.first, batch.last())) {
-		walking::visit_vma(Source::vma(at), batch, visitor, probes);
+		vm_area_struct *vma = Source::vma(at);
+
+		if (vma == last)
+			continue;
+		walking::visit_vma(vma, batch, visitor, probes);
 		kapi_cond_resched();
 	}
+	if (last && !visitor.done())
+		walking::visit_vma(last, batch, visitor, probes);
 	return probes;
 }
 
