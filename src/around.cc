@@ -122,17 +122,8 @@ public:
 	/* Maps what it can. Whether the fault's own page is among it. */
 	bool map_all()
 	{
-		long mapped = 0;
-
-		while (folio *page = walk_.next()) {
-			const cowmem_counter result = consider(page, address_of_page());
-
-			kapi_count(result);
-			mapped += result == COWMEM_COUNT_around_mapped ||
-			          result == COWMEM_COUNT_around_mapped_to_write;
-		}
-		if (mapped)
-			kapi_rss_add(kapi_vma_mm(fault_.vma), KAPI_MM_FILEPAGES, mapped);
+		while (folio *page = walk_.next())
+			kapi_count(consider(page, address_of_page()));
 		return own_mapped_;
 	}
 
@@ -214,8 +205,12 @@ private:
 			table_.install_writable(ref.release(), address);
 			return COWMEM_COUNT_around_mapped_to_write;
 		}
-		table_.install(ref.release(), address);
-		own_mapped_ |= address == kapi_vmf_address(fault_.vmf);
+		if (address == kapi_vmf_address(fault_.vmf)) {
+			table_.install(ref.release());
+			own_mapped_ = true;
+		} else {
+			table_.install_neighbour(ref.release(), address);
+		}
 		return COWMEM_COUNT_around_mapped;
 	}
 
@@ -269,6 +264,18 @@ bool map_around(const Fault &fault)
 }
 
 } /* namespace */
+
+Index last_around(const Fault &fault)
+{
+	return window_of(fault).last;
+}
+
+void map_read_around(const Fault &fault, FaultTable &table)
+{
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
+	Around{fault, layer, table, window_of(fault), For::reading}.map_all();
+}
 
 void map_written_around(const Fault &fault, FaultTable &table)
 {

@@ -2,8 +2,9 @@
 /*
  * Bringing pages back into memory (Pages::bring_in()), and readahead: a read of the
  * backing store takes along what follows in the object and lies close by there, as
- * a cluster that went out together does. The neighbours are clean and keep their
- * slots, so that one that nobody wants costs no write.
+ * a cluster that went out together does. From compressed memory, where nothing is to be
+ * had for the same price, only who reads in order gets more. The neighbours are clean and
+ * keep their slots, so that one that nobody wants costs no write.
  */
 #include <cowmem/backing.h>
 #include <cowmem/minmax.h>
@@ -143,6 +144,34 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count)
 		if (fresh.error)
 			return fresh.error;
 	}
+}
+
+unsigned int Pages::bring_along(Index first, Index last)
+{
+	unsigned int brought = 0;
+	Shared lock{*this};
+
+	for (Index index = first; index <= last; index++) {
+		Pages &layer = layer_of(index);
+
+		layer.held_shared();
+
+		const StoreSlot *slot = layer.at(index) ? nullptr : layer.slots_.at(index);
+
+		if (!slot || slot->is_hole() || slot->is_backed())
+			break;
+
+		Fresh fresh{FolioRef{kapi_folio_alloc_ahead()}, false};
+
+		if (!fresh.page)
+			break;
+		layer.fill_from(slot, index, fresh);
+		if (!fresh.brought_in)
+			break;
+		brought++;
+	}
+	kapi_count_n(COWMEM_COUNT_pages_brought_along, brought);
+	return brought;
 }
 
 } /* namespace cowmem */

@@ -156,7 +156,7 @@ HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm
 HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
 HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }
 HELPER void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte) { vmf->pte = pte; }
-HELPER void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address) { cowmem_symbol_call(set_pte_range)(vmf, folio, &folio->page, 1, address); }
+HELPER void kapi_pte_install_copy(struct vm_fault *vmf) { cowmem_symbol_call(set_pte_range)(vmf, page_folio(vmf->cow_page), vmf->cow_page, 1, vmf->address); }
 HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
 HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
 /* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
@@ -172,15 +172,14 @@ HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->
 #ifndef arch_wants_old_prefaulted_pte
 #define arch_wants_old_prefaulted_pte() false
 #endif
-HELPER pte_t reused(const struct vm_fault *vmf, pte_t pte, unsigned long address) { return pte_mkwrite_novma(address != vmf->address && arch_wants_old_prefaulted_pte() ? pte_mkold(pte) : pte_mkyoung(pte)); }
-HELPER void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned long address) { kapi_folio_add_rmap(folio, vmf->vma); set_pte_at(vmf->vma->vm_mm, address, vmf->pte, reused(vmf, mk_pte(&folio->page, READ_ONCE(vmf->vma->vm_page_prot)), address)); update_mmu_cache_range(vmf, vmf->vma, address, vmf->pte, 1); }
+HELPER bool kapi_neighbours_start_old(void) { return arch_wants_old_prefaulted_pte(); }
 
 /* --- folios --- */
 HELPER struct folio *kapi_zero_folio(void) { return page_folio(ZERO_PAGE(0)); }
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
 HELPER struct folio *kapi_folio_alloc_surely(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0); }
-HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NORETRY | __GFP_NOWARN, 0); }
-HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false); }
+HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN, 0); }
+HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false) : kapi_folio_alloc(zeroed); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
@@ -231,6 +230,14 @@ HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfr
 HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return folio_mc_copy(to, from); }
 HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
 HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
+#ifdef CONFIG_MEMCG
+#define charged_alike(a, b) (READ_ONCE((a)->memcg_data) == READ_ONCE((b)->memcg_data))
+#else
+#define charged_alike(a, b) true
+#endif
+HELPER bool kapi_folio_inc_mapcount(struct folio *folio) { return atomic_inc_and_test(&folio->_mapcount); }
+HELPER bool kapi_folio_counts_like(const struct folio *a, const struct folio *b) { return charged_alike(a, b) && kapi_folio_node(a) == kapi_folio_node(b); }
+HELPER void kapi_folio_count_mapped(struct folio *folio, int n) { __lruvec_stat_mod_folio(folio, NR_FILE_MAPPED, n); }
 HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
 HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
 HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page); }
@@ -311,6 +318,7 @@ HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__p
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
+HELPER unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkyoung(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
 HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }

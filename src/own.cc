@@ -193,14 +193,7 @@ int Pages::take_over(Index index, Pages &from, const folio *held)
  */
 unsigned int Pages::worth_taking(Index index) const
 {
-	unsigned int before = 0;
-
-	for (unsigned int at_least = 1; at_least < Batch::max && at_least <= index; at_least *= 2) {
-		if (!at(index - at_least))
-			break;
-		before = at_least;
-	}
-	return min_of(2 * before, Batch::max - 1);
+	return min_of(2 * run_before(index), Batch::max - 1);
 }
 
 /* The pages of @from that are seen at the batch's places but the first, locked: those that are easily had. */

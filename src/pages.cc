@@ -41,17 +41,21 @@ struct Erase {
  */
 FolioRef Pages::fill(Index index, Fresh &fresh)
 {
+	return fill_from(slots_.at(index), index, fresh);
+}
+
+FolioRef Pages::fill_from(const StoreSlot *slot, Index index, Fresh &fresh)
+{
 	folio *page = fresh.page.get();
-	SlotRef slot = slots_.get(index);
 
 	if (slot && slot->is_hole())
-		slot = {};
-	if (!slot || (slot->is_backed() && slot.get() == fresh.backed.get()))
+		slot = nullptr;
+	if (!slot || (slot->is_backed() && slot == fresh.backed.get()))
 		fresh.error = 0;
 	else
 		fresh.error = slot->is_backed() ? -KAPI_EAGAIN : store.read(*slot, page);
 	if (fresh.error == -KAPI_EAGAIN) {
-		fresh.backed = std::move(slot);
+		fresh.backed = slots_.get(index);
 		fresh.zeroed = false; /* by the time that it comes here again */
 	}
 	if (fresh.error)

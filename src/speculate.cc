@@ -20,6 +20,7 @@ struct Snapshot {
 	Family::Reading reading;
 	FolioRef page;     /* none: a hole, or paged out */
 	bool made = false; /* the page was, for this fault */
+	bool more = false; /* so were pages behind it */
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
@@ -39,6 +40,20 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
 }
 
 /*
+ * Who has read some pages in order, as many as @before, will read the next: brings in as many
+ * more from compressed memory, of those that this fault may map. Whether there are some.
+ */
+bool bring_along(const Fault &fault, unsigned int before)
+{
+	constexpr unsigned int enough = 4;
+
+	if (before < enough)
+		return false;
+	return fault.object->pages().bring_along(fault.index + 1,
+	                                         min_of(fault.index + before, last_around(fault)));
+}
+
+/*
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
@@ -46,6 +61,8 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 {
 	Fresh fresh = fresh_page(fault);
 	Pages &pages = fault.object->pages();
+
+	unsigned int before = 0;
 
 	if (!fresh.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
@@ -64,8 +81,11 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 			return COWMEM_COUNT_speculative_abort_shared;
 		snapshot.page = layer.fill(fault.index, fresh);
 		snapshot.made = true;
+		if (fresh.brought_in && kind == Kind::read)
+			before = layer.run_before(fault.index);
 	}
 	fault.major |= fresh.brought_in;
+	snapshot.more = bring_along(fault, before);
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!snapshot.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
@@ -141,8 +161,7 @@ Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTabl
 		mark_dirty(snapshot.page.get());
 	switch (kind) {
 	case Kind::private_write:
-		table.install(kapi_vmf_cow_folio(fault.vmf), kapi_vmf_address(fault.vmf));
-		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_ANONPAGES, 1);
+		table.install_copy();
 		kapi_count(snapshot.page ? COWMEM_COUNT_copies
 		           : fault.major ? COWMEM_COUNT_copies_from_store
 		                         : COWMEM_COUNT_zero_fills);
@@ -153,8 +172,9 @@ Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTabl
 		return Outcome::mapped;
 	case Kind::read:
 	case Kind::shared_write:
-		table.install(snapshot.page.release(), kapi_vmf_address(fault.vmf));
-		kapi_rss_add(kapi_vma_mm(fault.vma), KAPI_MM_FILEPAGES, 1);
+		table.install(snapshot.page.release());
+		if (snapshot.more)
+			map_read_around(fault, table);
 		/* Next to a hole there are more of them, or what was written before. */
 		if (kind == Kind::shared_write && !snapshot.made)
 			map_written_around(fault, table);

@@ -16,6 +16,15 @@ namespace cowmem {
  */
 void map_written_around(const Fault &fault, FaultTable &table);
 
+/*
+ * The same behind a read fault, whose page was brought in with what follows: maps the
+ * resident neighbours, as fault-around would. Under the same conditions.
+ */
+void map_read_around(const Fault &fault, FaultTable &table);
+
+/* The last index that fault-around would map beside the fault's own. */
+Index last_around(const Fault &fault);
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_AROUND_H */

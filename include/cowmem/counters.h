@@ -84,6 +84,7 @@
 	X(backing_errors, "pages that could not be written or read there")                 \
 	X(checksum_errors, "pages that were not what had been written there")              \
 	X(pages_brought_in, "pages that came back into memory")                            \
+	X(pages_brought_along, "of these, those of compressed memory that nobody had asked for yet") \
 	X(pages_copied_up, "pages of a snapshot copied for an object that writes them")     \
 	X(pages_taken_over, "pages that a snapshot had, and that nobody but their writer saw any more") \
 	X(pages_taken_along, "of these, those behind the page written")                      \

@@ -7,6 +7,7 @@
 #ifndef COWMEM_FAULT_TABLE_H
 #define COWMEM_FAULT_TABLE_H
 
+#include <cowmem/new_mappings.h>
 #include <cowmem/pte.h>
 
 namespace cowmem {
@@ -24,7 +25,8 @@ public:
 	[[gnu::always_inline]] explicit FaultTable(vm_fault *vmf)
 		: vmf_{vmf},
 		  table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf), kapi_vmf_address(vmf)},
-		  locked_{table_ && table_.lock()}
+		  locked_{table_ && table_.lock()},
+		  mappings_{kapi_vmf_vma(vmf)}
 	{
 		if (locked_)
 			kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
@@ -54,20 +56,33 @@ public:
 		return Pte{kapi_pte_get(table_.at(address))}.none();
 	}
 
-	/*
-	 * Maps @page at @address, as the core would: young or old, writable, uffd-wp, rmap
-	 * and cow_page's LRU; but a page to read that can be reused, writable and clean. A
-	 * reference goes to the entry. The mm's counter is the caller's.
-	 */
-	[[gnu::always_inline]] void install(folio *page, unsigned long address)
+	/* Maps the fault's cow_page, as the core would. */
+	void install_copy()
 	{
-		kapi_vmf_set_pte(vmf_, table_.at(address));
-		if (may_reuse(page)) {
-			kapi_pte_install_reused(vmf_, page, address);
-			kapi_count(COWMEM_COUNT_reused);
-		} else {
-			kapi_pte_install(vmf_, page, address);
-		}
+		kapi_pte_install_copy(vmf_);
+		kapi_rss_add(kapi_vma_mm(kapi_vmf_vma(vmf_)), KAPI_MM_ANONPAGES, 1);
+	}
+
+	/*
+	 * Maps @page, the object's, for the fault, as the core would: writable, uffd-wp; but
+	 * one to read that can be reused, writable and clean. A reference goes to the entry.
+	 */
+	[[gnu::always_inline]] void install(folio *page)
+	{
+		unsigned long pte = kapi_pte_of_young(kapi_vmf_vma(vmf_), page);
+
+		if (kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE)
+			pte = kapi_pte_written(pte);
+		else
+			pte = reusable(page, pte);
+		store(page, kapi_vmf_address(vmf_),
+		      kapi_vmf_write_protected(vmf_) ? kapi_pte_mkuffd_wp(pte) : pte);
+	}
+
+	/* The same at @address, where nobody has asked for it. */
+	[[gnu::always_inline]] void install_neighbour(folio *page, unsigned long address)
+	{
+		store(page, address, reusable(page, neighbour(page)));
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
@@ -82,8 +97,7 @@ public:
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
 	void install_writable(folio *page, unsigned long address)
 	{
-		kapi_vmf_set_pte(vmf_, table_.at(address));
-		kapi_pte_install_reused(vmf_, page, address);
+		store(page, address, kapi_pte_mkwrite(neighbour(page)));
 	}
 
 	/* Lets @page be written at @address, if that is what is there. */
@@ -116,13 +130,38 @@ private:
 		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
 		return !kapi_folio_dirty(page) && kapi_vma_owns(vma, page) && may_write_ahead() &&
-		       !(kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE) &&
 		       !kapi_vmf_write_protected(vmf_);
+	}
+
+	/* The entry @pte for @page, to read, with what may be permitted beyond that. */
+	unsigned long reusable(const folio *page, unsigned long pte) const
+	{
+		if (!may_reuse(page))
+			return pte;
+		kapi_count(COWMEM_COUNT_reused);
+		return kapi_pte_mkwrite(pte);
+	}
+
+	/* What maps @page without that somebody has asked for it. */
+	[[gnu::always_inline]] unsigned long neighbour(folio *page) const
+	{
+		vm_area_struct *vma = kapi_vmf_vma(vmf_);
+
+		return kapi_neighbours_start_old() ? kapi_pte_of(vma, page)
+		                                   : kapi_pte_of_young(vma, page);
+	}
+
+	/* The entry comes last: who finds it finds the page counted as mapped. */
+	[[gnu::always_inline]] void store(folio *page, unsigned long address, unsigned long pte)
+	{
+		mappings_.add(page);
+		kapi_pte_set(kapi_vmf_vma(vmf_), address, table_.at(address), pte);
 	}
 
 	vm_fault *const vmf_;
 	PageTable table_;
 	const bool locked_;
+	NewMappings mappings_;                                     /* told before the lock goes */
 	unsigned long first_permitted_ = 0, end_of_permitted_ = 0; /* addresses */
 };
 

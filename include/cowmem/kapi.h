@@ -177,10 +177,11 @@ pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf);
 void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte);
 bool kapi_pte_changed(const struct vm_fault *vmf);
 bool kapi_pte_replaced(const struct vm_fault *vmf);
-void kapi_pte_install(struct vm_fault *vmf, struct folio *folio, unsigned long address);
+/* Maps cow_page, with all that belongs to a new page of the process. */
+void kapi_pte_install_copy(struct vm_fault *vmf);
 void kapi_pte_make_writable(struct vm_fault *vmf);
-/* Maps like kapi_pte_install(), but writable and clean. */
-void kapi_pte_install_reused(struct vm_fault *vmf, struct folio *folio, unsigned long address);
+/* Whether entries that nobody asked for are old ones at first: the hardware makes them young. */
+bool kapi_neighbours_start_old(void);
 /* Whether the marker of userfaultfd's write protection is where the fault was. */
 bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 
@@ -188,7 +189,7 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
 struct folio *kapi_folio_alloc_surely(void);
-struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to try hard */
+struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to sleep */
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);
@@ -248,6 +249,11 @@ void kapi_folio_unfreeze(struct folio *folio, int count);
 int kapi_folio_copy(struct folio *to, struct folio *from);
 struct folio *kapi_folio_alloc_on(int node);
 void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma);
+/* One more entry maps it; true: it is the first. What else there is to count, NewMappings does. */
+bool kapi_folio_inc_mapcount(struct folio *folio);
+/* Whether one count of pages that are mapped has both; adds to that which has this one. */
+bool kapi_folio_counts_like(const struct folio *folio, const struct folio *other);
+void kapi_folio_count_mapped(struct folio *folio, int n);
 void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma);
 /* Empties this CPU's batches of folios on the way between LRU lists. */
 void kapi_drain_folio_batches(void);
@@ -350,6 +356,7 @@ unsigned long kapi_pte_cleaned(unsigned long pte);
 bool kapi_pte_soft_dirty(unsigned long pte);
 /* A clean and old entry for @folio as @vma would have it, and changes to one. */
 unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio);
+unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio);
 unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio); /* the same, for it */
 unsigned long kapi_pte_mkwrite(unsigned long pte);
 /* The entry of a shared mapping after a store. */

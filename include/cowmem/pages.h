@@ -357,6 +357,27 @@ public:
 	 */
 	int bring_in(Index index, Index last, unsigned long long &count) EXCLUDES(this);
 
+	/*
+	 * The same for the compressed pages from @first to @last, up to the first that is none, as
+	 * far as there is memory at once: how many. Nobody has asked for them yet. Does not sleep,
+	 * but on the lock.
+	 */
+	unsigned int bring_along(Index first, Index last) EXCLUDES(this);
+
+	/*
+	 * About how many pages of its own lie one behind the other before @index: a power of
+	 * two up to 16, or none. A hint, with no lock: who was there one by one will go on.
+	 */
+	unsigned int run_before(Index index) const
+	{
+		unsigned int run = 0;
+
+		for (unsigned int n = 1; n <= 16 && n <= index && may_be_resident(index - n);
+		     n *= 2)
+			run = n;
+		return run;
+	}
+
 	/* The first page in memory at or after @from and not after @last, or no_index. */
 	Index next(Index from, Index last) const REQUIRES_SHARED(this);
 
@@ -458,6 +479,7 @@ private:
 	static unsigned long next_number();
 	bool sees_of_parent(Index first, Index last) const;
 	int insert(Index index, folio *page) REQUIRES_SHARED(this);
+	FolioRef fill_from(const StoreSlot *slot, Index index, Fresh &fresh) REQUIRES_SHARED(this);
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);
 	int put_in_front(Index index, folio *old, folio *page, Writer *writer) REQUIRES(this);

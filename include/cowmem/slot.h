@@ -110,6 +110,11 @@ public:
 	}
 	/* The slot at @index, or none. Never sleeps. */
 	SlotRef get(Index index) const;
+	/* The same for who keeps the table from being changed. */
+	StoreSlot *at(Index index) const
+	{
+		return empty() ? nullptr : static_cast<StoreSlot *>(kapi_table_load(table_, index));
+	}
 	/* Puts @slot at @index, in the place of another or none. False: no memory, and no change. */
 	[[nodiscard]] bool set(Index index, SlotRef &slot);
 	/* Has memory for a slot at @index, where there is none. False: there is no memory. Sleeps. */

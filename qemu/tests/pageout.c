@@ -74,7 +74,7 @@ static void no_minor_faults(void)
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	CHECK_EQ(store_stat(fd).slots, PAGES);
 	faults = read_then_write(p);
-	CHECK_EQ(faults.major, PAGES);
+	CHECK_EQ(faults.major + SINCE(before, pages_brought_along), PAGES);
 	CHECK_EQ(faults.minor, has_dirty_bit(fd) ? 0 : PAGES);
 	CHECK_EQ(SINCE(before, reused), PAGES);
 	CHECK_EQ(SINCE(before, pages_brought_in), PAGES);
@@ -102,10 +102,76 @@ static void without_reuse_each_write_is_a_fault(void)
 	p = paged_out_object(&fd);
 	faults = read_then_write(p);
 	parameter_set("reuse", "Y");
-	CHECK_EQ(faults.major, PAGES);
+	CHECK_EQ(faults.major + SINCE(before, pages_brought_along), PAGES);
 	/* Where the hardware sets no access bits either, one on other memory may be among them. */
 	CHECK(faults.minor >= PAGES && faults.minor < PAGES + 8);
 	CHECK_EQ(SINCE(before, reused), 0);
+	let_go(fd, p);
+	check_returned(before);
+}
+
+/* One fault for each page, as seed 003 counts them, if it maps no neighbours. */
+static void no_minor_faults_for_pages_that_come_alone(void)
+{
+	struct counts before = counts_now();
+	struct faults faults;
+	int fd;
+	char *p = paged_out_object(&fd);
+
+	parameter_set("around_pages", "1");
+	faults = read_then_write(p);
+	parameter_set("around_pages", "16");
+	CHECK_EQ(faults.major, PAGES);
+	CHECK_EQ(faults.minor, has_dirty_bit(fd) ? 0 : PAGES);
+	CHECK_EQ(SINCE(before, pages_brought_along), 0);
+	let_go(fd, p);
+	check_returned(before);
+}
+
+/* Who reads in order finds most pages there, and mapped. */
+static void in_order_most_come_along(void)
+{
+	struct counts before = counts_now();
+	const struct faults start = faults_now();
+	struct faults faults;
+	int fd;
+	char *p = paged_out_object(&fd);
+
+	faults = faults_now();
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(page_is(p + i * PAGE, i, 1));
+	faults = faults_since(faults);
+	CHECK(faults.major < PAGES / 8);
+	CHECK_EQ(faults.minor, 0);
+	CHECK_EQ(faults.major + SINCE(before, pages_brought_along), PAGES);
+	CHECK_EQ(SINCE(before, major_faults), faults_since(start).major);
+	/* They keep their slots: to have brought in too many costs no store. */
+	CHECK_EQ(page_out_all(fd, PAGES), PAGES);
+	CHECK_EQ(SINCE(before, pages_stored), PAGES);
+	let_go(fd, p);
+	check_returned(before);
+}
+
+/* Nobody gets more than as many as were read one behind the other before, and than there are. */
+static void no_more_come_along_than_were_read(void)
+{
+	enum { READ = 9, HOLE = 300 };
+	struct counts before = counts_now();
+	int fd;
+	char *p = paged_out_object(&fd);
+
+	for (uint64_t i = 0; i < 200; i += 2)
+		CHECK(page_is(p + i * PAGE, i, 1));
+	CHECK_EQ(SINCE(before, pages_brought_along), 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 100);
+	/* Whatever comes along ends before a hole. */
+	MUST(!object_punch(fd, HOLE * PAGE, PAGE));
+	for (uint64_t i = HOLE - READ; i < HOLE; i++)
+		CHECK(page_is(p + i * PAGE, i, 1));
+	CHECK(SINCE(before, pages_brought_along) >= 3);
+	CHECK_EQ(object_stat(fd).resident_pages, 100 + READ);
+	CHECK(page_is(p + (HOLE + 1) * PAGE, HOLE + 1, 1));
+	CHECK_EQ(object_stat(fd).resident_pages, 100 + READ + 1);
 	let_go(fd, p);
 	check_returned(before);
 }
@@ -421,6 +487,10 @@ static void slots_of_many_sharers_are_freed_once(void)
 static const struct test_case cases[] = {
 	{"what is read after it came back is written without a fault", "R45 R46 R48",
          no_minor_faults},
+	{"so it is where each page comes alone", "R45", no_minor_faults_for_pages_that_come_alone},
+	{"who reads in order has most brought along, and mapped", "R49", in_order_most_come_along},
+	{"no more comes along than was read before, or is there", "",
+         no_more_come_along_than_were_read},
 	{"without reuse each write is a fault", "R45 R56", without_reuse_each_write_is_a_fault},
 	{"a read leaves a writable and clean entry, a write a dirty one", "R46 R57",
          entries_after_a_read_and_a_write},
