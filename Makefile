@@ -37,9 +37,9 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## everything, in seven VMs: stock and KUnit kernels, x86_64 and arm64, and costs
+test: ## all tests, in seven VMs: stock and debug kernels, x86_64 and arm64, and costs; ALL=1: all on each
 	@scripts/setup.sh test
-	@scripts/test.py
+	@scripts/test.py $(if $(ALL),--everything)
 
 bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
 	@scripts/setup.sh test

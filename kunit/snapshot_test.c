@@ -583,6 +583,58 @@ static void the_writers_entry_is_the_last(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0U, pair.early);
 }
 
+/* A fault's own page, a neighbour, and one that is copied while the fault maps neighbours. */
+enum { FAULTED, NEIGHBOUR, COPIED };
+
+static void copy_up(struct other *o)
+{
+	const u8 byte = 0xee;
+	loff_t position = COPIED * PAGE_SIZE + 1;
+
+	o->result = kernel_write(o->mapping->file, &byte, 1, &position) - 1;
+}
+
+static void (*let_the_other_go)(struct mapping *m, struct vm_fault *vmf);
+
+/* Goes on when the copy is in the table; its entries wait for the page table, which is locked. */
+static void until_it_is_in_the_table(struct mapping *m, struct vm_fault *vmf)
+{
+	const unsigned long late = jiffies + 30 * HZ;
+
+	let_the_other_go(m, vmf);
+	while (!own_of(m->file, COPIED) && time_before(jiffies, late))
+		cpu_relax();
+}
+
+/* Others still see the snapshot's page then, and nobody may write to the object's. */
+static void a_page_being_copied_is_no_neighbour(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 3, MAP_SHARED), b = mapping_map(m, 3, MAP_SHARED);
+	unsigned long address = mapping_map(m, 3, MAP_SHARED), locked;
+
+	for (pgoff_t index = FAULTED; index <= COPIED; index++)
+		poke_page(m, a, index, 0x11);
+	KUNIT_ASSERT_EQ(test, 0x11, peek(b + COPIED * PAGE_SIZE));
+	snapshot = snapshot_of(m, ANY);
+	poke_page(m, a, FAULTED, 0x22);
+	poke_page(m, a, NEIGHBOUR, 0x22);
+	locked = COUNT(around_skipped_locked);
+	other.result = 0;
+	other_at(&other, m, COWMEM_STEP_AROUND_FOUND, copy_up);
+	let_the_other_go = m->turn;
+	m->turn = until_it_is_in_the_table;
+	KUNIT_EXPECT_EQ(test, 0, poke(address, 0x33));
+	KUNIT_ASSERT_NULL(test, m->turn);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, locked + 1, COUNT(around_skipped_locked));
+	KUNIT_EXPECT_TRUE(test, permits_writes(m, address + NEIGHBOUR * PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address + COPIED * PAGE_SIZE)));
+	KUNIT_EXPECT_TRUE(test, maps(m, b + COPIED * PAGE_SIZE, own_of(m->file, COPIED)));
+	KUNIT_EXPECT_EQ(test, 0xee, peek(address + COPIED * PAGE_SIZE + 1));
+}
+
 /* Two mappings, and a page that is locked as by a fault which is about to map it. */
 static unsigned long late[2];
 static struct folio *locked;
@@ -1028,6 +1080,7 @@ static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(entries_of_all_mappings_are_protected),
 	KUNIT_CASE(each_mapping_is_flushed_once),
 	KUNIT_CASE(the_writers_entry_is_the_last),
+	KUNIT_CASE(a_page_being_copied_is_no_neighbour),
 	KUNIT_CASE(mapped_late_at_the_first_table),
 	KUNIT_CASE(mapped_late_at_the_second_table),
 	KUNIT_CASE(mapped_late_at_the_first_flush),

@@ -146,30 +146,36 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count)
 	}
 }
 
+/* Whether there was something to be had. */
+bool Pages::bring_one_along(Index index)
+{
+	Pages &layer = layer_of(index);
+
+	layer.held_shared();
+
+	const StoreSlot *slot = layer.at(index) ? nullptr : layer.slots_.at(index);
+
+	if (!slot || slot->is_hole() || slot->is_backed())
+		return false;
+
+	Fresh fresh{FolioRef{kapi_folio_alloc_ahead()}, false};
+
+	fresh.ahead = true;
+	if (fresh.page)
+		layer.fill_from(slot, index, fresh);
+	return fresh.brought_in;
+}
+
 unsigned int Pages::bring_along(Index first, Index last)
 {
 	unsigned int brought = 0;
-	Shared lock{*this};
 
-	for (Index index = first; index <= last; index++) {
-		Pages &layer = layer_of(index);
-
-		layer.held_shared();
-
-		const StoreSlot *slot = layer.at(index) ? nullptr : layer.slots_.at(index);
-
-		if (!slot || slot->is_hole() || slot->is_backed())
-			break;
-
-		Fresh fresh{FolioRef{kapi_folio_alloc_ahead()}, false};
-
-		if (!fresh.page)
-			break;
-		layer.fill_from(slot, index, fresh);
-		if (!fresh.brought_in)
-			break;
+	/* With a writer there the fault starts over, and comes by again. */
+	if (!try_lock_shared())
+		return 0;
+	while (first + brought <= last && bring_one_along(first + brought))
 		brought++;
-	}
+	unlock_shared();
 	kapi_count_n(COWMEM_COUNT_pages_brought_along, brought);
 	return brought;
 }

@@ -27,6 +27,7 @@
 #include <linux/swap.h>
 #include <linux/swapops.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
 #include <linux/zsmalloc.h>
@@ -129,6 +130,7 @@ HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return 
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
 HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
+HELPER bool kapi_vma_may_map_around(struct vm_area_struct *vma) { return !uffd_disable_fault_around(vma); }
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
 HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
@@ -265,6 +267,7 @@ HELPER int insert_locked(struct xa_state *xas, struct folio *folio) { if (xas_lo
 HELPER int insert_once(struct xa_state *xas, struct folio *folio) { int err; xas_lock_irq(xas); err = insert_locked(xas, folio); xas_unlock_irq(xas); return err; }
 HELPER int insert(struct address_space *mapping, unsigned long index, struct folio *folio, gfp_t gfp) { XA_STATE(xas, &mapping->i_pages, index); int err; do err = insert_once(&xas, folio); while (xas_nomem(&xas, gfp)); return err; }
 HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_KERNEL_ACCOUNT); }
+HELPER int kapi_mapping_insert_ahead(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT); }
 HELPER void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index, struct folio *folio) { insert(mapping, index, folio, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL); }
 HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
 HELPER bool kapi_mapping_lie_together(unsigned long index, unsigned long other) { return index >> XA_CHUNK_SHIFT == other >> XA_CHUNK_SHIFT; }

@@ -72,7 +72,7 @@ MODULE_PARM_DESC(speculate_shared_write, "The same for first writes to a residen
 module_param_named(around_pages, cowmem_parameters.around_pages, uint, 0644);
 MODULE_PARM_DESC(around_pages, "Pages that a fault maps at most: a power of two up to 512, or the "
                                "next below (default 16); debugfs' fault_around_bytes of one page "
-                               "turns that off for faults that read");
+                               "turns that off for reads of what is in memory");
 
 static const char *const around_names[] = {
 	[COWMEM_AROUND_TRYLOCK] = "trylock",

@@ -129,6 +129,8 @@ int Pages::put_in_front(Index index, folio *old, folio *page, Writer *writer)
 		return insert(index, page);
 
 	PageLock lock{old};
+	/* Who maps it as a neighbour, with a count read before ours began, passes over what is locked. */
+	PageLock hidden{page};
 
 	if (const int err = insert(index, page))
 		return err;

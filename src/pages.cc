@@ -66,7 +66,7 @@ FolioRef Pages::fill_from(const StoreSlot *slot, Index index, Fresh &fresh)
 		kapi_folio_set_dirty(page);
 	if (!slot || slot->is_written())
 		kapi_folio_keep_written(page);
-	if (const int err = insert(index, page)) {
+	if (const int err = insert(index, page, fresh.ahead)) {
 		fresh.error = err == -KAPI_ENOMEM ? err : 0;
 		return fresh.error ? FolioRef{} : get(index);
 	}
@@ -78,13 +78,14 @@ FolioRef Pages::fill_from(const StoreSlot *slot, Index index, Fresh &fresh)
 }
 
 /* Puts @page, which has its bytes and marks, where none is. 0, -ENOMEM, -EBUSY: there is one. */
-int Pages::insert(Index index, folio *page)
+int Pages::insert(Index index, folio *page, bool ahead)
 {
 	kapi_folio_mark_uptodate(page);
 	kapi_folio_attach(page, mapping_, index);
 	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
 
-	const int err = kapi_mapping_insert(mapping_, index, page);
+	const int err = ahead ? kapi_mapping_insert_ahead(mapping_, index, page)
+	                      : kapi_mapping_insert(mapping_, index, page);
 
 	if (err) {
 		kapi_folio_detach(page);

@@ -47,7 +47,7 @@ bool bring_along(const Fault &fault, unsigned int before)
 {
 	constexpr unsigned int enough = 4;
 
-	if (before < enough)
+	if (before < enough || !kapi_vma_may_map_around(fault.vma))
 		return false;
 	return fault.object->pages().bring_along(fault.index + 1,
 	                                         min_of(fault.index + before, last_around(fault)));

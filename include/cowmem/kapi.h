@@ -151,6 +151,8 @@ struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
 bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
 bool kapi_vma_locked(const struct vm_area_struct *vma);
+/* Whether a read fault may map neighbours, or userfaultfd wants to know of each. */
+bool kapi_vma_may_map_around(struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
 /* Whether stores to the object through it are permitted now: shared, and writable. */
 bool kapi_vma_may_store(const struct vm_area_struct *vma);
@@ -288,6 +290,9 @@ struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long ind
 struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index,
                                 unsigned long last);
 int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio);
+/* The same, with none for want of memory. */
+int kapi_mapping_insert_ahead(struct address_space *mapping, unsigned long index,
+                              struct folio *folio);
 /* The same, with as much patience as it takes. */
 void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index,
                                 struct folio *folio);

@@ -98,6 +98,7 @@ struct Fresh {
 	 * store and with no lock held, before the same is tried again. Then, that has been done.
 	 */
 	SlotRef backed = {};
+	bool ahead = false; /* nobody has asked for it: no memory is reclaimed for its sake */
 };
 
 class CAPABILITY("family") Pages {
@@ -359,8 +360,7 @@ public:
 
 	/*
 	 * The same for the compressed pages from @first to @last, up to the first that is none, as
-	 * far as there is memory at once: how many. Nobody has asked for them yet. Does not sleep,
-	 * but on the lock.
+	 * far as the lock and memory are to be had at once: how many. Nobody has asked for them yet.
 	 */
 	unsigned int bring_along(Index first, Index last) EXCLUDES(this);
 
@@ -478,7 +478,8 @@ private:
 	void assume_alone() const ASSERT_CAPABILITY(this) {}
 	static unsigned long next_number();
 	bool sees_of_parent(Index first, Index last) const;
-	int insert(Index index, folio *page) REQUIRES_SHARED(this);
+	int insert(Index index, folio *page, bool ahead = false) REQUIRES_SHARED(this);
+	bool bring_one_along(Index index) REQUIRES_SHARED(this);
 	FolioRef fill_from(const StoreSlot *slot, Index index, Fresh &fresh) REQUIRES_SHARED(this);
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);

@@ -483,7 +483,7 @@ static void incremental_checkpoint(void)
 	then = snapshot(fd);
 	MUST(copy >= 0 && write(copy, map, PAGES * PAGE) == PAGES * PAGE);
 	CHECK(same_content(copy, then));
-	for (int round = 0; round < ROUNDS && !test_failed; round++) {
+	for (unsigned int round = 0; round < fewer_if_debug(ROUNDS) && !test_failed; round++) {
 		some_deeds(fd, map);
 		now = snapshot(fd);
 		some_deeds(fd, map);
@@ -754,7 +754,7 @@ static void as_the_model_says(void)
 	model[0] = (struct model){.fd = object_open(), .size = MODEL_PAGES * PAGE};
 	MUST(!object_resize(model[0].fd, model[0].size));
 	model_map(0);
-	for (unsigned int deed = 0; deed < DEEDS && !test_failed; deed++) {
+	for (unsigned int deed = 0; deed < fewer_if_debug(DEEDS) && !test_failed; deed++) {
 		model_step();
 		for (int i = 0; i < OBJECTS && deed % 15 == 0; i++)
 			for (int j = 0; j < OBJECTS; j++)
@@ -769,9 +769,10 @@ static void as_the_model_says(void)
 	               model_differences, model_holes, SINCE(before, pages_compared),
 	               SINCE(before, pages_paged_out), SINCE(before, layers_merged),
 	               SINCE(before, restores));
-	CHECK(model_differences > 5000 && model_holes > 1000);
-	CHECK(SINCE(before, pages_paged_out) > 300 && SINCE(before, layers_merged) > 20);
-	CHECK(SINCE(before, restores) > 10);
+	CHECK(model_differences > fewer_if_debug(5000) && model_holes > fewer_if_debug(500));
+	CHECK(SINCE(before, pages_paged_out) > fewer_if_debug(300));
+	CHECK(SINCE(before, layers_merged) > fewer_if_debug(20));
+	CHECK(SINCE(before, restores) > fewer_if_debug(10));
 	for (int i = 0; i < OBJECTS; i++)
 		if (model[i].fd >= 0)
 			model_drop(i);

@@ -12,7 +12,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/utsname.h>
 
 /* How much of everything: a debug kernel in an emulated machine gets a part of it. */
 static unsigned int limit_mib = 16, accesses = 3000;
@@ -298,10 +297,8 @@ int main(void)
 		{"shrinkers reach every object", "R73", shrinkers_reach_every_object},
 		{"the peak of resident memory outlives page-out", "R89", the_peak_is_kept},
 	};
-	struct utsname name;
 
-	MUST(!uname(&name));
-	if (strstr(name.release, "-cowmem-")) {
+	if (debug_kernel()) {
 		limit_mib = 4;
 		accesses = 300;
 	}

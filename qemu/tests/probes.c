@@ -23,7 +23,7 @@ struct told {
 
 static unsigned int many(void)
 {
-	return access("/sys/kernel/debug/kmemleak", F_OK) ? 1000 : 100;
+	return debug_kernel() ? 100 : 1000;
 }
 
 /* A child writes its share, asks who has those copies, and stays. */

@@ -531,7 +531,7 @@ static void one_instant(void)
 
 /* --- a model --- */
 enum { OBJECTS = 6, MODEL_PAGES = 24, DEEDS = 6000 };
-enum { EACH_CHECKED = 800 }; /* a debug kernel takes a while to look at all layers */
+enum { EACH_CHECKED = 200 }; /* a debug kernel takes a while to look at all layers */
 
 static struct model {
 	int fd;

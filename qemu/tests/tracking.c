@@ -15,7 +15,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { PAGES = 80, ROUNDS = 25 };
+enum { PAGES = 80 };
+#define ROUNDS fewer_if_debug(25)
 
 /*
  * arm64's CONFIG_DEBUG_VM warns when the core takes userfaultfd's bit out of an entry that
@@ -209,7 +210,7 @@ static void track_with_userfaultfd(bool private, uint32_t cow)
 	uffd = wp_register(t.map, PAGES);
 	MUST(uffd >= 0 && pagemap_fd >= 0);
 	scan_written(pagemap_fd, t.map, PAGES, told); /* arms all of it, mapped or not */
-	for (int round = 0; round < ROUNDS && !test_failed; round++) {
+	for (unsigned int round = 0; round < ROUNDS && !test_failed; round++) {
 		/* Half of them with nobody else at work, where the order is the same each time. */
 		if (round % 2)
 			start_paging(&t);
@@ -335,7 +336,7 @@ static void track_with_soft_dirty(bool private)
 	munmap(t.beside, PAGES * PAGE);
 	t.beside = NULL;
 	forget_soft_dirty();
-	for (int round = 0; round < ROUNDS && !test_failed; round++) {
+	for (unsigned int round = 0; round < ROUNDS && !test_failed; round++) {
 		if (round % 2)
 			start_paging(&t);
 		touch_some(&t);
