@@ -202,14 +202,14 @@ private:
 	cowmem_counter map(FolioRef &ref, unsigned long address)
 	{
 		if (what_ == For::writing) {
-			table_.install_writable(ref.release(), address);
+			table_.install_writable(ref.release(), address, old_);
 			return COWMEM_COUNT_around_mapped_to_write;
 		}
 		if (address == kapi_vmf_address(fault_.vmf)) {
 			table_.install(ref.release());
 			own_mapped_ = true;
 		} else {
-			table_.install_neighbour(ref.release(), address);
+			table_.install_neighbour(ref.release(), address, old_);
 		}
 		return COWMEM_COUNT_around_mapped;
 	}
@@ -224,6 +224,8 @@ private:
 	Pages::Walk walk_;
 	const bool shared_;
 	const bool lock_free_;
+	const bool old_ =
+		kapi_neighbours_start_old(); /* to ask costs arm64 as much as to map one */
 	bool own_mapped_ = false;
 };
 

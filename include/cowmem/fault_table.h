@@ -79,10 +79,10 @@ public:
 		      kapi_vmf_write_protected(vmf_) ? kapi_pte_mkuffd_wp(pte) : pte);
 	}
 
-	/* The same at @address, where nobody has asked for it. */
-	[[gnu::always_inline]] void install_neighbour(folio *page, unsigned long address)
+	/* The same at @address, where nobody has asked for it: @old, if the hardware will tell. */
+	[[gnu::always_inline]] void install_neighbour(folio *page, unsigned long address, bool old)
 	{
-		store(page, address, reusable(page, neighbour(page)));
+		store(page, address, reusable(page, neighbour(page, old)));
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
@@ -95,9 +95,9 @@ public:
 	}
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
-	void install_writable(folio *page, unsigned long address)
+	void install_writable(folio *page, unsigned long address, bool old)
 	{
-		store(page, address, kapi_pte_mkwrite(neighbour(page)));
+		store(page, address, kapi_pte_mkwrite(neighbour(page, old)));
 	}
 
 	/* Lets @page be written at @address, if that is what is there. */
@@ -143,12 +143,11 @@ private:
 	}
 
 	/* What maps @page without that somebody has asked for it. */
-	[[gnu::always_inline]] unsigned long neighbour(folio *page) const
+	[[gnu::always_inline]] unsigned long neighbour(folio *page, bool old) const
 	{
 		vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
-		return kapi_neighbours_start_old() ? kapi_pte_of(vma, page)
-		                                   : kapi_pte_of_young(vma, page);
+		return old ? kapi_pte_of(vma, page) : kapi_pte_of_young(vma, page);
 	}
 
 	/* The entry comes last: who finds it finds the page counted as mapped. */
