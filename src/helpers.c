@@ -229,7 +229,7 @@ HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
 HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, &folio->flags); }
 HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
 HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
-HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return folio_mc_copy(to, from); }
+HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return copy_recovers() ? folio_mc_copy(to, from) : (folio_copy(to, from), 0); }
 HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
 HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
 #ifdef CONFIG_MEMCG

@@ -3,6 +3,8 @@
  * Making one's own what is seen in a frozen parent (Pages::own()): by a copy, or, if
  * nobody else can see it, by taking it over. Kernel counterpart: wp_page_copy(), wp_can_reuse_anon_folio().
  */
+#include <optional>
+
 #include <cowmem/pages.h>
 #include <cowmem/source.h>
 #include <cowmem/visitors.h>
@@ -26,6 +28,13 @@ int references_to_read(address_space *mapping, Index index, folio *page)
 
 } /* namespace */
 
+/* What is to be copied, and when it was what is seen. */
+struct Pages::Found {
+	Source source;
+	Pages *layer;
+	Family::Reading when;
+};
+
 Source Pages::source_of(const Pages &layer, Index index, folio *page)
 {
 	if (!page)
@@ -45,8 +54,7 @@ int Pages::own(Index index, Writer *writer)
 	folio *const held = writer ? writer->held : nullptr;
 
 	for (bool may_take = true;;) {
-		Source source;
-		bool take;
+		std::optional<Found> found;
 		{
 			Shared lock{*this};
 			const auto [layer, page] = look(index, held);
@@ -54,16 +62,16 @@ int Pages::own(Index index, Writer *writer)
 			layer.held_shared();
 			if (&layer == this)
 				return 0;
-			take = may_take && is_last_viewer_of(layer);
-			if (!take)
-				source = source_of(layer, index, page);
+			if (!may_take || !is_last_viewer_of(layer))
+				found.emplace(source_of(layer, index, page), &layer,
+				              family_.read());
 		}
 		const int err =
-			take ? try_take_over(index, writer) : try_copy(index, source, writer);
+			found ? try_copy(index, *found, writer) : try_take_over(index, writer);
 
 		if (err != -KAPI_EAGAIN)
 			return err;
-		may_take &= !take;
+		may_take &= found.has_value();
 	}
 }
 
@@ -86,8 +94,9 @@ int Pages::try_take_over(Index index, Writer *writer)
 }
 
 /* By a copy. -EAGAIN: it is elsewhere now. */
-int Pages::try_copy(Index index, const Source &source, Writer *writer)
+int Pages::try_copy(Index index, const Found &found, Writer *writer)
 {
+	const Source &source = found.source;
 	const FolioRef fresh{kapi_folio_alloc(false)};
 
 	if (!fresh)
@@ -99,7 +108,10 @@ int Pages::try_copy(Index index, const Source &source, Writer *writer)
 	int err = 0;
 	{
 		Exclusive lock{*this};
-		const auto [layer, page] = look(index, writer ? writer->held : nullptr);
+		/* Without another writer a page is where it was, but what is out may have come in. */
+		const auto [layer, page] = source.page && family_.unchanged_before(found.when)
+		                                   ? Seen{*found.layer, source.page.get()}
+		                                   : look(index, writer ? writer->held : nullptr);
 
 		if (&layer == this)
 			return 0;

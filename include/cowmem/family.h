@@ -88,6 +88,9 @@ public:
 		return count() == reading.value_;
 	}
 
+	/* The same for a writer, whose own section does not count. */
+	bool unchanged_before(Reading reading) const { return count() == reading.value_ + 1; }
+
 	/*
 	 * The same, under the PTE lock that was just taken: true holds until that lock
 	 * is dropped, for every page table entry under it (the commit rule).

@@ -487,7 +487,8 @@ private:
 	static Source source_of(const Pages &layer, Index index, folio *page)
 		REQUIRES_SHARED(layer);
 	int try_take_over(Index index, Writer *writer) EXCLUDES(this);
-	int try_copy(Index index, const Source &source, Writer *writer) EXCLUDES(this);
+	struct Found;
+	int try_copy(Index index, const Found &found, Writer *writer) EXCLUDES(this);
 	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	int move_page(Index index, Pages &from, folio *page) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);
