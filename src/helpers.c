@@ -137,7 +137,7 @@ HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const stru
 HELPER bool kapi_vma_may_store(const struct vm_area_struct *vma) { return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
 HELPER bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(vma->vm_flags & VM_SOFTDIRTY); }
 
-/* On x86 without ERMS the kernel's copy cannot recover from a machine check either, and goes by a slow memcpy(). */
+/* On x86 without ERMS the kernel's copy recovers from a machine check only if it was made to (mce=recovery, or a quirk of old servers), which no module can ask; otherwise it is a slow memcpy(). */
 #ifdef CONFIG_X86
 #define copy_recovers() boot_cpu_has(X86_FEATURE_ERMS)
 #else
