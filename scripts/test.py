@@ -78,8 +78,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "object", "pressure", "probes", "tracking",
-         "truth")  # fmt: skip
+ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "object", "pressure", "probes", "truth")  # fmt: skip
 
 # The longest first, so that both of what runs AT_ONCE end together.
 PLANS = [

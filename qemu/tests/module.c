@@ -240,8 +240,8 @@ static int cycle_for(double limit, int least, int most)
  */
 static void loads_and_unloads(void)
 {
-	enum { warm_up = 3, least = 3, half = 60 };
-	const double limit = debug_kernel() ? 6 : 30;
+	enum { warm_up = 3, least = 3, half = 100 };
+	const double limit = debug_kernel() ? 10 : 40;
 	const long bound_kb = debug_kernel() ? meminfo("MemTotal") / 32 : 200;
 	struct memory at[3];
 	double start;
