@@ -22,7 +22,9 @@ esac
 
 missing=()
 for package in "${packages[@]}"; do
-	[[ $(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null) == *installed\ * ]] ||
+	# One line for each architecture that dpkg knows the package of. A package that others only
+	# mention is there too, as "not-installed"; one that was removed may be "config-files".
+	dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
 		missing+=("$package")
 done
 ((${#missing[@]})) || exit 0
