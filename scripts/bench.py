@@ -173,7 +173,7 @@ class Figures:
         return self.of(row.work, "cowmem") / self.peer(row)
 
 
-def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), timeout=900, **options):
+def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), **options):
     """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
     kernel's release, what the program said and how long it all took come back. With
     `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
@@ -194,7 +194,7 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
         **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
-    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, timeout=timeout, **options)
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, **options)
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))

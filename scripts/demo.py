@@ -50,7 +50,7 @@ def main():
             "data": (data.read_bytes(), 0o644),
             "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
-        result = vm.boot(ARCH, kernel, image, out / "demo.log", timeout=240)
+        result = vm.boot(ARCH, kernel, image, out / "demo.log")
     print(f"\ncowmem: {data.name} of this machine, served to 8 processes out of /dev/cowmem\n")
     for step in result.steps:
         if step.program:

@@ -97,14 +97,18 @@ check_config() {
 	((${#missing[@]} == 0)) || die "not in the kernel's final configuration: $(printf '\n  %s' "${missing[@]}")"
 }
 
-# Read the output of make and say now and then how far it is.
+# What make says to build a kernel of one kind, in lines, about.
+declare -A build_steps=([kunit-x86_64]=1500 [kunit-arm64]=1500 [kcsan-x86_64]=1500 [kcsan-arm64]=1500)
+
+# count_steps WHAT OF: read the output of make and say now and then how far it is.
 count_steps() {
-	local count=0 next=20
+	local count=0 next=20 of=$2 left
 	SECONDS=0
 	while read -r _; do
 		count=$((count + 1))
 		if ((SECONDS >= next)); then
-			progress "$1: $count steps in $SECONDS s"
+			left=$((count < of ? SECONDS * (of - count) / count : 0))
+			progress "$1: $count of about $of steps, about $(((left + 59) / 60)) min left"
 			next=$((SECONDS + 20))
 		fi
 	done
@@ -132,9 +136,9 @@ built() {
 		"${make[@]}" -s olddefconfig >&2
 		check_config "$dir/build/.config" "${fragments[@]}"
 
-		progress "building it, 10 to 20 minutes on 2 cores; the log is $dir/build.log"
+		progress "building the $kind kernel for $arch; the log is $dir/build.log"
 		"${make[@]}" -j"$(nproc)" "${boot_image[$arch]##*/}" modules 2>&1 |
-			tee "$dir/build.log" | count_steps "$kind kernel for $arch" ||
+			tee "$dir/build.log" | count_steps "$kind kernel for $arch" "${build_steps[$kind-$arch]}" ||
 			{ tail -n 30 "$dir/build.log" >&2; die "the $kind kernel for $arch did not build"; }
 		ln -sfn "build/${boot_image[$arch]}" "$dir/Image"
 		cp "$dir/build/include/config/kernel.release" "$dir/release.tmp"

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ROOT / "kunit" / "model"
 OUT = ROOT / "build" / "model"
 
-LIMIT = 600  # seconds for one search
+LIMIT = 3600  # seconds for one search, which takes some: longer is a hang
 DEPTH = 1_000_000
 
 

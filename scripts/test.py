@@ -46,8 +46,8 @@ class Plan:
 
     kind: str
     arch: str
-    program_limit: int  # seconds
-    timeout: int  # seconds, for the whole boot
+    program_limit: int  # seconds of a machine that does nothing else (qemu/init.c): longer is a hang
+    seconds: int  # what the whole takes there, about
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
     smp: int = 2
@@ -69,7 +69,8 @@ class Plan:
 
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
-        return [code for code in codes if (not self.programs or code.stem in self.programs) and code.stem not in left_out]
+        return [code for code in codes if (not self.programs or code.stem in self.programs) and
+                code.stem not in left_out and (self.contention or code != CONTENTION)]  # fmt: skip
 
 
 # QEMU authenticates a kernel's return addresses one by one, which takes half the time of a
@@ -82,25 +83,29 @@ ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "object
 
 # The longest first, so that both of what runs AT_ONCE end together.
 PLANS = [
-    Plan("kunit", "x86_64", 600, 1800),
-    Plan("kunit", "arm64", 600, 1800, without=FASTER["arm64"], leaves_out=ALIKE),
-    Plan("stock", "x86_64", 120, 900, modules=("loop", "zram"), contention=True),
-    Plan("stock", "arm64", 120, 900, modules=("loop", "zram"), contention=True),
+    Plan("kunit", "x86_64", 600, 900),
+    Plan("kunit", "arm64", 600, 700, without=FASTER["arm64"], leaves_out=ALIKE),
+    Plan("stock", "x86_64", 120, 300, modules=("loop", "zram"), contention=True),
+    Plan("stock", "arm64", 120, 300, modules=("loop", "zram"), contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
-    Plan("stock", "arm64", 120, 900, cpu="cortex-a72", programs=("pageout",)),
+    Plan("stock", "arm64", 120, 20, cpu="cortex-a72", programs=("pageout",)),
 ]
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.
 SOAK = [
-    Plan(kind, arch, 600, 3600, storm=180, smp=4, append=append, without=FASTER.get(arch, ""))
+    Plan(kind, arch, 600, 600, storm=180, smp=4, append=append, without=FASTER.get(arch, ""))
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
 # Millions of operations against the model, which a debug kernel is too slow for.
-SOAK.append(Plan("stock", "x86_64", 600, 3600, storm=180, smp=4, programs=("layerstorm",)))
+SOAK.append(Plan("stock", "x86_64", 600, 200, storm=180, smp=4, programs=("layerstorm",)))
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "model": 60, "builds": 120}  # as Plan.seconds
+# What the module is built with, besides an architecture: Debian's kernels have no KUnit.
+BUILDS = [(kind, kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
+          if kind == "kunit" or not kunit]  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -124,6 +129,30 @@ def say(text):
         print(text, flush=True)
 
 
+class Progress:
+    """How many steps of all boots are done, and how long the rest will take, about."""
+
+    def __init__(self):
+        self.planned = {}  # boot: steps, seconds
+        self.done = collections.Counter()  # boot: steps
+        self.began = None
+
+    def plan(self, boot, steps, seconds):
+        self.planned[boot] = steps, seconds
+
+    def step(self, boot):
+        """One step of @boot is done: in words, how far that is."""
+        self.done[boot] += 1
+        done = {name: min(1, self.done[name] / steps) * seconds for name, (steps, seconds) in self.planned.items()}
+        spent, total = sum(done.values()), sum(seconds for _, seconds in self.planned.values())
+        text = f"{sum(self.done.values())} of {sum(steps for steps, _ in self.planned.values())} steps"
+        minutes = (time.monotonic() - self.began) * (total - spent) / spent / 60
+        return text + (f", about {minutes:.0f} min left" if minutes >= 1 else "")
+
+
+progress = Progress()
+
+
 def count(tests):
     by_status = collections.Counter(test.status for test in tests)
     return ", ".join(f"{by_status[s]} {s}" for s in ("passed", "failed", "skipped") if s != "skipped" or by_status[s])
@@ -133,7 +162,7 @@ def report(boot, title, tests, seconds):
     """Take in the tests of one step of one boot; tell about them in one line, more where one failed."""
     for test in tests:
         test.boot = boot
-    lines = [f"{boot:12}  {title}: {count(tests)} ({seconds:.1f} s)"]
+    lines = [f"{boot:12}  {title}: {count(tests)} ({seconds:.1f} s; {progress.step(boot)})"]
     for test in tests:
         if test.status == "failed":
             lines.append(f"    FAILED {test.name}" + (f": {test.why}" if test.why else ""))
@@ -284,7 +313,6 @@ def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, plan.arch)
-    codes = [code for code in codes if code != CONTENTION or plan.contention]
     detects_races = plan.kind == "kcsan"
     steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
 
@@ -300,7 +328,7 @@ def boot(plan, codes, suites):
 
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
-    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, timeout=plan.timeout, smp=plan.smp,
+    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, smp=plan.smp,
                      append=plan.append, extra_qemu=plan.extra_qemu,
                      allow=[SEEDED_RACE] if detects_races else (), on_step=on_step)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
@@ -324,6 +352,22 @@ def check_costs(name, arch):
         if guarded.far_less:
             say(f"{name:12}  {guarded.row.work} costs only {why}: `make bench RECORD=1 ARCH={arch}` keeps that")
     report(name, "costs", tests, figures.seconds)
+
+
+def check_builds():
+    """The module, with all that can be built in, for each kernel and architecture."""
+    start = time.monotonic()
+    tests = []
+    for arch in bench.CPU:
+        for kind, kunit, peer in BUILDS:
+            name = " ".join(["build for", kind, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
+            out = OUT / "builds" / name.removeprefix("build for ").replace(" ", "-").replace("=1", "")
+            try:
+                guest.build_module(guest.kernel(kind, arch), arch, out, kunit, peer)
+                tests.append(Test(name, "passed"))
+            except RuntimeError as error:
+                tests.append(Test(name, "failed", log=str(error).splitlines()))
+    report("builds", "builds", tests, time.monotonic() - start)
 
 
 def attempt(name, check, *arguments):
@@ -401,7 +445,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `builds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
@@ -412,15 +456,20 @@ def main():
         programs[CONTENTION.stem] = CONTENTION
     possible = SOAK if options.soak else PLANS
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
-    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "model"))], "test")
+    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "builds", "model"))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
     jobs = [(plan.name, boot, plan, plan.wants(codes, everything), "kunit" in tests) for plan in possible
             if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
-    if "model" in tests:
-        jobs.append(("model", check_models))
+    if not options.only:
+        jobs += [(name, check) for name, check in (("builds", check_builds), ("model", check_models)) if name in tests]
+    for name, _, *arguments in jobs:
+        plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
+        # Each program, the suites, and the log.
+        progress.plan(name, len(codes) + suites + 1 if plan else 1, plan.seconds if plan else OTHER_SECONDS[name])
+    progress.began = time.monotonic()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:

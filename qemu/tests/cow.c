@@ -688,9 +688,7 @@ static void sibling(unsigned int number)
 	for (unsigned int i = number; i < PAGES; i += CHILDREN)
 		patch(map, i, number);
 	atomic_fetch_add(family_done, 1);
-	for (int waits = 0; atomic_load(family_done) < CHILDREN && waits < 2000; waits++)
-		usleep(1000);
-	CHECK_EQ(atomic_load(family_done), CHILDREN);
+	CHECK(COMES(atomic_load(family_done) == CHILDREN));
 	for (unsigned int i = 0; i < PAGES; i++)
 		CHECK(i % CHILDREN == number ? is_source_patched(map, i, number)
 		                             : page_is(map + i * PAGE, i, 1));

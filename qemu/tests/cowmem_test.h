@@ -58,6 +58,18 @@ struct test_case {
 static bool test_failed;
 static const char *test_skipped;
 
+/* How often a wait looks again, each time after a millisecond: only what hangs takes as long. */
+enum { LOOKS = 120000 };
+
+/* Whether @condition comes to be so; a busy machine may need long for it. */
+#define COMES(condition)                                                                 \
+	({                                                                               \
+		bool came_;                                                              \
+		for (int looks_ = 0; !(came_ = (condition)) && looks_ < LOOKS; looks_++) \
+			usleep(1000);                                                    \
+		came_;                                                                   \
+	})
+
 /* Records a failure of the running case and goes on. */
 #define CHECK(condition)                                                                       \
 	do {                                                                                   \

@@ -62,11 +62,8 @@ static unsigned long pages_held(void)
 /* The last reference to a file may be dropped a little after close() returns. */
 static bool becomes(unsigned long (*value)(void), unsigned long expected)
 {
-	for (int i = 0; i < 200; i++) {
-		if (value() == expected)
-			return true;
-		usleep(10000);
-	}
+	if (COMES(value() == expected))
+		return true;
 	ksft_print_msg("%lu, not %lu\n", value(), expected);
 	return false;
 }
