@@ -3,8 +3,15 @@
 # Install the Debian packages that are missing here: those that building the
 # module needs, or (the default) all that the tests need as well.
 #
-#   scripts/setup.sh [build|test]
+#   scripts/setup.sh [build|test]       install
+#   scripts/setup.sh missing build|test only say which are missing
 . "$(dirname "$0")/lib.sh"
+
+only_say=false
+if [[ ${1:-} == missing ]]; then
+	only_say=true
+	shift
+fi
 
 packages=(make gcc libc6-dev kmod xz-utils libelf1
 	"clang$llvm" "llvm$llvm" "lld$llvm" libstdc++-12-dev)
@@ -17,7 +24,7 @@ test)
 	packages+=(spin) # the models
 	packages+=("clang-format$llvm" sparse git perl) # the checks of the source
 	;;
-*) die "usage: ${0##*/} [build|test]" ;;
+*) die "usage: ${0##*/} [missing] [build|test]" ;;
 esac
 
 missing=()
@@ -28,6 +35,10 @@ for package in "${packages[@]}"; do
 		missing+=("$package")
 done
 ((${#missing[@]})) || exit 0
+if $only_say; then
+	printf '%s\n' "${missing[@]}"
+	exit 0
+fi
 
 as_root=()
 if ((EUID)); then

@@ -15,9 +15,11 @@ import concurrent.futures
 import dataclasses
 import importlib
 import io
+import os
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -102,7 +104,7 @@ SOAK.append(Plan("stock", "x86_64", 600, 200, storm=180, smp=4, programs=("layer
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "model": 60, "builds": 120}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "builds": 120, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit.
 BUILDS = [(kind, kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
           if kind == "kunit" or not kunit]  # fmt: skip
@@ -370,6 +372,42 @@ def check_builds():
     report("builds", "builds", tests, time.monotonic() - start)
 
 
+# A database of dpkg's: what is installed, what was once, and what others only mention.
+DPKG_STATUS = """\
+Package: make
+Status: install ok installed
+Architecture: amd64
+Version: 1
+Maintainer: nobody
+Suggests: flex, bison
+Description: there
+
+Package: gcc
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1
+Maintainer: nobody
+Description: removed
+"""
+
+
+def check_setup():
+    """What scripts/setup.sh takes for installed."""
+    start = time.monotonic()
+    database = OUT / "dpkg"
+    for folder in ("info", "updates"):
+        (database / folder).mkdir(parents=True, exist_ok=True)
+    (database / "status").write_text(DPKG_STATUS)
+    done = subprocess.run([ROOT / "scripts/setup.sh", "missing", "test"], text=True, capture_output=True,
+                          env=os.environ | {"DPKG_ADMINDIR": str(database)})  # fmt: skip
+    missing = done.stdout.split()
+    tests = [Test(f"setup: {name} is {'missing' if wanted else 'there'}",
+                  "passed" if not done.returncode and (name in missing) == wanted else "failed",
+                  log=[done.stderr, done.stdout])
+             for name, wanted in (("make", False), ("gcc", True), ("flex", True), ("bison", True), ("kmod", True))]  # fmt: skip
+    report("setup", "packages", tests, time.monotonic() - start)
+
+
 def attempt(name, check, *arguments):
     """One kernel that cannot be tested is a failure, but keeps no other from being tested."""
     try:
@@ -389,6 +427,10 @@ def check_models():
     report("model", f"{sum(check.states for check in checks)} states",
            [Test(f"model: {c.name}", "passed" if c.passed else "failed", c.shows, log=c.log) for c in checks],
            time.monotonic() - start)  # fmt: skip
+
+
+# The checks that need no VM of a plan's.
+OTHER_CHECKS = {"setup": check_setup, "builds": check_builds, "model": check_models}
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -445,7 +487,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `builds`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `builds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
@@ -456,7 +498,7 @@ def main():
         programs[CONTENTION.stem] = CONTENTION
     possible = SOAK if options.soak else PLANS
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
-    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", "builds", "model"))], "test")
+    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
     jobs = [(plan.name, boot, plan, plan.wants(codes, everything), "kunit" in tests) for plan in possible
@@ -464,7 +506,7 @@ def main():
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
-        jobs += [(name, check) for name, check in (("builds", check_builds), ("model", check_models)) if name in tests]
+        jobs += [(name, check) for name, check in OTHER_CHECKS.items() if name in tests]
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
