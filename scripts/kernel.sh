@@ -98,7 +98,7 @@ check_config() {
 }
 
 # What make says to build a kernel of one kind, in lines, about.
-declare -A build_steps=([kunit-x86_64]=2100 [kunit-arm64]=1500 [kcsan-x86_64]=1500 [kcsan-arm64]=1500)
+declare -A build_steps=([kunit-x86_64]=2100 [kunit-arm64]=1550 [kcsan-x86_64]=2100 [kcsan-arm64]=1550)
 
 # count_steps WHAT OF: read the output of make and say now and then how far it is.
 count_steps() {
