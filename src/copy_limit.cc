@@ -2,7 +2,8 @@
 /*
  * What a snapshot may cost (cowmem/pages.h: CopyLimit). A page that the object writes is
  * copied, and what was there stays for the snapshots that see it: each counts it, and one
- * of them may not want that, or be given up for it.
+ * of them may not want that, or be given up for it. A page that the object punches or cuts
+ * off stays for them, too. A hole that it writes does not: nothing is kept there.
  */
 #include <cowmem/pages.h>
 
@@ -31,19 +32,24 @@ bool Pages::may_copy(const Pages &source) const
 	}
 }
 
-Pages *Pages::count_copy(const Pages &source)
+/* Adds @n to what the snapshots from here up to @source have copies of. */
+void Pages::add_copies(const Pages &source, unsigned long n)
 {
-	Pages *gone = nullptr, *layer = this;
+	Pages *layer = this;
 
 	do {
 		layer = layer->parent_;
 		if (layer->copied_by_ == number_)
-			__atomic_fetch_add(&layer->copies_, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_add(&layer->copies_, n, __ATOMIC_RELAXED);
 	} while (layer != &source);
-	/* By and by, since others may go with one that is dropped. */
-	for (layer = parent_; layer;) {
+}
+
+/* Drops the snapshots that have more than was agreed. One after the other, since others may go with one. */
+Pages *Pages::drop_over_limit(Pages *gone)
+{
+	for (Pages *layer = parent_; layer;) {
 		layer->held();
-		if (layer->is_over_limit(*this)) {
+		if (layer->copy_limit_.drops && layer->is_over_limit(*this)) {
 			gone = layer->drop(gone);
 			layer = parent_;
 		} else {
@@ -51,6 +57,42 @@ Pages *Pages::count_copy(const Pages &source)
 		}
 	}
 	return gone;
+}
+
+Pages *Pages::count_copy(const Pages &source)
+{
+	add_copies(source, 1);
+	return drop_over_limit(nullptr);
+}
+
+/* add_copies() for each page that is seen in parents from @first to @last. */
+void Pages::add_left(Index first, Index last, unsigned long n)
+{
+	parent_->held_shared();
+	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+		if (!has(index))
+			add_copies(layer_of(index), n);
+		kapi_cond_resched();
+		if (index == last)
+			break;
+	}
+}
+
+int Pages::count_left(Index first, Index last, Pages *&gone)
+{
+	if (!parent_ || first >= end_of_parent())
+		return 0;
+	last = min_of(last, end_of_parent() - 1);
+	add_left(first, last, 1);
+	for (Pages *layer = parent_; layer; layer = layer->parent_) {
+		layer->held();
+		if (!layer->copy_limit_.drops && layer->is_over_limit(*this)) {
+			add_left(first, last, ~0UL); /* one less */
+			return -KAPI_EDQUOT;
+		}
+	}
+	gone = drop_over_limit(gone);
+	return 0;
 }
 
 /*

@@ -401,10 +401,12 @@ HELPER long long kapi_max_bytes(void) { return COWMEM_MAX_BYTES; }
 HELPER void kapi_file_get(struct file *file) { get_file(file); }
 HELPER void kapi_file_put(struct file *file) { fput(file); }
 HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
+HELPER bool kapi_file_readable(const struct file *file) { return file->f_mode & FMODE_READ; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
 HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { cowmem_file_bind(file, inode, object); }
-HELPER struct file *kapi_file_create(struct inode *inode, void *object, bool writable) { return cowmem_file_create(inode, object, writable); }
-HELPER struct file *kapi_file_of_fd(int fd) { struct file *file = fget(fd); if (file && file->f_op == &cowmem_fops) return file; if (file) fput(file); return NULL; }
+HELPER int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made) { return cowmem_file_create(inode, object, writable, made); }
+HELPER struct file *kapi_file_of_fd(int fd) { return fget(fd); }
+HELPER bool kapi_file_is_ours(const struct file *file) { return file->f_op == &cowmem_fops; }
 HELPER int kapi_fd_reserve(void) { return get_unused_fd_flags(O_CLOEXEC); }
 HELPER void kapi_fd_install(int fd, struct file *file) { fd_install(fd, file); }
 HELPER void kapi_fd_cancel(int fd) { put_unused_fd(fd); }
@@ -445,7 +447,8 @@ HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref;
 HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
 HELPER bool kapi_ref_try_get(struct kapi_refcount *ref) { bool got = refcount_inc_not_zero(ref_of(ref)); smp_rmb(); return got; }
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
-HELPER void *kapi_slot_alloc(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void *kapi_slot_alloc_nowait(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void *kapi_slot_alloc_may_reclaim(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_KERNEL); }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
 struct table {
 	struct xarray xarray;

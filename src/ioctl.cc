@@ -15,20 +15,61 @@ namespace cowmem {
 namespace {
 
 /*
- * A sized argument, on its way in. `size` comes first in every struct and says how
- * much of it the caller knows; what he does not know is zero, what we do not know
- * must be (E2BIG). The smallest size is that of the first version of the struct.
+ * The size of each struct's first version, in bytes: programs that were built with that go on
+ * working, so it never changes. A struct grows at its end.
+ */
+template <class T>
+constexpr unsigned int first_size = 0;
+template <>
+constexpr unsigned int first_size<cowmem_info> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_stat> = 48;
+template <>
+constexpr unsigned int first_size<cowmem_resize> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_punch> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_set_cow> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_page_out> = 120;
+template <>
+constexpr unsigned int first_size<cowmem_prefetch> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_store_stat> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_store_limit> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_snapshot> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_restore> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_diff> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_rmap> = 72;
+template <>
+constexpr unsigned int first_size<cowmem_pagemap> = 48;
+template <>
+constexpr unsigned int first_size<cowmem_move> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_poison> = 32;
+
+/*
+ * A sized argument. `size` comes first in every struct and says how much of it the caller
+ * knows: what an older caller does not know is zero for us, and is not answered; what a newer
+ * one has behind what we know must be zero.
  */
 template <class T>
 class Argument {
 public:
-	/* 0, -EFAULT, -E2BIG; -EINVAL for a short size or a flag that is not in @known. */
+	static_assert(first_size<T> && first_size<T> <= sizeof(T));
+
+	/* 0, -EFAULT, -E2BIG; -EINVAL for a size below the first version's, or a flag that is not in @known. */
 	int get(unsigned long user, unsigned int known)
 	{
 		user_ = user;
 		if (int err = kapi_user_size(user, &size_))
 			return err;
-		if (size_ < sizeof(T))
+		if (size_ < first_size<T>)
 			return -KAPI_EINVAL;
 		if (size_ > KAPI_PAGE_SIZE)
 			return -KAPI_E2BIG;
@@ -37,8 +78,8 @@ public:
 		return value_.flags & ~known ? -KAPI_EINVAL : 0;
 	}
 
-	/* Back to the caller, whose own size stays. 0 or -EFAULT. */
-	int put() { return kapi_user_put(user_, &value_, sizeof(T)); }
+	/* Back to the caller, whose own size stays, as much as he knows. 0 or -EFAULT. */
+	int put() { return kapi_user_put(user_, &value_, min_of<size_t>(size_, sizeof(T))); }
 
 	T *operator->() { return &value_; }
 	T &operator*() { return value_; }
@@ -85,6 +126,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
 	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
 	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
+	                 COWMEM_FEATURE_RESIZE_GROWS |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
@@ -101,9 +143,14 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 
 		stat->layers = object.pages().depth();
 	}
+	const CopyLimit &limit = object.pages().copy_limit();
+
 	stat->state = (object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0) |
-	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0);
+	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0) |
+	              (object.frozen() ? COWMEM_STATE_FROZEN : 0) |
+	              (limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
 	stat->copies = object.pages().copies();
+	stat->max_copies = limit.max;
 	return stat.put();
 }
 
@@ -111,15 +158,22 @@ int resize(Object &object, Argument<cowmem_resize> &resize)
 {
 	if (resize->bytes > static_cast<unsigned long long>(kapi_max_bytes()))
 		return -KAPI_EFBIG;
-	return object.resize(static_cast<long long>(resize->bytes));
+	return object.resize(static_cast<long long>(resize->bytes),
+	                     resize->flags & COWMEM_RESIZE_GROWS);
 }
 
 int punch(Object &object, Argument<cowmem_punch> &punch)
 {
 	if (!is_range(punch->offset, punch->length))
 		return -KAPI_EINVAL;
-	return object.punch(static_cast<long long>(punch->offset),
-	                    static_cast<long long>(punch->length));
+
+	Index next = first_of(punch->offset);
+	const int err = object.punch(next, last_of(punch->offset, punch->length));
+
+	punch->next = offset_of(next);
+	if (const int put = punch.put())
+		return put;
+	return err;
 }
 
 int set_cow(Object &object, Argument<cowmem_set_cow> &set)
@@ -173,7 +227,7 @@ int clone(Object &object, Argument<cowmem_snapshot> &arg)
 	return make_relative(arg, [&](file *&made) { return object.clone(made); });
 }
 
-/* The object behind a descriptor that an argument names, kept for a scope; or none. */
+/* The object behind a descriptor that an argument names, kept for a scope; or why there is none. */
 class Other {
 public:
 	explicit Other(int fd) : file_{kapi_file_of_fd(fd)} {}
@@ -185,7 +239,15 @@ public:
 	Other(const Other &) = delete;
 	Other &operator=(const Other &) = delete;
 
-	explicit operator bool() const { return file_; }
+	/* 0; -EBADF: no file is open there, or not for reading; -EINVAL: it is no object's. */
+	int error() const
+	{
+		if (!file_)
+			return -KAPI_EBADF;
+		if (!kapi_file_is_ours(file_))
+			return -KAPI_EINVAL;
+		return kapi_file_readable(file_) ? 0 : -KAPI_EBADF;
+	}
 	Object &operator*() const { return Object::of(file_); }
 	Object *operator->() const { return &Object::of(file_); }
 
@@ -199,8 +261,9 @@ int restore(Object &object, Argument<cowmem_restore> &arg)
 		return -KAPI_EINVAL;
 
 	const Other from{arg->fd};
+	const int err = from.error();
 
-	return from ? object.restore(*from) : -KAPI_EINVAL;
+	return err ? err : object.restore(*from);
 }
 
 int diff(Object &object, Argument<cowmem_diff> &diff)
@@ -210,7 +273,9 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 
 	const Other other{diff->fd};
 
-	if (!other || &other->family() != &object.family())
+	if (const int err = other.error())
+		return err;
+	if (&other->family() != &object.family())
 		return -KAPI_EINVAL;
 
 	ChangedList list{diff->ranges, diff->capacity};
@@ -227,9 +292,11 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 	return err;
 }
 
-/* Pages out what @layer has from @index to @last. Returns where to go on. */
-Index page_out_layer(Pages &layer, Index index, Index last, const PageOut &how, PagedOut &result)
+/* Pages out what @layer has from @index to @last, within its own limit. Returns where to go on. */
+Index page_out_layer(Pages &layer, Index index, Index last, bool accessed, PagedOut &result)
 {
+	const PageOut how{
+		.waits = true, .accessed = accessed, .max_slots = Object::of(layer).max_slots()};
 	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 
 	while (index <= last && !kapi_signal_pending()) {
@@ -254,19 +321,18 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 	if (!is_range(arg->offset, arg->length))
 		return -KAPI_EINVAL;
 
-	const PageOut how{.waits = true,
-	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
-	                  .max_slots = object.max_slots()};
+	const bool accessed = arg->flags & COWMEM_PAGE_OUT_ACCESSED;
 	const Index last = last_of(arg->offset, arg->length);
 	Index index = first_of(arg->offset);
 	PagedOut result;
 
 	/* Pages on their way between LRU lists have references. */
 	kapi_drain_folio_batches_everywhere();
-	index = page_out_layer(object.pages(), index, last, how, result);
+	index = page_out_layer(object.pages(), index, last, accessed, result);
 	/* What is a snapshot's is paged out for all who see it. */
 	for (Layers above{object}; above && index > last; above.next())
-		index = page_out_layer(above.pages(), first_of(arg->offset), last, how, result);
+		index = page_out_layer(above.pages(), first_of(arg->offset), last, accessed,
+		                       result);
 	arg->next = offset_of(index);
 	arg->out = result.out;
 	arg->reused = result.reused;
@@ -492,21 +558,25 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
-enum class Access { any, writable, dropped /* also a snapshot that was */ };
+enum class Access { any, readable, writable, dropped /* also a snapshot that was */ };
 
 /* The flags that a command knows: for anyone, and for those who may write. */
 struct Flags {
 	unsigned int any = 0, writable = 0;
 };
 
-/* Decodes the argument and checks the descriptor, then calls @command. */
-template <class T>
-int call(const file *f, unsigned long user, Access access, int (*command)(Object &, Argument<T> &),
-         Flags flags = {})
+/*
+ * Decodes the argument and checks the descriptor, then does the command. Each command has a
+ * frame of its own: those of all together are more than a debug kernel permits.
+ */
+template <class T, int (*command)(Object &, Argument<T> &)>
+[[gnu::noinline]] int call(const file *f, unsigned long user, Access access, Flags flags = {})
 {
 	Argument<T> argument;
 
 	if (access == Access::writable && !kapi_file_writable(f))
+		return -KAPI_EBADF;
+	if (access == Access::readable && !kapi_file_readable(f))
 		return -KAPI_EBADF;
 	if (int err = argument.get(user, flags.any | flags.writable))
 		return err;
@@ -528,42 +598,46 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 
 	switch (command) {
 	case COWMEM_IOC_GET_INFO:
-		return call(f, arg, Access::dropped, get_info);
+		return call<cowmem_info, get_info>(f, arg, Access::dropped);
 	case COWMEM_IOC_STAT:
-		return call(f, arg, Access::dropped, stat);
+		return call<cowmem_stat, stat>(f, arg, Access::dropped);
 	case COWMEM_IOC_RESIZE:
-		return call(f, arg, Access::writable, resize);
+		return call<cowmem_resize, resize>(f, arg, Access::writable,
+		                                   {.any = COWMEM_RESIZE_GROWS});
 	case COWMEM_IOC_PUNCH:
-		return call(f, arg, Access::writable, punch);
+		return call<cowmem_punch, punch>(f, arg, Access::writable);
 	case COWMEM_IOC_SET_COW:
-		return call(f, arg, Access::any, set_cow);
+		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
 	case COWMEM_IOC_PAGE_OUT:
-		return call(f, arg, Access::writable, page_out, {.any = COWMEM_PAGE_OUT_ACCESSED});
+		return call<cowmem_page_out, page_out>(f, arg, Access::writable,
+		                                       {.any = COWMEM_PAGE_OUT_ACCESSED});
 	case COWMEM_IOC_PREFETCH:
-		return call(f, arg, Access::any, prefetch);
+		return call<cowmem_prefetch, prefetch>(f, arg, Access::any);
 	case COWMEM_IOC_STORE_STAT:
-		return call(f, arg, Access::any, store_stat);
+		return call<cowmem_store_stat, store_stat>(f, arg, Access::any);
 	case COWMEM_IOC_STORE_LIMIT:
-		return call(f, arg, Access::writable, store_limit);
+		return call<cowmem_store_limit, store_limit>(f, arg, Access::writable);
 	case COWMEM_IOC_SNAPSHOT:
-		return call(f, arg, Access::any, snapshot,
-		            {.any = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP});
+		return call<cowmem_snapshot, snapshot>(
+			f, arg, Access::readable,
+			{.any = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP});
 	case COWMEM_IOC_CLONE:
-		return call(f, arg, Access::any, clone);
+		return call<cowmem_snapshot, clone>(f, arg, Access::readable);
 	case COWMEM_IOC_RESTORE:
-		return call(f, arg, Access::writable, restore);
+		return call<cowmem_restore, restore>(f, arg, Access::writable);
 	case COWMEM_IOC_DIFF:
-		return call(f, arg, Access::any, diff);
+		return call<cowmem_diff, diff>(f, arg, Access::readable);
 	case COWMEM_IOC_RMAP:
-		return call(f, arg, Access::any, rmap, {.any = COWMEM_RMAP_OF_COPIES});
+		return call<cowmem_rmap, rmap>(f, arg, Access::readable,
+		                               {.any = COWMEM_RMAP_OF_COPIES});
 	case COWMEM_IOC_PAGEMAP:
-		return call(
-			f, arg, Access::any, pagemap,
+		return call<cowmem_pagemap, pagemap>(
+			f, arg, Access::readable,
 			{.writable = COWMEM_PAGEMAP_CLEAR_REFERENCED | COWMEM_PAGEMAP_CLEAR_DIRTY});
 	case COWMEM_IOC_MOVE:
-		return call(f, arg, Access::writable, move);
+		return call<cowmem_move, move>(f, arg, Access::writable);
 	case COWMEM_IOC_POISON:
-		return call(f, arg, Access::writable, poison);
+		return call<cowmem_poison, poison>(f, arg, Access::writable);
 	}
 	return -KAPI_ENOTTY;
 }

@@ -258,17 +258,20 @@ const struct file_operations cowmem_fops = {
 	.fsync = noop_fsync,
 };
 
-/* A file of @object's, other than of the device; @inode is its. Or NULL. */
-struct file *cowmem_file_create(struct inode *inode, void *object, bool writable)
+/* @made: a file of @object's, other than of the device; @inode is its. 0, -ENOMEM, -ENFILE. */
+int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made)
 {
 	struct file *file =
 		anon_inode_getfile("[cowmem]", &cowmem_fops, object, writable ? O_RDWR : O_RDONLY);
 
 	if (IS_ERR(file))
-		return NULL;
-	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | (writable ? FMODE_PWRITE : 0);
+		return PTR_ERR(file);
+	/* As open() has them: a position to seek, and no end of what can be written at 2 GiB. */
+	file->f_flags |= O_LARGEFILE;
+	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
 	cowmem_file_bind(file, inode, object);
-	return file;
+	*made = file;
+	return 0;
 }
 
 static struct miscdevice cowmem_device = {

@@ -94,7 +94,7 @@ void Object::grow(long long bytes)
 {
 	SizeLock lock{inode_};
 
-	if (!fixed_size_ && bytes > size())
+	if (!fixed_size() && bytes > size())
 		kapi_inode_set_size(inode_, bytes);
 }
 
@@ -109,47 +109,65 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 	return index < index_up(size());
 }
 
-int Object::resize(long long bytes)
+int Object::resize(long long bytes, bool grows)
 {
 	unsigned long long count = 0;
+	bool counted = false;
+	int err;
 
-	while (!try_resize(bytes)) {
+	while ((err = try_resize(bytes, grows, counted)) == -KAPI_EAGAIN) {
 		const Index cut = index_of(min_of(bytes, size()));
-		int err = pages_.own(cut);
 
+		err = pages_.own(cut);
 		if (!err)
 			err = pages_.bring_in(cut, cut, count);
 		if (err)
 			return error_of_own(err);
 	}
-	return 0;
+	return err;
 }
 
-/* False: the page that is to be cut has to be brought in first, and nothing changed. */
-bool Object::try_resize(long long bytes)
+/*
+ * -EAGAIN: the page that is to be cut has to be brought in first, and nothing changed but that
+ * what is cut off was @counted as left to snapshots.
+ */
+int Object::try_resize(long long bytes, bool grows, bool &counted)
 {
-	Exclusive lock{pages_};
-	long long old;
-	bool cuts;
+	Pages *gone = nullptr;
+	int err = 0;
 	{
-		SizeLock size_lock{inode_};
+		Exclusive lock{pages_};
+		long long old = 0;
+		bool cuts = false;
 
-		old = size();
-		/*
-		 * What a mapping stored behind the end is gone when the end moves. (An unset
-		 * size that is only fixed further out may have a write at its end right now.)
-		 */
-		cuts = fixed_size_ || bytes < old;
-		if (cuts && tail_is_out(min_of(bytes, old)))
-			return false;
-		kapi_inode_set_size(inode_, bytes);
-		__atomic_store_n(&fixed_size_, true, __ATOMIC_RELAXED);
+		if (!counted)
+			err = pages_.count_left(index_up(bytes), no_index, gone);
+		counted = !err;
+		if (!err) {
+			SizeLock size_lock{inode_};
+
+			old = size();
+			/*
+			 * What a mapping stored behind the end is gone when the end moves. (An unset
+			 * size that is only fixed further out may have a write at its end right now.)
+			 */
+			cuts = fixed_size_ || bytes < old;
+			if (cuts && tail_is_out(min_of(bytes, old))) {
+				err = -KAPI_EAGAIN;
+			} else {
+				kapi_inode_set_size(inode_, bytes);
+				__atomic_store_n(&fixed_size_, !grows, __ATOMIC_RELAXED);
+			}
+		}
+		if (!err) {
+			if (cuts)
+				zero_tail(min_of(bytes, old));
+			pages_.cut_parent(index_up(bytes));
+			pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
+		}
 	}
-	if (cuts)
-		zero_tail(min_of(bytes, old));
-	pages_.cut_parent(index_up(bytes));
-	pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
-	return true;
+	Pages::put_gone(gone);
+	return err;
 }
 
 /* Whether byte @end is within a page that is a snapshot's, or not in memory, but in the store. */
@@ -172,18 +190,45 @@ void Object::zero_tail(long long end)
 	}
 }
 
-int Object::punch(long long offset, long long length)
+/* A batch of punch(): @next is behind it then. -EAGAIN: as many as @missing have to be in @holes first. */
+int Object::punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
 {
-	const Index first = index_of(offset), last = index_of(offset + length - 1);
-	Exclusive lock{pages_};
+	Pages *gone = nullptr;
+	int err;
+	{
+		Exclusive lock{pages_};
 
-	const int err = pages_.hide_parent(first, last);
-
-	if (err)
-		pages_.unmap_all(first, last);
-	else
-		pages_.remove(first, last, PrivateCopies::keep);
+		err = pages_.hide_parent(next, last, holes, missing, gone);
+		if (!err)
+			pages_.remove(next, last, PrivateCopies::keep);
+	}
+	Pages::put_gone(gone);
+	if (!err)
+		next = last + 1;
 	return err;
+}
+
+int Object::punch(Index &next, Index last)
+{
+	Holes holes;
+	unsigned int missing = 0;
+	int err = 0;
+
+	while (!err && next <= last) {
+		err = punch_some(next, last, holes, missing);
+		if (err == -KAPI_EAGAIN)
+			err = holes.have(missing) ? 0 : -KAPI_ENOMEM;
+		if (!err && next <= last && kapi_signal_pending())
+			err = -KAPI_EINTR;
+	}
+	return err;
+}
+
+void Object::take_settings(const Object &other)
+{
+	__atomic_store_n(&fixed_size_, __atomic_load_n(&other.fixed_size_, __ATOMIC_RELAXED),
+	                 __ATOMIC_RELAXED);
+	set_max_slots(other.max_slots());
 }
 
 } /* namespace cowmem */

@@ -117,9 +117,12 @@ int Pages::try_copy(Index index, const Found &found, Writer *writer)
 			return 0;
 		if (source.layer != layer.number_)
 			return -KAPI_EAGAIN;
-		err = may_copy(layer) ? put_in_front(index, page, fresh.get(), writer)
-		                      : -KAPI_EDQUOT;
-		if (!err)
+		/* Over a hole the snapshots keep nothing. */
+		const bool keeps = source.page || !source.slot->is_hole();
+
+		err = !keeps || may_copy(layer) ? put_in_front(index, page, fresh.get(), writer)
+		                                : -KAPI_EDQUOT;
+		if (!err && keeps)
 			gone = count_copy(layer);
 	}
 	kapi_count_n(COWMEM_COUNT_pages_copied_up, err ? 0 : 1);

@@ -226,29 +226,94 @@ const Pages *Pages::next_viewer(const Pages *at, Index first, Index last) const
 	return nullptr;
 }
 
-int Pages::hide_parent(Index first, Index last)
+/* The last index of a batch from @first on: as many places as may need a hole with the lock held once. */
+static Index end_of_batch(Index first, Index last)
 {
-	if (!parent_ || first >= end_of_parent())
-		return 0;
-	last = min_of(last, end_of_parent() - 1);
-	parent_->held();
-	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
-		const bool had = has_slot(index);
-		SlotRef hole = had || slots_.reserve(index) ? Store::hole() : SlotRef{};
+	constexpr Index at_once = 512;
 
-		/* Its page, if it has one, goes; or stays, and is not what the slot says. */
-		if (folio *page = at(index))
-			kapi_folio_set_dirty(page);
-		if (!hole || !set_slot(index, hole)) {
-			if (!had)
-				slots_.drop(index);
-			return -KAPI_ENOMEM;
-		}
+	return min_of(last, first + at_once - 1);
+}
+
+/* How many places from @first to @last need a hole so that nothing is seen of the parent there. */
+unsigned int Pages::count_to_hide(Index first, Index last) const
+{
+	unsigned int count = 0;
+
+	parent_->held_shared();
+	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+		count += !has_hole(index);
+		if (index == last)
+			break;
+	}
+	return count;
+}
+
+/* Has memory in the table for slots at the places that need a hole. False: no memory, for all of them. */
+bool Pages::reserve_to_hide(Index first, Index last)
+{
+	parent_->held_shared();
+	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+		if (!has_slot(index) && !slots_.reserve(index))
+			return false;
 		kapi_cond_resched();
 		if (index == last)
 			break;
 	}
-	return 0;
+	return true;
+}
+
+/* Gives back the memory that reserve_to_hide() had, where no slot has come. */
+void Pages::unreserve(Index first, Index last)
+{
+	for (Index index = first; index <= last; index++)
+		if (!has_slot(index))
+			slots_.drop(index);
+}
+
+/* Has holes where something is seen of the parent; there is memory for them. */
+void Pages::put_holes(Index first, Index last, Holes &holes)
+{
+	if (!parent_)
+		return;
+	parent_->held_shared();
+	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+		/* A page of its own goes when the range is removed, and is not what the slot says until then. */
+		if (folio *page = at(index))
+			kapi_folio_set_dirty(page);
+		if (!has_hole(index)) {
+			SlotRef hole = holes.take();
+
+			(void)set_slot(index, hole);
+		}
+		if (index == last)
+			break;
+	}
+}
+
+int Pages::hide_parent(Index first, Index &last, Holes &holes, unsigned int &missing, Pages *&gone)
+{
+	if (!parent_ || first >= end_of_parent())
+		return 0;
+	parent_->held_shared();
+
+	Index end = min_of(last, end_of_parent() - 1);
+	const Index from = parent_->next_data(first, end);
+
+	if (from == no_index)
+		return 0;
+	if (end_of_batch(from, end) < end)
+		last = end = end_of_batch(from, end);
+	if (const unsigned int wanted = count_to_hide(from, end); wanted > holes.count()) {
+		missing = wanted;
+		return -KAPI_EAGAIN;
+	}
+
+	const int err = reserve_to_hide(from, end) ? count_left(from, end, gone) : -KAPI_ENOMEM;
+
+	if (!err)
+		put_holes(from, end, holes);
+	unreserve(from, end);
+	return err;
 }
 
 /* Takes the PTEs of a range out of every page table that has some. */

@@ -18,7 +18,7 @@ Object *Object::create_relative() const
 
 	if (made) {
 		kapi_inode_set_size(made->inode_, size());
-		__atomic_store_n(&made->fixed_size_, fixed_size(), __ATOMIC_RELAXED);
+		made->take_settings(*this);
 	}
 	return made;
 }
@@ -53,20 +53,19 @@ int Object::snapshot(file *&made, CopyLimit limit)
 
 	if (!layer)
 		return -KAPI_ENOMEM;
-	made = kapi_file_create(layer->inode_, layer, false);
-	if (!made) {
+	layer->frozen_ = true;
+	if (const int err = kapi_file_create(layer->inode_, layer, false, &made)) {
 		layer->discard();
-		return -KAPI_ENOMEM;
+		return err;
 	}
 	layer->pages_.set_in_use(true);
-	layer->frozen_ = true;
-	__atomic_store_n(&layer->fixed_size_, true, __ATOMIC_RELAXED);
 
 	WriteLock writes{*this};
 	Exclusive lock{pages_};
 
 	layer->pages_.held();
 	kapi_inode_set_size(layer->inode_, size());
+	layer->take_settings(*this);
 
 	if (pages_.dropped())
 		return -KAPI_ESTALE;
@@ -82,18 +81,19 @@ int Object::clone(file *&made)
 {
 	Object *copy = create_relative(), *layer = frozen_ ? nullptr : create_relative();
 
-	made = copy && (layer || frozen_) ? kapi_file_create(copy->inode_, copy, true) : nullptr;
-	if (!made) {
+	int err = copy && (layer || frozen_) ? kapi_file_create(copy->inode_, copy, true, &made)
+	                                     : -KAPI_ENOMEM;
+
+	if (err) {
 		if (copy)
 			copy->discard();
 		if (layer)
 			layer->discard();
-		return -KAPI_ENOMEM;
+		return err;
 	}
 	copy->pages_.set_in_use(true);
 
 	bool used = false;
-	int err = 0;
 	{
 		WriteLock writes{*this};
 		Exclusive lock{pages_};
@@ -102,11 +102,12 @@ int Object::clone(file *&made)
 		if (pages_.dropped())
 			err = -KAPI_ESTALE;
 		kapi_inode_set_size(copy->inode_, size());
-		__atomic_store_n(&copy->fixed_size_, fixed_size(), __ATOMIC_RELAXED);
+		copy->take_settings(*this);
 		if (!err && !frozen_ && pages_.next_own(0, no_index) != no_index) {
 			err = freeze_into(*layer);
 			used = !err;
 			layer->frozen_ = true;
+			layer->take_settings(*this);
 		}
 		if (!err)
 			err = frozen_ ? copy->become_child_of(&pages_, no_index)
@@ -146,8 +147,9 @@ int Object::restore(Object &snapshot)
 		pages_.set_parent(target, no_index);
 		pages_.remove_own();
 		if (snapshot.size() < size())
-			pages_.remove(index_up(snapshot.size()), no_index, PrivateCopies::zap);
+			pages_.remove(index_up(snapshot.size()), no_index, PrivateCopies::keep);
 		kapi_inode_set_size(inode_, snapshot.size());
+		take_settings(snapshot);
 		if (old != target) {
 			old->held();
 			gone = old->leave();

@@ -27,10 +27,10 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 	return first;
 }
 
-/* A slot that takes nothing yet, or null: no memory. Nobody else sees it until its count is set. */
-StoreSlot *new_slot(unsigned char how)
+/* Has @memory, if there is some, for a slot that takes nothing yet. Nobody else sees it until its count is set. */
+StoreSlot *new_slot(unsigned char how, void *memory = kapi_slot_alloc_nowait())
 {
-	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc());
+	auto *made = static_cast<StoreSlot *>(memory);
 
 	if (made) {
 		made->how = how;
@@ -148,15 +148,35 @@ Put Store::put(folio *page, SlotRef &slot)
 	return result;
 }
 
-SlotRef Store::hole()
+bool Holes::have(unsigned int wanted)
 {
-	StoreSlot *made = new_slot(StoreSlot::hole);
+	while (count_ < wanted) {
+		StoreSlot *made = new_slot(StoreSlot::hole, kapi_slot_alloc_may_reclaim());
 
-	if (made) {
-		made->what = 0;
-		kapi_ref_init(&made->references);
+		if (!made)
+			return false;
+		made->what = reinterpret_cast<unsigned long>(first_);
+		first_ = made;
+		count_++;
 	}
-	return SlotRef{made};
+	return true;
+}
+
+SlotRef Holes::take()
+{
+	StoreSlot *taken = first_;
+
+	first_ = reinterpret_cast<StoreSlot *>(taken->what);
+	count_--;
+	taken->what = 0;
+	kapi_ref_init(&taken->references);
+	return SlotRef{taken};
+}
+
+Holes::~Holes()
+{
+	while (count_)
+		take();
 }
 
 Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)

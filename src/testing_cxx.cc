@@ -74,12 +74,14 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
 
 extern "C" void cowmem_test_resize(file *f, long long bytes)
 {
-	cowmem::Object::of(f).resize(bytes);
+	cowmem::Object::of(f).resize(bytes, false);
 }
 
 extern "C" void cowmem_test_punch(file *f, long long offset, long long length)
 {
-	cowmem::Object::of(f).punch(offset, length);
+	cowmem::Index next = cowmem::index_of(offset);
+
+	cowmem::Object::of(f).punch(next, cowmem::index_of(offset + length) - 1);
 }
 
 extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)

@@ -452,11 +452,13 @@ long long kapi_max_bytes(void);
 void kapi_file_get(struct file *file);
 void kapi_file_put(struct file *file);
 void *kapi_file_private(const struct file *file);
+bool kapi_file_readable(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
 /* A new file of the object, for reading at least; or null: no memory. */
-struct file *kapi_file_create(struct inode *inode, void *object, bool writable);
-struct file *kapi_file_of_fd(int fd); /* if it is one of ours, with a reference; or null */
+int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made);
+struct file *kapi_file_of_fd(int fd); /* with a reference; null: it is not open */
+bool kapi_file_is_ours(const struct file *file);
 int kapi_fd_reserve(void);            /* a number for a file, closed on exec; or -errno */
 void kapi_fd_install(int fd, struct file *file);
 void kapi_fd_cancel(int fd);
@@ -488,7 +490,9 @@ bool kapi_lru_prepare(struct folio *folio);
 void kapi_lru_del(struct folio *folio);
 
 /* --- slots of paged-out pages --- */
-void *kapi_slot_alloc(void); /* its memory stays a slot's under RCU */
+/* The memory of a slot stays a slot's under RCU. */
+void *kapi_slot_alloc_nowait(void);
+void *kapi_slot_alloc_may_reclaim(void);
 void kapi_slot_free(void *slot);
 /* Has memory for an entry at @index, which is empty. False: there is none. Sleeps. */
 bool kapi_table_reserve(struct xarray *table, unsigned long index);

@@ -19,7 +19,7 @@
 
 extern const struct vm_operations_struct cowmem_vm_ops;
 extern const struct file_operations cowmem_fops;
-struct file *cowmem_file_create(struct inode *inode, void *object, bool writable);
+int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made);
 
 /* Has @file for one of an object's; its mappings are found through @inode. */
 static inline void cowmem_file_bind(struct file *file, struct inode *inode, void *object)

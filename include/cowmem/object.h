@@ -6,7 +6,7 @@
  * Invariants:
  *   O1  no page lies at or beyond index_up(size()) when no writer is at work,
  *       unless the object grows by itself and the page is being written
- *   O2  once fixed, the size changes by resize() only
+ *   O2  once fixed, the size changes by resize() and restore() only
  */
 #ifndef COWMEM_OBJECT_H
 #define COWMEM_OBJECT_H
@@ -39,7 +39,13 @@ public:
 	~Object();
 
 	long long size() const { return kapi_inode_size(inode_); }
-	bool fixed_size() const { return __atomic_load_n(&fixed_size_, __ATOMIC_RELAXED); }
+	/* Whether it does not grow by itself: a snapshot never does. */
+	bool fixed_size() const
+	{
+		return frozen_ || __atomic_load_n(&fixed_size_, __ATOMIC_RELAXED);
+	}
+	/* Whether it is a snapshot. */
+	bool frozen() const { return frozen_; }
 
 	/* Grows the object to @bytes, if it is smaller and grows by itself. */
 	void grow(long long bytes);
@@ -54,16 +60,18 @@ public:
 	bool may_write(Index index) const { return !fixed_size() || index < index_up(size()); }
 
 	/*
-	 * Sets the size for good, freeing and unmapping what lies beyond. 0; -ENOMEM, -EIO,
-	 * -EINTR: the last page could not be brought in, and nothing changed. Sleeps.
+	 * Sets the size, freeing and unmapping what lies beyond; it @grows by itself from then
+	 * on, or does not. 0; or nothing has changed: -ENOMEM, -EIO, -EINTR: the last page
+	 * could not be brought in; -EDQUOT: a CopyLimit. Sleeps.
 	 */
-	int resize(long long bytes) EXCLUDES(pages_);
+	int resize(long long bytes, bool grows) EXCLUDES(pages_);
 
 	/*
-	 * Frees the pages of a page-aligned range; it reads as zeroes then. 0; -ENOMEM: to hide
-	 * what a snapshot has there; some of that may be hidden, and is zeroes now. Sleeps.
+	 * Frees the pages from @next to @last; they read as zeroes then. @next becomes the first
+	 * page of which that is not so. 0; -ENOMEM: to hide what a snapshot has there; -EDQUOT: a
+	 * CopyLimit; -EINTR: a fatal signal. Sleeps.
 	 */
-	int punch(long long offset, long long length) EXCLUDES(pages_);
+	int punch(Index &next, Index last) EXCLUDES(pages_);
 
 	/*
 	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
@@ -121,22 +129,24 @@ private:
 
 	bool tail_is_out(long long end) const REQUIRES(pages_);
 	void zero_tail(long long end) REQUIRES(pages_);
-	bool try_resize(long long bytes) EXCLUDES(pages_);
+	int try_resize(long long bytes, bool grows, bool &counted) EXCLUDES(pages_);
+	int punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
+		EXCLUDES(pages_);
+	/* Has what @other has besides pages and size. With the lock of both held alone, or nobody else there. */
+	void take_settings(const Object &other);
 
 	inode *const inode_;
 	Family &family_; /* a reference */
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
-	bool fixed_size_ = false;
-	bool frozen_ = false; /* a snapshot */
+	bool fixed_size_ = false; /* of a snapshot, whether it was so of its origin */
+	bool frozen_ = false;     /* a snapshot */
 };
 
 /* What a call says of an error of Pages::own(). */
 inline int error_of_own(int error)
 {
-	if (error == -KAPI_EDQUOT)
-		return -KAPI_ENOMEM;
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
 

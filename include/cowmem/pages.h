@@ -70,7 +70,7 @@ constexpr long long bytes_at(Index index)
 struct Batch;
 struct Source;
 
-/* How many copies may be made because of a snapshot, and what if that is not enough. */
+/* How many pages may be kept for a snapshot alone, and what if that is not enough. */
 struct CopyLimit {
 	unsigned long max = ~0UL;
 	bool drops = false; /* the snapshot is given up; otherwise the write fails */
@@ -206,6 +206,8 @@ public:
 	void limit_copies(const Pages &by, CopyLimit limit) REQUIRES(this);
 	/* How many it has, since that, or since it was restored. */
 	unsigned long copies() const { return __atomic_load_n(&copies_, __ATOMIC_RELAXED); }
+	/* What that is limited to. */
+	const CopyLimit &copy_limit() const { return copy_limit_; }
 	void forget_copies() REQUIRES(this) { __atomic_store_n(&copies_, 0, __ATOMIC_RELAXED); }
 	/* Whether it was given up because of its limit. With the lock held, if it is to stay so. */
 	bool dropped() const { return __atomic_load_n(&dropped_, __ATOMIC_RELAXED); }
@@ -437,10 +439,21 @@ public:
 	int replace(Index index, folio *old, FolioRef &fresh) REQUIRES(this);
 
 	/*
-	 * Has holes from @first to @last where it would see something of its parent, beside
-	 * pages of its own if it has some. 0, -ENOMEM: not all of them. Sleeps.
+	 * Has holes from @first on where it would see something of its parent, beside pages of
+	 * its own if it has some, up to @last, or less, which is @last then. What it leaves to
+	 * snapshots by that counts for them, and may drop some, which come to @gone. 0; or
+	 * nothing has changed: -EAGAIN: as many as @missing have to be in @holes; -ENOMEM;
+	 * -EDQUOT: a CopyLimit. Sleeps.
 	 */
-	int hide_parent(Index first, Index last) REQUIRES(this);
+	int hide_parent(Index first, Index &last, Holes &holes, unsigned int &missing, Pages *&gone)
+		REQUIRES(this);
+
+	/*
+	 * What it sees in its parents from @first to @last is about to be left to them: counts
+	 * that for the snapshots, and drops those for which it is too much, which come to
+	 * @gone. 0; -EDQUOT: a CopyLimit, and nothing has changed. Sleeps. (src/copy_limit.cc)
+	 */
+	int count_left(Index first, Index last, Pages *&gone) REQUIRES(this);
 
 	/* Gives the page at @index the slot in which its bytes are now. False: no memory. */
 	[[nodiscard]] bool set_slot(Index index, SlotRef &slot) REQUIRES(this)
@@ -499,6 +512,20 @@ private:
 	bool is_over_limit(const Pages &writer, unsigned long more = 0) const REQUIRES_SHARED(this);
 	bool may_copy(const Pages &source) const REQUIRES(this);
 	Pages *count_copy(const Pages &source) REQUIRES(this);
+	void add_copies(const Pages &source, unsigned long n) REQUIRES(this);
+	void add_left(Index first, Index last, unsigned long n) REQUIRES(this);
+	Pages *drop_over_limit(Pages *gone) REQUIRES(this);
+	/* hide_parent()'s */
+	bool has_hole(Index index) const
+	{
+		const StoreSlot *slot = slots_.at(index);
+
+		return slot && slot->is_hole();
+	}
+	unsigned int count_to_hide(Index first, Index last) const REQUIRES(this);
+	bool reserve_to_hide(Index first, Index last) REQUIRES(this);
+	void unreserve(Index first, Index last) REQUIRES(this);
+	void put_holes(Index first, Index last, Holes &holes) REQUIRES(this);
 	Pages *drop(Pages *gone) REQUIRES(this);
 	/* src/freeze.cc */
 	/* All pages of its own, linked, as they lie one behind the other. The first, or null. */

@@ -79,6 +79,25 @@ private:
 	StoreSlot *slot_ = nullptr;
 };
 
+/* Slots that say that there is nothing, made before a lock is taken under which they are wanted. */
+class Holes {
+public:
+	Holes() = default;
+	~Holes();
+	Holes(const Holes &) = delete;
+	Holes &operator=(const Holes &) = delete;
+
+	/* Has at least @wanted from now on. False: no memory. Sleeps, and may reclaim. */
+	[[nodiscard]] bool have(unsigned int wanted);
+	unsigned int count() const { return count_; }
+	/* One of them, of which there must be one. Never sleeps. */
+	SlotRef take();
+
+private:
+	StoreSlot *first_ = nullptr; /* each has the next for its `what` */
+	unsigned int count_ = 0;
+};
+
 /* The slots of an object, by the index of their pages. Holes are not in any sum. */
 class Slots {
 public:

@@ -41,8 +41,6 @@ public:
 	 * something in between. Sleeps, but allocates without reclaim.
 	 */
 	Put put(folio *page, SlotRef &slot);
-	/* A slot that says that there is nothing, or none: no memory. */
-	static SlotRef hole();
 	/*
 	 * Begins to store @page, which put() refused, in the backing store: `stored` if
 	 * @transfer ends well. `full`: there is none, or no place there, or it

@@ -31,8 +31,8 @@ static const struct command {
 } commands[] = {
 	{"GET_INFO", COWMEM_IOC_GET_INFO, sizeof(struct cowmem_info), true, 0},
 	{"STAT", COWMEM_IOC_STAT, sizeof(struct cowmem_stat), true, 0},
-	{"RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false, 0},
-	{"PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), false, 0},
+	{"RESIZE", COWMEM_IOC_RESIZE, sizeof(struct cowmem_resize), false, COWMEM_RESIZE_GROWS},
+	{"PUNCH", COWMEM_IOC_PUNCH, sizeof(struct cowmem_punch), true, 0},
 	{"SET_COW", COWMEM_IOC_SET_COW, sizeof(struct cowmem_set_cow), false, 0},
 	{"RMAP", COWMEM_IOC_RMAP, sizeof(struct cowmem_rmap), true, COWMEM_RMAP_OF_COPIES},
 	{"PAGEMAP", COWMEM_IOC_PAGEMAP, sizeof(struct cowmem_pagemap), true,
@@ -71,6 +71,18 @@ _Static_assert(
 		offsetof(struct cowmem_page_out, length) == offsetof(struct cowmem_punch, length) &&
 		offsetof(struct cowmem_diff, length) == offsetof(struct cowmem_punch, length),
 	"");
+
+/* The size of the first version of a command's struct. */
+static size_t first_size(const struct command *command)
+{
+	switch (command->number) {
+	case COWMEM_IOC_STAT:
+		return COWMEM_STAT_SIZE_VER0;
+	case COWMEM_IOC_PUNCH:
+		return COWMEM_PUNCH_SIZE_VER0;
+	}
+	return command->size;
+}
 
 union argument {
 	uint32_t size;
@@ -197,7 +209,7 @@ static void bad_sizes(void)
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		const struct command *c = &commands[i];
 
-		for (uint32_t size = 0; size < c->size; size++) {
+		for (uint32_t size = 0; size < first_size(c); size++) {
 			make_argument(&argument, c, 0);
 			argument.size = size;
 			CHECK_COMMAND(c, fd, &argument, EINVAL);
@@ -231,6 +243,33 @@ static void bad_sizes(void)
 		}
 	}
 	CHECK_EQ(object_stat(fd).resident_pages, 1); /* PUNCH did work */
+	close(fd);
+}
+
+/* A program that was built when structs were shorter: it is served, and nothing behind its struct is touched. */
+static void older_callers(void)
+{
+	union argument argument, whole;
+	int fd = some_object(), grown = 0;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		const struct command *c = &commands[i];
+
+		for (uint32_t size = first_size(c); size < c->size; size++) {
+			make_argument(&argument, c, 0);
+			make_argument(&whole, c, 0);
+			argument.size = size;
+			memset(argument.bytes + size, 0x55, PAGE - size);
+			CHECK_COMMAND(c, fd, &argument, 0);
+			CHECK_COMMAND(c, fd, &whole, 0);
+			CHECK_EQ(argument.size, size);
+			CHECK(!memcmp(argument.bytes + 4, whole.bytes + 4, size - 4));
+			for (size_t j = size; j < PAGE; j++)
+				CHECK(argument.bytes[j] == 0x55);
+		}
+		grown += first_size(c) < c->size;
+	}
+	CHECK(grown > 0);
 	close(fd);
 }
 
@@ -409,7 +448,9 @@ static void read_only_descriptor(void)
 
 static void write_only_descriptor(void)
 {
-	int fd = open(COWMEM_DEVICE, O_WRONLY | O_CLOEXEC);
+	int fd = open(COWMEM_DEVICE, O_WRONLY | O_CLOEXEC), readable = object_open();
+	struct cowmem_snapshot snapshot = {.size = sizeof(snapshot)};
+	struct cowmem_diff diff = {.size = sizeof(diff), .length = PAGE};
 	char byte;
 
 	MUST(fd >= 0);
@@ -420,6 +461,41 @@ static void write_only_descriptor(void)
 	CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), EACCES);
 	CHECK_EQ(object_resize(fd, PAGE), 0);
 	CHECK_EQ(object_stat(fd).bytes, PAGE);
+	/* Nor does it give them by a detour. */
+	asked = fd;
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		const struct command *c = &commands[i];
+		union argument argument;
+
+		if (c->number != COWMEM_IOC_DIFF && c->number != COWMEM_IOC_PAGEMAP &&
+		    c->number != COWMEM_IOC_RMAP)
+			continue;
+		make_argument(&argument, c, 0);
+		CHECK_COMMAND(c, fd, &argument, EBADF);
+	}
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &snapshot), EBADF);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &snapshot), EBADF);
+	/* DIFF's other descriptor gives bytes, too. */
+	MUST(!ioctl(readable, COWMEM_IOC_CLONE, &snapshot));
+	diff.fd = fd;
+	CHECK_ERRNO(ioctl(readable, COWMEM_IOC_DIFF, &diff), EBADF);
+	diff.fd = snapshot.fd;
+	CHECK_EQ(ioctl(readable, COWMEM_IOC_DIFF, &diff), 0);
+	close(snapshot.fd);
+	close(readable);
+	close(fd);
+}
+
+static void read_only_descriptor_says_so(void)
+{
+	int fd = open(COWMEM_DEVICE, O_RDONLY | O_CLOEXEC);
+	struct cowmem_snapshot snapshot = {.size = sizeof(snapshot)};
+
+	MUST(fd >= 0 && !ioctl(fd, COWMEM_IOC_SNAPSHOT, &snapshot));
+	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EBADF);
+	CHECK_ERRNO(pwrite(snapshot.fd, "x", 1, 0), EBADF);
+	CHECK_ERRNO(write(snapshot.fd, "x", 1), EBADF);
+	close(snapshot.fd);
 	close(fd);
 }
 
@@ -763,7 +839,7 @@ static void as_32_bit(int fd)
 		CHECK_EQ(call32(ioctl_, fd, c->number, 0, 0, 0, 0), -EFAULT);
 		CHECK_EQ(call32(ioctl_, fd, c->number, 0xfffff000, 0, 0, 0), -EFAULT);
 		make_argument(low, c, 0);
-		low->size--;
+		low->size = first_size(c) - 1;
 		CHECK_EQ(call32(ioctl_, fd, c->number, at, 0, 0, 0), -EINVAL);
 		make_argument(low, c, 4);
 		CHECK_EQ(call32(ioctl_, fd, c->number, at, 0, 0, 0), 0);
@@ -830,6 +906,7 @@ static void callers_of_32_bits(void)
 static const struct test_case cases[] = {
 	{"ioctl: pointers to nothing", "", bad_pointers},
 	{"ioctl: short, long and longer structs", "", bad_sizes},
+	{"ioctl: structs that were shorter once", "", older_callers},
 	{"ioctl: unknown flags", "", unknown_flags},
 	{"ioctl: no such copy mode, reserved member", "", bad_cow_mode},
 	{"ioctl: unknown commands", "", unknown_commands},
@@ -838,6 +915,7 @@ static const struct test_case cases[] = {
 	{"PUNCH: misaligned, empty, overflowing", "", bad_punch},
 	{"a read-only descriptor", "", read_only_descriptor},
 	{"a write-only descriptor", "", write_only_descriptor},
+	{"a read-only descriptor says so to pwrite()", "", read_only_descriptor_says_so},
 	{"mmap: offsets, lengths, flags", "", bad_mmap},
 	{"lseek, pread, pwrite: offsets", "", bad_offsets},
 	{"writes beyond the largest size", "", writes_beyond_the_maximum},

@@ -48,20 +48,25 @@ static bool dropped(int fd)
 	return object_stat(fd).state & COWMEM_STATE_DROPPED;
 }
 
-/* Nothing that needs a copy can be done, and nothing changes. */
-static void check_refused(int fd, char *map, unsigned long index)
+/* Nothing that needs a copy can be done, and nothing changes, of an object of @bytes. */
+static void check_refused_at(int fd, char *map, unsigned long index, uint64_t bytes)
 {
 	struct counts before = counts_now();
 	const unsigned long resident = object_stat(fd).resident_pages;
 
-	CHECK_ERRNO(pwrite(fd, "x", 1, (off_t)(index * PAGE)), ENOMEM);
+	CHECK_ERRNO(pwrite(fd, "x", 1, (off_t)(index * PAGE)), EDQUOT);
 	CHECK_EQ(touch(map + index * PAGE, true), BUS_ADRERR);
 	CHECK_EQ(SINCE(before, over_limit), 1);
-	CHECK_ERRNO(object_resize(fd, index * PAGE + 1), ENOMEM);
-	CHECK_EQ(object_stat(fd).bytes, PAGES * PAGE);
+	CHECK_ERRNO(object_resize(fd, index * PAGE + 1), EDQUOT);
+	CHECK_EQ(object_stat(fd).bytes, bytes);
 	CHECK_EQ(object_stat(fd).resident_pages, resident);
 	CHECK_EQ(SINCE(before, pages_copied_up), 0);
 	CHECK(page_is(map + index * PAGE, index, 1));
+}
+
+static void check_refused(int fd, char *map, unsigned long index)
+{
+	check_refused_at(fd, map, index, PAGES * PAGE);
 }
 
 static void a_copy_more_is_refused(void)
@@ -84,10 +89,10 @@ static void a_copy_more_is_refused(void)
 	CHECK_EQ(object_stat(then).copies, LIMIT);
 	CHECK(map_is(map, 0, LIMIT, 3) && map_is(map, LIMIT, PAGES, 1));
 	CHECK(map_is(seen, 0, PAGES, 1));
-	/* What makes no copy of a page goes on. */
+	/* What leaves no page to it goes on. */
 	fill(map, 0, LIMIT, 4);
-	MUST(!object_punch(fd, (PAGES - 1) * PAGE, PAGE));
-	fill_page(map + (PAGES - 1) * PAGE, PAGES - 1, 4);
+	MUST(!object_punch(fd, 0, LIMIT * PAGE));
+	fill(map, 0, LIMIT, 4);
 	CHECK_EQ(object_stat(then).copies, LIMIT);
 	/* Restored to it, the object has no copies any more. */
 	CHECK_EQ(restore(fd, then), 0);
@@ -110,6 +115,80 @@ static void a_copy_more_is_refused(void)
 	close(again);
 	close(fd);
 	check_returned(before);
+}
+
+/* What the object gives up stays for the snapshot, as what it writes does. */
+static void what_is_cut_or_punched_counts(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), page[PAGE];
+	struct cowmem_punch punch = {.size = sizeof(punch), .length = 4 * PAGE};
+
+	fill(map, 0, PAGES, 1);
+	then = limited(fd, LIMIT, false);
+	MUST(!ioctl(fd, COWMEM_IOC_PUNCH, &punch));
+	CHECK_EQ(punch.next, 4 * PAGE);
+	CHECK_EQ(object_stat(then).copies, 4);
+	CHECK_EQ(object_stat(then).max_copies, LIMIT);
+	/* Over the limit nothing changes, and nothing is counted. */
+	punch.offset = 4 * PAGE;
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_PUNCH, &punch), EDQUOT);
+	CHECK_EQ(punch.next, 4 * PAGE);
+	CHECK_ERRNO(object_resize(fd, 32 * PAGE), EDQUOT);
+	CHECK_EQ(object_stat(fd).bytes, PAGES * PAGE);
+	CHECK_EQ(object_stat(then).copies, 4);
+	CHECK(map_is(map, 4, PAGES, 1));
+	/* A hole that is written, or punched again, leaves it nothing. */
+	fill(map, 0, 4, 2);
+	MUST(!object_punch(fd, 0, 4 * PAGE));
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	CHECK_EQ(object_stat(then).copies, 4);
+	CHECK_EQ(object_resize(fd, (PAGES - 1) * PAGE), 0);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	check_refused_at(fd, map, 7, (PAGES - 1) * PAGE);
+	for (unsigned long i = 0; i < PAGES; i++)
+		CHECK(pread(then, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i, 1));
+	munmap(map, PAGES * PAGE);
+	close(then);
+	/* The same for a snapshot that is dropped instead; by PUNCH, and by RESIZE. */
+	for (int by_resize = 0; by_resize < 2; by_resize++) {
+		const unsigned long dropped_before = counter("snapshots_dropped");
+
+		MUST(!object_resize(fd, PAGES * PAGE));
+		map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+		fill(map, 0, PAGES, 3);
+		then = limited(fd, LIMIT, true);
+		CHECK_EQ(by_resize ? object_resize(fd, 8 * PAGE)
+		                   : object_punch(fd, 8 * PAGE, (PAGES - 8) * PAGE),
+		         0);
+		CHECK(dropped(then));
+		CHECK_EQ(counter("snapshots_dropped") - dropped_before, 1);
+		CHECK(map_is(map, 0, 8, 3));
+		munmap(map, PAGES * PAGE);
+		close(then);
+	}
+	close(fd);
+	check_returned(before);
+}
+
+/* Of a clone, whose holes have a slot over what the image has there. */
+static void holes_do_not_count(void)
+{
+	int fd = object_open(), clone, then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	fill(map, 0, PAGES, 1);
+	clone = clone_of(fd);
+	MUST(!object_punch(clone, 0, PAGE));
+	then = limited(clone, 0, false);
+	CHECK_EQ(pwrite(clone, "x", 1, 0), 1);
+	CHECK_EQ(object_stat(then).copies, 0);
+	CHECK_ERRNO(pwrite(clone, "x", 1, PAGE), EDQUOT);
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(clone);
+	close(fd);
 }
 
 static void clones_do_not_count(void)
@@ -288,6 +367,8 @@ static void dropped_while_it_is_read(void)
 
 static const struct test_case cases[] = {
 	{"a copy more than the limit is refused, and nothing changes", "", a_copy_more_is_refused},
+	{"what is punched or cut off counts", "", what_is_cut_or_punched_counts},
+	{"a hole that is written does not count", "", holes_do_not_count},
 	{"what clones write does not count", "", clones_do_not_count},
 	{"or the snapshot is dropped, and says so", "", it_is_dropped_instead},
 	{"one is dropped, the others stay", "", others_stay},

@@ -259,8 +259,8 @@ static void bad_arguments(void)
 	}
 	CHECK_EQ(diff_ask(fd, other, &diff, 0, PAGES, &range, 1), -EINVAL);
 	CHECK_EQ(diff_ask(fd, null, &diff, 0, PAGES, &range, 1), -EINVAL);
-	CHECK_EQ(diff_ask(fd, gone, &diff, 0, PAGES, &range, 1), -EINVAL);
-	CHECK_EQ(diff_ask(fd, -1, &diff, 0, PAGES, &range, 1), -EINVAL);
+	CHECK_EQ(diff_ask(fd, gone, &diff, 0, PAGES, &range, 1), -EBADF);
+	CHECK_EQ(diff_ask(fd, -1, &diff, 0, PAGES, &range, 1), -EBADF);
 	CHECK_EQ(diff_ask(fd, then, &diff, 0, PAGES, (void *)8, 1), -EFAULT);
 	CHECK_EQ(diff_ask(fd, then, &diff, 0, 1, (void *)8, 1), 0); /* nothing to tell */
 	CHECK_EQ(diff.count, 0);

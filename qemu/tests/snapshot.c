@@ -11,6 +11,7 @@
 #include "walks.h"
 
 #include <pthread.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <stdatomic.h>
 
@@ -99,7 +100,7 @@ static void snapshot_is_sealed(void)
 	CHECK_ERRNO(restore(then, then), EBADF);
 	CHECK_ERRNO(restore(fd, fd), EINVAL);
 	CHECK_ERRNO(restore(fd, 0), EINVAL);
-	CHECK_ERRNO(restore(fd, -1), EINVAL);
+	CHECK_ERRNO(restore(fd, -1), EBADF);
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EINVAL);
 	CHECK_EQ(fcntl(then, F_GETFD), FD_CLOEXEC);
 	/* A private mapping of it has copies of its own. */
@@ -716,6 +717,131 @@ static void the_same_by_the_locked_path(void)
 	set_speculation(true);
 }
 
+/* A large file is one also where the kernel makes it: at 2 GiB, across that, and beyond. */
+static void clones_are_large_files(void)
+{
+	const off_t limit = 1LL << 31;
+	int fd = object_open(), clone, memory = memfd_create("source", MFD_CLOEXEC);
+	char page[PAGE] = {1};
+
+	MUST(memory >= 0 && write(memory, page, PAGE) == (ssize_t)PAGE);
+	CHECK_EQ(pwrite(fd, "x", 1, limit), 1);
+	clone = clone_of(fd);
+	CHECK_EQ(pwrite(clone, "a", 1, limit), 1);
+	CHECK_EQ(pwrite(clone, "abcd", 4, limit - 2), 4);
+	CHECK_EQ(pwrite(clone, "y", 1, limit + (off_t)PAGE), 1);
+	CHECK_EQ(lseek(clone, limit, SEEK_SET), limit);
+	CHECK_EQ(lseek(memory, 0, SEEK_SET), 0);
+	CHECK_EQ(sendfile(clone, memory, NULL, PAGE), PAGE);
+	CHECK_EQ(pread(clone, page, 1, limit), 1);
+	CHECK_EQ(page[0], 1);
+	CHECK_EQ(pread(fd, page, 1, limit), 1);
+	CHECK_EQ(page[0], 'x');
+	close(memory);
+	close(clone);
+	close(fd);
+}
+
+static int resize_and_grow(int fd, uint64_t bytes)
+{
+	struct cowmem_resize arg = {
+		.size = sizeof(arg), .flags = COWMEM_RESIZE_GROWS, .bytes = bytes};
+
+	return ioctl(fd, COWMEM_IOC_RESIZE, &arg);
+}
+
+static uint64_t store_limit_of(int fd)
+{
+	struct cowmem_store_stat stat = {.size = sizeof(stat)};
+
+	MUST(!ioctl(fd, COWMEM_IOC_STORE_STAT, &stat));
+	return stat.max_slots;
+}
+
+/* All that an object is besides its pages goes along. */
+static void settings_go_along(void)
+{
+	struct cowmem_store_limit limit = {.size = sizeof(limit), .max_slots = 7};
+	int fd = object_open(), then, clone;
+	char *private;
+
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	MUST(!ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
+	then = snapshot(fd);
+	CHECK_EQ(object_stat(then).state, COWMEM_STATE_FIXED_SIZE | COWMEM_STATE_FROZEN);
+	CHECK_EQ(object_stat(then).max_copies, ~0ULL);
+	CHECK_EQ(store_limit_of(then), 7);
+	/* A clone grows, as what it came from does, and is limited as that is. */
+	clone = clone_of(then);
+	CHECK_EQ(store_limit_of(clone), 7);
+	CHECK_EQ(object_stat(clone).state, 0);
+	CHECK_EQ(pwrite(clone, "y", 1, (off_t)PAGE), 1);
+	CHECK_EQ(object_stat(clone).bytes, PAGE + 1);
+	close(clone);
+	/* Fixed and limited otherwise, it is as it was after RESTORE. Private copies stay. */
+	private = object_map(fd, 10 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	private[5 * PAGE] = 7;
+	limit.max_slots = 9;
+	MUST(!object_resize(fd, 20 * PAGE) && !ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
+	CHECK_EQ(object_stat(fd).state, COWMEM_STATE_FIXED_SIZE);
+	CHECK_ERRNO(pwrite(fd, "x", 1, (off_t)(20 * PAGE)), ENOSPC);
+	CHECK_EQ(restore(fd, then), 0);
+	CHECK_EQ(object_stat(fd).bytes, 1);
+	CHECK_EQ(object_stat(fd).state, 0);
+	CHECK_EQ(store_limit_of(fd), 7);
+	CHECK_EQ(private[5 * PAGE], 7);
+	CHECK_EQ(pwrite(fd, "x", 1, (off_t)(20 * PAGE)), 1);
+	CHECK_EQ(object_stat(fd).bytes, 20 * PAGE + 1);
+	close(then);
+	/* The other way round: a snapshot of a fixed one fixes it again, and so are its clones. */
+	MUST(!object_resize(fd, 3 * PAGE));
+	then = snapshot(fd);
+	CHECK_EQ(resize_and_grow(fd, 2 * PAGE), 0);
+	CHECK_EQ(object_stat(fd).bytes, 2 * PAGE);
+	CHECK_EQ(object_stat(fd).state, 0);
+	CHECK_EQ(pwrite(fd, "x", 1, (off_t)(4 * PAGE)), 1);
+	CHECK_EQ(restore(fd, then), 0);
+	CHECK_EQ(object_stat(fd).bytes, 3 * PAGE);
+	CHECK_EQ(object_stat(fd).state, COWMEM_STATE_FIXED_SIZE);
+	clone = clone_of(then);
+	CHECK_ERRNO(pwrite(clone, "x", 1, (off_t)(3 * PAGE)), ENOSPC);
+	munmap(private, 10 * PAGE);
+	close(clone);
+	close(then);
+	close(fd);
+}
+
+/* More than is hidden with the lock held once, by an object that has some pages for itself. */
+static void much_is_punched(void)
+{
+	enum { MANY = 1500 };
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = object_map(fd, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), page[PAGE];
+	struct cowmem_punch punch = {
+		.size = sizeof(punch), .offset = PAGE, .length = (MANY - 2) * PAGE};
+
+	for (unsigned long i = 0; i < MANY; i++)
+		fill_page(map + i * PAGE, i, 1);
+	then = snapshot(fd);
+	for (unsigned long i = 0; i < MANY; i += 7)
+		fill_page(map + i * PAGE, i, 2);
+	MUST(!ioctl(fd, COWMEM_IOC_PUNCH, &punch));
+	CHECK_EQ(punch.next, (MANY - 1) * PAGE);
+	CHECK_EQ(object_stat(fd).resident_pages, 1);
+	CHECK_EQ(object_stat(then).copies, MANY - 1);
+	CHECK(page_is(map, 0, 2) && page_is(map + (MANY - 1) * PAGE, MANY - 1, 1));
+	for (unsigned long i = 1; i < MANY - 1; i++)
+		CHECK(!map[i * PAGE] && !memcmp(map + i * PAGE, map + i * PAGE + 1, PAGE - 1));
+	for (unsigned long i = 0; i < MANY; i++)
+		CHECK(pread(then, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i, 1));
+	CHECK(layers_are_sound(fd));
+	munmap(map, MANY * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
 int main(void)
 {
 	static const struct test_case cases[] = {
@@ -736,6 +862,9 @@ int main(void)
 		{"a snapshot is of one instant", "", one_instant},
 		{"everything as a model says", "", as_the_model_says},
 		{"the same by the locked path", "", the_same_by_the_locked_path},
+		{"clones can be written beyond 2 GiB", "", clones_are_large_files},
+		{"size, growth and store limit go along, and come back", "", settings_go_along},
+		{"a large range of what a snapshot has is punched", "", much_is_punched},
 	};
 
 	return run_tests(cases, ARRAY_LENGTH(cases));

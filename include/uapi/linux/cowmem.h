@@ -9,10 +9,13 @@
  * again, so it makes another fresh object; pass the descriptor instead.
  *
  * Every ioctl takes a pointer to one struct whose first member is its own size
- * as the caller was compiled with. A newer caller on an older module works as
- * long as the members the module does not know are zero (else E2BIG); an older
- * caller on a newer module works always. A size of more than a page is E2BIG. `flags` members have no bits but the
- * ones defined here; any other bit is EINVAL. Unknown commands are ENOTTY.
+ * as the caller was compiled with. Structs grow at their end. A newer caller on an
+ * older module works as long as the members the module does not know are zero (else
+ * E2BIG); an older caller on a newer module works always, and is answered as much as
+ * it knows. EINVAL: the size is less than that of the struct's first version. E2BIG:
+ * it is more than a page. `flags` members have no bits but the ones defined here; any
+ * other bit is EINVAL, and so is a `__reserved` member that is not 0. EFAULT: the
+ * struct, or what it points to, cannot be read or written. Unknown commands are ENOTTY.
  */
 #ifndef _UAPI_LINUX_COWMEM_H
 #define _UAPI_LINUX_COWMEM_H
@@ -27,9 +30,9 @@
 #define COWMEM_ABI_VERSION 1
 
 /*
- * Command numbers. 0x00-0x0f is for the object as such, 0x10-0x1f for page-out and
- * prefetch, 0x30-0x3f for reverse-map query and page map. Reserved for what is to
- * come: 0x20-0x2f snapshots, 0x40-0x4f large pages.
+ * Command numbers, each with a struct of the same name (CLONE has struct cowmem_snapshot).
+ * 0x00-0x0f is for the object as such, 0x10-0x1f for page-out and prefetch, 0x20-0x2f for
+ * snapshots, 0x30-0x3f for pages and the reverse map. Reserved: 0x40-0x4f for large pages.
  */
 #define COWMEM_IOC_GET_INFO _IO(COWMEM_IOC_TYPE, 0x00)
 #define COWMEM_IOC_STAT _IO(COWMEM_IOC_TYPE, 0x01)
@@ -61,9 +64,9 @@
 #define COWMEM_FEATURE_PAGE_OUT (1ULL << 8)
 /* What was read after it came back can be written without another fault, in hardware. */
 #define COWMEM_FEATURE_DIRTY_BIT (1ULL << 9)
-
 #define COWMEM_FEATURE_SNAPSHOT (1ULL << 10) /* and CLONE and RESTORE */
 #define COWMEM_FEATURE_DIFF (1ULL << 11)
+#define COWMEM_FEATURE_RESIZE_GROWS (1ULL << 12) /* COWMEM_RESIZE_GROWS */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -76,8 +79,11 @@ struct cowmem_info {
 };
 
 /* STAT: this object. */
-#define COWMEM_STATE_FIXED_SIZE (1U << 0) /* RESIZE was called: it no longer grows by itself */
+#define COWMEM_STATE_FIXED_SIZE (1U << 0) /* it does not grow by itself (any more) */
 #define COWMEM_STATE_DROPPED (1U << 1)    /* a snapshot that was given up (COWMEM_SNAPSHOT_DROP) */
+#define COWMEM_STATE_FROZEN (1U << 2)     /* a snapshot: nobody can write it */
+#define COWMEM_STATE_MAY_BE_DROPPED \
+	(1U << 3) /* a snapshot that was taken with COWMEM_SNAPSHOT_DROP */
 
 struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
@@ -88,34 +94,49 @@ struct cowmem_stat {
 	__u32 state;          /* out: COWMEM_STATE_* */
 	__u64 layers;         /* out: snapshots that a page may have to be looked for in */
 	__u64 copies;         /* out: of a snapshot, what counts for its max_copies */
+	__u64 max_copies;     /* out: of a snapshot, its limit; ~0: none */
 };
 
+#define COWMEM_STAT_SIZE_VER0 48U
+
 /*
- * RESIZE: set the size in bytes, and stop it from growing by itself. Pages beyond
- * the new end are freed and unmapped everywhere, private copies included: touching
- * them is SIGBUS. Needs a writable descriptor.
+ * RESIZE: set the size in bytes. The object stops growing by itself; with
+ * COWMEM_RESIZE_GROWS it (again) grows by mmap() and write(). Pages beyond the new end are
+ * freed and unmapped everywhere, private copies included: touching them is SIGBUS (or, if
+ * it grows, a fresh page). Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
- * the page at the new end is paged out and cannot be brought in; nothing changed.
- * EINTR: killed.
+ * the page at the new end is paged out, or a snapshot's, and cannot be brought in or copied;
+ * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT); EINTR: killed. Then nothing
+ * changed.
  */
+#define COWMEM_RESIZE_GROWS (1U << 0)
+
 struct cowmem_resize {
 	__u32 size;  /* in: sizeof(struct cowmem_resize) */
-	__u32 flags; /* in: 0 */
+	__u32 flags; /* in: COWMEM_RESIZE_* */
 	__u64 bytes; /* in: the new size */
 };
 
 /*
  * PUNCH: give back the memory of a range, which reads as zeroes from then on.
  * Private copies made earlier stay with the processes that made them. Needs a
- * writable descriptor. The part of the range beyond the object's end is ignored.
- * EBADF: not open for writing. EINVAL: not page aligned, empty or overflowing.
+ * writable descriptor. The part of the range beyond the object's end is ignored. What is a
+ * snapshot's, or a parent's, is hidden in batches: a SNAPSHOT meanwhile may find some of
+ * the range punched.
+ * EBADF: not open for writing. EINVAL: not page aligned, empty or overflowing. ENOMEM: no
+ * memory to hide a page that a snapshot has; EDQUOT: a snapshot does not permit it
+ * (COWMEM_SNAPSHOT_LIMIT); EINTR: killed. Then what lies before `next` is punched, and the
+ * rest is as it was.
  */
 struct cowmem_punch {
 	__u32 size;   /* in: sizeof(struct cowmem_punch) */
 	__u32 flags;  /* in: 0 */
 	__u64 offset; /* in: bytes, a multiple of page_size */
 	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
+	__u64 next;   /* out: how far it came; offset + length: all is punched */
 };
+
+#define COWMEM_PUNCH_SIZE_VER0 24U
 
 /*
  * SET_COW: who copies the page at the first write to a private mapping. It holds
@@ -205,7 +226,8 @@ struct cowmem_store_stat {
 
 /*
  * STORE_LIMIT: how many pages of the object may have a place in the store. Those that
- * have one keep it. EBADF: not open for writing.
+ * have one keep it. Snapshots and clones taken from then on have the same limit, each for
+ * the pages that are its own; RESTORE brings back the snapshot's. EBADF: not open for writing.
  */
 struct cowmem_store_limit {
 	__u32 size;      /* in: sizeof(struct cowmem_store_limit) */
@@ -222,17 +244,24 @@ struct cowmem_store_limit {
  * CLONE: a new descriptor of an object that is as this one is now, and goes its own way.
  * Of a snapshot it costs next to nothing.
  * Both are closed on exec, and share pages until these are written; what they share is in
- * memory, or in the store, once. ENOMEM, EMFILE, and nothing changed. EMLINK: there are
- * COWMEM_LAYERS_MAX layers, one for each snapshot that was taken of one taken before, and
- * is still wanted.
+ * memory, or in the store, once. A clone of a snapshot grows by itself if the object did
+ * that it was taken of.
+ * EBADF: not open for reading. EINVAL: max_copies or COWMEM_SNAPSHOT_DROP without
+ * COWMEM_SNAPSHOT_LIMIT; of CLONE, any flag or max_copies. ENOMEM, EMFILE, ENFILE: no memory, or
+ * no descriptor. ESTALE: it was dropped. EMLINK: there are COWMEM_LAYERS_MAX layers, one for
+ * each snapshot that was taken of one taken before, and is still wanted. Then nothing changed.
  *
  * A page that the object writes afterwards is copied, and what was there stays for the
- * snapshot. With COWMEM_SNAPSHOT_LIMIT that may happen to max_copies pages. The write of
- * one more fails, and changes nothing: write() and RESIZE with ENOMEM, a store to a mapping with
- * SIGBUS; until the snapshot is closed, or the object restored to it. With
+ * snapshot; what the object punches or cuts off stays, too. With COWMEM_SNAPSHOT_LIMIT
+ * max_copies pages may stay so. What would leave it one more fails, and changes nothing:
+ * write(), PUNCH and RESIZE with EDQUOT, a store to a mapping with SIGBUS; until the snapshot
+ * is closed, or the object restored to it. (So do stores of the kernel's own: for a process
+ * that dies it can then not write OWNER_DIED to a robust mutex, nor clear the word of
+ * set_tid_address(), in a page that may not be copied, and tells nobody.) With
  * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
  * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
- * writes does not count. (A snapshot of a snapshot has no limit: nothing is copied for it.)
+ * writes does not count, nor does a hole that is written, nor what SNAPSHOT itself copies
+ * because it may be pinned. (A snapshot of a snapshot has no limit: nothing is copied for it.)
  *
  * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
  * them on, and what only they kept goes with the last of them and of their mappings, however
@@ -253,11 +282,12 @@ struct cowmem_snapshot {
 };
 
 /*
- * RESTORE: the object is again as it was when @fd, a snapshot of it, was taken. Mappings
- * stay; private copies in them, too. Snapshots taken since are as they were, but the object
+ * RESTORE: the object is again as it was when @fd, a snapshot of it, was taken, in content,
+ * size, store limit, and whether it grows by itself. Mappings stay; private copies in them,
+ * too, also beyond the end. Snapshots taken since are as they were, but the object
  * cannot be restored to them. What it costs follows the pages written since.
- * EBADF: not open for writing. EINVAL: @fd is nothing that this object came from. ESTALE: it
- * was dropped.
+ * EBADF: not open for writing, or @fd is not open. EINVAL: @fd is nothing that this object
+ * came from. ESTALE: @fd was dropped.
  */
 struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */
@@ -272,14 +302,15 @@ struct cowmem_restore {
  * one range. The bytes decide: a page that was written and is as it was is not listed, and a
  * hole is zeroes. One that was written and whose bytes are damaged or lost is listed. What
  * is paged out is compared, and stays out. What it costs follows the pages written in either
- * since they parted.
+ * since they parted, and those that a writer in order was given along with them.
  *
  * Between snapshots the answer is exact. Of an object in use, each page is looked at once,
  * some time during the call; one that is being written just then may be told either way.
  * Sizes are not compared: STAT tells them, and what lies beyond one is a hole.
  *
- * EINVAL: not page aligned, empty or overflowing; or @fd is no object of the family. ENOMEM:
- * no memory to read what is paged out; `count` and `next` tell how far it came.
+ * EBADF: this one, or @fd, is not open, or not for reading. EINVAL: not page aligned, empty or
+ * overflowing; or @fd is no object of the family. ESTALE: one of them was dropped. ENOMEM: no
+ * memory to read what is paged out; EINTR: killed; `count` and `next` tell how far it came.
  */
 /* cowmem_changed.flags */
 #define COWMEM_CHANGED_HOLE (1U << 0) /* this object has nothing there: punched, or cut off */
@@ -322,8 +353,8 @@ struct cowmem_diff {
  * A copy that the kernel merged with others (KSM), swapped out, or is just moving
  * is left out of the answer.
  *
- * EINVAL: not page aligned, empty or overflowing; or, of copies, not all of it is a
- * private mapping of this object. ENOSPC: the first page alone needs more room;
+ * EBADF: not open for reading. EINVAL: not page aligned, empty or overflowing; or, of copies,
+ * not all of it is a private mapping of this object. ENOMEM: no memory for the answer. ENOSPC: the first page alone needs more room;
  * `needed` says how much. EINTR: killed.
  */
 #define COWMEM_RMAP_OF_COPIES (1U << 0)
@@ -365,8 +396,9 @@ struct cowmem_rmap {
  * PAGEMAP: the state of each page, one struct cowmem_page for each, holes too.
  * Mappings that read in order (MADV_SEQUENTIAL, MADV_RANDOM) do not count as
  * references. The two flags make the next answer about the time since this one; they change what every
- * user of the object will be told, so they need a writable descriptor.
- * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
+ * user of the object will be told, so they need a writable descriptor, too.
+ * EINVAL: not page aligned, empty or overflowing. EBADF: not open for reading, or, to clear,
+ * for writing.
  */
 #define COWMEM_PAGEMAP_CLEAR_REFERENCED (1U << 0)
 #define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
@@ -377,9 +409,9 @@ struct cowmem_rmap {
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
-#define COWMEM_PAGE_LOCKED (1U << 5) /* mapped where mlock forbids to take it away */
-#define COWMEM_PAGE_SHARED (1U << 7) /* a snapshot's: the object has it while it is not written */
+#define COWMEM_PAGE_LOCKED (1U << 5)    /* mapped where mlock forbids to take it away */
 #define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
+#define COWMEM_PAGE_SHARED (1U << 7) /* a snapshot's: the object has it while it is not written */
 
 struct cowmem_page {
 	__u32 flags;      /* COWMEM_PAGE_* */
