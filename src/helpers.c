@@ -473,8 +473,14 @@ HELPER void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle) { 
 HELPER void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle) { zs_unmap_object(pool, handle); }
 HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
 HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
-HELPER struct crypto_comp *valid_comp(struct crypto_comp *comp) { return IS_ERR(comp) ? NULL : comp; }
-HELPER struct crypto_comp *kapi_comp_create(const char *name) { return valid_comp(crypto_alloc_comp(name, 0, 0)); }
+HELPER int kapi_comp_create(const char *name, struct crypto_comp **comp)
+{
+	struct crypto_comp *made = crypto_alloc_comp(name, 0, 0);
+
+	if (!IS_ERR(made))
+		*comp = made;
+	return PTR_ERR_OR_ZERO(made);
+}
 HELPER void kapi_comp_free(struct crypto_comp *comp) { crypto_free_comp(comp); }
 HELPER int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_compress(comp, from, n, to, room); }
 HELPER int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_decompress(comp, from, n, to, room); }

@@ -514,7 +514,8 @@ void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
 size_t kapi_zs_huge_size(struct zs_pool *pool);         /* from which on a page is no smaller */
-struct crypto_comp *kapi_comp_create(const char *name); /* or null. Sleeps, may load a module */
+/* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
+int kapi_comp_create(const char *name, struct crypto_comp **comp);
 void kapi_comp_free(struct crypto_comp *comp);
 int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
                        unsigned int *room);
