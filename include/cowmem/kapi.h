@@ -541,6 +541,7 @@ void kapi_plug_begin(struct kapi_plug *plug);
 void kapi_plug_end(struct kapi_plug *plug);
 /* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
 int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
+void kapi_backing_close(struct file *file);
 /* Begins to read or write a page there; or null: no memory. */
 struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place,
                                             struct folio *folio, bool writes);

@@ -74,6 +74,7 @@ struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long p
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
 struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+void cowmem_backing_close(struct file *file);
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 

@@ -320,11 +320,16 @@ static void backing_from_the_start(void)
 	CHECK(access("/sys/module/cowmem", F_OK));
 	file = open("/tmp/backing", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	MUST(file >= 0 && !ftruncate(file, PAGES(8)));
+	CHECK_ERRNO(load("backing=/tmp/backing"), ETXTBSY);
+	close(file);
 	CHECK_EQ(load("backing=/tmp/backing"), 0);
+	CHECK_ERRNO(open("/tmp/backing", O_WRONLY | O_CLOEXEC), ETXTBSY);
 	CHECK(read_text(parameter, text, sizeof(text)));
 	CHECK(!strcmp(text, "/tmp/backing\n"));
 	CHECK(!stat(parameter, &st) && (st.st_mode & 07777) == 0600);
 	unload_soon();
+	file = open("/tmp/backing", O_WRONLY | O_CLOEXEC);
+	CHECK(file >= 0);
 	close(file);
 	unlink("/tmp/backing");
 	CHECK_EQ(load(""), 0);
