@@ -387,6 +387,7 @@ HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER struct inode *kapi_inode_of(struct folio *folio) { return cowmem_inode_of(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
