@@ -1492,18 +1492,18 @@ enum { CORRECTED, UNCORRECTED };
 /* The kernel is told of a machine check: of the memory behind @p, which must be present. */
 static void fail_memory(const char *p, int how)
 {
-	const uint64_t pfn = pagemap(p) & ((1ULL << 55) - 1);
+	const uint64_t page = pfn(p);
 	/* Valid, with an address, of a page, that is physical; AMD's bit for poison that was met. */
 	const uint64_t status = (how == UNCORRECTED ? 1ULL << 61 : 0) | 1ULL << 58 | 1ULL << 43;
 	char text[32];
 
-	MUST(pfn);
+	MUST(page);
 	MUST(write_text(INJECT "flags", "sw\n"));
 	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)status);
 	MUST(write_text(INJECT "status", text));
 	snprintf(text, sizeof(text), "0x%llx", 2ULL << 6 | 12);
 	MUST(write_text(INJECT "misc", text));
-	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(pfn * PAGE + 0x140));
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(page * PAGE + 0x140));
 	MUST(write_text(INJECT "addr", text));
 	MUST(write_text(INJECT "bank", "1"));
 }
@@ -1598,7 +1598,7 @@ static void failed_memory_is_poisoned(void)
 	CHECK(page_is(anonymous, 7, 1));
 	CHECK_EQ(bus_code(p + PAGES(3), true), 0);
 
-	/* Said twice it is the same; what comes to its place is sound. */
+	/* What comes to its place is sound. */
 	MUST(!object_punch(fd, PAGES(1), PAGE));
 	CHECK_EQ(bus_code(p + PAGES(1), false), 0);
 	CHECK_EQ(p[PAGES(1)], 0);
@@ -1606,6 +1606,39 @@ static void failed_memory_is_poisoned(void)
 	munmap(p, PAGES(4));
 	munmap(private, PAGES(4));
 	munmap(anonymous, PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+/* The kernel's own memory_failure() marks a page, and unmaps it nowhere: the rest is ours. */
+static void failed_memory_that_is_marked(void)
+{
+	static const char *const offline = "/sys/devices/system/memory/hard_offline_page";
+	struct counts before;
+	char *p, text[32], byte;
+	int fd;
+
+	if (access(INJECT "bank", W_OK) || access(offline, W_OK))
+		SKIP("this kernel injects no machine checks");
+	before = counts_now();
+	fd = object_open();
+	p = object_map(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill_page(p, 0, 1);
+	fill_page(p + PAGES(1), 1, 1);
+	MUST(!mlock(p, PAGES(2))); /* the kernel frees what it can first */
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(pfn(p) * PAGE));
+	CHECK(!write_text(offline, text));
+	CHECK_ERRNO(pread(fd, &byte, 1, 0), EIO);
+	CHECK(page_is(p, 0, 1));
+	CHECK_EQ(SINCE(before, pages_poisoned), 0);
+	CHECK_EQ(page_state(fd, 0, 0).mapcount, 1);
+
+	fail_memory(p, UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_EQ(page_state(fd, 0, 0).mapcount, 0);
+	CHECK_EQ(bus_code(p, false), BUS_MCEERR_AR);
+	CHECK(page_is(p + PAGES(1), 1, 1));
+	munmap(p, PAGES(2));
 	close(fd);
 	check_returned(before);
 }
@@ -1693,6 +1726,7 @@ static const struct test_case cases[] = {
 	{"userfaultfd write protection of unpopulated pages", "", protection_of_unpopulated_pages},
 	{"soft-dirty: the exact written set", "", soft_dirty},
 	{"memory that fails is unmapped, and who touches it told", "", failed_memory_is_poisoned},
+	{"the same of what the kernel has marked already", "", failed_memory_that_is_marked},
 	{"the same of what a snapshot has", "", failed_memory_of_relatives},
 };
 
