@@ -82,7 +82,10 @@ struct inode *cowmem_inode_create(void)
 	return inode;
 }
 
-/* The inode of the object that has @folio, any page, locked; with a reference. NULL: none has, or it is going. */
+/*
+ * The inode of the object that has @folio, which may be any page and is locked; with a
+ * reference. NULL: none has it, or that is going. Never sleeps.
+ */
 struct inode *cowmem_inode_of(struct folio *folio)
 {
 	struct address_space *mapping = folio->mapping;

@@ -58,6 +58,7 @@ static struct notifier_block listener = {
 	.priority = MCE_PRIO_EXTLOG, /* after MCE_PRIO_UC, which calls memory_failure() */
 };
 
+/* Always 0. */
 int cowmem_memory_failure_init(void)
 {
 	mce_register_decode_chain(&listener);

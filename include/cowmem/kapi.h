@@ -438,7 +438,8 @@ struct inode *kapi_inode_create(void);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
-struct inode *kapi_inode_of(struct folio *folio); /* of a locked page, with a reference, or null: not ours */
+/* That of a page, any, which is locked; with a reference. Null: it is none of ours. */
+struct inode *kapi_inode_of(struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
@@ -514,7 +515,7 @@ const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle);
 void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
-size_t kapi_zs_huge_size(struct zs_pool *pool);         /* from which on a page is no smaller */
+size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
 /* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
 int kapi_comp_create(const char *name, struct crypto_comp **comp);
 void kapi_comp_free(struct crypto_comp *comp);
