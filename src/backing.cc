@@ -57,7 +57,7 @@ int Backing::set(const char *path)
 	}
 	kapi_free_array(taken);
 	if (opened)
-		kapi_file_put(opened);
+		kapi_backing_close(opened);
 	return err;
 }
 
@@ -130,9 +130,11 @@ int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait h
 		err = -KAPI_EIO;
 	}
 	if (err == -KAPI_EIO)
-		slot.set_lost();
+		slot.set_lost(true);
 	if (err)
 		return err;
+	if (slot.is_lost())
+		slot.set_lost(false);
 	kapi_folio_flush(page);
 	kapi_count(COWMEM_COUNT_backing_read);
 	return 0;

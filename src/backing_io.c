@@ -12,10 +12,12 @@
 
 #include <linux/blkdev.h>
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
@@ -143,33 +145,102 @@ int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable)
 	return err;
 }
 
-static struct file *open_path(const char *name)
+/*
+ * The file or device that @path is, whatever its name comes to mean meanwhile. What root
+ * may open is asked as for open(); a device is had alone, by file systems and swap too.
+ */
+static struct file *open_path(const struct path *path)
 {
-	static char holder; /* of block devices: no file system, no swap beside us */
+	static char holder;
+	struct inode *inode = d_backing_inode(path->dentry);
+	int err;
+
+	if (S_ISBLK(inode->i_mode)) {
+		if (path->mnt->mnt_flags & MNT_NODEV || path->mnt->mnt_sb->s_iflags & SB_I_NODEV)
+			return ERR_PTR(-EACCES);
+		return bdev_file_open_by_dev(inode->i_rdev, BLK_OPEN_READ | BLK_OPEN_WRITE, &holder,
+		                             NULL);
+	}
+	if (!S_ISREG(inode->i_mode))
+		return ERR_PTR(-EINVAL);
+	err = inode_permission(mnt_idmap(path->mnt), inode, MAY_READ | MAY_WRITE);
+	if (err)
+		return ERR_PTR(err);
+	return dentry_open(path, O_RDWR | O_LARGEFILE | O_DIRECT, current_cred());
+}
+
+/*
+ * Has @file to us: nobody else opens it for writing, or changes its size. It is itself one
+ * that is open for writing, which the count of those says; where it is the only one, it
+ * becomes one that denies that, as an executable that runs. -ETXTBSY: there are others.
+ */
+static int deny_others(struct file *file)
+{
+	return atomic_cmpxchg(&file_inode(file)->i_writecount, 1, -1) == 1 ? 0 : -ETXTBSY;
+}
+
+/* The count is again what the end of @file expects, if it is denied by others, too. */
+static void allow_others(struct file *file)
+{
+	atomic_add(2, &file_inode(file)->i_writecount);
+}
+
+/* Whether what is in @file is for root's eyes only, and root's to write. */
+static bool is_private(const struct file *file)
+{
+	const struct inode *inode = file_inode(file);
+
+	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (S_IRWXG | S_IRWXO));
+}
+
+/* What is wrong with a file that was opened, and is open to others: -EPERM, -ETXTBSY; or 0. */
+static int protect(struct file *file)
+{
+	if (is_device(file))
+		return 0;
+	return is_private(file) ? deny_others(file) : -EPERM;
+}
+
+static const char *reason(int err)
+{
+	switch (err) {
+	case -EPERM:
+		return "it must be root's, and of no use to others: chown root, chmod 600";
+	case -ETXTBSY:
+		return "somebody has it open for writing, or runs it";
+	}
+	return "it must be the absolute path of a block device that nobody else uses, or of a file "
+	       "that can be opened O_DIRECT";
+}
+
+static struct file *open_protected(const char *name)
+{
 	struct path path;
-	umode_t mode;
+	struct file *file;
 	int err = *name == '/' ? kern_path(name, LOOKUP_FOLLOW, &path) : -EINVAL;
 
 	if (err)
 		return ERR_PTR(err);
-	mode = d_backing_inode(path.dentry)->i_mode;
+	file = open_path(&path);
 	path_put(&path);
-	if (S_ISBLK(mode))
-		return bdev_file_open_by_path(name, BLK_OPEN_READ | BLK_OPEN_WRITE, &holder, NULL);
-	return S_ISREG(mode) ? filp_open(name, O_RDWR | O_LARGEFILE | O_DIRECT, 0)
-	                     : ERR_PTR(-EINVAL);
+	err = IS_ERR(file) ? 0 : protect(file);
+	if (!err)
+		return file;
+	fput(file);
+	return ERR_PTR(err);
 }
 
-/* Opens the file or device at @name, of so many whole pages. An ERR_PTR, and a line in the log. */
+/*
+ * Opens the file or device at @name, of so many whole pages. While it is open, nobody else
+ * opens the file for writing (-ETXTBSY). An ERR_PTR, and a line in the log.
+ */
 struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device)
 {
-	struct file *file = open_path(name);
+	struct file *file = open_protected(name);
 
 	if (IS_ERR(file)) {
-		pr_err("cannot use %s as backing store (%ld): it must be the absolute path of a "
-		       "block device that nobody else uses, or of a file that can be opened "
-		       "O_DIRECT\n",
-		       name, PTR_ERR(file));
+		pr_err("cannot use %s as backing store (%ld): %s\n", name, PTR_ERR(file),
+		       reason(PTR_ERR(file)));
 		return file;
 	}
 	*pages = min_t(u64, i_size_read(file->f_mapping->host) >> PAGE_SHIFT, U32_MAX);
@@ -179,8 +250,16 @@ struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *d
 	if (*pages)
 		return file;
 	pr_err("cannot use %s as backing store: it has not one page\n", name);
-	fput(file);
+	cowmem_backing_close(file);
 	return ERR_PTR(-ENOSPC);
+}
+
+/* Gives back what cowmem_backing_open() gave; I/O that nobody waits for may still end. */
+void cowmem_backing_close(struct file *file)
+{
+	if (!is_device(file))
+		allow_others(file);
+	fput(file);
 }
 
 int cowmem_backing_init(void)

@@ -11,12 +11,11 @@ constexpr unsigned int buffer_size = 2 * KAPI_PAGE_SIZE;
 
 } /* namespace */
 
-bool Stream::create(const char *name)
+int Stream::create(const char *name)
 {
 	mutex_ = kapi_mutex_create();
-	context_ = kapi_comp_create(name);
 	buffer_ = static_cast<unsigned char *>(kapi_alloc_array(buffer_size, 1));
-	return mutex_ && context_ && buffer_;
+	return mutex_ && buffer_ ? kapi_comp_create(name, &context_) : -KAPI_ENOMEM;
 }
 
 void Stream::destroy()
@@ -44,6 +43,8 @@ bool Stream::decompress(const void *bytes, unsigned int length, void *page)
 
 Compressor *Compressor::create(const char *name, int &err)
 {
+	/* Each stream sleeps while it is made, and CPUs may come online meanwhile. */
+	const unsigned int cpus = kapi_cpus();
 	auto *made = new (Gfp::kernel_account) Compressor;
 
 	err = -KAPI_ENOMEM;
@@ -51,21 +52,15 @@ Compressor *Compressor::create(const char *name, int &err)
 		return nullptr;
 	for (unsigned int i = 0; i < sizeof(made->name_) - 1 && name[i] && name[i] != '\n'; i++)
 		made->name_[i] = name[i];
-	made->streams_ = static_cast<Stream *>(kapi_zalloc(kapi_cpus() * sizeof(Stream)));
-	while (made->streams_ && made->count_ < kapi_cpus()) {
-		made->count_++;
-		if (!made->streams_[made->count_ - 1].create(made->name_)) {
-			err = -KAPI_ENOENT;
-			delete made;
-			return nullptr;
-		}
-	}
-	if (!made->streams_) {
-		delete made;
-		return nullptr;
-	}
-	err = 0;
-	return made;
+	made->streams_ = static_cast<Stream *>(kapi_zalloc(cpus * sizeof(Stream)));
+	if (made->streams_)
+		err = 0;
+	while (!err && made->count_ < cpus)
+		err = made->streams_[made->count_++].create(made->name_);
+	if (!err)
+		return made;
+	delete made;
+	return nullptr;
 }
 
 Compressor::~Compressor()

@@ -387,6 +387,7 @@ HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER struct inode *kapi_inode_of(struct folio *folio) { return cowmem_inode_of(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
@@ -476,8 +477,14 @@ HELPER void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle) { 
 HELPER void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle) { zs_unmap_object(pool, handle); }
 HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
 HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
-HELPER struct crypto_comp *valid_comp(struct crypto_comp *comp) { return IS_ERR(comp) ? NULL : comp; }
-HELPER struct crypto_comp *kapi_comp_create(const char *name) { return valid_comp(crypto_alloc_comp(name, 0, 0)); }
+HELPER int kapi_comp_create(const char *name, struct crypto_comp **comp)
+{
+	struct crypto_comp *made = crypto_alloc_comp(name, 0, 0);
+
+	if (!IS_ERR(made))
+		*comp = made;
+	return PTR_ERR_OR_ZERO(made);
+}
 HELPER void kapi_comp_free(struct crypto_comp *comp) { crypto_free_comp(comp); }
 HELPER int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_compress(comp, from, n, to, room); }
 HELPER int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_decompress(comp, from, n, to, room); }
@@ -498,6 +505,7 @@ static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
 HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
 HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
 HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, pages, device)); }
+HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
 HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes) { return cowmem_transfer_start(file, place, folio, writes); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }

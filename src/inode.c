@@ -82,6 +82,20 @@ struct inode *cowmem_inode_create(void)
 	return inode;
 }
 
+/*
+ * The inode of the object that has @folio, which may be any page and is locked; with a
+ * reference. NULL: none has it, or that is going. Never sleeps.
+ */
+struct inode *cowmem_inode_of(struct folio *folio)
+{
+	struct address_space *mapping = folio->mapping;
+
+	if (!mapping || (unsigned long)mapping & PAGE_MAPPING_FLAGS ||
+	    mapping->a_ops != &address_space_operations)
+		return NULL;
+	return igrab(mapping->host);
+}
+
 int cowmem_inode_init(void)
 {
 	cowmem_mount = kern_mount(&file_system_type);

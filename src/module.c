@@ -349,6 +349,9 @@ static const struct {
 	{store_init, store_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
+#if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
+	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
+#endif
 	{device_init, device_exit},
 };
 

@@ -10,8 +10,9 @@ namespace cowmem {
 /* One context of a compressor: for one user at a time, who holds it as a scope. */
 class Stream {
 public:
-	/* Whether there was memory for it, and the kernel has @name. Sleeps. */
-	bool create(const char *name);
+	/* 0, -ENOMEM, -ENOENT: the kernel has no @name, -EINTR: killed. Sleeps. */
+	int create(const char *name);
+	/* Also of what create() could not make whole. */
 	void destroy();
 
 	void lock() { kapi_mutex_lock(mutex_); }
@@ -32,7 +33,7 @@ private:
 
 class Compressor : public Allocated {
 public:
-	/* The compressor @name, or null: -ENOMEM or -ENOENT in @err. Sleeps. */
+	/* The compressor @name, or null, and in @err why, as Stream::create() says. Sleeps. */
 	static Compressor *create(const char *name, int &err);
 	~Compressor();
 

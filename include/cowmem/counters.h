@@ -72,7 +72,7 @@
 	X(pages_allocated, "pages that objects took")                                     \
 	X(pages_freed, "pages that objects gave back")                                    \
 	X(pages_moved, "pages that MOVE put on another node")                             \
-	X(pages_poisoned, "pages that POISON took for damaged")                           \
+	X(pages_poisoned, "pages that are damaged, by a machine check or POISON")         \
 	X(pages_paged_out, "pages that went out of memory")                               \
 	X(pages_stored, "pages that were put into the store for it")                       \
 	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \

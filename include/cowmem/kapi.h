@@ -438,6 +438,8 @@ struct inode *kapi_inode_create(void);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
+/* That of a page, any, which is locked; with a reference. Null: it is none of ours. */
+struct inode *kapi_inode_of(struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
@@ -517,8 +519,9 @@ const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle);
 void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
-size_t kapi_zs_huge_size(struct zs_pool *pool);         /* from which on a page is no smaller */
-struct crypto_comp *kapi_comp_create(const char *name); /* or null. Sleeps, may load a module */
+size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
+/* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
+int kapi_comp_create(const char *name, struct crypto_comp **comp);
 void kapi_comp_free(struct crypto_comp *comp);
 int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
                        unsigned int *room);
@@ -544,6 +547,7 @@ void kapi_plug_begin(struct kapi_plug *plug);
 void kapi_plug_end(struct kapi_plug *plug);
 /* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
 int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
+void kapi_backing_close(struct file *file);
 /* Begins to read or write a page there; or null: no memory. */
 struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place,
                                             struct folio *folio, bool writes);

@@ -61,6 +61,11 @@ unsigned long cowmem_counter_sum(enum cowmem_counter counter);
 struct inode *cowmem_inode_create(void);
 int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
+struct inode *cowmem_inode_of(struct folio *folio);
+
+/* What machine checks say of objects' pages (src/memory_failure.c). */
+int cowmem_memory_failure_init(void);
+void cowmem_memory_failure_exit(void);
 
 /* The LRU of objects' pages, and what shrinks it under memory pressure (src/shrinker.c). */
 extern struct list_lru cowmem_lru;
@@ -74,6 +79,7 @@ struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long p
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
 struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+void cowmem_backing_close(struct file *file);
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
@@ -123,6 +129,7 @@ void cowmem_store_exit(void);
 int cowmem_store_select(const char *compressor);
 const char *cowmem_store_compressor(void);
 int cowmem_backing_set(const char *path);
+bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;
 unsigned long cowmem_shrink(struct kapi_isolated *isolated);
 

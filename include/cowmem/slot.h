@@ -39,9 +39,9 @@ struct StoreSlot {
 
 	bool is_backed() const { return how == backed; }
 	bool is_hole() const { return how == hole; }
-	/* Whether a read from the backing store failed. */
+	/* Whether the last read from the backing store failed. */
 	bool is_lost() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
-	void set_lost() { __atomic_store_n(&length, 1, __ATOMIC_RELAXED); }
+	void set_lost(bool value) { __atomic_store_n(&length, value, __ATOMIC_RELAXED); }
 	bool is_written() const { return __atomic_load_n(&written, __ATOMIC_RELAXED); }
 	void set_written(bool value) { __atomic_store_n(&written, value, __ATOMIC_RELAXED); }
 	bool take_written() { return __atomic_exchange_n(&written, false, __ATOMIC_RELAXED); }

@@ -27,11 +27,11 @@ enum class Put {
 
 class Store {
 public:
-	/* 0, -ENOMEM, or -ENOENT: the kernel has no such compressor. Sleeps. */
+	/* 0, -ENOMEM, -EINTR, or -ENOENT: the kernel has no such compressor. Sleeps. */
 	int init(const char *compressor);
 	/* No slot is left. */
 	void exit();
-	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT; -ENOSPC: too many. */
+	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
 	int select(const char *compressor);
 	/* The compressor's name. */
 	const char *compressor() const;

@@ -60,12 +60,15 @@ static int make_file(uint64_t pages)
 	return fd;
 }
 
-/* Has a file for backing store from now on. */
+/* Has a file for backing store from now on, which nobody else has open for writing then. */
 static int use_file(uint64_t pages)
 {
-	int fd = make_file(pages);
+	int fd;
 
+	close(make_file(pages));
 	MUST(!backing_set(STORE));
+	fd = open(STORE, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
 	return fd;
 }
 
@@ -321,7 +324,7 @@ static void neighbours_come_along(void)
 /* --- the parameter --- */
 static void is_set_with_care(void)
 {
-	int file = make_file(PAGES), fd, exclusive, parameter, status;
+	int fd, exclusive, parameter, status;
 	struct disk disk;
 	pid_t child;
 	char *p;
@@ -331,9 +334,9 @@ static void is_set_with_care(void)
 	CHECK_EQ(backing_set("/tmp"), EINVAL);
 	CHECK_EQ(backing_set("/dev/null"), EINVAL);
 	CHECK_EQ(backing_set("/proc/version"), EINVAL); /* no O_DIRECT */
-	MUST(!ftruncate(file, PAGE - 1));
+	close(make_file(PAGES));
+	MUST(!truncate(STORE, PAGE - 1));
 	CHECK_EQ(backing_set(STORE), ENOSPC);
-	close(file);
 
 	/* What somebody else has to himself is not taken, nor is it given away. */
 	disk = make_disk(PAGES);
@@ -348,6 +351,9 @@ static void is_set_with_care(void)
 	p = noise_object(&fd, 8);
 	MUST(page_out_all(fd, 8) == 8);
 	CHECK_EQ(backing_set(""), EBUSY);
+	CHECK_EQ(backing_set(disk.path), EBUSY);
+	MUST(!unlink(STORE)); /* what the device has is another file from here on */
+	close(make_file(PAGES));
 	CHECK_EQ(backing_set(STORE), EBUSY);
 	CHECK(noise_is(p + 7 * PAGE, 7, 1));
 	MUST(page_out_all(fd, 8) > 0);
@@ -405,7 +411,8 @@ static int mlock_error(const void *page)
 
 static void damage_is_found(void)
 {
-	int file = use_file(PAGES), fd;
+	struct disk disk = use_disk(PAGES);
+	int file = disk.file, fd;
 	struct counts before = counts_now();
 	char *p = noise_object(&fd, 64), *private, byte, page[PAGE];
 	off_t place;
@@ -447,13 +454,14 @@ static void damage_is_found(void)
 	munmap(private, 64 * PAGE);
 	let_go(fd, p, 64);
 	check_returned(before);
-	let_file_go(file);
+	let_disk_go(disk);
 }
 
 /* Another page's bytes are wrong, even though they are as they were written. */
 static void places_are_not_mixed_up(void)
 {
-	int file = use_file(PAGES), fd;
+	struct disk disk = use_disk(PAGES);
+	int file = disk.file, fd;
 	char *p = noise_object(&fd, 8), page[PAGE];
 
 	MUST(page_out_all(fd, 8) == 8);
@@ -462,7 +470,7 @@ static void places_are_not_mixed_up(void)
 	CHECK(noise_is(p + 5 * PAGE, 5, 1));
 	CHECK(touch(p + 6 * PAGE, false));
 	let_go(fd, p, 8);
-	let_file_go(file);
+	let_disk_go(disk);
 }
 
 static void a_full_store(void)
@@ -494,13 +502,16 @@ static void a_full_store(void)
 	let_file_go(file);
 }
 
-static void a_file_cut_short(void)
+static void a_device_cut_short(void)
 {
-	int file = use_file(64), fd;
+	struct disk disk = use_disk(64);
+	int file = disk.file, fd;
 	struct counts before = counts_now();
 	char *p = noise_object(&fd, 32), page[PAGE];
 	off_t place;
 
+	/* So that the device gives what the file beneath does not have as an error, not as zeroes. */
+	MUST(!ioctl(disk.fd, LOOP_SET_DIRECT_IO, 1UL));
 	MUST(page_out_all(fd, 32) == 32);
 	place = place_of(file, 31);
 	MUST(pread(file, page, PAGE, place) == (ssize_t)PAGE);
@@ -511,8 +522,14 @@ static void a_file_cut_short(void)
 	CHECK(noise_is(p + 30 * PAGE, 30, 1));
 	MUST(pwrite(file, page, PAGE, place) == (ssize_t)PAGE);
 	CHECK(noise_is(p + 31 * PAGE, 31, 1));
+
+	/* It was read, and is a page as any other: who comes next waits for it with no lock held. */
+	MUST(page_out_all(fd, 32) > 0);
+	before = counts_now();
+	CHECK(noise_is(p + 31 * PAGE, 31, 1));
+	CHECK_EQ(SINCE(before, waited), 1);
 	let_go(fd, p, 32);
-	let_file_go(file);
+	let_disk_go(disk);
 }
 
 static void io_errors(void)
@@ -734,6 +751,76 @@ static void nothing_is_lost_in_use(void)
 	let_disk_go(disk);
 }
 
+/* --- who else has the file --- */
+/* Whether the kernel's log says @what since it was last asked for. */
+static bool log_says(const char *what)
+{
+	static int log = -1;
+	bool said = false;
+	char line[1024];
+	ssize_t n;
+
+	if (log < 0)
+		MUST((log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)) >= 0);
+	while ((n = read(log, line, sizeof(line) - 1)) > 0 || errno == EPIPE) {
+		line[n > 0 ? n : 0] = '\0';
+		said |= strstr(line, "cannot use " STORE) && strstr(line, what);
+	}
+	return said;
+}
+
+static void a_file_is_nobody_elses(void)
+{
+	static const mode_t open_to_others[] = {0640, 0620, 0604, 0602, 0644, 0666};
+	struct counts before = counts_now();
+	int fd, writer = make_file(PAGES);
+	char *mapping, *p;
+
+	/* What others may read or write, or have to write, is not taken, and the log says why. */
+	log_says("");
+	CHECK_EQ(backing_set(STORE), ETXTBSY);
+	CHECK(log_says("open for writing"));
+	mapping = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0);
+	MUST(mapping != MAP_FAILED);
+	close(writer);
+	CHECK_EQ(backing_set(STORE), ETXTBSY);
+	munmap(mapping, PAGE);
+	for (size_t i = 0; i < ARRAY_LENGTH(open_to_others); i++) {
+		MUST(!chmod(STORE, open_to_others[i]));
+		CHECK_EQ(backing_set(STORE), EPERM);
+		CHECK(log_says("chmod 600"));
+	}
+	MUST(!chmod(STORE, 0600) && !chown(STORE, 1000, 0));
+	CHECK_EQ(backing_set(STORE), EPERM);
+	MUST(!chown(STORE, 0, 1000));
+
+	/* While it is the backing store, it is nobody else's to write, and as long as it is. */
+	for (int round = 0; round < 2; round++) {
+		CHECK_EQ(backing_set(STORE), 0);
+		p = noise_object(&fd, 8);
+		MUST(page_out_all(fd, 8) == 8);
+		CHECK_ERRNO(open(STORE, O_WRONLY | O_CLOEXEC), ETXTBSY);
+		CHECK_ERRNO(open(STORE, O_RDWR | O_TRUNC | O_CLOEXEC), ETXTBSY);
+		CHECK_ERRNO(truncate(STORE, PAGE), ETXTBSY);
+		CHECK_EQ(backing_set(STORE), ETXTBSY); /* not even ours, again */
+		CHECK_ERRNO(open(STORE, O_WRONLY | O_CLOEXEC), ETXTBSY);
+		for (uint64_t i = 0; i < 8; i++)
+			CHECK(noise_is(p + i * PAGE, i, 1));
+		let_go(fd, p, 8);
+		CHECK_EQ(backing_set(""), 0);
+
+		writer = open(STORE, O_RDWR | O_CLOEXEC);
+		CHECK(writer >= 0);
+		CHECK_EQ(pwrite(writer, "x", 1, 0), 1);
+		CHECK_EQ(ftruncate(writer, PAGES * PAGE), 0);
+		CHECK_EQ(backing_set(STORE), ETXTBSY);
+		close(writer);
+	}
+	CHECK_EQ(SINCE(before, checksum_errors) + SINCE(before, backing_errors), 0);
+	check_returned(before);
+	unlink(STORE);
+}
+
 static const struct test_case cases[] = {
 	{"without a backing store incompressible pages stay", "", without_one_nothing_changes},
 	{"noise, and more than memory may hold, survives in a file", "", survive_in_a_file},
@@ -744,12 +831,14 @@ static const struct test_case cases[] = {
 	{"damaged bytes are SIGBUS or EIO, and of one page only", "", damage_is_found},
 	{"another page's bytes are damage, too", "", places_are_not_mixed_up},
 	{"when all places are taken, pages stay", "", a_full_store},
-	{"a file that was cut short is an error of what was cut", "", a_file_cut_short},
+	{"a device that was cut short is an error of what was cut", "", a_device_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
 	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
 	{"who waits for a page is in nobody's way, and can be killed", "",
          who_waits_is_in_nobodys_way},
 	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},
+	{"a file that others may read, or write, is not taken or given", "",
+         a_file_is_nobody_elses},
 };
 
 int main(void)

@@ -309,6 +309,7 @@ static void stays_out(void)
 	char *map = filled(&fd);
 
 	MUST(file >= 0 && !ftruncate(file, 4 * PAGES * PAGE));
+	close(file); /* with somebody to write it, it is no backing store */
 	parameter_set("backing", BACKING_FILE);
 	for (unsigned int i = 0; i < PAGES; i++)
 		pattern(map + i * PAGE, i);
@@ -338,7 +339,6 @@ static void stays_out(void)
 	let_go(fd, map);
 	check_returned(before);
 	parameter_set("backing", "\n");
-	close(file);
 	unlink(BACKING_FILE);
 }
 

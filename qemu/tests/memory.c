@@ -4,6 +4,9 @@
  * kernel reaches into it. Most steps are done to a memfd too, and must answer alike.
  */
 #include "answers.h"
+#include "counts.h"
+#include "relatives.h"
+#include "walks.h"
 #include "written.h"
 
 #include <linux/futex.h>
@@ -126,15 +129,18 @@ static uint64_t pfn(const void *p)
 
 /* Touches a byte: 0, or the signal that it got. */
 static sigjmp_buf fault_jump;
+static siginfo_t fault_info;
 
-static void on_fault(int signal)
+static void on_fault(int signal, siginfo_t *info, void *context)
 {
+	(void)context;
+	fault_info = *info;
 	siglongjmp(fault_jump, signal);
 }
 
 static int touch(volatile char *p, bool write)
 {
-	struct sigaction action = {.sa_handler = on_fault}, bus, segv;
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, bus, segv;
 	int signal;
 
 	MUST(!sigaction(SIGBUS, &action, &bus) && !sigaction(SIGSEGV, &action, &segv));
@@ -1473,6 +1479,222 @@ static void soft_dirty(void)
 }
 #endif
 
+/* --- memory that fails --- */
+#define INJECT "/sys/kernel/debug/mce-inject/"
+
+enum { CORRECTED, UNCORRECTED };
+
+/* The kernel is told of a machine check: of the memory behind @p, which must be present. */
+static void fail_memory(const char *p, int how)
+{
+	const uint64_t page = pfn(p);
+	/* Valid, with an address, of a page, that is physical; AMD's bit for poison that was met. */
+	const uint64_t status = (how == UNCORRECTED ? 1ULL << 61 : 0) | 1ULL << 58 | 1ULL << 43;
+	char text[32];
+
+	MUST(page);
+	MUST(write_text(INJECT "flags", "sw\n"));
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)status);
+	MUST(write_text(INJECT "status", text));
+	snprintf(text, sizeof(text), "0x%llx", 2ULL << 6 | 12);
+	MUST(write_text(INJECT "misc", text));
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(page * PAGE + 0x140));
+	MUST(write_text(INJECT "addr", text));
+	MUST(write_text(INJECT "bank", "1"));
+}
+
+/* It is told of in the order that it happens, by a work item. */
+static void wait_for_poison(struct counts before, unsigned long pages)
+{
+	for (int i = 0; i < 3000 && SINCE(before, pages_poisoned) < pages; i++)
+		usleep(10000);
+	CHECK_EQ(SINCE(before, pages_poisoned), pages);
+}
+
+/* Touches a byte: 0, or the si_code of the SIGBUS that it got for it. */
+static int bus_code(char *p, bool write)
+{
+	const int signal = touch(p, write);
+
+	if (!signal)
+		return 0;
+	return signal == SIGBUS && fault_info.si_addr == p ? fault_info.si_code : -1;
+}
+
+/* What a child of this process gets at @p, mapped as here. */
+static int touch_in_child(char *p, bool write)
+{
+	int status;
+	pid_t child = fork();
+
+	MUST(child >= 0);
+	if (!child)
+		_exit(bus_code(p, write));
+	MUST(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void failed_memory_is_poisoned(void)
+{
+	int fd, to_child[2], status;
+	char *p, *private, *anonymous, byte;
+	struct counts before;
+	pid_t child;
+
+	if (access(INJECT "bank", W_OK))
+		SKIP("this kernel injects no machine checks");
+	before = counts_now();
+	fd = object_open();
+	p = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_SHARED);
+	private = object_map(fd, PAGES(4), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	for (int i = 0; i < 4; i++)
+		fill_page(p + PAGES(i), i, 1);
+	fill_page(private + PAGES(2), 2, 2);
+	CHECK(page_is(private + PAGES(1), 1, 1));
+	MUST(!mlock(p + PAGES(1), PAGE));
+	anonymous = object_map(-1, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	fill_page(anonymous, 7, 1);
+
+	/* A process that has it mapped since before. */
+	MUST(!pipe(to_child));
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		bool there = page_is(p + PAGES(1), 1, 1);
+
+		close(to_child[1]);
+		if (read(to_child[0], &byte, 1) != 0 || !there)
+			_exit(200);
+		_exit(bus_code(p, false) ? 201 : bus_code(p + PAGES(1), false));
+	}
+	close(to_child[0]);
+
+	/* What was corrected harms nothing; nor is memory of others ours to judge. */
+	fail_memory(p + PAGES(3), CORRECTED);
+	fail_memory(anonymous, UNCORRECTED);
+	fail_memory(p + PAGES(1), UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_EQ(page_state(fd, 0, 1).mapcount, 0);
+	CHECK(page_state(fd, 0, 1).flags & COWMEM_PAGE_POISONED);
+	CHECK_EQ(bus_code(p + PAGES(1), false), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(p + PAGES(1), true), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(private + PAGES(1), false), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(private + PAGES(1), true), BUS_MCEERR_AR);
+	CHECK_ERRNO(pread(fd, &byte, 1, PAGES(1)), EIO);
+	CHECK_ERRNO(pwrite(fd, &byte, 1, PAGES(1)), EIO);
+	close(to_child[1]);
+	MUST(waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), BUS_MCEERR_AR);
+
+	/* All else is as it was, and lives on. */
+	for (int i = 0; i < 4; i++)
+		CHECK(i == 1 || page_is(p + PAGES(i), i, 1));
+	CHECK(page_is(private + PAGES(2), 2, 2));
+	CHECK(page_is(anonymous, 7, 1));
+	CHECK_EQ(bus_code(p + PAGES(3), true), 0);
+
+	/* What comes to its place is sound. */
+	MUST(!object_punch(fd, PAGES(1), PAGE));
+	CHECK_EQ(bus_code(p + PAGES(1), false), 0);
+	CHECK_EQ(p[PAGES(1)], 0);
+	CHECK_EQ(SINCE(before, pages_poisoned), 1);
+	munmap(p, PAGES(4));
+	munmap(private, PAGES(4));
+	munmap(anonymous, PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+/* The kernel's own memory_failure() marks a page, and unmaps it nowhere: the rest is ours. */
+static void failed_memory_that_is_marked(void)
+{
+	static const char *const offline = "/sys/devices/system/memory/hard_offline_page";
+	struct counts before;
+	char *p, text[32], byte;
+	int fd;
+
+	if (access(INJECT "bank", W_OK) || access(offline, W_OK))
+		SKIP("this kernel injects no machine checks");
+	before = counts_now();
+	fd = object_open();
+	p = object_map(fd, PAGES(2), PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill_page(p, 0, 1);
+	fill_page(p + PAGES(1), 1, 1);
+	MUST(!mlock(p, PAGES(2))); /* the kernel frees what it can first */
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(pfn(p) * PAGE));
+	CHECK(!write_text(offline, text));
+	CHECK_ERRNO(pread(fd, &byte, 1, 0), EIO);
+	CHECK(page_is(p, 0, 1));
+	CHECK_EQ(SINCE(before, pages_poisoned), 0);
+	CHECK_EQ(page_state(fd, 0, 0).mapcount, 1);
+
+	fail_memory(p, UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_EQ(page_state(fd, 0, 0).mapcount, 0);
+	CHECK_EQ(bus_code(p, false), BUS_MCEERR_AR);
+	CHECK(page_is(p + PAGES(1), 1, 1));
+	munmap(p, PAGES(2));
+	close(fd);
+	check_returned(before);
+}
+
+/* A page that a snapshot has is unmapped for all who see it. */
+static void failed_memory_of_relatives(void)
+{
+	struct counts before;
+	int fd[4];
+	char *p[4];
+
+	if (access(INJECT "bank", W_OK))
+		SKIP("this kernel injects no machine checks");
+	before = counts_now();
+	fd[0] = object_open();
+	p[0] = object_map(fd[0], PAGES(3), PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (int i = 0; i < 3; i++)
+		fill_page(p[0] + PAGES(i), i, 1);
+	fd[1] = snapshot(fd[0]);
+	fd[2] = clone_of(fd[1]);
+	fd[3] = clone_of(fd[0]);
+	p[1] = object_map(fd[1], PAGES(3), PROT_READ, MAP_SHARED);
+	for (int i = 2; i < 4; i++)
+		p[i] = object_map(fd[i], PAGES(3), PROT_READ | PROT_WRITE,
+		                  i == 2 ? MAP_SHARED : MAP_PRIVATE);
+	for (int i = 0; i < 4; i++)
+		CHECK(page_is(p[i] + PAGES(1), 1, 1));
+	CHECK_EQ(page_state(fd[1], 0, 1).mapcount, 4);
+
+	fail_memory(p[2] + PAGES(1), UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_EQ(page_state(fd[1], 0, 1).mapcount, 0);
+	for (int i = 0; i < 4; i++) {
+		CHECK(page_state(fd[i], 0, 1).flags & COWMEM_PAGE_POISONED);
+		CHECK_EQ(bus_code(p[i] + PAGES(1), false), BUS_MCEERR_AR);
+		CHECK_EQ(touch_in_child(p[i] + PAGES(1), false), BUS_MCEERR_AR);
+		CHECK(page_is(p[i], 0, 1) && page_is(p[i] + PAGES(2), 2, 1));
+	}
+	CHECK_EQ(bus_code(p[0] + PAGES(1), true), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(p[2] + PAGES(1), true), BUS_MCEERR_AR);
+
+	/* Each gets rid of it for himself. */
+	MUST(!object_punch(fd[2], PAGES(1), PAGE));
+	CHECK_EQ(bus_code(p[2] + PAGES(1), true), 0);
+	CHECK_EQ(p[2][PAGES(1)], 'x');
+	CHECK_EQ(bus_code(p[0] + PAGES(1), false), BUS_MCEERR_AR);
+	MUST(!object_punch(fd[0], PAGES(1), PAGE));
+	CHECK_EQ(bus_code(p[0] + PAGES(1), false), 0);
+	CHECK_EQ(bus_code(p[1] + PAGES(1), false), BUS_MCEERR_AR);
+	CHECK(layers_are_sound(fd[0]));
+	/* Of the rest, whoever writes goes on as ever. */
+	fill_page(p[0] + PAGES(2), 2, 2);
+	CHECK(page_is(p[1] + PAGES(2), 2, 1) && page_is(p[2] + PAGES(2), 2, 1));
+	for (int i = 0; i < 4; i++) {
+		munmap(p[i], PAGES(3));
+		close(fd[i]);
+	}
+	CHECK_EQ(SINCE(before, pages_poisoned), 1);
+	check_returned(before);
+}
+
 static const struct test_case cases[] = {
 	{"smaps as of memfd, and in figures", "", smaps_as_memfd},
 	{"RssFile and RssAnon", "", status_counts_pages},
@@ -1498,6 +1720,9 @@ static const struct test_case cases[] = {
 	{"userfaultfd write protection: the exact written set", "", write_protection},
 	{"userfaultfd write protection of unpopulated pages", "", protection_of_unpopulated_pages},
 	{"soft-dirty: the exact written set", "", soft_dirty},
+	{"memory that fails is unmapped, and who touches it told", "", failed_memory_is_poisoned},
+	{"the same of what the kernel has marked already", "", failed_memory_that_is_marked},
+	{"the same of what a snapshot has", "", failed_memory_of_relatives},
 };
 
 int main(void)

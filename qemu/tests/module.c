@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <grp.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -316,16 +317,132 @@ static void backing_from_the_start(void)
 	CHECK(access("/sys/module/cowmem", F_OK));
 	file = open("/tmp/backing", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	MUST(file >= 0 && !ftruncate(file, PAGES(8)));
+	CHECK_ERRNO(load("backing=/tmp/backing"), ETXTBSY);
+	close(file);
 	CHECK_EQ(load("backing=/tmp/backing"), 0);
+	CHECK_ERRNO(open("/tmp/backing", O_WRONLY | O_CLOEXEC), ETXTBSY);
 	CHECK(read_text(parameter, text, sizeof(text)));
 	CHECK(!strcmp(text, "/tmp/backing\n"));
 	CHECK(!stat(parameter, &st) && (st.st_mode & 07777) == 0600);
 	unload_soon();
+	file = open("/tmp/backing", O_WRONLY | O_CLOEXEC);
+	CHECK(file >= 0);
 	close(file);
 	unlink("/tmp/backing");
 	CHECK_EQ(load(""), 0);
 	CHECK(read_text(parameter, text, sizeof(text)));
 	CHECK(!strcmp(text, "\n"));
+}
+
+/* --- compressors, with a context for each CPU --- */
+#define COMPRESSOR "/sys/module/cowmem/parameters/compressor"
+#define CPU "/sys/devices/system/cpu/cpu1/online"
+#define FAILSLAB "/sys/kernel/debug/failslab/"
+
+/* 0 or the errno of setting the parameter. */
+static int select_compressor(const char *name)
+{
+	int parameter = open(COMPRESSOR, O_WRONLY | O_CLOEXEC), err;
+
+	MUST(parameter >= 0);
+	err = write(parameter, name, strlen(name)) < 0 ? errno : 0;
+	close(parameter);
+	return err;
+}
+
+/* The same with its @nth allocation failing; *@failed: there were as many. */
+static int select_without_memory(const char *name, unsigned int nth, bool *failed)
+{
+	int parameter = open(COMPRESSOR, O_WRONLY | O_CLOEXEC), err;
+	int fails = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	char text[16];
+
+	MUST(parameter >= 0 && fails >= 0);
+	snprintf(text, sizeof(text), "%u", nth);
+	MUST(write(fails, text, strlen(text)) > 0);
+	err = write(parameter, name, strlen(name)) < 0 ? errno : 0;
+	MUST(pread(fails, text, 1, 0) == 1);
+	*failed = text[0] == '0';
+	MUST(write(fails, "0", 1) == 1);
+	close(fails);
+	close(parameter);
+	return err;
+}
+
+/* Another process takes a CPU away and gives it back, until it is killed. */
+static pid_t start_hotplug(_Atomic int *times)
+{
+	pid_t child = fork();
+
+	MUST(child >= 0);
+	while (!child)
+		if (write_text(CPU, "0") && write_text(CPU, "1"))
+			++*times;
+	return child;
+}
+
+static void end_hotplug(pid_t child)
+{
+	MUST(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	MUST(write_text(CPU, "1") || errno == EINVAL);
+}
+
+/* A compressor counts the CPUs once, however many there are when it is complete. */
+static void compressors_while_cpus_come(void)
+{
+	static const char *const names[] = {"lzo",          "zstd", "lzo-generic",
+	                                    "zstd-generic", "lz4",  "deflate"};
+	const int enough = debug_kernel() ? 40 : 100;
+	_Atomic int *times;
+	int made = 0, err;
+	pid_t child;
+
+	if (access(CPU, W_OK))
+		SKIP("no CPU of this kernel can be taken away");
+	times = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(times != MAP_FAILED);
+	child = start_hotplug(times);
+	while (!test_failed && (made < enough || *times < enough)) {
+		for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+			err = select_compressor(names[i]);
+			CHECK(!err || (i && err == ENOENT)); /* a module of the kernel's */
+			made += !err;
+		}
+		use_an_object(1);
+		unload_soon();
+		CHECK_EQ(load(""), 0);
+	}
+	end_hotplug(child);
+	ksft_print_msg("%d compressors, a CPU went and came %d times\n", made, *times);
+	munmap((void *)times, PAGE);
+}
+
+/* Whichever of its allocations fails, the compressor is not said not to exist, and can be had later. */
+static void no_memory_for_a_compressor(void)
+{
+	unsigned int nth = 0, refused = 0;
+	bool failed = true;
+	int err;
+
+	if (access("/proc/thread-self/fail-nth", W_OK))
+		SKIP("this kernel fails no allocations on purpose");
+	MUST(write_text(FAILSLAB "verbose", "0") && write_text(FAILSLAB "ignore-gfp-wait", "N"));
+	while (failed) {
+		err = select_without_memory("deflate", ++nth, &failed);
+		CHECK(!err || (failed && err == ENOMEM));
+		refused += err == ENOMEM;
+		if (failed && !err) { /* the kernel could do without: another time from the start */
+			unload_soon();
+			CHECK_EQ(load(""), 0);
+		}
+	}
+	MUST(write_text(FAILSLAB "ignore-gfp-wait", "Y"));
+	ksft_print_msg("%u allocations failed, one after the other, %u of them mattered\n", nth - 1,
+	               refused);
+	CHECK(refused >= 2 + 2 * 3); /* the compressor, its array, and three for each stream */
+	CHECK_EQ(select_compressor("no-such"), ENOENT);
+	unload_soon();
+	CHECK_EQ(load(""), 0);
 }
 
 /* --- counters --- */
@@ -543,6 +660,8 @@ static const struct test_case cases[] = {
 	{"goes while a pipe holds a page", "", goes_while_its_pages_are_held},
 	{"parameters", "", parameters},
 	{"a backing store from the start", "", backing_from_the_start},
+	{"compressors are made while CPUs come and go", "", compressors_while_cpus_come},
+	{"no memory for a compressor is ENOMEM", "", no_memory_for_a_compressor},
 	{"counters", "R16", counters},
 	{"tracepoint", "", tracepoint},
 	{"loads and unloads without a trace", "", loads_and_unloads},
