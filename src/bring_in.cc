@@ -40,10 +40,10 @@ public:
 	}
 
 	/* Nobody asked for them: as many as there is memory for at once. */
-	void allocate()
+	void allocate(int node)
 	{
 		for (unsigned int i = 0; i < count_; i++) {
-			fresh_[i].page = FolioRef{kapi_folio_alloc_ahead()};
+			fresh_[i].page = FolioRef{kapi_folio_alloc_ahead(node)};
 			if (!fresh_[i].page)
 				count_ = i;
 		}
@@ -97,11 +97,11 @@ private:
 };
 
 /* Reads the bytes that @fresh waits for, and @neighbours, with no lock held. */
-int read_together(Fresh &fresh, Neighbours &neighbours)
+int read_together(Fresh &fresh, Neighbours &neighbours, int node)
 {
 	Transfer transfer;
 
-	neighbours.allocate();
+	neighbours.allocate(node);
 	{
 		const Together together;
 
@@ -118,9 +118,9 @@ int read_together(Fresh &fresh, Neighbours &neighbours)
 
 } /* namespace */
 
-int Pages::bring_in(Index index, Index last, unsigned long long &count)
+int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
 {
-	Fresh fresh{FolioRef{kapi_folio_alloc(false)}, false};
+	Fresh fresh{std::move(page), false};
 	Neighbours neighbours;
 
 	if (!fresh.page)
@@ -140,14 +140,14 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count)
 		count += fresh.brought_in;
 		if (fresh.error != -KAPI_EAGAIN)
 			return fresh.error;
-		fresh.error = read_together(fresh, neighbours);
+		fresh.error = read_together(fresh, neighbours, node);
 		if (fresh.error)
 			return fresh.error;
 	}
 }
 
 /* Whether there was something to be had. */
-bool Pages::bring_one_along(Index index)
+bool Pages::bring_one_along(Index index, int node)
 {
 	Pages &layer = layer_of(index);
 
@@ -158,7 +158,7 @@ bool Pages::bring_one_along(Index index)
 	if (!slot || slot->is_hole() || slot->is_backed())
 		return false;
 
-	Fresh fresh{FolioRef{kapi_folio_alloc_ahead()}, false};
+	Fresh fresh{FolioRef{kapi_folio_alloc_ahead(node)}, false};
 
 	fresh.ahead = true;
 	if (fresh.page)
@@ -166,14 +166,14 @@ bool Pages::bring_one_along(Index index)
 	return fresh.brought_in;
 }
 
-unsigned int Pages::bring_along(Index first, Index last)
+unsigned int Pages::bring_along(Index first, Index last, int node)
 {
 	unsigned int brought = 0;
 
 	/* With a writer there the fault starts over, and comes by again. */
 	if (!try_lock_shared())
 		return 0;
-	while (first + brought <= last && bring_one_along(first + brought))
+	while (first + brought <= last && bring_one_along(first + brought, node))
 		brought++;
 	unlock_shared();
 	kapi_count_n(COWMEM_COUNT_pages_brought_along, brought);

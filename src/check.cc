@@ -99,7 +99,7 @@ private:
 
 	cowmem_test_wrong wrong_ = {nullptr, 0, 0};
 	unsigned long mapped_ = 0, found_ = 0;
-	const FolioRef scratch_{kapi_folio_alloc_surely()};
+	const FolioRef scratch_{kapi_folio_alloc_surely(0)};
 };
 
 /* Each above, up to who has no parent. */

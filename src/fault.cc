@@ -77,6 +77,10 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_over_limit};
 	case Outcome::waited:
 		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_waited};
+	case Outcome::killed:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_killed};
+	case Outcome::again:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_again};
 	}
 	__builtin_unreachable();
 }
@@ -107,7 +111,8 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 	if (!fault.major)
 		return a.code;
 	kapi_count(COWMEM_COUNT_major_faults);
-	kapi_event_major_fault();
+	if (!fault.unlocked)
+		kapi_event_major_fault(kapi_vma_mm(fault.vma));
 	return a.code | KAPI_VM_FAULT_MAJOR;
 }
 
@@ -140,14 +145,16 @@ void unlock_page(folio *page)
 	kapi_count(COWMEM_COUNT_page_unlocks);
 }
 
-/* Lets go of the mapping, which may be gone then, but not of the object. */
-void unlock_mapping(Fault &fault)
+/* Lets go of the mapping, which may be gone then, but not of the object; so that comes to @outcome. */
+Outcome unlock_mapping(Fault &fault, Outcome outcome)
 {
 	fault.pin.take(kapi_vma_file(fault.vma));
 	fault.major = true;
-	trace(fault, kind_of(fault.vmf), Outcome::waited);
+	kapi_event_major_fault(kapi_vma_mm(fault.vma));
+	trace(fault, kind_of(fault.vmf), outcome);
 	fault.unlocked = true;
 	kapi_vmf_unlock(fault.vmf);
+	return outcome;
 }
 
 /*
@@ -174,11 +181,20 @@ Outcome bring_in_unlocked(Fault &fault)
 	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT)
 		return Outcome::waited;
 
+	/* Where the mapping wants it, which is not known any more once it is let go. */
+	FolioRef page{kapi_folio_alloc_for(fault.vmf, false)};
+	const int node = node_for_neighbours(fault, page.get());
 	unsigned long long count = 0;
+	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
 
-	unlock_mapping(fault);
-	fault.object->pages().bring_in(fault.index, no_index, count);
-	return Outcome::waited;
+	fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
+	return outcome;
+}
+
+/* Whether a fatal signal may end a wait: then the answer has to be that the mapping is let go. */
+bool is_killable(const Fault &fault)
+{
+	return kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_KILLABLE;
 }
 
 /*
@@ -188,14 +204,12 @@ Outcome bring_in_unlocked(Fault &fault)
  */
 std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *page)
 {
-	const bool killable = kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_KILLABLE;
-	const int err = backing.read(*slot, page, killable ? Wait::killable : Wait::to_the_end);
+	const int err =
+		backing.read(*slot, page, is_killable(fault) ? Wait::killable : Wait::to_the_end);
 
 	fault.major = true;
-	if (err == -KAPI_EINTR) {
-		unlock_mapping(fault);
-		return Outcome::waited;
-	}
+	if (err == -KAPI_EINTR)
+		return unlock_mapping(fault, Outcome::killed);
 	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
 }
 
@@ -274,6 +288,8 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 
 	layer.held_shared();
 	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
+	if (shared)
+		fault.major |= layer.is_out(fault.index);
 	if (shared || (fresh.page && pages.must_fill_alone(fault.index)))
 		return std::nullopt;
 
@@ -305,6 +321,21 @@ bool fill_alone(Fault &fault, Fresh &fresh)
 	return true;
 }
 
+/* A shared write to a page of a snapshot: the object has it for its own. No outcome: it has, or may have. */
+std::optional<Outcome> own_for_fault(Fault &fault)
+{
+	Pages &pages = fault.object->pages();
+
+	if (may_come_again(fault, pages.seen_backed_slot(fault.index)))
+		return bring_in_unlocked(fault);
+
+	const int err = pages.own(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
+
+	if (err == -KAPI_EINTR)
+		return unlock_mapping(fault, Outcome::killed);
+	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
+}
+
 /*
  * Any other fault, and private writes that the core is to copy: hand over the
  * object's page (R3, R16). A hole takes memory now, allocated with no lock held.
@@ -319,8 +350,8 @@ Outcome return_page(Fault &fault)
 		if (const auto outcome = lock_page_of(fault, fresh, shared))
 			return *outcome;
 		if (shared) {
-			if (const int err = fault.object->pages().own(fault.index))
-				return outcome_of_fill(err);
+			if (const auto outcome = own_for_fault(fault))
+				return *outcome;
 			continue;
 		}
 		if (fresh.page && fill_alone(fault, fresh)) {
@@ -351,15 +382,21 @@ void lock_page_to_write(const Fault &fault, folio *page)
 
 /*
  * For a page that is a snapshot's, or is gone. If the entry permits to write what is there
- * now, that was all; otherwise the fault comes again for it.
+ * now, that was all; otherwise the fault comes again for it. What may be out by now is waited
+ * for to the end: the core has replaced the fault's flags, and with them what it has locked.
  */
 Outcome own_to_write(const Fault &fault, folio *page)
 {
 	Writer writer{page, fault.vma, kapi_vmf_address(fault.vmf)};
 
-	if (const int err = fault.object->pages().own(fault.index, &writer))
+	Pages &pages = fault.object->pages();
+
+	if (const int err = pages.own(fault.index,
+	                              {.vmf = fault.vmf, .writer = &writer, .killable = false}))
 		return outcome_of_fill(err);
-	return writer.may_write ? Outcome::mapped : Outcome::truncated;
+	if (writer.may_write)
+		return Outcome::mapped;
+	return pages.may_be_resident(fault.index) ? Outcome::again : Outcome::truncated;
 }
 
 /*

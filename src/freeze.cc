@@ -71,7 +71,7 @@ void Pages::write_protect()
 /* Somebody has a reference to @page, locked, and may be writing it: @to gets a copy instead. */
 void Pages::keep(Index index, folio *page, Pages &to)
 {
-	FolioRef copy{kapi_folio_alloc_surely()};
+	FolioRef copy{kapi_folio_alloc_surely(kapi_folio_node(page))};
 
 	if (kapi_folio_copy(copy.get(), page)) {
 		kapi_folio_rehome(page, to.mapping_); /* it is damaged: who reads it will be told */

@@ -19,6 +19,7 @@
 #include <linux/oom.h>
 #include <linux/pagemap.h>
 #include <linux/percpu_counter.h>
+#include <linux/psi.h>
 #include <linux/ptrace.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
@@ -63,6 +64,7 @@ SAME(KAPI_FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_RETRY_NOWAIT);
 SAME(KAPI_FAULT_FLAG_KILLABLE, FAULT_FLAG_KILLABLE);
 SAME(KAPI_FAULT_FLAG_TRIED, FAULT_FLAG_TRIED);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
+SAME(KAPI_ANY_NODE, NUMA_NO_NODE);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
 SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
@@ -179,9 +181,11 @@ HELPER bool kapi_neighbours_start_old(void) { return arch_wants_old_prefaulted_p
 /* --- folios --- */
 HELPER struct folio *kapi_zero_folio(void) { return page_folio(ZERO_PAGE(0)); }
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
-HELPER struct folio *kapi_folio_alloc_surely(void) { return folio_alloc(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0); }
-HELPER struct folio *kapi_folio_alloc_ahead(void) { return folio_alloc((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN, 0); }
+HELPER struct folio *kapi_folio_alloc_surely(int node) { return __folio_alloc_node(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0, node); }
+#define AHEAD_GFP ((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN)
+HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_NODE ? folio_alloc(AHEAD_GFP, 0) : __folio_alloc_node(AHEAD_GFP | __GFP_THISNODE, 0, node); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false) : kapi_folio_alloc(zeroed); }
+HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
@@ -432,12 +436,12 @@ HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return
 HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return folio_memcg((struct folio *)folio); }
 HELPER bool lru_is_there(struct folio *folio) { struct mem_cgroup *memcg = memcg_of(folio); return memcg_kmem_id(memcg) < 0 || xa_load(&cowmem_lru.xa, memcg_kmem_id(memcg)); }
 HELPER struct mem_cgroup *get_memcg_of(struct folio *folio) { return get_mem_cgroup_from_objcg(__folio_objcg(folio)); }
-HELPER int make_list(struct mem_cgroup *memcg) { int err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, GFP_KERNEL); mem_cgroup_put(memcg); return err; }
-HELPER bool kapi_lru_prepare(struct folio *folio) { return !make_list(get_memcg_of(folio)); }
+HELPER int make_list(struct mem_cgroup *memcg, gfp_t gfp) { int err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, gfp); mem_cgroup_put(memcg); return err; }
+HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return !make_list(get_memcg_of(folio), ahead ? GFP_NOWAIT | __GFP_NOWARN : GFP_KERNEL); }
 #else
 HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
 HELPER bool lru_is_there(struct folio *folio) { return true; }
-HELPER bool kapi_lru_prepare(struct folio *folio) { return true; }
+HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 #endif
 HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
 HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
@@ -524,7 +528,9 @@ HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_nor
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
-HELPER void kapi_event_major_fault(void) { count_vm_event(PGMAJFAULT); }
+HELPER void kapi_event_major_fault(struct mm_struct *mm) { count_vm_event(PGMAJFAULT); count_memcg_event_mm(mm, PGMAJFAULT); }
+HELPER void kapi_stall_begin(unsigned long *flags) { psi_memstall_enter(flags); }
+HELPER void kapi_stall_end(unsigned long *flags) { psi_memstall_leave(flags); }
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
 HELPER void kapi_free(const void *p) { kfree(p); }
 HELPER void kapi_free_rcu(const void *p) { kvfree_rcu_mightsleep(p); }

@@ -49,8 +49,9 @@ bool Pages::is_last_viewer_of(const Pages &layer) const
 	return &layer == parent_ && layer.only_child() == this && !layer.in_use_;
 }
 
-int Pages::own(Index index, Writer *writer)
+int Pages::own(Index index, const Asker &asker)
 {
+	Writer *const writer = asker.writer;
 	folio *const held = writer ? writer->held : nullptr;
 
 	for (bool may_take = true;;) {
@@ -67,7 +68,7 @@ int Pages::own(Index index, Writer *writer)
 				              family_.read());
 		}
 		const int err =
-			found ? try_copy(index, *found, writer) : try_take_over(index, writer);
+			found ? try_copy(index, *found, asker) : try_take_over(index, writer);
 
 		if (err != -KAPI_EAGAIN)
 			return err;
@@ -94,14 +95,17 @@ int Pages::try_take_over(Index index, Writer *writer)
 }
 
 /* By a copy. -EAGAIN: it is elsewhere now. */
-int Pages::try_copy(Index index, const Found &found, Writer *writer)
+int Pages::try_copy(Index index, const Found &found, const Asker &asker)
 {
 	const Source &source = found.source;
-	const FolioRef fresh{kapi_folio_alloc(false)};
+	Writer *const writer = asker.writer;
+	const FolioRef fresh{asker.vmf ? kapi_folio_alloc_for(asker.vmf, false)
+	                               : kapi_folio_alloc(false)};
 
 	if (!fresh)
 		return -KAPI_ENOMEM;
-	if (const int err = copy(fresh.get(), source))
+	if (const int err =
+	            copy(fresh.get(), source, asker.killable ? Wait::killable : Wait::to_the_end))
 		return err;
 
 	Pages *gone = nullptr;

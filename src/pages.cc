@@ -92,7 +92,7 @@ int Pages::insert(Index index, folio *page, bool ahead)
 		kapi_folio_put(page);
 		return err;
 	}
-	add_to_lru(page);
+	add_to_lru(page, ahead);
 	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	return 0;

@@ -41,16 +41,18 @@ Abort look_up(const Fault &fault, Snapshot &snapshot)
 
 /*
  * Who has read some pages in order, as many as @before, will read the next: brings in as many
- * more from compressed memory, of those that this fault may map. Whether there are some.
+ * more from compressed memory, of those that this fault may map, and where @page is, the one
+ * it is about. Whether there are some.
  */
-bool bring_along(const Fault &fault, unsigned int before)
+bool bring_along(const Fault &fault, unsigned int before, const folio *page)
 {
 	constexpr unsigned int enough = 4;
 
 	if (before < enough || !kapi_vma_may_map_around(fault.vma))
 		return false;
 	return fault.object->pages().bring_along(fault.index + 1,
-	                                         min_of(fault.index + before, last_around(fault)));
+	                                         min_of(fault.index + before, last_around(fault)),
+	                                         node_for_neighbours(fault, page));
 }
 
 /*
@@ -85,7 +87,7 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 			before = layer.run_before(fault.index);
 	}
 	fault.major |= fresh.brought_in;
-	snapshot.more = bring_along(fault, before);
+	snapshot.more = bring_along(fault, before, snapshot.page.get());
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!snapshot.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing

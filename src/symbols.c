@@ -129,3 +129,10 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigne
 	cowmem_symbol_call(__mmu_notifier_arch_invalidate_secondary_tlbs)(mm, start, end);
 }
 #endif
+
+#ifdef CONFIG_MEMCG
+void __count_memcg_events(struct mem_cgroup *memcg, enum vm_event_item item, unsigned long count)
+{
+	cowmem_symbol_call(__count_memcg_events)(memcg, item, count);
+}
+#endif

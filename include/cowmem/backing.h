@@ -22,6 +22,21 @@ namespace cowmem {
 /* Whether a fatal signal ends a wait. */
 enum class Wait : bool { to_the_end, killable };
 
+/*
+ * The task waits, for a scope, for memory that went out: what pressure stall information tells
+ * of. Kernel counterpart: swap_read_folio().
+ */
+class Stall {
+public:
+	Stall() { kapi_stall_begin(&flags_); }
+	~Stall() { kapi_stall_end(&flags_); }
+	Stall(const Stall &) = delete;
+	Stall &operator=(const Stall &) = delete;
+
+private:
+	unsigned long flags_;
+};
+
 /* A page on its way to the backing store or from there; one that nobody waits for ends by itself. */
 class Transfer {
 public:

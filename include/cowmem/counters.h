@@ -22,6 +22,7 @@
 	X(address_space_gone, "faults refused while the OOM killer reaps the process")    \
 	X(made_writable, "page_mkwrite calls answered with the page locked")                \
 	X(mkwrite_truncated, "page_mkwrite calls on a page truncated meanwhile (R18)")    \
+	X(mkwrite_again, "page_mkwrite calls that made the page the object's own, but not writable yet") \
 	X(page_locks, "page locks taken by a fault handler (R16)")                        \
 	X(page_unlocks, "of these, released by the handler itself")                       \
 	X(page_locks_handed_over, "of these, handed to the core by VM_FAULT_LOCKED")      \
@@ -32,6 +33,7 @@
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
 	X(over_limit, "faults that a snapshot does not allow to copy its page: SIGBUS")       \
 	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
+	X(killed, "faults that a fatal signal ended while they waited for the backing store") \
 	X(waited, "faults that a page had to be read for from the backing store: come again")   \
 	X(major_faults, "faults that brought a page in, or copied it from the store")     \
 	X(reused, "pages mapped writable and clean by a fault that reads (R46)")          \

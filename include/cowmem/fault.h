@@ -31,6 +31,8 @@ enum class Outcome : unsigned int {
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
 	over_limit,         /* a snapshot does not allow another copy: SIGBUS */
 	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
+	killed, /* a fatal signal ended a wait, and the fault's locks are dropped */
+	again,  /* page_mkwrite: the page is the object's own now, but not yet writable: retried */
 };
 
 /* Keeps an object, by a file of it, from take() on. */
@@ -103,12 +105,17 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 	return -KAPI_EAGAIN;
 }
 
+/* The node for pages that come along with @page, which was made for the fault; or any. */
+inline int node_for_neighbours(const Fault &fault, const folio *page)
+{
+	return page && kapi_vma_has_policy(fault.vma) ? kapi_folio_node(page) : KAPI_ANY_NODE;
+}
+
+/* For all errors but -EINTR, after which a fault has to let go of its mapping. */
 inline Outcome outcome_of_fill(int error)
 {
 	if (error == -KAPI_EHWPOISON)
 		return Outcome::poisoned;
-	if (error == -KAPI_EINTR)
-		return Outcome::lost_race; /* killed: it does not come back */
 	if (error == -KAPI_EDQUOT)
 		return Outcome::over_limit;
 	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;

@@ -55,9 +55,9 @@ inline int foreign_references(const folio *page)
 }
 
 /* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
-inline void add_to_lru(folio *page)
+inline void add_to_lru(folio *page, bool ahead = false)
 {
-	if (!kapi_lru_add(page) && kapi_lru_prepare(page))
+	if (!kapi_lru_add(page) && kapi_lru_prepare(page, ahead))
 		kapi_lru_add(page);
 }
 

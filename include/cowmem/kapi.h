@@ -83,6 +83,7 @@ enum kapi_fault_flag {
 /* Page geometry: 4 KiB pages are the only ones that the module is built for. */
 enum kapi_page {
 	KAPI_PAGE_SHIFT = 12,
+	KAPI_ANY_NODE = -1,
 	KAPI_PAGE_SIZE = 1 << KAPI_PAGE_SHIFT,
 };
 
@@ -190,8 +191,10 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
-struct folio *kapi_folio_alloc_surely(void);
-struct folio *kapi_folio_alloc_ahead(void); /* none, rather than to sleep */
+struct folio *kapi_folio_alloc_surely(int node); /* there, if it has memory */
+/* None, rather than to sleep; on @node only, if that is one: else as the task's policy says. */
+struct folio *kapi_folio_alloc_ahead(int node);
+bool kapi_vma_has_policy(const struct vm_area_struct *vma); /* of NUMA, by mbind() */
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);
@@ -461,7 +464,7 @@ void kapi_file_bind(struct file *file, struct inode *inode, void *object);
 int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made);
 struct file *kapi_file_of_fd(int fd); /* with a reference; null: it is not open */
 bool kapi_file_is_ours(const struct file *file);
-int kapi_fd_reserve(void);            /* a number for a file, closed on exec; or -errno */
+int kapi_fd_reserve(void); /* a number for a file, closed on exec; or -errno */
 void kapi_fd_install(int fd, struct file *file);
 void kapi_fd_cancel(int fd);
 long long kapi_file_seek(struct file *file, long long offset, int whence, long long max,
@@ -488,7 +491,7 @@ struct kapi_isolated {
 /* Adds a page at the end. False: there is no list for its cgroup yet. */
 bool kapi_lru_add(struct folio *folio);
 /* Makes that list. False: no memory. Sleeps. */
-bool kapi_lru_prepare(struct folio *folio);
+bool kapi_lru_prepare(struct folio *folio, bool ahead); /* may reclaim, unless it is @ahead */
 void kapi_lru_del(struct folio *folio);
 
 /* --- slots of paged-out pages --- */
@@ -570,7 +573,10 @@ bool kapi_reuse(void);
 /* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault. */
 bool kapi_has_dirty_bit(void);
 unsigned long kapi_store_max_pages(void);
-void kapi_event_major_fault(void);
+void kapi_event_major_fault(struct mm_struct *mm);
+/* The task waits for memory that it had: what PSI tells of. */
+void kapi_stall_begin(unsigned long *flags);
+void kapi_stall_end(unsigned long *flags);
 void *kapi_zalloc(size_t size);
 void kapi_free(const void *p);
 void kapi_free_rcu(const void *p); /* after a grace period */

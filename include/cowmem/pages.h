@@ -84,6 +84,14 @@ struct Writer {
 	bool may_write = false; /* out: the entry permits it now */
 };
 
+/* On whose behalf a page is made an object's own. */
+struct Asker {
+	const vm_fault *vmf =
+		nullptr; /* a fault, whose mapping may say on which node; its mapping stays */
+	Writer *writer = nullptr; /* a fault through an entry; otherwise it has no reference */
+	bool killable = true;     /* a fatal signal ends a wait for the backing store */
+};
+
 /* What remove() does with the copies that private mappings made of removed pages. */
 enum class PrivateCopies : bool { keep, zap };
 
@@ -213,11 +221,11 @@ public:
 	bool dropped() const { return __atomic_load_n(&dropped_, __ATOMIC_RELAXED); }
 
 	/*
-	 * Has what it sees at @index, in a parent, for its own (src/own.cc). The caller is
-	 * @writer, if there is one, and has no reference otherwise. 0, also if it is its own
-	 * or nothing; -ENOMEM, -EIO, -EHWPOISON, -EINTR; -EDQUOT: a CopyLimit. Sleeps.
+	 * Has what it sees at @index, in a parent, for its own (src/own.cc), for @asker. 0, also
+	 * if it is its own or nothing; -ENOMEM, -EIO, -EHWPOISON; -EINTR: a fatal signal, if
+	 * that may end a wait; -EDQUOT: a CopyLimit. Sleeps.
 	 */
-	int own(Index index, Writer *writer = nullptr) EXCLUDES(this);
+	int own(Index index, const Asker &asker = {}) EXCLUDES(this);
 
 	/*
 	 * Gives all that it has to @to, which has nothing, has no viewers, and is to be frozen:
@@ -316,6 +324,17 @@ public:
 	{
 		return with_slots_of(index, [&](const Slots &slots) { return slots.get(index); });
 	}
+	/*
+	 * The slot in the backing store that has the bytes which are seen at @index, if they are
+	 * not in memory. A hint without the lock.
+	 */
+	SlotRef seen_backed_slot(Index index) const
+	{
+		Rcu rcu;
+		const auto [layer, page] = const_cast<Pages *>(this)->look(index);
+
+		return page || !layer.slots_.is_backed(index) ? SlotRef{} : layer.slots_.get(index);
+	}
 	/* Whether there is one: a hint without the lock. */
 	bool sees_slot(Index index) const
 	{
@@ -354,17 +373,25 @@ public:
 	FolioRef fill(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 
 	/*
-	 * Has in memory what is in the store at @index, and of what follows up to @last what
-	 * a read of the backing store can have on the way (src/bring_in.cc); adds to @count,
-	 * pages. 0, -ENOMEM, -EIO, -EINTR: a fatal signal. Sleeps.
+	 * Has in memory what is in the store at @index, in @page, and of what follows up to @last
+	 * what a read of the backing store can have on the way, on @node, if that is one
+	 * (src/bring_in.cc); adds to @count, pages. 0, -ENOMEM: there is no @page, or no memory;
+	 * -EIO, -EINTR: a fatal signal. Sleeps.
 	 */
-	int bring_in(Index index, Index last, unsigned long long &count) EXCLUDES(this);
+	int bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
+		EXCLUDES(this);
+	/* The same where the task's policy says on which node. */
+	int bring_in(Index index, Index last, unsigned long long &count) EXCLUDES(this)
+	{
+		return bring_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
+		                KAPI_ANY_NODE);
+	}
 
 	/*
 	 * The same for the compressed pages from @first to @last, up to the first that is none, as
 	 * far as the lock and memory are to be had at once: how many. Nobody has asked for them yet.
 	 */
-	unsigned int bring_along(Index first, Index last) EXCLUDES(this);
+	unsigned int bring_along(Index first, Index last, int node) EXCLUDES(this);
 
 	/*
 	 * About how many pages of its own lie one behind the other before @index: a power of
@@ -404,6 +431,14 @@ public:
 
 	/* The same for pages that are paged out. */
 	Index next_paged_out(Index from, Index last) const REQUIRES_SHARED(this);
+
+	/* Whether this layer has the bytes at @index in the store, and not in memory. */
+	bool is_out(Index index) const REQUIRES_SHARED(this)
+	{
+		const StoreSlot *slot = at(index) ? nullptr : slots_.at(index);
+
+		return slot && !slot->is_hole();
+	}
 
 	/* Whether nothing is seen at @index. */
 	bool is_hole(Index index) const REQUIRES_SHARED(this);
@@ -492,7 +527,7 @@ private:
 	static unsigned long next_number();
 	bool sees_of_parent(Index first, Index last) const;
 	int insert(Index index, folio *page, bool ahead = false) REQUIRES_SHARED(this);
-	bool bring_one_along(Index index) REQUIRES_SHARED(this);
+	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
 	FolioRef fill_from(const StoreSlot *slot, Index index, Fresh &fresh) REQUIRES_SHARED(this);
 	/* src/own.cc */
 	bool is_last_viewer_of(const Pages &layer) const REQUIRES_SHARED(this, layer);
@@ -501,7 +536,7 @@ private:
 		REQUIRES_SHARED(layer);
 	int try_take_over(Index index, Writer *writer) EXCLUDES(this);
 	struct Found;
-	int try_copy(Index index, const Found &found, Writer *writer) EXCLUDES(this);
+	int try_copy(Index index, const Found &found, const Asker &asker) EXCLUDES(this);
 	int take_page(Index index, Pages &from, const folio *held) REQUIRES(this, from);
 	int move_page(Index index, Pages &from, folio *page) REQUIRES(this, from);
 	int take_over(Index index, Pages &from, const folio *held) REQUIRES(this, from);

@@ -16,16 +16,16 @@ struct Source {
 };
 
 /*
- * Into @page, with no lock held: what is frozen stays as it is. 0, -EIO, -EHWPOISON, -ENOMEM,
- * -EINTR.
+ * Into @page, with no lock held: what is frozen stays as it is. 0, -EIO, -EHWPOISON, -ENOMEM;
+ * -EINTR, if @how permits that.
  */
-inline int copy(folio *page, const Source &source)
+inline int copy(folio *page, const Source &source, Wait how = Wait::killable)
 {
 	if (source.page)
 		return kapi_folio_poisoned(source.page.get())
 		               ? -KAPI_EHWPOISON
 		               : kapi_folio_copy(page, source.page.get());
-	return source.slot->is_backed() ? backing.read(*source.slot, page, Wait::killable)
+	return source.slot->is_backed() ? backing.read(*source.slot, page, how)
 	                                : store.read(*source.slot, page);
 }
 

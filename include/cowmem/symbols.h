@@ -63,7 +63,8 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 
 #ifdef CONFIG_MEMCG
 /* makes a list_lru's list for a cgroup; what is exported does it for slab objects only */
-#define COWMEM_SYMBOLS_MEMCG(X) X(memcg_list_lru_alloc)
+/* *count_memcg_event_mm(), for a cgroup's major faults */
+#define COWMEM_SYMBOLS_MEMCG(X) X(memcg_list_lru_alloc) X(__count_memcg_events)
 #else
 #define COWMEM_SYMBOLS_MEMCG(X)
 #endif

@@ -7,12 +7,15 @@
 #include "answers.h"
 #include "cgroup.h"
 #include "counts.h"
+#include "numa.h"
 #include "parameters.h"
+#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
 #include <linux/loop.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 
 #define BACKING PARAMETERS "backing"
@@ -613,7 +616,8 @@ static void pressure_uses_devices_only(void)
 	check_cgroup_goes(dying);
 }
 
-#define SLOWLY "8" /* bytes that are read in a second: a page takes eight minutes, unless that is changed */
+#define SLOWLY \
+	"8" /* bytes that are read in a second: a page takes eight minutes, unless that is changed */
 #define ZRAM_CONTROL "/sys/class/zram-control/"
 static dev_t slow_disk;
 
@@ -669,6 +673,106 @@ static void wait_for_a_page(void)
 	let_go(fd, p, 8);
 }
 
+/* Neighbours that are read along are where the mapping wants the page that is asked for. */
+static void readahead_heeds_mbind(void)
+{
+	struct disk disk = use_disk(2 * PAGES);
+	struct counts before = counts_now();
+	cpu_set_t node_0, all;
+	int fd;
+	char *p = noise_object(&fd, PAGES);
+
+	CPU_ZERO(&node_0);
+	CPU_SET(0, &node_0);
+	MUST(!sched_getaffinity(0, sizeof(all), &all) &&
+	     !sched_setaffinity(0, sizeof(node_0), &node_0));
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	bind_to_node_1(p, PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	CHECK(SINCE(before, backing_readahead) > 0);
+	CHECK_EQ(SINCE(before, backing_read), PAGES);
+	CHECK_EQ(not_on_node_1(p, PAGES), 0);
+	MUST(!sched_setaffinity(0, sizeof(all), &all));
+	let_go(fd, p, PAGES);
+	check_returned(before);
+	let_disk_go(disk);
+}
+
+static int zero;
+
+/* What the kernel copies to a page, as read() does it: how many major faults that took, or -1. */
+static void *copy_to(void *page)
+{
+	struct rusage before, after;
+
+	MUST(!getrusage(RUSAGE_THREAD, &before));
+	if (read(zero, page, PAGE) != (ssize_t)PAGE)
+		return (void *)-1L;
+	MUST(!getrusage(RUSAGE_THREAD, &after));
+	return (void *)(after.ru_majflt - before.ru_majflt);
+}
+
+/*
+ * The same for the kernel's own store to a page of a snapshot: what has to be read first is to
+ * be copied then. It waits with nothing locked, takes neighbours along, can be killed, and is
+ * what PSI and the cgroup's count of major faults tell of.
+ */
+static void wait_to_copy_a_snapshots_page(void)
+{
+	struct counts before;
+	pthread_t thread;
+	long majors, events, stalled;
+	pid_t child;
+	int fd, then, status;
+	char *p = noise_object(&fd, 8);
+
+	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	MUST(zero >= 0);
+	then = snapshot(fd);
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(set_speed(SLOWLY));
+	before = counts_now();
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		_exit(copy_to(p + 5 * PAGE) == (void *)-1L);
+	CHECK(COMES(SINCE(before, speculative_abort_backing)));
+	usleep(200000);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	MUST(!kill(child, SIGKILL));
+	MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+
+	before = counts_now();
+	events = read_number(CGROUP "/memory.stat", "pgmajfault ");
+	stalled = read_number(CGROUP "/memory.pressure", "total=");
+	MUST(!pthread_create(&thread, NULL, copy_to, p + 3 * PAGE));
+	CHECK(COMES(SINCE(before, speculative_abort_backing)));
+	usleep(200000);
+	/* These want the mapping, and the object, to themselves. */
+	MUST(!mprotect(p, PAGE, PROT_READ));
+	MUST(!object_punch(fd, 7 * PAGE, PAGE));
+	CHECK_EQ(SINCE(before, backing_read), 0);
+	MUST(set_speed(NULL));
+	MUST(!pthread_join(thread, (void **)&majors));
+	CHECK_EQ(majors, 1);
+	CHECK_EQ(SINCE(before, waited), 1);
+	CHECK_EQ(SINCE(before, pages_copied_up), 1);
+	CHECK(SINCE(before, backing_readahead) > 0);
+	CHECK(SINCE(before, major_faults) >= 1);
+	CHECK(read_number(CGROUP "/memory.stat", "pgmajfault ") - events >= 1);
+	CHECK(read_number(CGROUP "/memory.pressure", "total=") - stalled >= 200000);
+	for (uint64_t i = 0; i < 7; i++)
+		CHECK(i == 3 ? !p[i * PAGE] && !memcmp(p + i * PAGE, p + i * PAGE + 1, PAGE - 1)
+		             : noise_is(p + i * PAGE, i, 1));
+	close(then);
+	close(zero);
+	let_go(fd, p, 8);
+}
+
 static void who_waits_is_in_nobodys_way(void)
 {
 	const long dying = dying_cgroups();
@@ -684,6 +788,9 @@ static void who_waits_is_in_nobodys_way(void)
 	MUST(!backing_set("/dev/zram1"));
 	before = counts_now();
 	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
+	check_returned(before);
+	MUST(!rmdir(CGROUP));
+	CHECK_EQ(run_in_cgroup("max", wait_to_copy_a_snapshots_page), 0);
 	check_returned(before);
 	CHECK_EQ(backing_set(""), 0);
 	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
@@ -839,6 +946,7 @@ static const struct test_case cases[] = {
 	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},
 	{"a file that others may read, or write, is not taken or given", "",
          a_file_is_nobody_elses},
+	{"readahead heeds mbind", "", readahead_heeds_mbind},
 };
 
 int main(void)

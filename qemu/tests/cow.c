@@ -964,7 +964,7 @@ int main(int argc, char **argv)
 		seed = strtoul(argv[1], NULL, 0);
 	else
 		MUST(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
-	stay_on_one_cpu();
+	count_faults_exactly();
 	read_text(FAULT_AROUND, fault_around, sizeof(fault_around));
 	atexit(restore_fault_around);
 	MUST(write_text(FAULT_AROUND, "4096")); /* off: each read is one fault */

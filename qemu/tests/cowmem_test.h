@@ -198,13 +198,15 @@ static inline unsigned long counter(const char *name)
  * For who counts faults exactly: another CPU's TLB may still have an entry read-only that was
  * made writable here, and a thread that comes to it takes one fault more, which is counted.
  */
-static inline void stay_on_one_cpu(void)
+static inline void count_faults_exactly(void)
 {
 	cpu_set_t one;
 
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	MUST(!sched_setaffinity(0, sizeof(one), &one));
+	/* Nor may it be the first to touch a page of its own code. */
+	MUST(!mlockall(MCL_CURRENT) && !munlockall());
 }
 
 static inline long minor_faults(void)

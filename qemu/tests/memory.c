@@ -1506,9 +1506,7 @@ static void fail_memory(const char *p, int how)
 /* It is told of in the order that it happens, by a work item. */
 static void wait_for_poison(struct counts before, unsigned long pages)
 {
-	for (int i = 0; i < 3000 && SINCE(before, pages_poisoned) < pages; i++)
-		usleep(10000);
-	CHECK_EQ(SINCE(before, pages_poisoned), pages);
+	CHECK(COMES(SINCE(before, pages_poisoned) == pages));
 }
 
 /* Touches a byte: 0, or the si_code of the SIGBUS that it got for it. */
@@ -1536,7 +1534,7 @@ static int touch_in_child(char *p, bool write)
 
 static void failed_memory_is_poisoned(void)
 {
-	int fd, to_child[2], status;
+	int fd, to_child[2], to_parent[2], status;
 	char *p, *private, *anonymous, byte;
 	struct counts before;
 	pid_t child;
@@ -1556,18 +1554,22 @@ static void failed_memory_is_poisoned(void)
 	fill_page(anonymous, 7, 1);
 
 	/* A process that has it mapped since before. */
-	MUST(!pipe(to_child));
+	MUST(!pipe(to_child) && !pipe(to_parent));
 	child = fork();
 	MUST(child >= 0);
 	if (!child) {
 		bool there = page_is(p + PAGES(1), 1, 1);
 
 		close(to_child[1]);
+		close(to_parent[1]);
 		if (read(to_child[0], &byte, 1) != 0 || !there)
 			_exit(200);
 		_exit(bus_code(p, false) ? 201 : bus_code(p + PAGES(1), false));
 	}
 	close(to_child[0]);
+	close(to_parent[1]);
+	MUST(!read(to_parent[0], &byte, 1));
+	close(to_parent[0]);
 
 	/* What was corrected harms nothing; nor is memory of others ours to judge. */
 	fail_memory(p + PAGES(3), CORRECTED);
@@ -1727,6 +1729,6 @@ static const struct test_case cases[] = {
 
 int main(void)
 {
-	stay_on_one_cpu();
+	count_faults_exactly();
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

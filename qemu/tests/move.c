@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages that are taken from under their mappings: moved to another NUMA node, or poisoned. */
 #include "counts.h"
+#include "numa.h"
 #include "walks.h"
 
 #include <pthread.h>
@@ -8,19 +9,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 
 #define PAGES 40 /* more than one batch */
-
-/* The NUMA node of the page at @address, or -errno. */
-static int node_of(void *address)
-{
-	int node = -1;
-
-	return syscall(SYS_move_pages, 0, 1UL, &address, NULL, &node, 0) ? -errno : node;
-}
 
 /* Where the pages are not: the other one of the VM's two nodes. */
 static uint32_t other_node(void *address)
