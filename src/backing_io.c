@@ -190,7 +190,7 @@ static bool is_private(const struct file *file)
 {
 	const struct inode *inode = file_inode(file);
 
-	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (S_IRWXG | S_IRWXO));
+	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (0077));
 }
 
 /* What is wrong with a file that was opened, and is open to others: -EPERM, -ETXTBSY; or 0. */

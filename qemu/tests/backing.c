@@ -763,8 +763,9 @@ static void wait_to_copy_a_snapshots_page(void)
 	CHECK_EQ(SINCE(before, pages_copied_up), 1);
 	CHECK(SINCE(before, backing_readahead) > 0);
 	CHECK(SINCE(before, major_faults) >= 1);
-	CHECK(read_number(CGROUP "/memory.stat", "pgmajfault ") - events >= 1);
-	CHECK(read_number(CGROUP "/memory.pressure", "total=") - stalled >= 200000);
+	/* The kernel adds these up now and then. */
+	CHECK(COMES(read_number(CGROUP "/memory.stat", "pgmajfault ") - events >= 1));
+	CHECK(COMES(read_number(CGROUP "/memory.pressure", "total=") - stalled >= 200000));
 	for (uint64_t i = 0; i < 7; i++)
 		CHECK(i == 3 ? !p[i * PAGE] && !memcmp(p + i * PAGE, p + i * PAGE + 1, PAGE - 1)
 		             : noise_is(p + i * PAGE, i, 1));
