@@ -59,7 +59,7 @@ static bool test_failed;
 static const char *test_skipped;
 
 /* How often a wait looks again, each time after a millisecond: only what hangs takes as long. */
-enum { LOOKS = 120000 };
+enum { LOOKS = 60000 };
 
 /* Whether @condition comes to be so; a busy machine may need long for it. */
 #define COMES(condition)                                                                 \
