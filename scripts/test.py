@@ -36,7 +36,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "test"
 REQUIREMENTS = ROOT / "kunit" / "requirements.md"
 
-AT_ONCE = 2  # VMs, each with two CPUs
+AT_ONCE = 3  # VMs, each with two CPUs, which wait now and then
 EXCERPT = 30  # log lines told of a failed test
 LOAD_SUITES = "load /lib/cowmem_kunit.ko"  # KUnit runs them as the module comes in
 SEEDED_RACE = r"KCSAN: data-race in cowmem_test_race\b"  # kunit/kcsan_test.c
@@ -83,7 +83,7 @@ FASTER = {"arm64": "pauth=off"}
 # is left to the other three kernels.
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "object", "pressure", "probes", "truth")  # fmt: skip
 
-# The longest first, so that both of what runs AT_ONCE end together.
+# The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
     Plan("kunit", "x86_64", 600, 900),
     Plan("kunit", "arm64", 600, 700, without=FASTER["arm64"], leaves_out=ALIKE),

@@ -458,6 +458,28 @@ int rmap(Object &object, Argument<cowmem_rmap> &rmap)
 	return rmap->needed ? -KAPI_ENOSPC : 0;
 }
 
+/*
+ * Tells of some pages from @index to @last at the user's address @to, and has @index behind
+ * them. 0 or -EFAULT. In a frame of its own, since a debug kernel pads what is in it.
+ */
+[[gnu::noinline]] int tell_of_pages(Object &object, Index &index, Index last, unsigned int flags,
+                                    unsigned long long to)
+{
+	cowmem_page answer[Batch::max];
+	unsigned int count;
+	{
+		Shared lock{object.pages()};
+		const Batch batch{object.pages(), index, last};
+
+		describe(object.pages(), batch, flags, answer);
+		count = batch.count;
+	}
+	if (int err = kapi_user_put(to, answer, count * sizeof(*answer)))
+		return err;
+	index += count;
+	return 0;
+}
+
 int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 {
 	if (!is_range(pagemap->offset, pagemap->length))
@@ -468,20 +490,11 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 
 	while (index <= last && index - first < pagemap->capacity && !kapi_signal_pending()) {
 		const Index room = pagemap->capacity - (index - first);
-		cowmem_page answer[Batch::max];
-		unsigned int count;
-		{
-			Shared lock{object.pages()};
-			const Batch batch{object.pages(), index,
-			                  index + min_of(last - index, room - 1)};
 
-			describe(object.pages(), batch, pagemap->flags, answer);
-			count = batch.count;
-		}
-		if (int err = kapi_user_put(pagemap->pages + (index - first) * sizeof(*answer),
-		                            answer, count * sizeof(*answer)))
+		if (int err = tell_of_pages(object, index, index + min_of(last - index, room - 1),
+		                            pagemap->flags,
+		                            pagemap->pages + (index - first) * sizeof(cowmem_page)))
 			return err;
-		index += count;
 		kapi_cond_resched();
 	}
 	pagemap->next = offset_of(index);
