@@ -288,8 +288,6 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 
 	layer.held_shared();
 	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
-	if (shared)
-		fault.major |= layer.is_out(fault.index);
 	if (shared || (fresh.page && pages.must_fill_alone(fault.index)))
 		return std::nullopt;
 
@@ -328,6 +326,7 @@ std::optional<Outcome> own_for_fault(Fault &fault)
 
 	if (may_come_again(fault, pages.seen_backed_slot(fault.index)))
 		return bring_in_unlocked(fault);
+	fault.major |= pages.sees_out(fault.index);
 
 	const int err = pages.own(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
 

@@ -335,6 +335,15 @@ public:
 
 		return page || !layer.slots_.is_backed(index) ? SlotRef{} : layer.slots_.get(index);
 	}
+	/* Whether the bytes that are seen at @index are in the store, and not in memory. A hint, too. */
+	bool sees_out(Index index) const
+	{
+		Rcu rcu;
+		const auto [layer, page] = const_cast<Pages *>(this)->look(index);
+		const SlotRef slot = page ? SlotRef{} : layer.slots_.get(index);
+
+		return slot && !slot->is_hole();
+	}
 	/* Whether there is one: a hint without the lock. */
 	bool sees_slot(Index index) const
 	{
@@ -431,14 +440,6 @@ public:
 
 	/* The same for pages that are paged out. */
 	Index next_paged_out(Index from, Index last) const REQUIRES_SHARED(this);
-
-	/* Whether this layer has the bytes at @index in the store, and not in memory. */
-	bool is_out(Index index) const REQUIRES_SHARED(this)
-	{
-		const StoreSlot *slot = at(index) ? nullptr : slots_.at(index);
-
-		return slot && !slot->is_hole();
-	}
 
 	/* Whether nothing is seen at @index. */
 	bool is_hole(Index index) const REQUIRES_SHARED(this);
