@@ -120,7 +120,6 @@ Transfer Backing::start_read(const StoreSlot &slot, folio *page) const
 
 int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const
 {
-	const Stall stall;
 	int err = transfer ? transfer.wait(how) : -KAPI_ENOMEM;
 
 	if (err == -KAPI_EIO)

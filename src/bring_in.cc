@@ -99,6 +99,7 @@ private:
 /* Reads the bytes that @fresh waits for, and @neighbours, with no lock held. */
 int read_together(Fresh &fresh, Neighbours &neighbours, int node)
 {
+	const Stall stall;
 	Transfer transfer;
 
 	neighbours.allocate(node);

@@ -68,21 +68,15 @@ Pages *Pages::count_copy(const Pages &source)
 /* add_copies() for each page that is seen in parents from @first to @last. */
 void Pages::add_left(Index first, Index last, unsigned long n)
 {
-	parent_->held_shared();
-	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
 		if (!has(index))
 			add_copies(layer_of(index), n);
 		kapi_cond_resched();
-		if (index == last)
-			break;
 	}
 }
 
 int Pages::count_left(Index first, Index last, Pages *&gone)
 {
-	if (!parent_ || first >= end_of_parent())
-		return 0;
-	last = min_of(last, end_of_parent() - 1);
 	add_left(first, last, 1);
 	for (Pages *layer = parent_; layer; layer = layer->parent_) {
 		layer->held();

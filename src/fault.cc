@@ -178,8 +178,10 @@ bool may_come_again(const Fault &fault, const SlotRef &slot)
  */
 Outcome bring_in_unlocked(Fault &fault)
 {
-	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT)
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT) {
+		fault.major = false; /* the fault that comes again is */
 		return Outcome::waited;
+	}
 
 	/* Where the mapping wants it, which is not known any more once it is let go. */
 	FolioRef page{kapi_folio_alloc_for(fault.vmf, false)};
@@ -191,10 +193,15 @@ Outcome bring_in_unlocked(Fault &fault)
 	return outcome;
 }
 
-/* Whether a fatal signal may end a wait: then the answer has to be that the mapping is let go. */
+/*
+ * Whether a fatal signal may end a wait: then the answer is that the mapping is let go. With
+ * RETRY_NOWAIT the caller takes that answer for one that comes with the mapping still locked.
+ */
 bool is_killable(const Fault &fault)
 {
-	return kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_KILLABLE;
+	const unsigned int flags = kapi_vmf_flags(fault.vmf);
+
+	return flags & KAPI_FAULT_FLAG_KILLABLE && !(flags & KAPI_FAULT_FLAG_RETRY_NOWAIT);
 }
 
 /*

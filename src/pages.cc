@@ -234,30 +234,32 @@ static Index end_of_batch(Index first, Index last)
 	return min_of(last, first + at_once - 1);
 }
 
+/* The next place from @from to @last where something is seen of the parent that it has now, or no_index. */
+Index Pages::next_of_parent(Index from, Index last) const
+{
+	if (!parent_ || from > last || from >= end_of_parent())
+		return no_index;
+	parent_->held_shared();
+	return parent_->next_data(from, min_of(last, end_of_parent() - 1));
+}
+
 /* How many places from @first to @last need a hole so that nothing is seen of the parent there. */
 unsigned int Pages::count_to_hide(Index first, Index last) const
 {
 	unsigned int count = 0;
 
-	parent_->held_shared();
-	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++)
 		count += !has_hole(index);
-		if (index == last)
-			break;
-	}
 	return count;
 }
 
 /* Has memory in the table for slots at the places that need a hole. False: no memory, for all of them. */
 bool Pages::reserve_to_hide(Index first, Index last)
 {
-	parent_->held_shared();
-	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
 		if (!has_slot(index) && !slots_.reserve(index))
 			return false;
 		kapi_cond_resched();
-		if (index == last)
-			break;
 	}
 	return true;
 }
@@ -273,10 +275,7 @@ void Pages::unreserve(Index first, Index last)
 /* Has holes where something is seen of the parent; there is memory for them. */
 void Pages::put_holes(Index first, Index last, Holes &holes)
 {
-	if (!parent_)
-		return;
-	parent_->held_shared();
-	for (Index index = first; (index = parent_->next_data(index, last)) != no_index; index++) {
+	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
 		/* A page of its own goes when the range is removed, and is not what the slot says until then. */
 		if (folio *page = at(index))
 			kapi_folio_set_dirty(page);
@@ -285,34 +284,30 @@ void Pages::put_holes(Index first, Index last, Holes &holes)
 
 			(void)set_slot(index, hole);
 		}
-		if (index == last)
-			break;
 	}
 }
 
 int Pages::hide_parent(Index first, Index &last, Holes &holes, unsigned int &missing, Pages *&gone)
 {
-	if (!parent_ || first >= end_of_parent())
-		return 0;
-	parent_->held_shared();
-
-	Index end = min_of(last, end_of_parent() - 1);
-	const Index from = parent_->next_data(first, end);
+	const Index from = next_of_parent(first, last);
 
 	if (from == no_index)
 		return 0;
-	if (end_of_batch(from, end) < end)
-		last = end = end_of_batch(from, end);
-	if (const unsigned int wanted = count_to_hide(from, end); wanted > holes.count()) {
+	last = end_of_batch(from, last);
+	if (const unsigned int wanted = count_to_hide(from, last); wanted > holes.count()) {
 		missing = wanted;
 		return -KAPI_EAGAIN;
 	}
 
-	const int err = reserve_to_hide(from, end) ? count_left(from, end, gone) : -KAPI_ENOMEM;
+	const Pages *const parent = parent_;
+	int err = reserve_to_hide(from, last) ? count_left(from, last, gone) : -KAPI_ENOMEM;
 
+	/* A snapshot that was dropped may have become one with this layer, and used what was reserved. */
+	if (!err && parent_ != parent && !reserve_to_hide(from, last))
+		err = -KAPI_ENOMEM;
 	if (!err)
-		put_holes(from, end, holes);
-	unreserve(from, end);
+		put_holes(from, last, holes);
+	unreserve(from, last);
 	return err;
 }
 

@@ -109,6 +109,8 @@ public:
 	/* Both. */
 	int read(StoreSlot &slot, folio *page, Wait how) const
 	{
+		const Stall stall;
+
 		return finish_read(start_read(slot, page), slot, page, how);
 	}
 

@@ -558,6 +558,7 @@ private:
 
 		return slot && slot->is_hole();
 	}
+	Index next_of_parent(Index from, Index last) const REQUIRES(this);
 	unsigned int count_to_hide(Index first, Index last) const REQUIRES(this);
 	bool reserve_to_hide(Index first, Index last) REQUIRES(this);
 	void unreserve(Index first, Index last) REQUIRES(this);

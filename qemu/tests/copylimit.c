@@ -172,6 +172,39 @@ static void what_is_cut_or_punched_counts(void)
 	check_returned(before);
 }
 
+/* A punch drops a snapshot whose parent it sees less of, and goes on with that one for its own parent. */
+static void a_punch_drops_what_it_looks_through(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), old, then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), page[PAGE];
+
+	fill(map, 0, PAGES, 1);
+	old = snapshot(fd);
+	MUST(!object_resize(fd, 10 * PAGE) && !object_resize(fd, PAGES * PAGE));
+	fill_page(map + 20 * PAGE, 20, 2);
+	then = limited(fd, 0, true);
+	/* No copies, but more than @then has, so that what is left of that moves here. */
+	for (unsigned long i = 50; i < 60; i++)
+		fill_page(map + i * PAGE, i, 3);
+	MUST(!object_punch(fd, 0, 30 * PAGE));
+	CHECK(dropped(then));
+	for (unsigned long i = 0; i < PAGES; i++) {
+		const bool there = i >= 50 && i < 60;
+
+		CHECK(there ? page_is(map + i * PAGE, i, 3)
+		            : !map[i * PAGE] &&
+		                      !memcmp(map + i * PAGE, map + i * PAGE + 1, PAGE - 1));
+		CHECK(pread(old, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i, 1));
+	}
+	CHECK(layers_are_sound(fd));
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(old);
+	close(fd);
+	check_returned(before);
+}
+
 /* Of a clone, whose holes have a slot over what the image has there. */
 static void holes_do_not_count(void)
 {
@@ -369,6 +402,7 @@ static const struct test_case cases[] = {
 	{"a copy more than the limit is refused, and nothing changes", "", a_copy_more_is_refused},
 	{"what is punched or cut off counts", "", what_is_cut_or_punched_counts},
 	{"a hole that is written does not count", "", holes_do_not_count},
+	{"a punch drops what it looks through", "", a_punch_drops_what_it_looks_through},
 	{"what clones write does not count", "", clones_do_not_count},
 	{"or the snapshot is dropped, and says so", "", it_is_dropped_instead},
 	{"one is dropped, the others stay", "", others_stay},

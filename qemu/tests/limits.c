@@ -6,10 +6,12 @@
 #include "cgroup.h"
 #include "counts.h"
 #include "parameters.h"
+#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define DEBUG "/sys/kernel/debug/"
@@ -646,6 +648,105 @@ static void failing_page_outs(void)
 	starts_out = false;
 }
 
+/* --- no more files --- */
+/* No file is to be had any more in the system, or in the process: told apart, and nothing is left. */
+static void no_more_files(void)
+{
+	struct counts before = counts_now();
+	struct cowmem_snapshot arg = {.size = sizeof(arg)};
+	struct setting files[] = {{.path = "/proc/sys/fs/file-max", .wanted = "0"}};
+	const struct rlimit none = {0, 0};
+	int fd = object_open(), status;
+	pid_t child;
+
+	set_all(files, 1);
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		test_failed = false;
+		MUST(!setuid(1000));
+		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), ENFILE);
+		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), ENFILE);
+		MUST(!setrlimit(RLIMIT_NOFILE, &none));
+		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMFILE);
+		_exit(test_failed);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	restore_all(files, 1);
+	CHECK_EQ(status, 0);
+	close(fd);
+	check_returned(before);
+}
+
+/* --- PUNCH of what a snapshot has finds no memory to hide it --- */
+/* Fails the @n-th allocation of a PUNCH of @clone's pages 1 to 6: whether there was one. */
+static bool punch_with_failure(int clone, unsigned int n, unsigned int *failed)
+{
+	struct cowmem_punch punch = {.size = sizeof(punch), .offset = PAGE, .length = 6 * PAGE};
+	char text[16] = "";
+	int err;
+
+	snprintf(text, sizeof(text), "%u", n);
+	MUST(pwrite(fail_nth, text, strlen(text), 0) > 0);
+	err = ioctl(clone, COWMEM_IOC_PUNCH, &punch) ? errno : 0;
+	MUST(pread(fail_nth, text, sizeof(text) - 1, 0) > 0);
+	MUST(pwrite(fail_nth, "0", 1, 0) == 1);
+	if (err) {
+		CHECK_EQ(err, ENOMEM);
+		CHECK_EQ(punch.next, PAGE);
+		(*failed)++;
+	}
+	return strtoul(text, NULL, 10) == 0;
+}
+
+static void failing_punch(void)
+{
+	static struct setting settings[] = {
+		{.path = DEBUG "failslab/verbose", .wanted = "0"},
+		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
+	};
+	struct counts before;
+	unsigned char page[PAGE], wanted[PAGE];
+	unsigned int failed = 0, n;
+	bool more = true;
+	int fd, clone;
+
+	if (access(FAIL_NTH, W_OK))
+		SKIP("this kernel has no fault injection");
+	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	MUST(fail_nth >= 0);
+	before = counts_now();
+	fd = object_open();
+	for (unsigned int i = 0; i < 8; i++) {
+		memset(page, 1 + i, PAGE);
+		MUST(pwrite(fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+	}
+	set_all(settings, ARRAY_LENGTH(settings));
+	for (n = 1; more && n < 100; n++) {
+		const unsigned int failed_before = failed;
+
+		clone = clone_of(fd);
+		more = punch_with_failure(clone, n, &failed);
+		for (unsigned int i = 0; i < 8; i++) {
+			const bool gone = i > 0 && i < 7 && failed == failed_before;
+
+			memset(wanted, gone ? 0 : 1 + i, PAGE);
+			CHECK(pread(clone, page, PAGE, i * PAGE) == (ssize_t)PAGE &&
+			      !memcmp(page, wanted, PAGE));
+		}
+		CHECK(layers_are_sound(clone));
+		close(clone);
+	}
+	restore_all(settings, ARRAY_LENGTH(settings));
+	ksft_print_msg("%u allocations, of which %u failed the call\n", n - 1, failed);
+	CHECK(failed > 0 && !more);
+	close(fail_nth);
+	close(fd);
+	check_returned(before);
+}
+
 /* --- the object's index finds no memory for a node --- */
 static bool fail_twice(void)
 {
@@ -729,6 +830,8 @@ int main(void)
 		{"each allocation of a shared fault fails", "R9", failing_shared_faults},
 		{"each allocation of a call fails", "", failing_calls},
 		{"each allocation of page-out and swap-in fails", "R9", failing_page_outs},
+		{"no more files, and no more descriptors", "", no_more_files},
+		{"each allocation of a punch fails: nothing has changed", "", failing_punch},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};
