@@ -194,29 +194,6 @@ static inline unsigned long counter(const char *name)
 	return strtoul(text, NULL, 10);
 }
 
-/*
- * For who counts faults exactly: another CPU's TLB may still have an entry read-only that was
- * made writable here, and a thread that comes to it takes one fault more, which is counted.
- */
-static inline void count_faults_exactly(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	MUST(!sched_setaffinity(0, sizeof(one), &one));
-	/* Nor may it be the first to touch a page of its own code. */
-	MUST(!mlockall(MCL_CURRENT) && !munlockall());
-}
-
-static inline long minor_faults(void)
-{
-	struct rusage usage;
-
-	MUST(!getrusage(RUSAGE_THREAD, &usage));
-	return usage.ru_minflt;
-}
-
 /* Writes all of @text to the file at @path, or says that it could not. */
 static inline bool write_text(const char *path, const char *text)
 {
@@ -226,6 +203,37 @@ static inline bool write_text(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return done;
+}
+
+#define NUMA_BALANCING "/proc/sys/kernel/numa_balancing"
+static inline void balance_again(void)
+{
+	write_text(NUMA_BALANCING, "1");
+}
+
+/*
+ * Faults that are no access of the program's own must not be among those that it counts. Another
+ * CPU's TLB may still have an entry read-only that was made writable here; a page of code may be
+ * touched for the first time; and NUMA balancing takes entries away from what runs for a second.
+ */
+static inline void count_faults_exactly(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	MUST(!sched_setaffinity(0, sizeof(one), &one));
+	MUST(!mlockall(MCL_CURRENT) && !munlockall());
+	if (write_text(NUMA_BALANCING, "0"))
+		atexit(balance_again);
+}
+
+static inline long minor_faults(void)
+{
+	struct rusage usage;
+
+	MUST(!getrusage(RUSAGE_THREAD, &usage));
+	return usage.ru_minflt;
 }
 
 /* Every 8-byte word of a page says which page it is, and which @generation. */
