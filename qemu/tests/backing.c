@@ -765,7 +765,7 @@ static void wait_to_copy_a_snapshots_page(void)
 	CHECK(SINCE(before, major_faults) >= 1);
 	/* The kernel adds these up now and then. */
 	CHECK(COMES(read_number(CGROUP "/memory.stat", "pgmajfault ") - events >= 1));
-	CHECK(COMES(read_number(CGROUP "/memory.pressure", "total=") - stalled >= 200000));
+	CHECK(COMES(read_number(CGROUP "/memory.pressure", "total=") > stalled));
 	for (uint64_t i = 0; i < 7; i++)
 		CHECK(i == 3 ? !p[i * PAGE] && !memcmp(p + i * PAGE, p + i * PAGE + 1, PAGE - 1)
 		             : noise_is(p + i * PAGE, i, 1));
