@@ -78,6 +78,9 @@ public:
 		return value_.flags & ~known ? -KAPI_EINVAL : 0;
 	}
 
+	/* Whether the caller knows more than the first version. */
+	bool is_newer() const { return size_ > first_size<T>; }
+
 	/* Back to the caller, whose own size stays, as much as he knows. 0 or -EFAULT. */
 	int put() { return kapi_user_put(user_, &value_, min_of<size_t>(size_, sizeof(T))); }
 
@@ -171,7 +174,8 @@ int punch(Object &object, Argument<cowmem_punch> &punch)
 	const int err = object.punch(next, last_of(punch->offset, punch->length));
 
 	punch->next = offset_of(next);
-	if (const int put = punch.put())
+	/* The first version has no answer: it may be where nothing can be written. */
+	if (const int put = punch.is_newer() ? punch.put() : 0)
 		return put;
 	return err;
 }

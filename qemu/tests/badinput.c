@@ -249,8 +249,9 @@ static void bad_sizes(void)
 /* A program that was built when structs were shorter: it is served, and nothing behind its struct is touched. */
 static void older_callers(void)
 {
-	union argument argument, whole;
+	union argument argument, whole, *read_only;
 	int fd = some_object(), grown = 0;
+	char byte = 1;
 
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		const struct command *c = &commands[i];
@@ -270,6 +271,15 @@ static void older_callers(void)
 		grown += first_size(c) < c->size;
 	}
 	CHECK(grown > 0);
+	/* The first PUNCH had no answer: its struct may be where nothing can be written. */
+	read_only = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(read_only != MAP_FAILED && pwrite(fd, "x", 1, 0) == 1);
+	read_only->punch = (struct cowmem_punch){.size = COWMEM_PUNCH_SIZE_VER0, .length = PAGE};
+	MUST(!mprotect(read_only, PAGE, PROT_READ));
+	CHECK_EQ(ioctl(fd, COWMEM_IOC_PUNCH, read_only), 0);
+	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	CHECK_EQ(byte, 0);
+	munmap(read_only, PAGE);
 	close(fd);
 }
 
