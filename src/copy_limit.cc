@@ -75,18 +75,27 @@ void Pages::add_left(Index first, Index last, unsigned long n)
 	}
 }
 
+void Pages::uncount_left(Index first, Index last)
+{
+	add_left(first, last, ~0UL); /* one less */
+}
+
 int Pages::count_left(Index first, Index last, Pages *&gone)
 {
+	int err = 0;
+
 	add_left(first, last, 1);
-	for (Pages *layer = parent_; layer; layer = layer->parent_) {
+	for (Pages *layer = parent_; layer && err != -KAPI_EDQUOT; layer = layer->parent_) {
 		layer->held();
-		if (!layer->copy_limit_.drops && layer->is_over_limit(*this)) {
-			add_left(first, last, ~0UL); /* one less */
-			return -KAPI_EDQUOT;
-		}
+		if (layer->is_over_limit(*this))
+			err = layer->copy_limit_.drops ? -KAPI_EAGAIN : -KAPI_EDQUOT;
 	}
-	gone = drop_over_limit(gone);
-	return 0;
+	if (err == -KAPI_EAGAIN)
+		gone = drop_over_limit(gone);
+	/* What the dropped ones had may be this one's by now; the others have the same as before. */
+	if (err)
+		uncount_left(first, last);
+	return err;
 }
 
 /*

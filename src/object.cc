@@ -112,10 +112,9 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 int Object::resize(long long bytes, bool grows)
 {
 	unsigned long long count = 0;
-	bool counted = false;
 	int err;
 
-	while ((err = try_resize(bytes, grows, counted)) == -KAPI_EAGAIN) {
+	while ((err = try_resize(bytes, grows)) == -KAPI_EAGAIN) {
 		const Index cut = index_of(min_of(bytes, size()));
 
 		err = pages_.own(cut);
@@ -127,11 +126,14 @@ int Object::resize(long long bytes, bool grows)
 	return err;
 }
 
-/*
- * -EAGAIN: the page that is to be cut has to be brought in first, and nothing changed but that
- * what is cut off was @counted as left to snapshots.
- */
-int Object::try_resize(long long bytes, bool grows, bool &counted)
+/* Whether a new end at @bytes cuts a page that has to be brought in first. */
+bool Object::cuts_what_is_out(long long bytes) const
+{
+	return (fixed_size_ || bytes < size()) && tail_is_out(min_of(bytes, size()));
+}
+
+/* -EAGAIN: the page that is to be cut has to be brought in first, and nothing changed. */
+int Object::try_resize(long long bytes, bool grows)
 {
 	Pages *gone = nullptr;
 	int err = 0;
@@ -139,10 +141,13 @@ int Object::try_resize(long long bytes, bool grows, bool &counted)
 		Exclusive lock{pages_};
 		long long old = 0;
 		bool cuts = false;
+		/* The page that is cut is copied then, which leaves it to the snapshots, too. */
+		const Index left =
+			cuts_what_is_out(bytes) ? index_of(min_of(bytes, size())) : index_up(bytes);
 
-		if (!counted)
-			err = pages_.count_left(index_up(bytes), no_index, gone);
-		counted = !err;
+		do
+			err = pages_.count_left(left, no_index, gone);
+		while (err == -KAPI_EAGAIN);
 		if (!err) {
 			SizeLock size_lock{inode_};
 
@@ -152,13 +157,15 @@ int Object::try_resize(long long bytes, bool grows, bool &counted)
 			 * size that is only fixed further out may have a write at its end right now.)
 			 */
 			cuts = fixed_size_ || bytes < old;
-			if (cuts && tail_is_out(min_of(bytes, old))) {
+			if (cuts_what_is_out(bytes)) {
 				err = -KAPI_EAGAIN;
 			} else {
 				kapi_inode_set_size(inode_, bytes);
 				__atomic_store_n(&fixed_size_, !grows, __ATOMIC_RELAXED);
 			}
 		}
+		if (err == -KAPI_EAGAIN)
+			pages_.uncount_left(left, no_index);
 		if (!err) {
 			if (cuts)
 				zero_tail(min_of(bytes, old));
@@ -190,7 +197,7 @@ void Object::zero_tail(long long end)
 	}
 }
 
-/* A batch of punch(): @next is behind it then. -EAGAIN: as many as @missing have to be in @holes first. */
+/* A batch of punch(): @next is behind it then. -EAGAIN: again, with as many as @missing in @holes. */
 int Object::punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
 {
 	Pages *gone = nullptr;

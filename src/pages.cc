@@ -299,12 +299,9 @@ int Pages::hide_parent(Index first, Index &last, Holes &holes, unsigned int &mis
 		return -KAPI_EAGAIN;
 	}
 
-	const Pages *const parent = parent_;
-	int err = reserve_to_hide(from, last) ? count_left(from, last, gone) : -KAPI_ENOMEM;
+	const int err = reserve_to_hide(from, last) ? count_left(from, last, gone) : -KAPI_ENOMEM;
 
-	/* A snapshot that was dropped may have become one with this layer, and used what was reserved. */
-	if (!err && parent_ != parent && !reserve_to_hide(from, last))
-		err = -KAPI_ENOMEM;
+	/* After -EAGAIN the holes of a dropped snapshot, under pages of this one's, may be none any more. */
 	if (!err)
 		put_holes(from, last, holes);
 	unreserve(from, last);

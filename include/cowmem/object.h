@@ -129,7 +129,8 @@ private:
 
 	bool tail_is_out(long long end) const REQUIRES(pages_);
 	void zero_tail(long long end) REQUIRES(pages_);
-	int try_resize(long long bytes, bool grows, bool &counted) EXCLUDES(pages_);
+	bool cuts_what_is_out(long long bytes) const REQUIRES(pages_);
+	int try_resize(long long bytes, bool grows) EXCLUDES(pages_);
 	int punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
 		EXCLUDES(pages_);
 	/* Has what @other has besides pages and size. With the lock of both held alone, or nobody else there. */

@@ -477,8 +477,8 @@ public:
 	/*
 	 * Has holes from @first on where it would see something of its parent, beside pages of
 	 * its own if it has some, up to @last, or less, which is @last then. What it leaves to
-	 * snapshots by that counts for them, and may drop some, which come to @gone. 0; or
-	 * nothing has changed: -EAGAIN: as many as @missing have to be in @holes; -ENOMEM;
+	 * snapshots by that counts for them. 0; or nothing has changed: -EAGAIN: as many as
+	 * @missing have to be in @holes, or snapshots were dropped, as count_left() says; -ENOMEM;
 	 * -EDQUOT: a CopyLimit. Sleeps.
 	 */
 	int hide_parent(Index first, Index &last, Holes &holes, unsigned int &missing, Pages *&gone)
@@ -486,10 +486,13 @@ public:
 
 	/*
 	 * What it sees in its parents from @first to @last is about to be left to them: counts
-	 * that for the snapshots, and drops those for which it is too much, which come to
-	 * @gone. 0; -EDQUOT: a CopyLimit, and nothing has changed. Sleeps. (src/copy_limit.cc)
+	 * that for the snapshots. 0; or nothing is counted: -EDQUOT: a CopyLimit; -EAGAIN: the
+	 * snapshots for which it is too much were dropped, and may have gone, to @gone, so
+	 * that the parents are others now. Sleeps. (src/copy_limit.cc)
 	 */
 	int count_left(Index first, Index last, Pages *&gone) REQUIRES(this);
+	/* It is not left to them after all, and all is as it was when it was counted. */
+	void uncount_left(Index first, Index last) REQUIRES(this);
 
 	/* Gives the page at @index the slot in which its bytes are now. False: no memory. */
 	[[nodiscard]] bool set_slot(Index index, SlotRef &slot) REQUIRES(this)

@@ -205,6 +205,70 @@ static void a_punch_drops_what_it_looks_through(void)
 	check_returned(before);
 }
 
+/* The same where the object has a page of its own over the snapshot's hole over an older one's page. */
+static void a_punch_hides_what_a_dropped_one_hid(void)
+{
+	struct counts before = counts_now();
+
+	for (unsigned long first = 4; first < 6; first++) {
+		const struct counts round = counts_now();
+		int fd = object_open(), old, then;
+		char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), page[PAGE];
+
+		fill(map, 0, PAGES, 1);
+		old = snapshot(fd);
+		MUST(!object_punch(fd, 5 * PAGE, PAGE));
+		then = limited(fd, 0, true);
+		fill_page(map + 5 * PAGE, 5, 2);
+		CHECK(!dropped(then)); /* for a hole nothing is kept */
+		MUST(!object_punch(fd, first * PAGE, (7 - first) * PAGE));
+		CHECK(dropped(then));
+		CHECK_EQ(SINCE(round, snapshots_dropped), 1);
+		for (unsigned long i = 0; i < PAGES; i++) {
+			const bool there = i < first || i > 6;
+
+			CHECK(there ? page_is(map + i * PAGE, i, 1)
+			            : !map[i * PAGE] && !memcmp(map + i * PAGE, map + i * PAGE + 1,
+			                                        PAGE - 1));
+			CHECK(pread(old, page, PAGE, (off_t)(i * PAGE)) == PAGE &&
+			      page_is(page, i, 1));
+		}
+		/* What was left to the one that stays: 5, to begin with, and the others. */
+		CHECK_EQ(object_stat(old).copies, 7 - first);
+		CHECK(layers_are_sound(fd));
+		munmap(map, PAGES * PAGE);
+		close(then);
+		close(old);
+		close(fd);
+	}
+	check_returned(before);
+}
+
+/* A RESIZE that needs one page more than may stay leaves none: neither what it cuts off nor a copy. */
+static void a_resize_that_fails_counts_nothing(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	fill(map, 0, PAGES, 1);
+	then = limited(fd, LIMIT, false);
+	fill(map, 0, LIMIT - 1, 2);
+	CHECK_ERRNO(object_resize(fd, (PAGES - 2) * PAGE + 1), EDQUOT);
+	CHECK_EQ(object_stat(then).copies, LIMIT - 1);
+	CHECK_EQ(object_stat(fd).resident_pages, LIMIT - 1);
+	CHECK_EQ(object_stat(fd).bytes, PAGES * PAGE);
+	CHECK(map_is(map, 0, LIMIT - 1, 2) && map_is(map, LIMIT - 1, PAGES, 1));
+	/* One may stay, cut off or copied. */
+	CHECK_EQ(object_resize(fd, (PAGES - 1) * PAGE + 1), 0);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	CHECK_EQ(object_stat(fd).resident_pages, LIMIT);
+	munmap(map, PAGES * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
 /* Of a clone, whose holes have a slot over what the image has there. */
 static void holes_do_not_count(void)
 {
@@ -403,6 +467,8 @@ static const struct test_case cases[] = {
 	{"what is punched or cut off counts", "", what_is_cut_or_punched_counts},
 	{"a hole that is written does not count", "", holes_do_not_count},
 	{"a punch drops what it looks through", "", a_punch_drops_what_it_looks_through},
+	{"a punch hides what the dropped one hid", "", a_punch_hides_what_a_dropped_one_hid},
+	{"a RESIZE that fails counts nothing", "", a_resize_that_fails_counts_nothing},
 	{"what clones write does not count", "", clones_do_not_count},
 	{"or the snapshot is dropped, and says so", "", it_is_dropped_instead},
 	{"one is dropped, the others stay", "", others_stay},

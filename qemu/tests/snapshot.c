@@ -811,6 +811,44 @@ static void settings_go_along(void)
 	close(fd);
 }
 
+/* What is frozen is paged out within the limit that it was frozen with, whatever the object's is by now. */
+static void the_store_limit_holds_for_what_is_frozen(void)
+{
+	struct counts before = counts_now();
+	struct cowmem_store_limit limit = {.size = sizeof(limit), .max_slots = 3};
+	struct cowmem_page_out out;
+	int fd = object_open(), then, clone;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	MUST(!ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
+	then = snapshot(fd);
+	clone = clone_of(then);
+	limit.max_slots = ~0ULL;
+	MUST(!ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, PAGES));
+	CHECK_EQ(out.out, 3);
+	CHECK_EQ(out.full, PAGES - 3);
+	CHECK_EQ(store_stat(then).slots, 3);
+	/* The object's own pages follow its own. */
+	fill(map, 2);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, PAGES));
+	CHECK_EQ(store_stat(fd).slots, PAGES);
+	CHECK_EQ(store_stat(then).slots, 3);
+	munmap(map, PAGES * PAGE);
+	/* Those of a clone follow the snapshot's. */
+	map = map_all(clone, PROT_READ | PROT_WRITE);
+	fill(map, 3);
+	MUST(!page_out_ask(clone, &out, COWMEM_PAGE_OUT_ACCESSED, 0, PAGES));
+	CHECK_EQ(store_stat(clone).slots, 3);
+	CHECK(map_is(map, 3) && file_is(then, 1) && file_is(fd, 2));
+	munmap(map, PAGES * PAGE);
+	close(clone);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
 /* More than is hidden with the lock held once, by an object that has some pages for itself. */
 static void much_is_punched(void)
 {
@@ -864,6 +902,8 @@ int main(void)
 		{"the same by the locked path", "", the_same_by_the_locked_path},
 		{"clones can be written beyond 2 GiB", "", clones_are_large_files},
 		{"size, growth and store limit go along, and come back", "", settings_go_along},
+		{"the store limit holds for what is frozen", "",
+	         the_store_limit_holds_for_what_is_frozen},
 		{"a large range of what a snapshot has is punched", "", much_is_punched},
 	};
 

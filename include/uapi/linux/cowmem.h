@@ -193,8 +193,8 @@ struct cowmem_page_out {
  * longer within the object is passed over. The pages keep their place in the store
  * until they are written.
  * EINVAL: a range is not page aligned, empty or overflowing; or too many. ENOMEM, EIO:
- * no memory for a page, or the store cannot give it back; `brought_in` tells how far
- * it came.
+ * no memory for a page, or the store cannot give it back; EINTR: killed; `brought_in`
+ * tells how far it came.
  */
 #define COWMEM_PREFETCH_MAX 1024U /* ranges */
 
