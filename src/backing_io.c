@@ -190,10 +190,10 @@ static bool is_private(const struct file *file)
 {
 	const struct inode *inode = file_inode(file);
 
-	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (0077));
+	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & 0077);
 }
 
-/* What is wrong with a file that was opened, and is open to others: -EPERM, -ETXTBSY; or 0. */
+/* Keeps others from a file that was opened. 0; -EPERM: they may open it; -ETXTBSY: some have. */
 static int protect(struct file *file)
 {
 	if (is_device(file))

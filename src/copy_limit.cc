@@ -92,7 +92,7 @@ int Pages::count_left(Index first, Index last, Pages *&gone)
 	}
 	if (err == -KAPI_EAGAIN)
 		gone = drop_over_limit(gone);
-	/* What the dropped ones had may be this one's by now; the others have the same as before. */
+	/* Pages of the dropped ones may be this one's by now; the others have the same as before. */
 	if (err)
 		uncount_left(first, last);
 	return err;

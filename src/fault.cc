@@ -331,9 +331,11 @@ std::optional<Outcome> own_for_fault(Fault &fault)
 {
 	Pages &pages = fault.object->pages();
 
-	if (may_come_again(fault, pages.seen_backed_slot(fault.index)))
+	const SlotRef out = pages.seen_out(fault.index);
+
+	if (may_come_again(fault, out))
 		return bring_in_unlocked(fault);
-	fault.major |= pages.sees_out(fault.index);
+	fault.major |= static_cast<bool>(out);
 
 	const int err = pages.own(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
 

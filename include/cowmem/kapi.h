@@ -83,7 +83,6 @@ enum kapi_fault_flag {
 /* Page geometry: 4 KiB pages are the only ones that the module is built for. */
 enum kapi_page {
 	KAPI_PAGE_SHIFT = 12,
-	KAPI_ANY_NODE = -1,
 	KAPI_PAGE_SIZE = 1 << KAPI_PAGE_SHIFT,
 };
 
@@ -192,6 +191,10 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
 struct folio *kapi_folio_alloc_surely(int node); /* there, if it has memory */
+enum kapi_node {
+	KAPI_ANY_NODE = -1,
+};
+
 /* None, rather than to sleep; on @node only, if that is one: else as the task's policy says. */
 struct folio *kapi_folio_alloc_ahead(int node);
 bool kapi_vma_has_policy(const struct vm_area_struct *vma); /* of NUMA, by mbind() */
@@ -441,7 +444,7 @@ struct inode *kapi_inode_create(void);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
-/* That of a page, any, which is locked; with a reference. Null: it is none of ours. */
+/* The inode of any page, which is locked; with a reference. Null: it is none of ours. */
 struct inode *kapi_inode_of(struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
@@ -460,7 +463,7 @@ void *kapi_file_private(const struct file *file);
 bool kapi_file_readable(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
-/* A new file of the object, for reading at least; or null: no memory. */
+/* @made: a new file of the object, for reading at least. 0, -ENOMEM, -ENFILE. */
 int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made);
 struct file *kapi_file_of_fd(int fd); /* with a reference; null: it is not open */
 bool kapi_file_is_ours(const struct file *file);

@@ -63,7 +63,7 @@ int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
 struct inode *cowmem_inode_of(struct folio *folio);
 
-/* What machine checks say of objects' pages (src/memory_failure.c). */
+/* Machine checks of objects' pages (src/memory_failure.c). */
 int cowmem_memory_failure_init(void);
 void cowmem_memory_failure_exit(void);
 

@@ -86,10 +86,12 @@ struct Writer {
 
 /* On whose behalf a page is made an object's own. */
 struct Asker {
-	const vm_fault *vmf =
-		nullptr; /* a fault, whose mapping may say on which node; its mapping stays */
-	Writer *writer = nullptr; /* a fault through an entry; otherwise it has no reference */
-	bool killable = true;     /* a fatal signal ends a wait for the backing store */
+	/* A fault, whose mapping may say on which node, and stays. */
+	const vm_fault *vmf = nullptr;
+	/* A fault through an entry; without one there is no reference on the page. */
+	Writer *writer = nullptr;
+	/* A fatal signal ends a wait for the backing store. */
+	bool killable = true;
 };
 
 /* What remove() does with the copies that private mappings made of removed pages. */
@@ -214,7 +216,7 @@ public:
 	void limit_copies(const Pages &by, CopyLimit limit) REQUIRES(this);
 	/* How many it has, since that, or since it was restored. */
 	unsigned long copies() const { return __atomic_load_n(&copies_, __ATOMIC_RELAXED); }
-	/* What that is limited to. */
+	/* Their limit. */
 	const CopyLimit &copy_limit() const { return copy_limit_; }
 	void forget_copies() REQUIRES(this) { __atomic_store_n(&copies_, 0, __ATOMIC_RELAXED); }
 	/* Whether it was given up because of its limit. With the lock held, if it is to stay so. */
@@ -324,25 +326,14 @@ public:
 	{
 		return with_slots_of(index, [&](const Slots &slots) { return slots.get(index); });
 	}
-	/*
-	 * The slot in the backing store that has the bytes which are seen at @index, if they are
-	 * not in memory. A hint without the lock.
-	 */
-	SlotRef seen_backed_slot(Index index) const
+	/* The slot that has the bytes which are seen at @index, if they are not in memory. A hint without the lock. */
+	SlotRef seen_out(Index index) const
 	{
 		Rcu rcu;
 		const auto [layer, page] = const_cast<Pages *>(this)->look(index);
+		SlotRef slot = page ? SlotRef{} : layer.slots_.get(index);
 
-		return page || !layer.slots_.is_backed(index) ? SlotRef{} : layer.slots_.get(index);
-	}
-	/* Whether the bytes that are seen at @index are in the store, and not in memory. A hint, too. */
-	bool sees_out(Index index) const
-	{
-		Rcu rcu;
-		const auto [layer, page] = const_cast<Pages *>(this)->look(index);
-		const SlotRef slot = page ? SlotRef{} : layer.slots_.get(index);
-
-		return slot && !slot->is_hole();
+		return slot && slot->is_hole() ? SlotRef{} : std::move(slot);
 	}
 	/* Whether there is one: a hint without the lock. */
 	bool sees_slot(Index index) const

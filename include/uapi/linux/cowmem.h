@@ -286,8 +286,8 @@ struct cowmem_snapshot {
  * size, store limit, and whether it grows by itself. Mappings stay; private copies in them,
  * too, also beyond the end. Snapshots taken since are as they were, but the object
  * cannot be restored to them. What it costs follows the pages written since.
- * EBADF: not open for writing, or @fd is not open. EINVAL: @fd is nothing that this object
- * came from. ESTALE: @fd was dropped.
+ * EBADF: not open for writing, or @fd is not open, or not for reading. EINVAL: @fd is nothing
+ * that this object came from. ESTALE: @fd was dropped.
  */
 struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */
@@ -354,8 +354,8 @@ struct cowmem_diff {
  * is left out of the answer.
  *
  * EBADF: not open for reading. EINVAL: not page aligned, empty or overflowing; or, of copies,
- * not all of it is a private mapping of this object. ENOMEM: no memory for the answer. ENOSPC: the first page alone needs more room;
- * `needed` says how much. EINTR: killed.
+ * not all of it is a private mapping of this object. ENOMEM: no memory for the answer. ENOSPC:
+ * the first page alone needs more room; `needed` says how much. EINTR: killed.
  */
 #define COWMEM_RMAP_OF_COPIES (1U << 0)
 
