@@ -104,7 +104,7 @@ SOAK.append(Plan("stock", "x86_64", 600, 200, storm=180, smp=4, programs=("layer
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "builds": 120, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "builds": 300, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit.
 BUILDS = [(kind, kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
           if kind == "kunit" or not kunit]  # fmt: skip
@@ -506,7 +506,8 @@ def main():
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
-        jobs += [(name, check) for name, check in OTHER_CHECKS.items() if name in tests]
+        # First, since the builds are one after the other, for minutes.
+        jobs = [(name, check) for name, check in OTHER_CHECKS.items() if name in tests] + jobs
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
