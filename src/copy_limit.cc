@@ -32,14 +32,14 @@ bool Pages::may_copy(const Pages &source) const
 	}
 }
 
-/* Adds @n to what the snapshots from here up to @source have copies of. */
-void Pages::add_copies(const Pages &source, unsigned long n)
+/* Adds @n to what the layers above, up to @source, have of @writer's copies. */
+void Pages::add_copies(const Pages &writer, const Pages &source, unsigned long n)
 {
 	Pages *layer = this;
 
 	do {
 		layer = layer->parent_;
-		if (layer->copied_by_ == number_)
+		if (layer->copied_by_ == writer.number_)
 			__atomic_fetch_add(&layer->copies_, n, __ATOMIC_RELAXED);
 	} while (layer != &source);
 }
@@ -61,7 +61,7 @@ Pages *Pages::drop_over_limit(Pages *gone)
 
 Pages *Pages::count_copy(const Pages &source)
 {
-	add_copies(source, 1);
+	add_copies(*this, source, 1);
 	return drop_over_limit(nullptr);
 }
 
@@ -70,7 +70,7 @@ void Pages::add_left(Index first, Index last, unsigned long n)
 {
 	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
 		if (!has(index))
-			add_copies(layer_of(index), n);
+			add_copies(*this, layer_of(index), n);
 		kapi_cond_resched();
 	}
 }
@@ -96,6 +96,49 @@ int Pages::count_left(Index first, Index last, Pages *&gone)
 	if (err)
 		uncount_left(first, last);
 	return err;
+}
+
+/* Whether some layer above counts copies of @writer's. */
+bool Pages::counts_above(const Pages &writer) const
+{
+	for (const Pages *layer = parent_; layer; layer = layer->parent_)
+		if (layer->copied_by_ == writer.number_ && layer->copies())
+			return true;
+	return false;
+}
+
+/* What is seen at @index counts for the layers above that see it, and is not to any more. */
+void Pages::uncount_above(const Pages &writer, Index index)
+{
+	const Pages &source = layer_of(index);
+
+	source.held_shared();
+	if (&source != this && !source.is_hole(index))
+		add_copies(writer, source, ~0UL); /* one less */
+}
+
+void Pages::uncount_copies(Pages &target)
+{
+	target.held();
+	if (target.copied_by_ == number_)
+		__atomic_store_n(&target.copies_, 0, __ATOMIC_RELAXED);
+	if (!target.counts_above(*this))
+		return;
+
+	/* From there on all was left to the parents when the object was cut. */
+	Index cut = no_index;
+
+	for (const Pages *layer = this; layer != &target; layer = layer->parent_)
+		cut = min_of(cut, layer->end_of_parent());
+	for (Index index = 0;
+	     cut && (index = next_entry(index, cut - 1, true, &target)) != no_index; index++) {
+		target.uncount_above(*this, index);
+		kapi_cond_resched();
+	}
+	for (Index index = cut; (index = target.next_data(index, no_index)) != no_index; index++) {
+		target.uncount_above(*this, index);
+		kapi_cond_resched();
+	}
 }
 
 /*

@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/iopoll.h>
 #include <linux/list_lru.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -212,6 +213,7 @@ HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio =
 HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
 HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
+HELPER bool kapi_folio_lock_soon(struct folio *f) { bool got; return !read_poll_timeout(folio_trylock, got, got, 10000, 1000000, false, f); }
 HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
 /* The node is in one word with the page's flags, and never changes as they do. */
 HELPER int kapi_folio_node(const struct folio *folio) { return data_race(folio_nid(folio)); }

@@ -231,8 +231,12 @@ int Object::punch(Index &next, Index last)
 	return err;
 }
 
-void Object::take_settings(const Object &other)
+void Object::become_as(const Object &other)
 {
+	/* A fault that makes the object grow sees both, size and growth, or neither. */
+	SizeLock lock{inode_};
+
+	kapi_inode_set_size(inode_, other.size());
 	__atomic_store_n(&fixed_size_, __atomic_load_n(&other.fixed_size_, __ATOMIC_RELAXED),
 	                 __ATOMIC_RELAXED);
 	set_max_slots(other.max_slots());

@@ -26,11 +26,13 @@ void mark_and_unmap(Pages &pages, Index index, folio *page) REQUIRES(pages)
 /* The inode of the object that has a page, kept for as long as this lives; or none. */
 class Owner {
 public:
+	/* A page of an object is locked for moments only; a page that stays locked is no object's. */
 	explicit Owner(folio *page)
 	{
-		const PageLock lock{page};
-
+		if (!kapi_folio_lock_soon(page))
+			return;
 		inode_ = kapi_inode_of(page);
+		kapi_folio_unlock(page);
 	}
 	~Owner()
 	{
@@ -44,7 +46,7 @@ public:
 	Pages &pages() const { return static_cast<Object *>(kapi_inode_object(inode_))->pages(); }
 
 private:
-	inode *inode_;
+	inode *inode_ = nullptr;
 };
 
 } /* namespace */

@@ -16,10 +16,8 @@ Object *Object::create_relative() const
 {
 	Object *made = create(family_.get(), cow());
 
-	if (made) {
-		kapi_inode_set_size(made->inode_, size());
-		made->take_settings(*this);
-	}
+	if (made)
+		made->become_as(*this);
 	return made;
 }
 
@@ -64,15 +62,15 @@ int Object::snapshot(file *&made, CopyLimit limit)
 	Exclusive lock{pages_};
 
 	layer->pages_.held();
-	kapi_inode_set_size(layer->inode_, size());
-	layer->take_settings(*this);
-
+	layer->become_as(*this);
 	if (pages_.dropped())
 		return -KAPI_ESTALE;
 
 	const int err = frozen_ ? layer->become_child_of(&pages_, no_index) : freeze_into(*layer);
 
-	layer->pages_.limit_copies(pages_, limit);
+	/* A snapshot writes nothing, so that nothing is ever copied for a snapshot of one. */
+	if (!frozen_)
+		layer->pages_.limit_copies(pages_, limit);
 	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
 	return err;
 }
@@ -101,13 +99,12 @@ int Object::clone(file *&made)
 		copy->pages_.held();
 		if (pages_.dropped())
 			err = -KAPI_ESTALE;
-		kapi_inode_set_size(copy->inode_, size());
-		copy->take_settings(*this);
+		copy->become_as(*this);
 		if (!err && !frozen_ && pages_.next_own(0, no_index) != no_index) {
 			err = freeze_into(*layer);
 			used = !err;
 			layer->frozen_ = true;
-			layer->take_settings(*this);
+			layer->become_as(*this);
 		}
 		if (!err)
 			err = frozen_ ? copy->become_child_of(&pages_, no_index)
@@ -136,7 +133,7 @@ int Object::restore(Object &snapshot)
 		if (!layer || frozen_)
 			return -KAPI_EINVAL;
 		target->held();
-		target->forget_copies();
+		pages_.uncount_copies(*target);
 
 		Pages *const old = pages_.parent();
 
@@ -148,8 +145,7 @@ int Object::restore(Object &snapshot)
 		pages_.remove_own();
 		if (snapshot.size() < size())
 			pages_.remove(index_up(snapshot.size()), no_index, PrivateCopies::keep);
-		kapi_inode_set_size(inode_, snapshot.size());
-		take_settings(snapshot);
+		become_as(snapshot);
 		if (old != target) {
 			old->held();
 			gone = old->leave();

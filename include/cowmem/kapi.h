@@ -224,6 +224,8 @@ struct folio *kapi_folio_next(const struct folio *folio);
 void kapi_folio_push(struct folio **list, struct folio *folio);
 struct folio *kapi_folio_pop(struct folio **list);
 bool kapi_folio_trylock(struct folio *folio);
+/* Waits for a second at most. Sleeps. */
+bool kapi_folio_lock_soon(struct folio *folio);
 unsigned long kapi_folio_pfn(const struct folio *folio);
 int kapi_folio_node(const struct folio *folio);
 unsigned int kapi_folio_mapcount(const struct folio *folio);

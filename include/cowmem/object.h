@@ -133,8 +133,8 @@ private:
 	int try_resize(long long bytes, bool grows) EXCLUDES(pages_);
 	int punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
 		EXCLUDES(pages_);
-	/* Has what @other has besides pages and size. With the lock of both held alone, or nobody else there. */
-	void take_settings(const Object &other);
+	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
+	void become_as(const Object &other);
 
 	inode *const inode_;
 	Family &family_; /* a reference */

@@ -218,7 +218,11 @@ public:
 	unsigned long copies() const { return __atomic_load_n(&copies_, __ATOMIC_RELAXED); }
 	/* Their limit. */
 	const CopyLimit &copy_limit() const { return copy_limit_; }
-	void forget_copies() REQUIRES(this) { __atomic_store_n(&copies_, 0, __ATOMIC_RELAXED); }
+	/*
+	 * It is about to see all of @target, a layer above, again: what it has copied or left since
+	 * that counts neither for @target nor for the layers above that any more.
+	 */
+	void uncount_copies(Pages &target) REQUIRES(this);
 	/* Whether it was given up because of its limit. With the lock held, if it is to stay so. */
 	bool dropped() const { return __atomic_load_n(&dropped_, __ATOMIC_RELAXED); }
 
@@ -542,7 +546,9 @@ private:
 	bool is_over_limit(const Pages &writer, unsigned long more = 0) const REQUIRES_SHARED(this);
 	bool may_copy(const Pages &source) const REQUIRES(this);
 	Pages *count_copy(const Pages &source) REQUIRES(this);
-	void add_copies(const Pages &source, unsigned long n) REQUIRES(this);
+	void add_copies(const Pages &writer, const Pages &source, unsigned long n) REQUIRES(this);
+	bool counts_above(const Pages &writer) const REQUIRES(this);
+	void uncount_above(const Pages &writer, Index index) REQUIRES(this);
 	void add_left(Index first, Index last, unsigned long n) REQUIRES(this);
 	Pages *drop_over_limit(Pages *gone) REQUIRES(this);
 	/* hide_parent()'s */

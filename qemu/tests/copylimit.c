@@ -280,6 +280,82 @@ static void a_resize_that_fails_counts_nothing(void)
 	check_returned(before);
 }
 
+/* What RESTORE to a younger snapshot discards does not count for an older one any more. */
+static void restored_to_a_younger_one(void)
+{
+	int fd = object_open(), root, young, younger;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	fill(map, 0, PAGES, 1);
+	root = limited(fd, LIMIT, false);
+	fill_page(map, 0, 2);
+	young = snapshot(fd);
+	for (unsigned long i = 0; i < LIMIT; i++) {
+		CHECK_EQ(touch(map + 7 * PAGE, true), 0);
+		CHECK_EQ(object_stat(root).copies, 2);
+		CHECK_EQ(restore(fd, young), 0);
+		CHECK_EQ(object_stat(root).copies, 1);
+	}
+	/* What a snapshot between has of it, twice written, what is punched and what is cut off. */
+	fill_page(map, 0, 3);
+	fill_page(map + 5 * PAGE, 5, 3);
+	CHECK_EQ(object_stat(root).copies, 2);
+	younger = snapshot(fd);
+	fill_page(map + 5 * PAGE, 5, 4);
+	CHECK_EQ(object_stat(root).copies, 2);
+	CHECK_EQ(object_stat(younger).copies, 1);
+	CHECK_EQ(object_punch(fd, 6 * PAGE, PAGE), 0);
+	CHECK_EQ(object_stat(root).copies, 3);
+	CHECK_EQ(object_stat(young).copies, 3);
+	CHECK_EQ(object_stat(younger).copies, 2);
+	CHECK_EQ(object_resize(fd, (PAGES - 1) * PAGE), 0);
+	CHECK_EQ(object_stat(root).copies, 4);
+	CHECK_EQ(restore(fd, young), 0);
+	CHECK_EQ(object_stat(root).copies, 1);
+	CHECK_EQ(object_stat(young).copies, 0);
+	munmap(map, PAGES * PAGE);
+	close(younger);
+	close(young);
+	close(root);
+	close(fd);
+}
+
+/* What a clone restores is nothing to the count of what the object has copied. */
+static void a_clone_restores(void)
+{
+	int fd = object_open(), root, copy;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	fill(map, 0, PAGES, 1);
+	root = limited(fd, LIMIT, false);
+	fill_page(map, 0, 2);
+	copy = clone_of(root);
+	CHECK_EQ(object_stat(root).copies, 1);
+	CHECK_EQ(restore(copy, root), 0);
+	CHECK_EQ(object_stat(root).copies, 1);
+	munmap(map, PAGES * PAGE);
+	close(copy);
+	close(root);
+	close(fd);
+}
+
+/* A snapshot never copies, so that a snapshot of one has no limit that is ever reached, and says so. */
+static void of_a_snapshot_there_is_none(void)
+{
+	int fd = object_open(), first, second;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	fill(map, 0, 1, 1);
+	first = snapshot(fd);
+	second = limited(first, LIMIT, true);
+	CHECK_EQ(object_stat(second).max_copies, object_stat(first).max_copies);
+	CHECK_EQ(object_stat(second).flags, object_stat(first).flags);
+	munmap(map, PAGES * PAGE);
+	close(second);
+	close(first);
+	close(fd);
+}
+
 /* Of a clone, whose holes have a slot over what the image has there. */
 static void holes_do_not_count(void)
 {
@@ -480,6 +556,9 @@ static const struct test_case cases[] = {
 	{"a punch drops what it looks through", "", a_punch_drops_what_it_looks_through},
 	{"a punch hides what the dropped one hid", "", a_punch_hides_what_a_dropped_one_hid},
 	{"a RESIZE that fails counts nothing", "", a_resize_that_fails_counts_nothing},
+	{"restored to a younger one", "", restored_to_a_younger_one},
+	{"a clone restores", "", a_clone_restores},
+	{"of a snapshot there is none", "", of_a_snapshot_there_is_none},
 	{"what clones write does not count", "", clones_do_not_count},
 	{"or the snapshot is dropped, and says so", "", it_is_dropped_instead},
 	{"one is dropped, the others stay", "", others_stay},
