@@ -15,7 +15,7 @@ DESTDIR ?=
 truth := CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
 	CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough CONFIG_FTRACE_MCOUNT_USE_CC= \
 	$(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=) \
-	KCFLAGS="-include $(CURDIR)/include/cowmem/clang_for_gcc_kernel.h"
+	KCFLAGS="-include $(CURDIR)/src/kernel/clang_for_gcc_kernel.h"
 built-by-gcc = $(shell grep -s CONFIG_CC_IS_GCC=y $(KDIR)/include/config/auto.conf)
 
 # No BTF for the module: pahole cannot read debug information of C and C++ in one object.

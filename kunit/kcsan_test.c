@@ -8,7 +8,7 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 
-#include <cowmem/testing.h>
+#include "testing/testing.h"
 
 static DECLARE_COMPLETION(racers_done);
 

@@ -12,8 +12,8 @@
 #include <linux/mm.h>
 
 #include <linux/cowmem.h>
-#include <cowmem/module.h>
-#include <cowmem/testing.h>
+#include "kernel/module.h"
+#include "testing/testing.h"
 
 /* What the requirements' list is made from (scripts/test.py). */
 #define SHOWS(test, requirements) kunit_info(test, "shows: " requirements)

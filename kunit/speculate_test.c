@@ -10,7 +10,7 @@
 #include <linux/sched/coredump.h>
 #include <linux/set_memory.h>
 
-#include <cowmem/symbols.h>
+#include "kernel/symbols.h"
 
 #include "mapping.h"
 

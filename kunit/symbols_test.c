@@ -3,7 +3,7 @@
 #include <kunit/test.h>
 #include <linux/module.h>
 
-#include <cowmem/symbols.h>
+#include "kernel/symbols.h"
 
 static void a_known_function_is_found(struct kunit *test)
 {

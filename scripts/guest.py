@@ -44,7 +44,7 @@ def build_program(code, arch, source=None):
     One that uses kselftest.h needs the kernel's `source`.
     """
     program = PROGRAMS / arch / code.stem
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h"), ROOT / "include/cowmem/counters.h"]
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h"), ROOT / "src/kernel/counters.h"]
     if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
         program.parent.mkdir(parents=True, exist_ok=True)
         fresh = program.with_suffix(f".{threading.get_ident()}")

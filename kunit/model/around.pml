@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Fault-around without page locks (src/around.cc): it maps a page while a writer of the
+ * Fault-around without page locks (src/fault/around.cc): it maps a page while a writer of the
  * object removes it, and while somebody else, who knows nothing of the count, locks it,
  * sees that nobody has it mapped, and relies on that. shows: R22 R26
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The commit rule of the speculative path (include/cowmem/family.h): two faults that
+ * The commit rule of the speculative path (src/layers/family.h): two faults that
  * hold no lock, one of which makes the page table itself; a writer with two sections,
  * one of which removes their page. shows: R29 R30 R32 R33
  *

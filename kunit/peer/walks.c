@@ -13,8 +13,8 @@
 #include <linux/rmap.h>
 #include <linux/static_call.h>
 
-#include <cowmem/symbols.h>
-#include <cowmem/testing.h>
+#include "kernel/symbols.h"
+#include "testing/testing.h"
 
 DEFINE_STATIC_CALL_NULL(kernel_walk, folio_referenced);
 

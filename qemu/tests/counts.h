@@ -5,7 +5,7 @@
 
 #include "cowmem_test.h"
 
-#include "../../include/cowmem/counters.h"
+#include "../../src/kernel/counters.h"
 
 struct counts {
 	unsigned long of[COWMEM_NR_COUNTERS];

@@ -181,7 +181,7 @@ static inline void *object_map(int fd, size_t length, int prot, int flags)
 	return p;
 }
 
-/* A counter of include/cowmem/counters.h. They are the whole module's: compare differences. */
+/* A counter of src/kernel/counters.h. They are the whole module's: compare differences. */
 static inline unsigned long counter(const char *name)
 {
 	char path[128], text[32] = "";

@@ -9,7 +9,7 @@
  * for byte, and hands both on together. Processes die, by themselves and in the middle of
  * whatever they do; of what was under way then each byte has to be as before or as after. From
  * time to time all stand still, compare everything, and a debug kernel's module looks through
- * the layers (src/check.cc).
+ * the layers (src/testing/check.cc).
  */
 #include "counts.h"
 #include "deeds.h"

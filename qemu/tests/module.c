@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "../../include/cowmem/counters.h"
+#include "../../src/kernel/counters.h"
 
 #define PAGES(n) ((n) * PAGE)
 #define TRACING "/sys/kernel/tracing"

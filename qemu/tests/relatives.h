@@ -52,7 +52,7 @@ static inline int diff_ask(int fd, int other, struct cowmem_diff *diff, uint64_t
 
 /*
  * Whether all is so that the module says of the layers around @fd: as far as there is a
- * debug kernel's module, which looks (src/check.cc) and tells the log. Nobody else may be
+ * debug kernel's module, which looks (src/testing/check.cc) and tells the log. Nobody else may be
  * using any of them. The file stays open, as those of counts.h.
  */
 static inline bool layers_are_sound(int fd)

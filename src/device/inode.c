@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The inode behind each object: its own address_space (so its own i_mmap tree and
+ * invalidate lock), its own size, and an end of life when the last file, and so
+ * the last mapping, is gone. They live on a kernel-internal mount.
+ */
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+
+#include "kernel/module.h"
+
+#define COWMEM_FS_MAGIC 0x636f776d /* "cowm" */
+
+static struct vfsmount *cowmem_mount;
+
+/* The last reference is gone: no file, no mapping, no walker can come any more. */
+static void evict_inode(struct inode *inode)
+{
+	cowmem_evict(inode->i_private);
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+}
+
+static const struct super_operations super_operations = {
+	.statfs = simple_statfs,
+	.evict_inode = evict_inode,
+};
+
+static int init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *context = init_pseudo(fc, COWMEM_FS_MAGIC);
+
+	if (!context)
+		return -ENOMEM;
+	context->ops = &super_operations;
+	return 0;
+}
+
+/* No owner: the mount must not pin the module; each open file does. */
+static struct file_system_type file_system_type = {
+	.name = "cowmem",
+	.init_fs_context = init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+/*
+ * A page was written: by a store whose dirty bit left the page table, or by the kernel
+ * itself. It is asked only where PG_dirty is not set yet, which is why that is the mark
+ * for "not as in the store" (layers/pages.h). Nobody else would clean the page.
+ */
+static bool dirty_folio(struct address_space *mapping, struct folio *folio)
+{
+	if (!folio_test_checked(folio))
+		folio_set_checked(folio);
+	return !folio_test_set_dirty(folio);
+}
+
+/* A clean page is one that the store has, too, and none that anybody else may drop. */
+static bool release_folio(struct folio *folio, gfp_t gfp)
+{
+	return false;
+}
+
+static const struct address_space_operations address_space_operations = {
+	.dirty_folio = dirty_folio,
+	.release_folio = release_folio,
+};
+
+/* A new inode with no object yet, or NULL. May sleep. */
+struct inode *cowmem_inode_create(void)
+{
+	struct inode *inode = alloc_anon_inode(cowmem_mount->mnt_sb);
+
+	if (IS_ERR(inode))
+		return NULL;
+	inode->i_mapping->a_ops = &address_space_operations;
+	mapping_set_release_always(inode->i_mapping);
+	return inode;
+}
+
+/*
+ * The inode of the object that has @folio, which may be any page and is locked; with a
+ * reference. NULL: none has it, or that is going. Never sleeps.
+ */
+struct inode *cowmem_inode_of(struct folio *folio)
+{
+	struct address_space *mapping = folio->mapping;
+
+	if (!mapping || (unsigned long)mapping & PAGE_MAPPING_FLAGS ||
+	    mapping->a_ops != &address_space_operations)
+		return NULL;
+	return igrab(mapping->host);
+}
+
+int cowmem_inode_init(void)
+{
+	cowmem_mount = kern_mount(&file_system_type);
+	if (IS_ERR(cowmem_mount))
+		return PTR_ERR(cowmem_mount);
+	cowmem_mount->mnt_sb->s_maxbytes = COWMEM_MAX_BYTES;
+	return 0;
+}
+
+void cowmem_inode_exit(void)
+{
+	kern_unmount(cowmem_mount);
+}

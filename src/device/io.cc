@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * read, write and lseek, so that any tool that handles files can load and save an
+ * object. User memory is touched with no lock held: it may be a mapping of the very
+ * object, whose fault takes the object's lock.
+ */
+#include "store/backing.h"
+#include "kernel/minmax.h"
+#include "layers/object.h"
+
+namespace cowmem {
+
+namespace {
+
+size_t left_in_page(long long position)
+{
+	return KAPI_PAGE_SIZE - static_cast<size_t>(position) % KAPI_PAGE_SIZE;
+}
+
+/*
+ * The page at @index into @page, with no lock held: if it is in memory, and no writer of the
+ * family came by. Who reads an image keeps nobody from writing what it was taken of.
+ */
+bool try_page_to_read(const Object &object, Index index, FolioRef &page)
+{
+	const Family::Reading reading = object.family().read();
+
+	return reading.quiet() && !object.pages().dropped() &&
+	       object.pages().try_get(index, page) && page && object.family().unchanged(reading);
+}
+
+/* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR, -ESTALE. */
+int page_to_read(Object &object, Index index, FolioRef &page)
+{
+	unsigned long long count = 0;
+
+	if (try_page_to_read(object, index, page))
+		return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+	for (;;) {
+		{
+			Shared lock{object.pages()};
+
+			if (object.pages().dropped())
+				return -KAPI_ESTALE;
+
+			const Pages &layer = object.pages().layer_of(index);
+
+			layer.held_shared();
+			page = layer.get(index);
+			if (page || object.pages().is_hole(index))
+				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+		}
+		if (const int err = object.pages().bring_in(index, no_index, count))
+			return err;
+	}
+}
+
+/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO, -EINTR. */
+int page_to_write(Object &object, Index index, FolioRef &page)
+{
+	Fresh fresh{{}, true};
+
+	for (;;) {
+		bool shared;
+		{
+			Shared lock{object.pages()};
+
+			if (!object.may_write(index))
+				return -KAPI_ENOSPC;
+			shared = &object.pages().layer_of(index) != &object.pages();
+			if (!shared)
+				page = object.pages().get_or_fill(index, fresh);
+		}
+		if (shared) {
+			if (const int err = object.pages().own(index))
+				return error_of_own(err);
+			continue;
+		}
+		if (page)
+			return kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
+		if (fresh.error == -KAPI_EAGAIN)
+			fresh.error = backing.read(*fresh.backed, fresh.page.get(), Wait::killable);
+		if (fresh.error)
+			return fresh.error;
+		if (fresh.page)
+			continue;
+		fresh.page = FolioRef{kapi_folio_alloc(true)};
+		if (!fresh.page)
+			return -KAPI_ENOMEM;
+	}
+}
+
+/* How many bytes a write of @wanted at @position may put down: an unset size has no end. */
+size_t writable_bytes(const Object &object, long long position, size_t wanted)
+{
+	if (!object.fixed_size())
+		return wanted;
+	return static_cast<size_t>(
+		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
+}
+
+/* The next data at or after @from, or the next hole; both end at @end. */
+long long seek_data(Object &object, long long from, long long end)
+{
+	Shared lock{object.pages()};
+
+	if (object.pages().dropped())
+		return -KAPI_ESTALE;
+
+	const Index index = object.pages().next_data(index_of(from), index_up(end) - 1);
+
+	return index == no_index ? -KAPI_ENXIO : max_of(from, bytes_at(index));
+}
+
+long long seek_hole(Object &object, long long from, long long end)
+{
+	constexpr Index batch = 1024; /* looked at in one go; faults may wait for us meanwhile */
+	Index index = index_of(from), last = index_up(end) - 1;
+
+	while (index <= last) {
+		const Index stop = min_of(last, index + batch - 1);
+		Shared lock{object.pages()};
+
+		if (object.pages().dropped())
+			return -KAPI_ESTALE;
+		index = object.pages().next_hole(index, stop);
+		if (index <= stop)
+			break;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
+	return clamp(bytes_at(index), from, end);
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* file_operations::read_iter. Holes read as zeroes and stay holes. -EIO: poisoned memory; -ESTALE: a dropped snapshot. */
+extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
+{
+	using namespace cowmem;
+	Object &object = Object::of(kapi_iocb_file(iocb));
+	long long position = kapi_iocb_position(iocb);
+	long done = 0, err = 0;
+
+	while (!err && kapi_iter_count(to) && !kapi_signal_pending()) {
+		const long long end = object.size();
+
+		if (position >= end)
+			break;
+
+		const size_t chunk = min_of(min_of(left_in_page(position), kapi_iter_count(to)),
+		                            static_cast<size_t>(end - position));
+		const size_t offset = static_cast<size_t>(position) % KAPI_PAGE_SIZE;
+		FolioRef page;
+
+		err = page_to_read(object, index_of(position), page);
+		if (err)
+			break;
+
+		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
+		                           : kapi_iter_zero(to, chunk);
+
+		if (copied < chunk)
+			err = -KAPI_EFAULT;
+		position += static_cast<long long>(copied);
+		done += static_cast<long>(copied);
+		kapi_cond_resched();
+	}
+	kapi_iocb_set_position(iocb, position);
+	if (!done && object.pages().dropped())
+		return -KAPI_ESTALE;
+	return done ? done : err;
+}
+
+/*
+ * file_operations::write_iter. An object whose size was never set grows; at the end
+ * of one whose size was set: -ENOSPC, like a block device.
+ */
+extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
+{
+	using namespace cowmem;
+	Object &object = Object::of(kapi_iocb_file(iocb));
+	WriteLock lock{object};
+	long err = kapi_iocb_write_checks(iocb, from);
+	long long position = kapi_iocb_position(iocb);
+	long done = 0;
+
+	if (err <= 0)
+		return err;
+	err = 0;
+	while (!err && kapi_iter_count(from) && !kapi_signal_pending()) {
+		const size_t chunk = writable_bytes(
+			object, position, min_of(left_in_page(position), kapi_iter_count(from)));
+		FolioRef page;
+
+		/* Before there is a page: what cannot be read must not take memory. */
+		if (chunk && !kapi_iter_fault_in(from, chunk))
+			err = -KAPI_EFAULT;
+		else
+			err = chunk ? page_to_write(object, index_of(position), page)
+			            : -KAPI_ENOSPC;
+		if (err)
+			break;
+
+		const size_t copied = kapi_folio_copy_from_iter(
+			page.get(), static_cast<size_t>(position) % KAPI_PAGE_SIZE, chunk, from);
+
+		if (copied < chunk)
+			err = -KAPI_EFAULT;
+		position += static_cast<long long>(copied);
+		done += static_cast<long>(copied);
+		if (copied) {
+			kapi_folio_mark_written(page.get());
+			object.grow(position);
+		}
+		kapi_cond_resched();
+	}
+	kapi_iocb_set_position(iocb, position);
+	return done ? done : err;
+}
+
+/* file_operations::llseek, with SEEK_DATA and SEEK_HOLE. -ENXIO: beyond the end, or no data; -ESTALE: as above. */
+extern "C" long long cowmem_llseek(file *f, long long offset, int whence)
+{
+	using namespace cowmem;
+	Object &object = Object::of(f);
+	const long long end = object.size(), max = kapi_max_bytes();
+
+	if (object.pages().dropped())
+		return -KAPI_ESTALE;
+	if (whence != KAPI_SEEK_DATA && whence != KAPI_SEEK_HOLE)
+		return kapi_file_seek(f, offset, whence, max, end);
+	if (offset < 0 || offset >= end)
+		return -KAPI_ENXIO;
+
+	const long long found = whence == KAPI_SEEK_DATA ? seek_data(object, offset, end)
+	                                                 : seek_hole(object, offset, end);
+
+	return found < 0 ? found : kapi_file_set_position(f, found, max);
+}

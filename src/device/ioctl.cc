@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The device's ioctls (include/uapi/linux/cowmem.h). */
+#include <linux/cowmem.h>
+
+#include "layers/diff.h"
+#include "device/move.h"
+#include "layers/object.h"
+#include "reclaim/page_out.h"
+#include "device/poison.h"
+#include "device/query.h"
+#include "store/store.h"
+
+namespace cowmem {
+
+namespace {
+
+/*
+ * The size of each struct's first version, in bytes: programs that were built with that go on
+ * working, so it never changes. A struct grows at its end.
+ */
+template <class T>
+constexpr unsigned int first_size = 0;
+template <>
+constexpr unsigned int first_size<cowmem_info> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_stat> = 48;
+template <>
+constexpr unsigned int first_size<cowmem_resize> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_punch> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_set_cow> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_page_out> = 120;
+template <>
+constexpr unsigned int first_size<cowmem_prefetch> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_store_stat> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_store_limit> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_snapshot> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_restore> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_diff> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_rmap> = 72;
+template <>
+constexpr unsigned int first_size<cowmem_pagemap> = 48;
+template <>
+constexpr unsigned int first_size<cowmem_move> = 56;
+template <>
+constexpr unsigned int first_size<cowmem_poison> = 32;
+
+/*
+ * A sized argument. `size` comes first in every struct and says how much of it the caller
+ * knows: what an older caller does not know is zero for us, and is not answered; what a newer
+ * one has behind what we know must be zero.
+ */
+template <class T>
+class Argument {
+public:
+	static_assert(first_size<T> && first_size<T> <= sizeof(T));
+
+	/* 0, -EFAULT, -E2BIG; -EINVAL for a size below the first version's, or a flag that is not in @known. */
+	int get(unsigned long user, unsigned int known)
+	{
+		user_ = user;
+		if (int err = kapi_user_size(user, &size_))
+			return err;
+		if (size_ < first_size<T>)
+			return -KAPI_EINVAL;
+		if (size_ > KAPI_PAGE_SIZE)
+			return -KAPI_E2BIG;
+		if (int err = kapi_user_get(&value_, sizeof(T), user, size_))
+			return err;
+		return value_.flags & ~known ? -KAPI_EINVAL : 0;
+	}
+
+	/* Whether the caller knows more than the first version. */
+	bool is_newer() const { return size_ > first_size<T>; }
+
+	/* Back to the caller, whose own size stays, as much as he knows. 0 or -EFAULT. */
+	int put() { return kapi_user_put(user_, &value_, min_of<size_t>(size_, sizeof(T))); }
+
+	T *operator->() { return &value_; }
+	T &operator*() { return value_; }
+
+private:
+	T value_{};
+	unsigned long user_ = 0;
+	unsigned int size_ = 0;
+};
+
+bool page_aligned(unsigned long long bytes)
+{
+	return bytes % KAPI_PAGE_SIZE == 0;
+}
+
+/* Whether a range in bytes is some whole pages, within what an object can have. */
+bool is_range(unsigned long long offset, unsigned long long length)
+{
+	const auto max = static_cast<unsigned long long>(kapi_max_bytes());
+
+	return page_aligned(offset) && page_aligned(length) && length && offset <= max &&
+	       length <= max - offset;
+}
+
+/* The pages of a range that is_range() has seen. */
+Index first_of(unsigned long long offset)
+{
+	return index_of(static_cast<long long>(offset));
+}
+Index last_of(unsigned long long offset, unsigned long long length)
+{
+	return first_of(offset + length) - 1;
+}
+unsigned long long offset_of(Index index)
+{
+	return static_cast<unsigned long long>(bytes_at(index));
+}
+
+int get_info(Object &, Argument<cowmem_info> &info)
+{
+	info->abi_version = COWMEM_ABI_VERSION;
+	info->page_size = KAPI_PAGE_SIZE;
+	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
+	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
+	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
+	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
+	                 COWMEM_FEATURE_RESIZE_GROWS |
+	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
+	return info.put();
+}
+
+int stat(Object &object, Argument<cowmem_stat> &stat)
+{
+	stat->bytes = static_cast<unsigned long long>(object.size());
+	stat->resident_pages = object.pages().resident();
+	stat->cow = object.cow();
+	{
+		Shared lock{object.pages()};
+
+		stat->layers = object.pages().depth();
+	}
+	const CopyLimit &limit = object.pages().copy_limit();
+
+	stat->state = (object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0) |
+	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0) |
+	              (object.frozen() ? COWMEM_STATE_FROZEN : 0) |
+	              (limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
+	stat->copies = object.pages().copies();
+	stat->max_copies = limit.max;
+	return stat.put();
+}
+
+int resize(Object &object, Argument<cowmem_resize> &resize)
+{
+	if (resize->bytes > static_cast<unsigned long long>(kapi_max_bytes()))
+		return -KAPI_EFBIG;
+	return object.resize(static_cast<long long>(resize->bytes),
+	                     resize->flags & COWMEM_RESIZE_GROWS);
+}
+
+int punch(Object &object, Argument<cowmem_punch> &punch)
+{
+	if (!is_range(punch->offset, punch->length))
+		return -KAPI_EINVAL;
+
+	Index next = first_of(punch->offset);
+	const int err = object.punch(next, last_of(punch->offset, punch->length));
+
+	punch->next = offset_of(next);
+	/* The first version has no answer: it may be where nothing can be written. */
+	if (const int put = punch.is_newer() ? punch.put() : 0)
+		return put;
+	return err;
+}
+
+int set_cow(Object &object, Argument<cowmem_set_cow> &set)
+{
+	if (set->__reserved || set->cow > COWMEM_COW_CORE)
+		return -KAPI_EINVAL;
+	object.set_cow(set->cow);
+	return 0;
+}
+
+/* A descriptor for the file that @make gives, SNAPSHOT's or CLONE's. */
+template <class Make>
+int make_relative(Argument<cowmem_snapshot> &arg, Make make)
+{
+	const int fd = kapi_fd_reserve();
+	file *made = nullptr;
+
+	if (fd < 0)
+		return fd;
+
+	int err = make(made);
+
+	arg->fd = fd;
+	if (!err)
+		err = arg.put();
+	if (!err) {
+		kapi_fd_install(fd, made);
+		return 0;
+	}
+	if (made)
+		kapi_file_put(made);
+	kapi_fd_cancel(fd);
+	return err;
+}
+
+int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
+{
+	const bool limited = arg->flags & COWMEM_SNAPSHOT_LIMIT;
+	const CopyLimit limit{limited ? arg->max_copies : ~0UL,
+	                      (arg->flags & COWMEM_SNAPSHOT_DROP) != 0};
+
+	if (arg->__reserved || (!limited && (limit.drops || arg->max_copies)))
+		return -KAPI_EINVAL;
+	return make_relative(arg, [&](file *&made) { return object.snapshot(made, limit); });
+}
+
+int clone(Object &object, Argument<cowmem_snapshot> &arg)
+{
+	if (arg->__reserved || arg->max_copies)
+		return -KAPI_EINVAL;
+	return make_relative(arg, [&](file *&made) { return object.clone(made); });
+}
+
+/* The object behind a descriptor that an argument names, kept for a scope; or why there is none. */
+class Other {
+public:
+	explicit Other(int fd) : file_{kapi_file_of_fd(fd)} {}
+	~Other()
+	{
+		if (file_)
+			kapi_file_put(file_);
+	}
+	Other(const Other &) = delete;
+	Other &operator=(const Other &) = delete;
+
+	/* 0; -EBADF: no file is open there, or not for reading; -EINVAL: it is no object's. */
+	int error() const
+	{
+		if (!file_)
+			return -KAPI_EBADF;
+		if (!kapi_file_is_ours(file_))
+			return -KAPI_EINVAL;
+		return kapi_file_readable(file_) ? 0 : -KAPI_EBADF;
+	}
+	Object &operator*() const { return Object::of(file_); }
+	Object *operator->() const { return &Object::of(file_); }
+
+private:
+	file *const file_;
+};
+
+int restore(Object &object, Argument<cowmem_restore> &arg)
+{
+	if (arg->__reserved)
+		return -KAPI_EINVAL;
+
+	const Other from{arg->fd};
+	const int err = from.error();
+
+	return err ? err : object.restore(*from);
+}
+
+int diff(Object &object, Argument<cowmem_diff> &diff)
+{
+	if (diff->__reserved || !is_range(diff->offset, diff->length))
+		return -KAPI_EINVAL;
+
+	const Other other{diff->fd};
+
+	if (const int err = other.error())
+		return err;
+	if (&other->family() != &object.family())
+		return -KAPI_EINVAL;
+
+	ChangedList list{diff->ranges, diff->capacity};
+	Index index = first_of(diff->offset);
+	const int err = list_changed(object.pages(), other->pages(), index,
+	                             last_of(diff->offset, diff->length), list);
+
+	if (const int put = list.finish())
+		return put;
+	diff->count = list.count();
+	diff->next = offset_of(index);
+	if (const int put = diff.put())
+		return put;
+	return err;
+}
+
+/* Pages out what @layer has from @index to @last, within its own limit. Returns where to go on. */
+Index page_out_layer(Pages &layer, Index index, Index last, bool accessed, PagedOut &result)
+{
+	const PageOut how{
+		.waits = true, .accessed = accessed, .max_slots = Object::of(layer).max_slots()};
+	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
+
+	while (index <= last && !kapi_signal_pending()) {
+		{
+			Shared lock{layer};
+
+			index = min_of(layer.next(index, last), last + 1);
+		}
+		if (index > last)
+			break;
+
+		const Index stop = min_of(last, index + at_once - 1);
+
+		cowmem::page_out(layer, index, stop, how, result);
+		index = stop + 1;
+	}
+	return index;
+}
+
+int page_out(Object &object, Argument<cowmem_page_out> &arg)
+{
+	if (!is_range(arg->offset, arg->length))
+		return -KAPI_EINVAL;
+
+	const bool accessed = arg->flags & COWMEM_PAGE_OUT_ACCESSED;
+	const Index last = last_of(arg->offset, arg->length);
+	Index index = first_of(arg->offset);
+	PagedOut result;
+
+	/* Pages on their way between LRU lists have references. */
+	kapi_drain_folio_batches_everywhere();
+	index = page_out_layer(object.pages(), index, last, accessed, result);
+	/* What is a snapshot's is paged out for all who see it. */
+	for (Layers above{object}; above && index > last; above.next())
+		index = page_out_layer(above.pages(), first_of(arg->offset), last, accessed,
+		                       result);
+	arg->next = offset_of(index);
+	arg->out = result.out;
+	arg->reused = result.reused;
+	arg->accessed = result.accessed;
+	arg->locked = result.mlocked;
+	arg->busy = result.busy;
+	arg->incompressible = result.incompressible;
+	arg->full = result.full;
+	arg->no_memory = result.no_memory;
+	arg->poisoned = result.poisoned;
+	arg->tracked = result.tracked;
+	arg->io_error = result.io_error;
+	return arg.put();
+}
+
+/* Brings in what is paged out from @first to @last, and counts it. 0, -ENOMEM, -EIO, -EINTR. */
+int bring_in(Object &object, Index first, Index last, unsigned long long &count)
+{
+	for (Index index = first;; index++) {
+		{
+			Shared lock{object.pages()};
+
+			index = object.pages().next_paged_out(index, last);
+		}
+		if (index == no_index)
+			return 0;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		if (const int err = object.pages().bring_in(index, last, count))
+			return err;
+		kapi_cond_resched();
+		if (index == last)
+			return 0;
+	}
+}
+
+int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
+{
+	int err = prefetch->__reserved || prefetch->count > COWMEM_PREFETCH_MAX ? -KAPI_EINVAL : 0;
+
+	prefetch->brought_in = 0;
+	for (unsigned int i = 0; !err && i < prefetch->count; i++) {
+		cowmem_range range;
+
+		err = kapi_user_get(&range, sizeof(range), prefetch->ranges + i * sizeof(range),
+		                    sizeof(range));
+		if (!err && !is_range(range.offset, range.length))
+			err = -KAPI_EINVAL;
+		if (!err)
+			err = bring_in(object, first_of(range.offset),
+			               last_of(range.offset, range.length), prefetch->brought_in);
+	}
+	if (const int put = prefetch.put())
+		return put;
+	return err;
+}
+
+int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
+{
+	const Slots::Sum sum = object.pages().slots().sum();
+
+	stat->slots = sum.slots;
+	stat->same_filled = sum.same_filled;
+	stat->bytes = sum.bytes;
+	stat->max_slots = object.max_slots();
+	stat->pool_bytes = store.pages() * KAPI_PAGE_SIZE;
+	stat->backing_slots = sum.backed;
+	return stat.put();
+}
+
+int store_limit(Object &object, Argument<cowmem_store_limit> &limit)
+{
+	object.set_max_slots(limit->max_slots);
+	return 0;
+}
+
+/* RMAP of the copies at the caller's own addresses: 0, -EINVAL if those are not of a private mapping. */
+int list_copies(Object &object, Argument<cowmem_rmap> &rmap, MappingList &list)
+{
+	const unsigned long long end = rmap->offset + rmap->length;
+
+	for (rmap->next = rmap->offset; rmap->next < end; rmap->next += KAPI_PAGE_SIZE) {
+		FolioRef copy;
+		const Found found = own_copy(rmap->next, object.pages(), copy);
+
+		if (found == Found::not_mapped)
+			return -KAPI_EINVAL;
+		if (found == Found::copy && !list_sharers(copy.get(), list))
+			return 0;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
+	return 0;
+}
+
+int rmap(Object &object, Argument<cowmem_rmap> &rmap)
+{
+	const bool copies = rmap->flags & COWMEM_RMAP_OF_COPIES;
+
+	if (rmap->__reserved || !is_range(rmap->offset, rmap->length))
+		return -KAPI_EINVAL;
+
+	MappingList list{min_of(rmap->capacity, COWMEM_RMAP_MAX)};
+
+	if (!list)
+		return -KAPI_ENOMEM;
+	if (!copies)
+		rmap->next = offset_of(list_mappings(object.pages(), first_of(rmap->offset),
+		                                     last_of(rmap->offset, rmap->length), list));
+	else if (const int err = list_copies(object, rmap, list))
+		return err;
+	if (kapi_signal_pending())
+		return -KAPI_EINTR;
+	rmap->count = list.count();
+	rmap->hidden = list.hidden();
+	rmap->probes = list.probes();
+	rmap->needed = rmap->next == rmap->offset ? list.needed() : 0;
+	if (int err = kapi_user_put(rmap->mappings, list.entries(),
+	                            list.count() * sizeof(cowmem_mapping)))
+		return err;
+	if (int err = rmap.put())
+		return err;
+	return rmap->needed ? -KAPI_ENOSPC : 0;
+}
+
+/*
+ * Tells of some pages from @index to @last at the user's address @to, and has @index behind
+ * them. 0 or -EFAULT. In a frame of its own, since a debug kernel pads what is in it.
+ */
+[[gnu::noinline]] int tell_of_pages(Object &object, Index &index, Index last, unsigned int flags,
+                                    unsigned long long to)
+{
+	cowmem_page answer[Batch::max];
+	unsigned int count;
+	{
+		Shared lock{object.pages()};
+		const Batch batch{object.pages(), index, last};
+
+		describe(object.pages(), batch, flags, answer);
+		count = batch.count;
+	}
+	if (int err = kapi_user_put(to, answer, count * sizeof(*answer)))
+		return err;
+	index += count;
+	return 0;
+}
+
+int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
+{
+	if (!is_range(pagemap->offset, pagemap->length))
+		return -KAPI_EINVAL;
+
+	Index index = first_of(pagemap->offset);
+	const Index first = index, last = last_of(pagemap->offset, pagemap->length);
+
+	while (index <= last && index - first < pagemap->capacity && !kapi_signal_pending()) {
+		const Index room = pagemap->capacity - (index - first);
+
+		if (int err = tell_of_pages(object, index, index + min_of(last - index, room - 1),
+		                            pagemap->flags,
+		                            pagemap->pages + (index - first) * sizeof(cowmem_page)))
+			return err;
+		kapi_cond_resched();
+	}
+	pagemap->next = offset_of(index);
+	return pagemap.put();
+}
+
+/* Moves the next page from @index on, and @index on behind it. 0 or -ENOMEM. */
+int move_next(Pages &pages, Index &index, Index last, cowmem_move &move)
+{
+	Exclusive lock{pages};
+	const Index found = pages.next(index, last);
+
+	index = last + 1;
+	if (found == no_index)
+		return 0;
+
+	const Moved moved = move_page(pages, found, static_cast<int>(move.node));
+
+	move.moved += moved == Moved::moved;
+	move.busy += moved == Moved::busy;
+	index = moved == Moved::no_memory ? found : found + 1;
+	return moved == Moved::no_memory ? -KAPI_ENOMEM : 0;
+}
+
+int move(Object &object, Argument<cowmem_move> &move)
+{
+	if (move->__reserved || !is_range(move->offset, move->length))
+		return -KAPI_EINVAL;
+	if (!kapi_node_has_memory(move->node))
+		return -KAPI_ENODEV;
+	if (!kapi_node_allowed(move->node))
+		return -KAPI_EACCES;
+
+	Index index = first_of(move->offset);
+	const Index last = last_of(move->offset, move->length);
+	int err = 0;
+
+	kapi_drain_folio_batches_everywhere();
+	move->moved = move->busy = 0;
+	while (!err && index <= last && !kapi_signal_pending()) {
+		err = move_next(object.pages(), index, last, *move);
+		kapi_cond_resched();
+	}
+	move->next = offset_of(index);
+	if (const int put = move.put())
+		return put;
+	return err;
+}
+
+int poison(Object &object, Argument<cowmem_poison> &poison)
+{
+	if (!kapi_capable_admin())
+		return -KAPI_EPERM;
+	if (!kapi_knows_poison())
+		return -KAPI_EOPNOTSUPP;
+	if (!is_range(poison->offset, poison->length))
+		return -KAPI_EINVAL;
+
+	const Index last = last_of(poison->offset, poison->length);
+
+	poison->poisoned = 0;
+	for (Index index = first_of(poison->offset); index <= last && !kapi_signal_pending();
+	     index++) {
+		{
+			Exclusive lock{object.pages()};
+
+			index = object.pages().next(index, last);
+			if (index == no_index)
+				break;
+			poison->poisoned += poison_page(object.pages(), index);
+		}
+		kapi_cond_resched();
+	}
+	return poison.put();
+}
+
+enum class Access { any, readable, writable, dropped /* also a snapshot that was */ };
+
+/* The flags that a command knows: for anyone, and for those who may write. */
+struct Flags {
+	unsigned int any = 0, writable = 0;
+};
+
+/*
+ * Decodes the argument and checks the descriptor, then does the command. Each command has a
+ * frame of its own: those of all together are more than a debug kernel permits.
+ */
+template <class T, int (*command)(Object &, Argument<T> &)>
+[[gnu::noinline]] int call(const file *f, unsigned long user, Access access, Flags flags = {})
+{
+	Argument<T> argument;
+
+	if (access == Access::writable && !kapi_file_writable(f))
+		return -KAPI_EBADF;
+	if (access == Access::readable && !kapi_file_readable(f))
+		return -KAPI_EBADF;
+	if (int err = argument.get(user, flags.any | flags.writable))
+		return err;
+	if (argument->flags & flags.writable && !kapi_file_writable(f))
+		return -KAPI_EBADF;
+	if (access != Access::dropped && Object::of(f).pages().dropped())
+		return -KAPI_ESTALE;
+	return command(Object::of(f), argument);
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* file_operations::unlocked_ioctl. -ENOTTY: no such command. */
+extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
+{
+	using namespace cowmem;
+
+	switch (command) {
+	case COWMEM_IOC_GET_INFO:
+		return call<cowmem_info, get_info>(f, arg, Access::dropped);
+	case COWMEM_IOC_STAT:
+		return call<cowmem_stat, stat>(f, arg, Access::dropped);
+	case COWMEM_IOC_RESIZE:
+		return call<cowmem_resize, resize>(f, arg, Access::writable,
+		                                   {.any = COWMEM_RESIZE_GROWS});
+	case COWMEM_IOC_PUNCH:
+		return call<cowmem_punch, punch>(f, arg, Access::writable);
+	case COWMEM_IOC_SET_COW:
+		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
+	case COWMEM_IOC_PAGE_OUT:
+		return call<cowmem_page_out, page_out>(f, arg, Access::writable,
+		                                       {.any = COWMEM_PAGE_OUT_ACCESSED});
+	case COWMEM_IOC_PREFETCH:
+		return call<cowmem_prefetch, prefetch>(f, arg, Access::any);
+	case COWMEM_IOC_STORE_STAT:
+		return call<cowmem_store_stat, store_stat>(f, arg, Access::any);
+	case COWMEM_IOC_STORE_LIMIT:
+		return call<cowmem_store_limit, store_limit>(f, arg, Access::writable);
+	case COWMEM_IOC_SNAPSHOT:
+		return call<cowmem_snapshot, snapshot>(
+			f, arg, Access::readable,
+			{.any = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP});
+	case COWMEM_IOC_CLONE:
+		return call<cowmem_snapshot, clone>(f, arg, Access::readable);
+	case COWMEM_IOC_RESTORE:
+		return call<cowmem_restore, restore>(f, arg, Access::writable);
+	case COWMEM_IOC_DIFF:
+		return call<cowmem_diff, diff>(f, arg, Access::readable);
+	case COWMEM_IOC_RMAP:
+		return call<cowmem_rmap, rmap>(f, arg, Access::readable,
+		                               {.any = COWMEM_RMAP_OF_COPIES});
+	case COWMEM_IOC_PAGEMAP:
+		return call<cowmem_pagemap, pagemap>(
+			f, arg, Access::readable,
+			{.writable = COWMEM_PAGEMAP_CLEAR_REFERENCED | COWMEM_PAGEMAP_CLEAR_DIRTY});
+	case COWMEM_IOC_MOVE:
+		return call<cowmem_move, move>(f, arg, Access::writable);
+	case COWMEM_IOC_POISON:
+		return call<cowmem_poison, poison>(f, arg, Access::writable);
+	}
+	return -KAPI_ENOTTY;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Mapping an object. */
+#include "layers/object.h"
+
+/*
+ * file_operations::mmap. Any offset and length; an object whose size was never set
+ * grows to what is mapped. The mapping keeps the object's copy mode of this moment.
+ * -ESTALE: a dropped snapshot. -EOVERFLOW: the mapping would end beyond what an object can hold.
+ */
+extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
+{
+	using namespace cowmem;
+	Object &object = Object::of(f);
+	const Index end = kapi_vma_end_index(vma);
+
+	if (object.pages().dropped())
+		return -KAPI_ESTALE;
+	if (end < kapi_vma_first_index(vma) || end > index_of(kapi_max_bytes()))
+		return -KAPI_EOVERFLOW;
+	object.grow(bytes_at(end));
+	kapi_vma_set_private(vma, object.cow());
+	kapi_vma_set_ops(vma);
+	return 0;
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module as the kernel sees it: metadata, parameters, the device, and the
+ * tables that name the C++ entry points.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/device.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/anon_inodes.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/version.h>
+
+#include <linux/cowmem.h>
+#include "kernel/module.h"
+#include "kernel/symbols.h"
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#error "cowmem supports Linux 6.12.x; this kernel's headers are of another version"
+#endif
+
+/* --- parameters --- */
+static const char *const cow_names[] = {
+	[COWMEM_COW_HANDLER] = "handler",
+	[COWMEM_COW_CORE] = "core",
+};
+
+unsigned int cowmem_default_cow = COWMEM_COW_HANDLER;
+
+static int cow_via_set(const char *value, const struct kernel_param *kp)
+{
+	int cow = sysfs_match_string(cow_names, value);
+
+	if (cow < 0)
+		return cow;
+	WRITE_ONCE(cowmem_default_cow, cow);
+	return 0;
+}
+
+static int cow_via_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", cow_names[READ_ONCE(cowmem_default_cow)]);
+}
+
+static const struct kernel_param_ops cow_via_ops = {.set = cow_via_set, .get = cow_via_get};
+module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
+MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
+                          "now on: handler (default) or core");
+
+struct cowmem_parameters cowmem_parameters = {
+	.speculate_private = true,
+	.speculate_read = true,
+	.speculate_shared_write = true,
+	.around_pages = 16,
+	.around_shared = COWMEM_AROUND_TRYLOCK,
+	.reuse = true,
+	.backing_readahead = 8,
+};
+
+module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
+MODULE_PARM_DESC(speculate_private, "Serve first private writes without locks if no writer comes "
+                                    "by (default Y)");
+module_param_named(speculate_read, cowmem_parameters.speculate_read, bool, 0644);
+MODULE_PARM_DESC(speculate_read, "The same for reads of a resident page that fault-around did not "
+                                 "map (default Y)");
+module_param_named(speculate_shared_write, cowmem_parameters.speculate_shared_write, bool, 0644);
+MODULE_PARM_DESC(speculate_shared_write, "The same for first writes to a resident page of a shared "
+                                         "mapping (default Y)");
+module_param_named(around_pages, cowmem_parameters.around_pages, uint, 0644);
+MODULE_PARM_DESC(around_pages, "Pages that a fault maps at most: a power of two up to 512, or the "
+                               "next below (default 16); debugfs' fault_around_bytes of one page "
+                               "turns that off for reads of what is in memory");
+
+static const char *const around_names[] = {
+	[COWMEM_AROUND_TRYLOCK] = "trylock",
+	[COWMEM_AROUND_LOCKFREE] = "lockfree",
+};
+
+static int around_shared_set(const char *value, const struct kernel_param *kp)
+{
+	int mode = sysfs_match_string(around_names, value);
+
+	if (mode < 0)
+		return mode;
+	WRITE_ONCE(cowmem_parameters.around_shared, mode);
+	return 0;
+}
+
+static int around_shared_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", around_names[READ_ONCE(cowmem_parameters.around_shared)]);
+}
+
+static const struct kernel_param_ops around_shared_ops = {
+	.set = around_shared_set,
+	.get = around_shared_get,
+};
+module_param_cb(around_shared, &around_shared_ops, NULL, 0644);
+MODULE_PARM_DESC(around_shared,
+                 "Whether fault-around of shared mappings tries the page lock: trylock "
+                 "(default), passing over pages that are locked, or lockfree");
+
+module_param_named(reuse, cowmem_parameters.reuse, bool, 0644);
+MODULE_PARM_DESC(reuse, "Map what a read fault brings in writable and clean, where stores are "
+                        "permitted: no second fault when it is written (default Y)");
+
+static int store_max_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned long mib;
+	int err = kstrtoul(value, 0, &mib);
+
+	if (!err && mib > ULONG_MAX >> 20)
+		err = -ERANGE;
+	if (!err)
+		WRITE_ONCE(cowmem_parameters.store_max_pages, mib << (20 - PAGE_SHIFT));
+	return err;
+}
+
+static int store_max_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%lu\n",
+	                  READ_ONCE(cowmem_parameters.store_max_pages) >> (20 - PAGE_SHIFT));
+}
+
+static const struct kernel_param_ops store_max_ops = {.set = store_max_set, .get = store_max_get};
+module_param_cb(store_max_mib, &store_max_ops, NULL, 0644);
+MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out may take, "
+                                "compressed, in all; 0: no limit (default)");
+
+/* Before there is a store, the name is only noted. */
+static char compressor[32] = "lzo-rle";
+static bool has_store;
+
+static int compressor_set(const char *value, const struct kernel_param *kp)
+{
+	int err;
+
+	if (strlen(value) >= sizeof(compressor))
+		return -EINVAL;
+	if (!has_store) {
+		strscpy(compressor, value, sizeof(compressor));
+		return 0;
+	}
+	err = cowmem_store_select(value);
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", value);
+	return err;
+}
+
+static int compressor_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", has_store ? cowmem_store_compressor() : compressor);
+}
+
+static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
+                                                       .get = compressor_get};
+module_param_cb(compressor, &compressor_ops, NULL, 0644);
+MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
+                             "lzo-rle (default), lz4, zstd, ...");
+
+/* The same. */
+static char backing[256];
+
+static int backing_set(const char *value, const struct kernel_param *kp)
+{
+	char path[sizeof(backing)];
+	int err = 0;
+
+	if (strscpy(path, value, sizeof(path)) < 0)
+		return -ENAMETOOLONG;
+	if (path[0] && path[strlen(path) - 1] == '\n')
+		path[strlen(path) - 1] = '\0';
+	if (has_store)
+		err = capable(CAP_SYS_ADMIN) ? cowmem_backing_set(path) : -EPERM;
+	if (err == -EBUSY)
+		pr_err("the backing store is in use, or %s is: nothing changed\n", path);
+	if (!err)
+		strscpy(backing, path, sizeof(backing));
+	return err;
+}
+
+static int backing_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", backing);
+}
+
+static const struct kernel_param_ops backing_ops = {.set = backing_set, .get = backing_get};
+module_param_cb(backing, &backing_ops, NULL, 0600);
+MODULE_PARM_DESC(backing,
+                 "The file or block device, by its absolute path, for pages that are paged "
+                 "out and that memory does not take; what is there is lost; empty: none "
+                 "(default)");
+module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
+MODULE_PARM_DESC(backing_readahead,
+                 "Pages that one read brings in from the backing store at most, "
+                 "with their neighbours, up to 16 (default 8); 1: no neighbours");
+
+/* --- counters, one sysfs file each --- */
+DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
+
+unsigned long cowmem_counter_sum(enum cowmem_counter counter)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(cowmem_counts, cpu).value[counter]);
+	return sum;
+}
+
+#define X(name, what)                                                                            \
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
+	{                                                                                        \
+		return sysfs_emit(buf, "%lu\n", cowmem_counter_sum(COWMEM_COUNT_##name));        \
+	}                                                                                        \
+	static DEVICE_ATTR_RO(name);
+COWMEM_COUNTERS(X)
+#undef X
+
+static struct attribute *counter_attributes[] = {
+#define X(name, what) &dev_attr_##name.attr,
+	COWMEM_COUNTERS(X)
+#undef X
+		NULL,
+};
+
+static const struct attribute_group counter_group = {
+	.name = "counters",
+	.attrs = counter_attributes,
+};
+
+static const struct attribute_group *cowmem_groups[] = {&counter_group, NULL};
+
+/* --- the tables of entry points --- */
+
+/* With a map_pages, the handlers run under the VMA lock, without mmap_lock. */
+const struct vm_operations_struct cowmem_vm_ops = {
+	.fault = cowmem_fault,
+	.map_pages = cowmem_map_pages,
+	.page_mkwrite = cowmem_page_mkwrite,
+};
+
+const struct file_operations cowmem_fops = {
+	.owner = THIS_MODULE,
+	.open = cowmem_open,
+	.release = cowmem_release,
+	.mmap = cowmem_mmap,
+	.unlocked_ioctl = cowmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = cowmem_llseek,
+	.read_iter = cowmem_read_iter,
+	.write_iter = cowmem_write_iter,
+	.splice_read = copy_splice_read,
+	.splice_write = iter_file_splice_write,
+	.fsync = noop_fsync,
+};
+
+/* @made: a file of @object's, other than of the device; @inode is its. 0, -ENOMEM, -ENFILE. */
+int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made)
+{
+	struct file *file =
+		anon_inode_getfile("[cowmem]", &cowmem_fops, object, writable ? O_RDWR : O_RDONLY);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	/* As open() has them: a position to seek, and no end of what can be written at 2 GiB. */
+	file->f_flags |= O_LARGEFILE;
+	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+	cowmem_file_bind(file, inode, object);
+	*made = file;
+	return 0;
+}
+
+static struct miscdevice cowmem_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "cowmem",
+	.fops = &cowmem_fops,
+	.groups = cowmem_groups,
+	.mode = 0600,
+};
+
+/* --- slots (src/store/slot.h) --- */
+struct kmem_cache *cowmem_slot_cache;
+
+/* 16 bytes; the second half is free for the allocator's own link, the count is not. */
+static int __init slots_init(void)
+{
+	struct kmem_cache_args args = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
+
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 16, &args, SLAB_TYPESAFE_BY_RCU);
+	return cowmem_slot_cache ? 0 : -ENOMEM;
+}
+
+static void slots_exit(void)
+{
+	kmem_cache_destroy(cowmem_slot_cache);
+}
+
+static int __init store_init(void)
+{
+	int err = cowmem_store_init(compressor);
+
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
+	if (err)
+		return err;
+	kernel_param_lock(THIS_MODULE);
+	err = cowmem_backing_set(backing);
+	has_store = !err;
+	kernel_param_unlock(THIS_MODULE);
+	if (err)
+		cowmem_store_exit();
+	return err;
+}
+
+/* The parameters outlive it. */
+static void store_exit(void)
+{
+	kernel_param_lock(THIS_MODULE);
+	has_store = false;
+	cowmem_backing_set("");
+	cowmem_store_exit();
+	kernel_param_unlock(THIS_MODULE);
+}
+
+static int __init device_init(void)
+{
+	if (!cowmem_has_dirty_bit())
+		pr_info("no dirty bits set by hardware: the first write after a read is a fault\n");
+	return misc_register(&cowmem_device);
+}
+
+static void device_exit(void)
+{
+	misc_deregister(&cowmem_device);
+}
+
+/* What the module consists of, each part resting on those before it. */
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} parts[] = {
+	{cowmem_symbols_resolve, NULL},
+	{slots_init, slots_exit},
+	{cowmem_backing_init, cowmem_backing_exit},
+	{store_init, store_exit},
+	{cowmem_inode_init, cowmem_inode_exit},
+	{cowmem_shrinker_init, cowmem_shrinker_exit},
+#if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
+	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
+#endif
+	{device_init, device_exit},
+};
+
+static void exit_parts(int n)
+{
+	while (n--)
+		if (parts[n].exit)
+			parts[n].exit();
+}
+
+static int __init cowmem_init(void)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		err = parts[i].init();
+		if (err) {
+			exit_parts(i);
+			return err;
+		}
+	}
+	return 0;
+}
+module_init(cowmem_init);
+
+static void __exit cowmem_exit(void)
+{
+	exit_parts(ARRAY_SIZE(parts));
+}
+module_exit(cowmem_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The cowmem authors");
+MODULE_DESCRIPTION("Memory that can be mapped, snapshotted, cloned, paged out and inspected, "
+                   "behind /dev/cowmem");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Moving pages (device/move.h). */
+#include "device/move.h"
+#include "rmap/visitors.h"
+
+namespace cowmem {
+
+namespace {
+
+constexpr int max_tries = 10; /* as migrate_pages() has it */
+
+/* Freeze and Thaw are two walks: what fork() or mremap() copied in between is found by the second. */
+void freeze(const Pages &pages, const Batch &batch)
+{
+	ObjectMappings mappings{pages.mapping()};
+	Freeze frozen;
+
+	walk(mappings, batch, frozen);
+}
+
+void thaw(const Pages &pages, const Batch &batch, folio *page)
+{
+	ObjectMappings mappings{pages.mapping()};
+	Thaw thawed{page};
+
+	walk(mappings, batch, thawed);
+}
+
+} /* namespace */
+
+Moved move_page(Pages &pages, Index index, int node)
+{
+	FolioRef old = pages.get(index);
+
+	if (kapi_folio_node(old.get()) == node)
+		return Moved::here_already;
+	if (kapi_folio_poisoned(old.get()) || kapi_folio_maybe_pinned(old.get()))
+		return Moved::busy;
+
+	FolioRef fresh{kapi_folio_alloc_on(node)};
+
+	if (!fresh)
+		return Moved::no_memory;
+
+	folio *page = fresh.get();
+	PageLock lock{old.get()};
+	const Batch batch{index, old.get()};
+
+	freeze(pages, batch);
+
+	/* A fault that is just copying from it has a reference, for a moment. */
+	int err = -KAPI_EAGAIN;
+
+	for (int tries = 0; err == -KAPI_EAGAIN && tries < max_tries; tries++) {
+		kapi_cond_resched();
+		err = pages.replace(index, old.get(), fresh);
+	}
+	thaw(pages, batch, err ? old.get() : page);
+	return err ? Moved::busy : Moved::moved;
+}
+
+} /* namespace cowmem */

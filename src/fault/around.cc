@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fault-around: a read fault maps the resident pages around its own, too.
+ *
+ * The kernel calls map_pages under RCU and has allocated a page table where there is
+ * none: nothing here sleeps or allocates (R24). What the window is, is ours to say; the
+ * range that the kernel proposes follows a setting of the whole machine, and is not
+ * looked at.
+ *
+ * What keeps a removal apart is the family's count, read once more under the PTE lock
+ * (layers/family.h): the candidates are looked up after that, and a writer that begins
+ * later has to unmap before it takes a page out of the table, so it waits for the PTE
+ * lock with all of them still in. So a page lock has nothing to add for truncation,
+ * neither on private mappings, which take none (R20), nor on shared ones. But others
+ * could lock a page, too, see that nobody has it mapped, and rely on that. In Linux 6.12
+ * nobody does who can get hold of an object's page: reclaim, migration and memory failure
+ * ask for the kernel's own LRU, and nobody else may take a page out (src/device/inode.c). For
+ * those who may come, shared mappings try the lock by default (R21).
+ *
+ * The lock-free mode (R22) counts the mapping first and tests the lock after that, by a
+ * read-modify-write. For to take the page lock is an acquire, and on arm64 no more: what
+ * the locker loads next may come before the lock is there for others to load. But of two
+ * read-modify-writes of one word one is first. If that is the locker's, the test finds
+ * the lock, and the count is undone; if it is the test, the locker sees the count.
+ * kunit/model/around.pml is this. What counts a mapping of an mlocked VMA also counts it
+ * as locked, and undoes that: there the lock is tried.
+ */
+#include <bit>
+
+#include "fault/around.h"
+#include "kernel/minmax.h"
+#include "kernel/steps.h"
+
+namespace cowmem {
+
+namespace {
+
+constexpr unsigned int entries_per_table = 512;
+
+struct Window {
+	Index first, last; /* both within mapping and page table; last < first: nothing */
+};
+
+/*
+ * As the kernel has it: from the aligned address, or the mapping's first if that comes
+ * later, as many pages as the parameter says; cut to mapping, page table and object's
+ * end (R25).
+ */
+Window window_of(const Fault &fault)
+{
+	const unsigned long pages =
+		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
+	const unsigned long slot = kapi_vmf_slot(fault.vmf);
+	const unsigned long before =
+		min_of(slot % pages, fault.index - kapi_vma_first_index(fault.vma));
+	const unsigned long length = min_of(pages, entries_per_table - (slot - before));
+	const Index end = min_of(kapi_vma_end_index(fault.vma), fault.object->end_index());
+	const Index first = fault.index - before;
+
+	if (fault.index >= end)
+		return {1, 0};
+	return {first, min_of(first + length, end) - 1};
+}
+
+/* A page lock for a scope, if there is a page and it is to be had at once. */
+class TryPageLock {
+public:
+	explicit TryPageLock(folio *page) : page_{page && kapi_folio_trylock(page) ? page : nullptr}
+	{
+		if (page_)
+			kapi_count(COWMEM_COUNT_around_page_locks);
+	}
+	~TryPageLock()
+	{
+		if (page_)
+			kapi_folio_unlock(page_);
+	}
+	TryPageLock(const TryPageLock &) = delete;
+	TryPageLock &operator=(const TryPageLock &) = delete;
+
+	explicit operator bool() const { return page_; }
+
+private:
+	folio *page_;
+};
+
+/* A mapping that is counted for a scope, whether or not there is one; a full barrier. */
+class CountedMapping {
+public:
+	CountedMapping(folio *page, vm_area_struct *vma) : page_{page}, vma_{vma}
+	{
+		kapi_folio_add_rmap(page_, vma_);
+	}
+	~CountedMapping() { kapi_folio_remove_rmap(page_, vma_); }
+	CountedMapping(const CountedMapping &) = delete;
+	CountedMapping &operator=(const CountedMapping &) = delete;
+
+private:
+	folio *page_;
+	vm_area_struct *vma_;
+};
+
+/* What the neighbours are wanted for. */
+enum class For { reading, writing };
+
+/* The neighbours of one fault, with the page table locked. */
+class Around {
+public:
+	Around(const Fault &fault, const Pages &layer, FaultTable &table, const Window &window,
+	       For what)
+		: fault_{fault},
+		  what_{what},
+		  table_{table},
+		  layer_{layer},
+		  parents_{&layer != &fault.object->pages()},
+		  walk_{layer, window.first, window.last},
+		  shared_{kapi_vma_shared(fault.vma)},
+		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
+	{
+	}
+
+	/* Maps what it can. Whether the fault's own page is among it. */
+	bool map_all()
+	{
+		while (folio *page = walk_.next())
+			kapi_count(consider(page, address_of_page()));
+		return own_mapped_;
+	}
+
+private:
+	/* Where the page that the walk is at belongs. */
+	unsigned long address_of_page() const
+	{
+		return kapi_vmf_address(fault_.vmf) +
+		       ((walk_.index() - fault_.index) << KAPI_PAGE_SHIFT);
+	}
+
+	/*
+	 * What became of a candidate: mapped, or the reason why not. The order is R19's; but
+	 * whether something is there cannot change with the table locked, and comes first.
+	 */
+	cowmem_counter consider(folio *page, unsigned long address)
+	{
+		if (!table_.empty_at(address))
+			return what_ == For::writing && !kapi_folio_poisoned(page) &&
+			                       table_.permit(page, address)
+			               ? COWMEM_COUNT_around_permitted
+			               : COWMEM_COUNT_around_skipped_present;
+		if (parents_ && &layer_ != &fault_.object->pages().layer_of(walk_.index()))
+			return COWMEM_COUNT_around_skipped_hidden;
+		step(COWMEM_STEP_AROUND_FOUND);
+		if (kapi_folio_locked(page))
+			return COWMEM_COUNT_around_skipped_locked;
+		step(COWMEM_STEP_AROUND_UNLOCKED);
+		if (!kapi_folio_try_get(page))
+			return COWMEM_COUNT_around_skipped_reference;
+
+		FolioRef ref{page};
+
+		step(COWMEM_STEP_AROUND_REFERENCED);
+		if (!walk_.finds(page))
+			return COWMEM_COUNT_around_skipped_moved;
+		step(COWMEM_STEP_AROUND_STILL_THERE);
+		if (kapi_folio_locked(page))
+			return COWMEM_COUNT_around_skipped_locked_again;
+		if (!kapi_folio_uptodate(page))
+			return COWMEM_COUNT_around_skipped_not_uptodate;
+		if (kapi_folio_poisoned(page))
+			return COWMEM_COUNT_around_skipped_poisoned;
+		step(COWMEM_STEP_AROUND_READY);
+
+		const bool must_lock = shared_ && !lock_free_;
+		const TryPageLock lock{must_lock ? page : nullptr};
+
+		return must_lock && !lock ? COWMEM_COUNT_around_skipped_trylock
+		                          : settle(ref, address);
+	}
+
+	/* The last tests, and the mapping. @ref goes to the PTE, or stays the caller's. */
+	[[gnu::always_inline]] cowmem_counter settle(FolioRef &ref, unsigned long address)
+	{
+		step(COWMEM_STEP_AROUND_SETTLED);
+		if (!layer_.owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
+			return COWMEM_COUNT_around_skipped_owner;
+		if (!fault_.object->holds(walk_.index()))
+			return COWMEM_COUNT_around_skipped_end;
+		return shared_ && lock_free_ ? map_counted(ref, address) : map(ref, address);
+	}
+
+	/* With the mapping counted before the last tests; the entry counts for itself. */
+	cowmem_counter map_counted(FolioRef &ref, unsigned long address)
+	{
+		const CountedMapping counted{ref.get(), fault_.vma};
+
+		step(COWMEM_STEP_AROUND_COUNTED);
+		if (kapi_folio_locked_atomic(ref.get()) || kapi_folio_poisoned(ref.get()) ||
+		    !layer_.owns(ref.get()))
+			return COWMEM_COUNT_around_undone;
+		return map(ref, address);
+	}
+
+	cowmem_counter map(FolioRef &ref, unsigned long address)
+	{
+		if (what_ == For::writing) {
+			table_.install_writable(ref.release(), address, old_);
+			return COWMEM_COUNT_around_mapped_to_write;
+		}
+		if (address == kapi_vmf_address(fault_.vmf)) {
+			table_.install(ref.release());
+			own_mapped_ = true;
+		} else {
+			table_.install_neighbour(ref.release(), address, old_);
+		}
+		return COWMEM_COUNT_around_mapped;
+	}
+
+	void step(cowmem_step step) const { kapi_test_step(step, fault_.vmf); }
+
+	const Fault &fault_;
+	const For what_;
+	FaultTable &table_;
+	const Pages &layer_;
+	const bool parents_; /* it is not the object's own */
+	Pages::Walk walk_;
+	const bool shared_;
+	const bool lock_free_;
+	const bool old_ =
+		kapi_neighbours_start_old(); /* to ask costs arm64 as much as to map one */
+	bool own_mapped_ = false;
+};
+
+bool map_around(const Fault &fault)
+{
+	const Family::Reading reading = fault.object->family().read();
+	const Window window = window_of(fault);
+
+	if (!reading.quiet()) {
+		kapi_count(COWMEM_COUNT_around_overtaken);
+		return false;
+	}
+	if (window.last < window.first)
+		return false;
+	/* The kernel is under RCU here, which keeps the layers. */
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
+	/* Without its own page the fault goes on, and what follows has neighbours, too. */
+	if (!layer.may_be_resident(fault.index))
+		return false;
+	install_allocated_table(fault.vmf);
+	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);
+
+	FaultTable table{fault.vmf};
+
+	if (!table) {
+		kapi_count(COWMEM_COUNT_around_no_table);
+		return false;
+	}
+	if (!fault.object->family().may_commit(reading)) {
+		kapi_count(COWMEM_COUNT_around_overtaken);
+		return false;
+	}
+	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
+	if (kapi_vma_reaped(fault.vma))
+		return false;
+	return Around{fault, layer, table, window, For::reading}.map_all();
+}
+
+} /* namespace */
+
+Index last_around(const Fault &fault)
+{
+	return window_of(fault).last;
+}
+
+void map_read_around(const Fault &fault, FaultTable &table)
+{
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
+	Around{fault, layer, table, window_of(fault), For::reading}.map_all();
+}
+
+void map_written_around(const Fault &fault, FaultTable &table)
+{
+	const Window window = window_of(fault);
+
+	if (window.first < window.last && table.may_write_ahead())
+		Around{fault, fault.object->pages(), table, window, For::writing}.map_all();
+}
+
+} /* namespace cowmem */
+
+/*
+ * vm_operations_struct::map_pages. NOPAGE if the fault's own page is mapped, else 0: the
+ * fault handler is called. R19-R27; kernel counterpart: filemap_map_pages().
+ */
+extern "C" unsigned int cowmem_map_pages(vm_fault *vmf, unsigned long, unsigned long)
+{
+	using namespace cowmem;
+
+	kapi_count(COWMEM_COUNT_around_calls);
+	return map_around(Fault{vmf}) ? KAPI_VM_FAULT_NOPAGE : 0U;
+}

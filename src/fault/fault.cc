@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page faults (fault/fault.h): fault and page_mkwrite.
+ *
+ * Called with mmap_lock or only the VMA lock held for read. A truncation is kept out
+ * from the look-up of a page to its PTE: by the object's lock, held shared, where
+ * the handler maps (seed 000's "some lock spanning both", R5, R13), and by the page
+ * lock, handed over with VM_FAULT_LOCKED, where the core does (R16). A page is never
+ * returned unlocked: the core locks it without asking whether it is still the
+ * object's, so a truncation in between would leave a stale PTE.
+ */
+#include <linux/cowmem.h>
+
+#include <optional>
+
+#include "fault/fault.h"
+#include "fault/speculate.h"
+#include "kernel/steps.h"
+
+namespace cowmem {
+
+namespace {
+
+Kind kind_of(const vm_fault *vmf)
+{
+	if (kapi_vmf_cow_page(vmf))
+		return Kind::private_write;
+	return kapi_vmf_flags(vmf) & KAPI_FAULT_FLAG_WRITE ? Kind::shared_write : Kind::read;
+}
+
+cowmem_counter counter_of(Kind kind)
+{
+	switch (kind) {
+	case Kind::read:
+		return COWMEM_COUNT_fault_read;
+	case Kind::shared_write:
+		return COWMEM_COUNT_fault_shared_write;
+	case Kind::private_write:
+		return COWMEM_COUNT_fault_private_write;
+	case Kind::mkwrite:
+		return COWMEM_COUNT_mkwrite;
+	}
+	__builtin_unreachable();
+}
+
+struct Answer {
+	unsigned int code; /* vm_fault_t */
+	cowmem_counter counter;
+};
+
+Answer answer_of(Outcome outcome)
+{
+	switch (outcome) {
+	case Outcome::done_cow:
+		return {KAPI_VM_FAULT_DONE_COW, COWMEM_COUNT_done_cow};
+	case Outcome::page_locked:
+		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_page_returned};
+	case Outcome::lost_race:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_lost_races};
+	case Outcome::beyond_end:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_beyond_end};
+	case Outcome::poisoned:
+		return {KAPI_VM_FAULT_HWPOISON, COWMEM_COUNT_poisoned};
+	case Outcome::no_memory:
+		return {KAPI_VM_FAULT_OOM, COWMEM_COUNT_no_memory};
+	case Outcome::address_space_gone:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_address_space_gone};
+	case Outcome::truncated:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_truncated};
+	case Outcome::made_writable:
+		return {KAPI_VM_FAULT_LOCKED, COWMEM_COUNT_made_writable};
+	case Outcome::mapped:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mapped};
+	case Outcome::unreadable:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_unreadable};
+	case Outcome::over_limit:
+		return {KAPI_VM_FAULT_SIGBUS, COWMEM_COUNT_over_limit};
+	case Outcome::waited:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_waited};
+	case Outcome::killed:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_killed};
+	case Outcome::again:
+		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_again};
+	}
+	__builtin_unreachable();
+}
+
+/* What finish_fault() says of a private copy that is ready to be mapped. */
+Outcome outcome_of_install(unsigned int code)
+{
+	if (!code)
+		return Outcome::done_cow;
+	if (code & KAPI_VM_FAULT_NOPAGE)
+		return Outcome::lost_race;
+	return code & KAPI_VM_FAULT_OOM ? Outcome::no_memory : Outcome::address_space_gone;
+}
+
+void trace(const Fault &fault, Kind kind, Outcome outcome)
+{
+	kapi_trace_fault(fault.vmf, static_cast<unsigned int>(kind),
+	                 static_cast<unsigned int>(outcome), fault.major);
+}
+
+unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
+{
+	const Answer a = answer_of(outcome);
+
+	kapi_count(a.counter);
+	if (!fault.unlocked)
+		trace(fault, kind, outcome);
+	if (!fault.major)
+		return a.code;
+	kapi_count(COWMEM_COUNT_major_faults);
+	if (!fault.unlocked)
+		kapi_event_major_fault(kapi_vma_mm(fault.vma));
+	return a.code | KAPI_VM_FAULT_MAJOR;
+}
+
+/* Which counter has the page locks that faults of @kind take. */
+cowmem_counter locks_of(Kind kind)
+{
+	switch (kind) {
+	case Kind::read:
+		return COWMEM_COUNT_page_locks_read;
+	case Kind::shared_write:
+		return COWMEM_COUNT_page_locks_shared_write;
+	case Kind::private_write:
+		return COWMEM_COUNT_page_locks_private_write;
+	case Kind::mkwrite:
+		return COWMEM_COUNT_page_locks_mkwrite;
+	}
+	__builtin_unreachable();
+}
+
+void lock_page(folio *page, Kind kind)
+{
+	kapi_folio_lock(page);
+	kapi_count(COWMEM_COUNT_page_locks);
+	kapi_count(locks_of(kind));
+}
+
+void unlock_page(folio *page)
+{
+	kapi_folio_unlock(page);
+	kapi_count(COWMEM_COUNT_page_unlocks);
+}
+
+/* Lets go of the mapping, which may be gone then, but not of the object; so that comes to @outcome. */
+Outcome unlock_mapping(Fault &fault, Outcome outcome)
+{
+	fault.pin.take(kapi_vma_file(fault.vma));
+	fault.major = true;
+	kapi_event_major_fault(kapi_vma_mm(fault.vma));
+	trace(fault, kind_of(fault.vmf), outcome);
+	fault.unlocked = true;
+	kapi_vmf_unlock(fault.vmf);
+	return outcome;
+}
+
+/*
+ * Whether the fault may end with nothing done, to come again when @slot has been read. Where
+ * that failed it has to find out for itself: not all who come again say so.
+ */
+bool may_come_again(const Fault &fault, const SlotRef &slot)
+{
+	const unsigned int flags = kapi_vmf_flags(fault.vmf);
+
+	if (!slot || !slot->is_backed() || slot->is_lost())
+		return false;
+	return flags & KAPI_FAULT_FLAG_RETRY_NOWAIT ||
+	       (flags & KAPI_FAULT_FLAG_ALLOW_RETRY && !(flags & KAPI_FAULT_FLAG_TRIED));
+}
+
+/*
+ * Has the page in memory when the fault comes again, with nothing locked meanwhile: what
+ * goes wrong it will be told then, if that is still so. Who does not want to wait comes
+ * again in a way that can. Kernel counterpart: maybe_unlock_mmap_for_io() and its callers.
+ */
+Outcome bring_in_unlocked(Fault &fault)
+{
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT) {
+		fault.major = false; /* the fault that comes again is */
+		return Outcome::waited;
+	}
+
+	/* Where the mapping wants it, which is not known any more once it is let go. */
+	FolioRef page{kapi_folio_alloc_for(fault.vmf, false)};
+	const int node = node_for_neighbours(fault, page.get());
+	unsigned long long count = 0;
+	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
+
+	fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
+	return outcome;
+}
+
+/*
+ * Whether a fatal signal may end a wait: then the answer is that the mapping is let go. With
+ * RETRY_NOWAIT the caller takes that answer for one that comes with the mapping still locked.
+ */
+bool is_killable(const Fault &fault)
+{
+	const unsigned int flags = kapi_vmf_flags(fault.vmf);
+
+	return flags & KAPI_FAULT_FLAG_KILLABLE && !(flags & KAPI_FAULT_FLAG_RETRY_NOWAIT);
+}
+
+/*
+ * For a fault that cannot come again: reads the bytes of @slot into @page with only its
+ * mapping locked. No outcome: they are there. A fatal signal is looked for only if the
+ * fault is to be retried, and that unlocks the mapping.
+ */
+std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *page)
+{
+	const int err =
+		backing.read(*slot, page, is_killable(fault) ? Wait::killable : Wait::to_the_end);
+
+	fault.major = true;
+	if (err == -KAPI_EINTR)
+		return unlock_mapping(fault, Outcome::killed);
+	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
+}
+
+/*
+ * The first write to a page of a private mapping: fill the core's cow_page from the
+ * object, without the source's page lock (R14), and map it (R2). The core allocated
+ * and charged cow_page; it frees it unless the answer is DONE_COW (R9). No outcome: the
+ * bytes of @backed have to be read into it first; or they have been, before this.
+ */
+std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
+{
+	Shared lock{fault.object->pages()};
+
+	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
+	if (!fault.object->covers(fault.index, fault.vma))
+		return Outcome::beyond_end;
+
+	const Pages &layer = fault.object->pages().layer_of(fault.index);
+
+	layer.held_shared();
+
+	const FolioRef source = layer.get(fault.index);
+
+	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
+	if (!source) {
+		const int err = fill_cow_page_without_page(fault, backed);
+
+		if (err)
+			return err == -KAPI_EAGAIN ? std::nullopt
+			                           : std::optional{Outcome::unreadable};
+		kapi_count(fault.major ? COWMEM_COUNT_copies_from_store : COWMEM_COUNT_zero_fills);
+	} else if (kapi_folio_poisoned(source.get()) ||
+	           kapi_vmf_copy_cow_page(fault.vmf, source.get())) {
+		return Outcome::poisoned;
+	} else {
+		kapi_count(COWMEM_COUNT_copies);
+	}
+	kapi_vmf_cow_page_uptodate(fault.vmf);
+	kapi_test_step(COWMEM_STEP_COPIED, fault.vmf);
+
+	const Outcome outcome = outcome_of_install(kapi_finish_fault(fault.vmf));
+
+	kapi_test_step(COWMEM_STEP_INSTALLED, fault.vmf);
+	return outcome;
+}
+
+Outcome copy_private(Fault &fault)
+{
+	SlotRef backed;
+
+	for (;;) {
+		if (const auto outcome = try_copy_private(fault, backed))
+			return *outcome;
+		if (may_come_again(fault, backed))
+			return bring_in_unlocked(fault);
+		if (const auto outcome = read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
+			return *outcome;
+	}
+}
+
+/*
+ * The page that is seen, referenced and locked, in vmf->page; with the object's lock held
+ * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none, or
+ * has to be read first; or it is a snapshot's, and to be written.
+ */
+std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
+{
+	Pages &pages = fault.object->pages();
+	Shared lock{pages};
+
+	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
+	if (!fault.object->covers(fault.index, fault.vma))
+		return Outcome::beyond_end;
+
+	Pages &layer = pages.layer_of(fault.index);
+
+	layer.held_shared();
+	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
+	if (shared || (fresh.page && pages.must_fill_alone(fault.index)))
+		return std::nullopt;
+
+	FolioRef page = layer.get_or_fill(fault.index, fresh);
+
+	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
+	if (fresh.error && fresh.error != -KAPI_EAGAIN)
+		return outcome_of_fill(fresh.error);
+	if (!page)
+		return std::nullopt;
+	fault.major |= fresh.brought_in;
+	if (kapi_folio_poisoned(page.get()))
+		return Outcome::poisoned;
+	lock_page(page.get(), kind_of(fault.vmf));
+	kapi_count(COWMEM_COUNT_page_locks_handed_over);
+	kapi_vmf_set_folio(fault.vmf, page.release());
+	return Outcome::page_locked;
+}
+
+/* A hole of a snapshot that others look to gets its page with the lock held alone. False: it is none. */
+bool fill_alone(Fault &fault, Fresh &fresh)
+{
+	Pages &pages = fault.object->pages();
+	Exclusive lock{pages};
+
+	if (!fault.object->holds(fault.index) || !pages.must_fill_alone(fault.index))
+		return false;
+	pages.get_or_fill(fault.index, fresh);
+	return true;
+}
+
+/* A shared write to a page of a snapshot: the object has it for its own. No outcome: it has, or may have. */
+std::optional<Outcome> own_for_fault(Fault &fault)
+{
+	Pages &pages = fault.object->pages();
+
+	const SlotRef out = pages.seen_out(fault.index);
+
+	if (may_come_again(fault, out))
+		return bring_in_unlocked(fault);
+	fault.major |= static_cast<bool>(out);
+
+	const int err = pages.own(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
+
+	if (err == -KAPI_EINTR)
+		return unlock_mapping(fault, Outcome::killed);
+	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
+}
+
+/*
+ * Any other fault, and private writes that the core is to copy: hand over the
+ * object's page (R3, R16). A hole takes memory now, allocated with no lock held.
+ */
+Outcome return_page(Fault &fault)
+{
+	Fresh fresh{{}, false};
+
+	for (;;) {
+		bool shared = false;
+
+		if (const auto outcome = lock_page_of(fault, fresh, shared))
+			return *outcome;
+		if (shared) {
+			if (const auto outcome = own_for_fault(fault))
+				return *outcome;
+			continue;
+		}
+		if (fresh.page && fill_alone(fault, fresh)) {
+			if (fresh.error)
+				return outcome_of_fill(fresh.error);
+			continue;
+		}
+		if (may_come_again(fault, fault.object->pages().seen_slot(fault.index)))
+			return bring_in_unlocked(fault);
+		if (fresh.error == -KAPI_EAGAIN)
+			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
+				return *outcome;
+		if (fresh.page)
+			continue;
+		fresh = fresh_page(fault);
+		if (!fresh.page)
+			return Outcome::no_memory;
+	}
+}
+
+/* Not while a snapshot is being taken: a page that stays the object's is not to be written before that is whole. */
+void lock_page_to_write(const Fault &fault, folio *page)
+{
+	Shared lock{fault.object->pages()};
+
+	lock_page(page, Kind::mkwrite);
+}
+
+/*
+ * For a page that is a snapshot's, or is gone. If the entry permits to write what is there
+ * now, that was all; otherwise the fault comes again for it. What may be out by now is waited
+ * for to the end: the core has replaced the fault's flags, and with them what it has locked.
+ */
+Outcome own_to_write(const Fault &fault, folio *page)
+{
+	Writer writer{page, fault.vma, kapi_vmf_address(fault.vmf)};
+
+	Pages &pages = fault.object->pages();
+
+	if (const int err = pages.own(fault.index,
+	                              {.vmf = fault.vmf, .writer = &writer, .killable = false}))
+		return outcome_of_fill(err);
+	if (writer.may_write)
+		return Outcome::mapped;
+	return pages.may_be_resident(fault.index) ? Outcome::again : Outcome::truncated;
+}
+
+/*
+ * A write through a PTE that is read-only because the page may be about to become
+ * dirty. The page comes unlocked; it goes back locked, and still the object's (R17).
+ */
+Outcome make_writable(const Fault &fault)
+{
+	folio *page = kapi_vmf_folio(fault.vmf);
+
+	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
+	if (!fault.object->pages().owns(page))
+		return own_to_write(fault, page);
+	lock_page_to_write(fault, page);
+	if (!fault.object->pages().owns(page)) {
+		unlock_page(page);
+		return own_to_write(fault, page);
+	}
+	if (kapi_folio_poisoned(page)) {
+		unlock_page(page);
+		return Outcome::poisoned;
+	}
+	kapi_count(COWMEM_COUNT_page_locks_handed_over);
+	return Outcome::made_writable;
+}
+
+bool handler_copies(const vm_area_struct *vma)
+{
+	return kapi_vma_private(vma) == COWMEM_COW_HANDLER;
+}
+
+/* The path of a fault that takes the object's lock, or a page's. */
+Outcome serve_locked(Fault &fault, Kind kind)
+{
+	switch (kind) {
+	case Kind::private_write:
+		return handler_copies(fault.vma) ? copy_private(fault) : return_page(fault);
+	case Kind::mkwrite:
+		return make_writable(fault);
+	case Kind::read:
+	case Kind::shared_write:
+		return return_page(fault);
+	}
+	__builtin_unreachable();
+}
+
+/* A private write that the core is to copy cannot do without the page lock. */
+bool needs_page_lock(const Fault &fault, Kind kind)
+{
+	return kind == Kind::private_write && !handler_copies(fault.vma);
+}
+
+unsigned int serve(Fault fault, Kind kind)
+{
+	kapi_count(counter_of(kind));
+	if (!needs_page_lock(fault, kind) && worth_speculating(fault, kind)) {
+		if (const auto outcome = speculate(fault, kind))
+			return answer(fault, kind, *outcome);
+		kapi_count(COWMEM_COUNT_locked_retries);
+	}
+	return answer(fault, kind, serve_locked(fault, kind));
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* vm_operations_struct::fault. Sleeps. R1-R16; kernel counterpart: shmem_fault(), dax_fault_cow_page(). */
+extern "C" unsigned int cowmem_fault(vm_fault *vmf)
+{
+	using namespace cowmem;
+
+	kapi_test_step(COWMEM_STEP_ENTERED, vmf);
+	return serve(Fault{vmf}, kind_of(vmf));
+}
+
+/* vm_operations_struct::page_mkwrite. Sleeps. R17, R18; kernel counterpart: filemap_page_mkwrite(). */
+extern "C" unsigned int cowmem_page_mkwrite(vm_fault *vmf)
+{
+	using namespace cowmem;
+
+	return serve(Fault{vmf}, Kind::mkwrite);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Page faults on mappings of an object: what a fault is, and how it can end.
+ *
+ * Seed 000's question "why infer the state from a NULL page?" is answered with an
+ * explicit outcome for every way out (R12); each has one vm_fault_t and one counter.
+ */
+#ifndef COWMEM_FAULT_H
+#define COWMEM_FAULT_H
+
+#include "layers/object.h"
+#include "store/store.h"
+
+namespace cowmem {
+
+/* What the access wants. The core says "private write" by a cow_page (R1). */
+enum class Kind : unsigned int { read, shared_write, private_write, mkwrite };
+
+/* How the handler answered. src/kernel/trace.h names them in this order. */
+enum class Outcome : unsigned int {
+	done_cow,           /* cow_page filled and mapped by the handler */
+	page_locked,        /* vmf->page set and locked: the core maps it, or copies from it */
+	lost_race,          /* the PTE changed meanwhile: the access is simply retried */
+	beyond_end,         /* SIGBUS */
+	poisoned,           /* the memory is damaged: SIGBUS, BUS_MCEERR_AR */
+	no_memory,          /* the core frees some or kills */
+	address_space_gone, /* the OOM reaper has been through it: SIGBUS */
+	truncated,          /* the page left the object before page_mkwrite: retried */
+	made_writable,      /* page_mkwrite: the page is locked and still the object's */
+	mapped,             /* the object's page was mapped, or made writable, by the handler */
+	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
+	over_limit,         /* a snapshot does not allow another copy: SIGBUS */
+	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
+	killed, /* a fatal signal ended a wait, and the fault's locks are dropped */
+	again,  /* page_mkwrite: the page is the object's own now, but not yet writable: retried */
+};
+
+/* Keeps an object, by a file of it, from take() on. */
+class FilePin {
+public:
+	FilePin() = default;
+	~FilePin()
+	{
+		if (file_)
+			kapi_file_put(file_);
+	}
+	FilePin(const FilePin &) = delete;
+	FilePin &operator=(const FilePin &) = delete;
+
+	/* Once. */
+	void take(file *f)
+	{
+		kapi_file_get(f);
+		file_ = f;
+	}
+
+private:
+	file *file_ = nullptr;
+};
+
+/* One fault in flight. On the stack; the hot part is one cache line (R11). */
+struct Fault {
+	explicit Fault(vm_fault *f)
+		: vmf{f}, vma{kapi_vmf_vma(f)}, object{&Object::of(vma)}, index{kapi_vmf_pgoff(f)}
+	{
+	}
+
+	vm_fault *vmf;
+	vm_area_struct *vma;
+	Object *object;
+	Index index;
+	bool major = false;    /* it had to be brought in from the store */
+	FilePin pin;           /* for when the mapping, which has a file of the object, is let go */
+	bool unlocked = false; /* what @vmf says of the mapping is not to be looked at any more */
+};
+static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
+
+/* A page for a place that has none, if there is memory: zeroed, if it may be for a hole. */
+inline Fresh fresh_page(const Fault &fault)
+{
+	const bool zeroed = !fault.object->pages().sees_slot(fault.index);
+
+	return {FolioRef{kapi_folio_alloc_for(fault.vmf, zeroed)}, zeroed};
+}
+
+/*
+ * Fills cow_page with what is at the fault's index, which has no page: out of the store
+ * (and the object's page stays out), or zeroes. 0; -EIO; -EAGAIN: @backed is the slot
+ * whose bytes have to be read into cow_page first, with no lock held.
+ */
+inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
+{
+	SlotRef slot = fault.object->pages().seen_slot(fault.index);
+
+	fault.major = slot && !slot->is_hole();
+	if (!fault.major) {
+		kapi_vmf_clear_cow_page(fault.vmf);
+		return 0;
+	}
+	if (!slot->is_backed())
+		return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
+	if (slot.get() == backed.get())
+		return 0;
+	backed = std::move(slot);
+	return -KAPI_EAGAIN;
+}
+
+/* The node for pages that come along with @page, which was made for the fault; or any. */
+inline int node_for_neighbours(const Fault &fault, const folio *page)
+{
+	return page && kapi_vma_has_policy(fault.vma) ? kapi_folio_node(page) : KAPI_ANY_NODE;
+}
+
+/* For all errors but -EINTR, after which a fault has to let go of its mapping. */
+inline Outcome outcome_of_fill(int error)
+{
+	if (error == -KAPI_EHWPOISON)
+		return Outcome::poisoned;
+	if (error == -KAPI_EDQUOT)
+		return Outcome::over_limit;
+	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;
+}
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_FAULT_H */

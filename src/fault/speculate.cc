@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The speculative path of a fault (fault/speculate.h). */
+#include "fault/around.h"
+#include "fault/fault_table.h"
+#include "fault/speculate.h"
+#include "kernel/steps.h"
+
+namespace cowmem {
+
+namespace {
+
+/* What ended an attempt, or nothing: it may go on. */
+using Abort = std::optional<cowmem_counter>;
+
+/*
+ * What an attempt knows: the count, and the page that was in the table while the count
+ * was so. The reference keeps that page from being freed, not from being removed.
+ */
+struct Snapshot {
+	Family::Reading reading;
+	FolioRef page;     /* none: a hole, or paged out */
+	bool made = false; /* the page was, for this fault */
+	bool more = false; /* so were pages behind it */
+};
+
+/* Looks the fault's page up and sees that the count still holds (R32, R35). */
+Abort look_up(const Fault &fault, Snapshot &snapshot)
+{
+	kapi_test_step(COWMEM_STEP_COUNT_READ, fault.vmf);
+	if (!fault.object->holds(fault.index))
+		return COWMEM_COUNT_speculative_abort_end;
+	if (!fault.object->pages().try_get(fault.index, snapshot.page))
+		return COWMEM_COUNT_speculative_abort_moved;
+	kapi_test_step(COWMEM_STEP_SNAPSHOT, fault.vmf);
+	if (!fault.object->family().unchanged(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_snapshot;
+	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_poisoned;
+	return std::nullopt;
+}
+
+/*
+ * Who has read some pages in order, as many as @before, will read the next: brings in as many
+ * more from compressed memory, of those that this fault may map, and where @page is, the one
+ * it is about. Whether there are some.
+ */
+bool bring_along(const Fault &fault, unsigned int before, const folio *page)
+{
+	constexpr unsigned int enough = 4;
+
+	if (before < enough || !kapi_vma_may_map_around(fault.vma))
+		return false;
+	return fault.object->pages().bring_along(fault.index + 1,
+	                                         min_of(fault.index + before, last_around(fault)),
+	                                         node_for_neighbours(fault, page));
+}
+
+/*
+ * Has a page where a hole was found. To make one is no writer section, since it takes
+ * nothing away; the object's lock is shared for as long as that takes.
+ */
+Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
+{
+	Fresh fresh = fresh_page(fault);
+	Pages &pages = fault.object->pages();
+
+	unsigned int before = 0;
+
+	if (!fresh.page)
+		return COWMEM_COUNT_speculative_abort_no_memory;
+
+	{
+		Shared lock{pages};
+
+		if (!fault.object->holds(fault.index))
+			return COWMEM_COUNT_speculative_abort_end;
+
+		Pages &layer = pages.layer_of(fault.index);
+
+		layer.held_shared();
+		if ((&layer != &pages && kind == Kind::shared_write) ||
+		    pages.must_fill_alone(fault.index))
+			return COWMEM_COUNT_speculative_abort_shared;
+		snapshot.page = layer.fill(fault.index, fresh);
+		snapshot.made = true;
+		if (fresh.brought_in && kind == Kind::read)
+			before = layer.run_before(fault.index);
+	}
+	fault.major |= fresh.brought_in;
+	snapshot.more = bring_along(fault, before, snapshot.page.get());
+	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	if (!snapshot.page)
+		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
+		                                   : COWMEM_COUNT_speculative_abort_no_memory;
+	/* It may be the page of somebody who was faster. */
+	return kapi_folio_poisoned(snapshot.page.get())
+	               ? Abort{COWMEM_COUNT_speculative_abort_poisoned}
+	               : std::nullopt;
+}
+
+/*
+ * Fills cow_page with what the fault's page holds, with nothing locked (R42). An outcome:
+ * that cannot be read.
+ */
+std::optional<Outcome> fill_cow_page(Fault &fault, const Snapshot &snapshot)
+{
+	std::optional<Outcome> failed;
+
+	if (!snapshot.page) {
+		SlotRef backed;
+
+		if (fill_cow_page_without_page(fault, backed))
+			failed = Outcome::unreadable;
+	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
+		failed = Outcome::poisoned;
+	}
+	if (!failed)
+		kapi_vmf_cow_page_uptodate(fault.vmf);
+	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
+	return failed;
+}
+
+/*
+ * What was there could not be read. To try again would be another machine check, or the
+ * same error, so it is the answer, unless the object has something else there now (R10).
+ */
+Abort report_damage(const Fault &fault, const Snapshot &snapshot, Outcome damage, Outcome &outcome)
+{
+	if (!fault.object->family().unchanged(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_changed;
+	outcome = damage;
+	return std::nullopt;
+}
+
+/* What may not be so at the moment of the store; the page table is locked (R32). */
+Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTable &table)
+{
+	if (!table)
+		return COWMEM_COUNT_speculative_abort_no_table;
+	kapi_test_step(COWMEM_STEP_TABLE_LOCKED, fault.vmf);
+	if (!fault.object->family().may_commit(snapshot.reading))
+		return COWMEM_COUNT_speculative_abort_changed;
+	/* The kernel's own memory failure is no writer of ours. */
+	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_poisoned;
+	/* What the OOM reaper has taken must not come back as if nothing had happened. */
+	if (kapi_vma_reaped(fault.vma))
+		return COWMEM_COUNT_speculative_abort_reaped;
+	return std::nullopt;
+}
+
+/* As the core has it: an entry that is dirty has a page that is. */
+void mark_dirty(folio *page)
+{
+	if (!kapi_folio_dirty(page))
+		kapi_folio_mark_dirty(page);
+}
+
+/* Stores the entry, which is as the core saw it, in the locked table. */
+Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTable &table)
+{
+	if (kind == Kind::shared_write || kind == Kind::mkwrite)
+		mark_dirty(snapshot.page.get());
+	switch (kind) {
+	case Kind::private_write:
+		table.install_copy();
+		kapi_count(snapshot.page ? COWMEM_COUNT_copies
+		           : fault.major ? COWMEM_COUNT_copies_from_store
+		                         : COWMEM_COUNT_zero_fills);
+		return Outcome::done_cow;
+	case Kind::mkwrite:
+		table.make_writable();
+		map_written_around(fault, table);
+		return Outcome::mapped;
+	case Kind::read:
+	case Kind::shared_write:
+		table.install(snapshot.page.release());
+		if (snapshot.more)
+			map_read_around(fault, table);
+		/* Next to a hole there are more of them, or what was written before. */
+		if (kind == Kind::shared_write && !snapshot.made)
+			map_written_around(fault, table);
+		return Outcome::mapped;
+	}
+	__builtin_unreachable();
+}
+
+/*
+ * Maps what was prepared, or lets the entry that is there be written through. Where there
+ * is no page table, the one that the core allocated for that comes first.
+ */
+Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome)
+{
+	install_allocated_table(fault.vmf);
+
+	FaultTable table{fault.vmf};
+
+	if (const Abort abort = may_not_commit(fault, snapshot, table))
+		return abort;
+	if (kind == Kind::mkwrite ? table.entry_replaced() : table.entry_changed())
+		outcome = Outcome::lost_race;
+	else
+		outcome = store_entry(fault, kind, snapshot, table);
+	return std::nullopt;
+}
+
+Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
+{
+	Snapshot snapshot{.reading = fault.object->family().read(), .page = {}};
+
+	if (!snapshot.reading.quiet())
+		return COWMEM_COUNT_speculative_abort_odd;
+	if (const Abort abort = look_up(fault, snapshot))
+		return abort;
+	if (!snapshot.page && fault.object->pages().sees_backed_slot(fault.index))
+		return COWMEM_COUNT_speculative_abort_backing;
+	if (snapshot.page && (kind == Kind::shared_write || kind == Kind::mkwrite) &&
+	    !fault.object->pages().owns(snapshot.page.get()))
+		return COWMEM_COUNT_speculative_abort_shared;
+	switch (kind) {
+	case Kind::private_write:
+		if (const auto damage = fill_cow_page(fault, snapshot))
+			return report_damage(fault, snapshot, *damage, outcome);
+		break;
+	case Kind::mkwrite:
+		if (snapshot.page.get() != kapi_vmf_folio(fault.vmf))
+			return COWMEM_COUNT_speculative_abort_moved;
+		break;
+	case Kind::read:
+	case Kind::shared_write:
+		if (!snapshot.page)
+			if (const Abort abort = fill_hole(fault, kind, snapshot))
+				return abort;
+		break;
+	}
+	return commit(fault, kind, snapshot, outcome);
+}
+
+} /* namespace */
+
+bool worth_speculating(const Fault &fault, Kind kind)
+{
+	switch (kind) {
+	case Kind::private_write:
+		return kapi_speculate_private();
+	case Kind::read:
+		return kapi_speculate_read();
+	case Kind::shared_write:
+		return kapi_speculate_shared_write();
+	case Kind::mkwrite:
+		/* Without an entry it is the second half of a shared write by the locked path; and
+		   a snapshot's page has to be copied first. */
+		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write() &&
+		       fault.object->pages().owns(kapi_vmf_folio(fault.vmf));
+	}
+	__builtin_unreachable();
+}
+
+std::optional<Outcome> speculate(Fault &fault, Kind kind)
+{
+	Outcome outcome{};
+
+	kapi_count(COWMEM_COUNT_speculative_attempts);
+	if (const Abort abort = attempt(fault, kind, outcome)) {
+		kapi_count(*abort);
+		return std::nullopt;
+	}
+	kapi_count(COWMEM_COUNT_speculative_commits);
+	return outcome;
+}
+
+} /* namespace cowmem */

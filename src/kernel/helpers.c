@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The helpers of kernel/kapi.h: one line each over the kernel's inlines and
+ * macros. Compiled to bitcode and inlined into the C++ side; no logic here.
+ */
+#include <linux/blkdev.h>
+#include <linux/cpuset.h>
+#include <linux/crc32.h>
+#include <linux/crypto.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/interval_tree_generic.h>
+#include <linux/iopoll.h>
+#include <linux/list_lru.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mmu_notifier.h>
+#include <linux/oom.h>
+#include <linux/pagemap.h>
+#include <linux/percpu_counter.h>
+#include <linux/psi.h>
+#include <linux/ptrace.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+#include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/uio.h>
+#include <linux/xarray.h>
+#include <linux/zsmalloc.h>
+#include <asm/tlbflush.h>
+
+#include "kernel/kapi.h"
+#include "kernel/module.h"
+#include "kernel/symbols.h"
+#ifdef COWMEM_KUNIT
+#include "testing/testing.h"
+#endif
+#include "kernel/trace.h"
+
+#define HELPER __always_inline
+
+/* One line each, however long. */
+/* clang-format off */
+
+#define SAME(ours, kernels) static_assert((unsigned long)(ours) == (__force unsigned long)(kernels))
+SAME(KAPI_VM_FAULT_OOM, VM_FAULT_OOM);
+SAME(KAPI_VM_FAULT_SIGBUS, VM_FAULT_SIGBUS);
+SAME(KAPI_VM_FAULT_MAJOR, VM_FAULT_MAJOR);
+SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
+SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
+SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
+SAME(KAPI_VM_FAULT_RETRY, VM_FAULT_RETRY);
+SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
+SAME(KAPI_MM_FILEPAGES, MM_FILEPAGES);
+SAME(KAPI_MM_ANONPAGES, MM_ANONPAGES);
+SAME(KAPI_FAULT_FLAG_WRITE, FAULT_FLAG_WRITE);
+SAME(KAPI_FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_ALLOW_RETRY);
+SAME(KAPI_FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_RETRY_NOWAIT);
+SAME(KAPI_FAULT_FLAG_KILLABLE, FAULT_FLAG_KILLABLE);
+SAME(KAPI_FAULT_FLAG_TRIED, FAULT_FLAG_TRIED);
+SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
+SAME(KAPI_ANY_NODE, NUMA_NO_NODE);
+SAME(KAPI_SEEK_DATA, SEEK_DATA);
+SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
+SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
+SAME(KAPI_NOTIFY_PROTECTION_PAGE, MMU_NOTIFY_PROTECTION_PAGE);
+SAME(sizeof(((struct kapi_notifier_range *)0)->opaque), sizeof(struct mmu_notifier_range));
+SAME(KAPI_EPERM, EPERM);
+SAME(KAPI_ENOENT, ENOENT);
+SAME(KAPI_EINTR, EINTR);
+SAME(KAPI_EIO, EIO);
+SAME(KAPI_ENXIO, ENXIO);
+SAME(KAPI_E2BIG, E2BIG);
+SAME(KAPI_EBADF, EBADF);
+SAME(KAPI_EAGAIN, EAGAIN);
+SAME(KAPI_ENOMEM, ENOMEM);
+SAME(KAPI_EACCES, EACCES);
+SAME(KAPI_EFAULT, EFAULT);
+SAME(KAPI_EBUSY, EBUSY);
+SAME(KAPI_EHWPOISON, EHWPOISON);
+SAME(KAPI_ENODEV, ENODEV);
+SAME(KAPI_EINVAL, EINVAL);
+SAME(KAPI_ENOTTY, ENOTTY);
+SAME(KAPI_EFBIG, EFBIG);
+SAME(KAPI_ENOSPC, ENOSPC);
+SAME(KAPI_EMLINK, EMLINK);
+SAME(KAPI_ESTALE, ESTALE);
+SAME(KAPI_EDQUOT, EDQUOT);
+SAME(KAPI_EOVERFLOW, EOVERFLOW);
+SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
+#undef SAME
+
+/* Pages of an object are unmovable user pages, charged to whoever makes them. */
+#define OBJECT_PAGE_GFP(zeroed) (GFP_HIGHUSER | __GFP_ACCOUNT | ((zeroed) ? __GFP_ZERO : 0))
+
+/* The kernel's iterators over its own trees are not exported; these are the same over the same nodes. */
+#define vma_first(vma) ((vma)->vm_pgoff)
+#define vma_last(vma) ((vma)->vm_pgoff + vma_pages(vma) - 1)
+#define avc_first(avc) vma_first((avc)->vma)
+#define avc_last(avc) vma_last((avc)->vma)
+INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long, shared.rb_subtree_last, vma_first, vma_last, static __maybe_unused, cowmem_vma)
+INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, unsigned long, rb_subtree_last, avc_first, avc_last, static __maybe_unused, cowmem_avc)
+
+/* x86 has these out of line and unexported; it does not flush TLBs for a young bit (arch/x86/mm/). */
+#ifdef CONFIG_X86
+#define flush_tlb_range(vma, start, end) cowmem_symbol_call(flush_tlb_mm_range)((vma)->vm_mm, start, end, PAGE_SHIFT, false)
+#define clear_young(vma, address, entry) (pte_young(ptep_get(entry)) && test_and_clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)&(entry)->pte))
+#else
+#define clear_young ptep_clear_flush_young
+#endif
+
+/* --- struct vm_fault and struct vm_area_struct --- */
+HELPER struct vm_area_struct *kapi_vmf_vma(const struct vm_fault *vmf) { return vmf->vma; }
+HELPER struct page *kapi_vmf_cow_page(const struct vm_fault *vmf) { return vmf->cow_page; }
+HELPER struct folio *kapi_vmf_folio(const struct vm_fault *vmf) { return page_folio(vmf->page); }
+HELPER unsigned int kapi_vmf_flags(const struct vm_fault *vmf) { return vmf->flags; }
+HELPER unsigned long kapi_vmf_pgoff(const struct vm_fault *vmf) { return vmf->pgoff; }
+HELPER void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio) { vmf->page = &folio->page; }
+HELPER void kapi_vmf_unlock(struct vm_fault *vmf) { release_fault_lock(vmf); }
+HELPER struct file *kapi_vma_file(const struct vm_area_struct *vma) { return vma->vm_file; }
+HELPER unsigned long kapi_vma_first_index(const struct vm_area_struct *vma) { return vma->vm_pgoff; }
+HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { return vma->vm_pgoff + ((vma->vm_end - vma->vm_start) >> PAGE_SHIFT); }
+HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
+HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
+HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem_vm_ops; }
+HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
+HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
+HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
+HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
+HELPER bool kapi_vma_may_map_around(struct vm_area_struct *vma) { return !uffd_disable_fault_around(vma); }
+HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
+HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
+
+HELPER bool kapi_vma_may_store(const struct vm_area_struct *vma) { return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
+HELPER bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(vma->vm_flags & VM_SOFTDIRTY); }
+
+/* On x86 without ERMS the kernel's copy recovers from a machine check only if it was made to (mce=recovery, or a quirk of old servers), which no module can ask; otherwise it is a slow memcpy(). */
+#ifdef CONFIG_X86
+#define copy_recovers() boot_cpu_has(X86_FEATURE_ERMS)
+#else
+#define copy_recovers() true
+#endif
+HELPER int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source) { return copy_recovers() ? copy_mc_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma) : (copy_user_highpage(vmf->cow_page, &source->page, vmf->address, vmf->vma), 0); }
+HELPER void kapi_vmf_clear_cow_page(const struct vm_fault *vmf) { clear_user_highpage(vmf->cow_page, vmf->address); }
+HELPER void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf) { __folio_mark_uptodate(page_folio(vmf->cow_page)); }
+HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force unsigned int)cowmem_symbol_call(finish_fault)(vmf); }
+
+/* --- the page table under a fault --- */
+HELPER bool kapi_vmf_has_table(const struct vm_fault *vmf) { return vmf->prealloc_pte; }
+HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte); }
+HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
+HELPER unsigned long kapi_vmf_slot(const struct vm_fault *vmf) { return pte_index(vmf->address); }
+HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
+HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED) && check_stable_address_space(vma->vm_mm); }
+HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
+HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }
+HELPER void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte) { vmf->pte = pte; }
+HELPER void kapi_pte_install_copy(struct vm_fault *vmf) { cowmem_symbol_call(set_pte_range)(vmf, page_folio(vmf->cow_page), vmf->cow_page, 1, vmf->address); }
+HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
+HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
+/* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
+#ifndef CONFIG_X86
+#define pte_clear_saveddirty(pte) (pte)
+#endif
+HELPER pte_t written(pte_t pte) { return pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(pte)))); }
+HELPER unsigned long kapi_pte_written(unsigned long pte) { return pte_val(written(__pte(pte))); }
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, written(vmf->orig_pte), 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+
+HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) && pte_marker_uffd_wp(vmf->orig_pte); }
+/* Only the architectures that want them old say so in a header. */
+#ifndef arch_wants_old_prefaulted_pte
+#define arch_wants_old_prefaulted_pte() false
+#endif
+HELPER bool kapi_neighbours_start_old(void) { return arch_wants_old_prefaulted_pte(); }
+
+/* --- folios --- */
+HELPER struct folio *kapi_zero_folio(void) { return page_folio(ZERO_PAGE(0)); }
+HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
+HELPER struct folio *kapi_folio_alloc_surely(int node) { return __folio_alloc_node(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0, node); }
+#define AHEAD_GFP ((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN)
+HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_NODE ? folio_alloc(AHEAD_GFP, 0) : __folio_alloc_node(AHEAD_GFP | __GFP_THISNODE, 0, node); }
+HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false) : kapi_folio_alloc(zeroed); }
+HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
+HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
+HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
+HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)&folio->flags) & BIT(PG_locked); }
+HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
+HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
+HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
+HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodate(folio); }
+HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(folio); }
+HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
+HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
+HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_ONCE(folio->index); }
+HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
+HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
+HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
+HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { INIT_LIST_HEAD(&folio->lru); WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
+HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { WRITE_ONCE(folio->mapping, mapping); }
+HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
+HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
+HELPER void kapi_folio_link(struct folio *folio, struct folio *next) { folio->private = next; }
+HELPER struct folio *kapi_folio_next(const struct folio *folio) { return folio->private; }
+HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { kapi_folio_link(folio, *list); *list = folio; }
+HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio = *list; *list = folio ? folio_change_private(folio, NULL) : NULL; return folio; }
+HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
+HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
+HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
+HELPER bool kapi_folio_lock_soon(struct folio *f) { bool got; return !read_poll_timeout(folio_trylock, got, got, 10000, 1000000, false, f); }
+HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
+/* The node is in one word with the page's flags, and never changes as they do. */
+HELPER int kapi_folio_node(const struct folio *folio) { return data_race(folio_nid(folio)); }
+HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
+HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
+HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
+HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
+HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(folio); }
+HELPER void kapi_folio_set_dirty(struct folio *folio) { folio_set_dirty(folio); }
+HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear_dirty(folio); }
+HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
+HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
+HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
+HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
+HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
+HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
+HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
+HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
+HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, &folio->flags); }
+HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
+HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
+HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return copy_recovers() ? folio_mc_copy(to, from) : (folio_copy(to, from), 0); }
+HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
+HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
+#ifdef CONFIG_MEMCG
+#define charged_alike(a, b) (READ_ONCE((a)->memcg_data) == READ_ONCE((b)->memcg_data))
+#else
+#define charged_alike(a, b) true
+#endif
+HELPER bool kapi_folio_inc_mapcount(struct folio *folio) { return atomic_inc_and_test(&folio->_mapcount); }
+HELPER bool kapi_folio_counts_like(const struct folio *a, const struct folio *b) { return charged_alike(a, b) && kapi_folio_node(a) == kapi_folio_node(b); }
+HELPER void kapi_folio_count_mapped(struct folio *folio, int n) { __lruvec_stat_mod_folio(folio, NR_FILE_MAPPED, n); }
+HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
+HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page); }
+HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
+HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_add_drain_all)(); }
+
+/* --- the lock of a family --- */
+static_assert(sizeof(struct kapi_rwsem) >= sizeof(struct rw_semaphore));
+static struct lock_class_key family_lock;
+HELPER struct rw_semaphore *rwsem_of(struct kapi_rwsem *lock) { return (struct rw_semaphore *)lock; }
+HELPER void kapi_rwsem_init(struct kapi_rwsem *lock) { __init_rwsem(rwsem_of(lock), "cowmem_family", &family_lock); }
+HELPER void kapi_rwsem_lock_shared(struct kapi_rwsem *lock) { down_read(rwsem_of(lock)); }
+HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
+HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
+HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
+HELPER bool kapi_rwsem_trylock(struct kapi_rwsem *lock) { return down_write_trylock(rwsem_of(lock)); }
+HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
+
+/* --- the object's address_space --- */
+HELPER struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index) { return xa_load(&mapping->i_pages, index); }
+/* Each entry has a mark, so that one which is far from the last is found by a few looks at bitmaps. */
+#define IN_TABLE XA_MARK_2
+HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, IN_TABLE); }
+HELPER int insert_locked(struct xa_state *xas, struct folio *folio) { if (xas_load(xas)) return -EBUSY; xas_store(xas, folio); xas_set_mark(xas, IN_TABLE); return xas_error(xas); }
+HELPER int insert_once(struct xa_state *xas, struct folio *folio) { int err; xas_lock_irq(xas); err = insert_locked(xas, folio); xas_unlock_irq(xas); return err; }
+HELPER int insert(struct address_space *mapping, unsigned long index, struct folio *folio, gfp_t gfp) { XA_STATE(xas, &mapping->i_pages, index); int err; do err = insert_once(&xas, folio); while (xas_nomem(&xas, gfp)); return err; }
+HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_KERNEL_ACCOUNT); }
+HELPER int kapi_mapping_insert_ahead(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT); }
+HELPER void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index, struct folio *folio) { insert(mapping, index, folio, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL); }
+HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
+HELPER bool kapi_mapping_lie_together(unsigned long index, unsigned long other) { return index >> XA_CHUNK_SHIFT == other >> XA_CHUNK_SHIFT; }
+HELPER void kapi_mapping_erase_together(struct address_space *mapping, unsigned long index) { XA_STATE_ORDER(xas, &mapping->i_pages, index, XA_CHUNK_SHIFT); xas_lock_irq(&xas); xas_store(&xas, NULL); xas_unlock_irq(&xas); }
+HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
+HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
+HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
+HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
+/* The nodes still name the other table as theirs: only the kernel's LRU of shadow nodes asks, and none of ours is on that. */
+HELPER void give_entries(struct xarray *from, struct xarray *to) { to->xa_flags = from->xa_flags; rcu_assign_pointer(to->xa_head, rcu_dereference_raw(from->xa_head)); from->xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->xa_head, NULL); }
+HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); give_entries(&from->i_pages, &to->i_pages); xa_unlock_irq(&from->i_pages); }
+HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
+HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
+HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
+
+/* --- the trees of VMAs --- */
+HELPER void kapi_mapping_lock_vmas(struct address_space *mapping) { i_mmap_lock_read(mapping); }
+HELPER void kapi_mapping_unlock_vmas(struct address_space *mapping) { i_mmap_unlock_read(mapping); }
+HELPER struct vm_area_struct *kapi_mapping_first_vma(struct address_space *mapping, unsigned long first, unsigned long last) { return cowmem_vma_iter_first(&mapping->i_mmap, first, last); }
+HELPER struct vm_area_struct *kapi_mapping_next_vma(struct vm_area_struct *vma, unsigned long first, unsigned long last) { return cowmem_vma_iter_next(vma, first, last); }
+HELPER struct anon_vma *kapi_folio_anon_vma(const struct folio *folio) { return kapi_folio_is_copy(folio) ? (struct anon_vma *)((unsigned long)READ_ONCE(folio->mapping) & ~PAGE_MAPPING_FLAGS) : NULL; }
+HELPER bool kapi_anon_vma_try_get(struct anon_vma *anon_vma) { return atomic_inc_not_zero(&anon_vma->refcount); }
+HELPER void kapi_anon_vma_put(struct anon_vma *anon_vma) { put_anon_vma(anon_vma); }
+HELPER void kapi_anon_vma_lock(struct anon_vma *anon_vma) { anon_vma_lock_read(anon_vma); }
+HELPER void kapi_anon_vma_unlock(struct anon_vma *anon_vma) { anon_vma_unlock_read(anon_vma); }
+HELPER struct anon_vma_chain *kapi_anon_vma_first(struct anon_vma *anon_vma, unsigned long first, unsigned long last) { return cowmem_avc_iter_first(&anon_vma->rb_root, first, last); }
+HELPER struct anon_vma_chain *kapi_anon_vma_next(struct anon_vma_chain *avc, unsigned long first, unsigned long last) { return cowmem_avc_iter_next(avc, first, last); }
+HELPER struct vm_area_struct *kapi_anon_vma_vma(const struct anon_vma_chain *avc) { return avc->vma; }
+
+/* --- address spaces and their page tables --- */
+HELPER pgd_t *kapi_mm_pgd(struct mm_struct *mm, unsigned long address) { return pgd_offset(mm, address); }
+HELPER p4d_t *kapi_pgd_p4d(pgd_t *pgd, unsigned long address) { return pgd_present(*pgd) ? p4d_offset(pgd, address) : NULL; }
+HELPER pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address) { return p4d_present(*p4d) ? pud_offset(p4d, address) : NULL; }
+HELPER pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address) { return pud_present(*pud) ? pmd_offset(pud, address) : NULL; }
+HELPER unsigned long kapi_pmd_get(pmd_t *pmd) { return pmd_val(pmdp_get_lockless(pmd)); }
+HELPER bool kapi_pmd_is_table(unsigned long pmd) { return pmd_present(__pmd(pmd)) && !pmd_leaf(__pmd(pmd)) && !pmd_bad(__pmd(pmd)); }
+HELPER struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd) { return pte_lockptr(mm, (pmd_t[]){__pmd(pmd)}); }
+HELPER pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address) { return pte_offset_kernel((pmd_t[]){__pmd(pmd)}, address); }
+HELPER unsigned long kapi_table_end(unsigned long address) { return (address & PMD_MASK) + PMD_SIZE; }
+HELPER pte_t *kapi_pte_advance(pte_t *entry, long n) { return entry + n; }
+HELPER unsigned long kapi_pte_get(pte_t *entry) { return pte_val(ptep_get(entry)); }
+HELPER bool kapi_pte_none(unsigned long pte) { return pte_none(__pte(pte)); }
+HELPER bool kapi_pte_present(unsigned long pte) { return pte_present(__pte(pte)); }
+HELPER bool kapi_pte_young(unsigned long pte) { return pte_young(__pte(pte)); }
+HELPER bool kapi_pte_dirty(unsigned long pte) { return pte_dirty(__pte(pte)); }
+HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
+HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd_wp(__pte(pte)); }
+HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
+HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
+HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
+HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
+HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
+HELPER unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkyoung(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
+HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }
+HELPER bool kapi_swp_pte_migrates(unsigned long pte) { return is_migration_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_poisons(unsigned long pte) { return is_hwpoison_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_pfn(unsigned long pte) { return swp_offset_pfn(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_write(unsigned long pte) { return is_writable_migration_entry(pte_to_swp_entry(__pte(pte))); }
+HELPER bool kapi_swp_pte_uffd_wp(unsigned long pte) { return pte_swp_uffd_wp(__pte(pte)); }
+HELPER bool kapi_swp_pte_soft_dirty(unsigned long pte) { return pte_swp_soft_dirty(__pte(pte)); }
+HELPER unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable) { return pte_val(swp_entry_to_pte(writable ? make_writable_migration_entry(pfn) : make_readable_migration_entry(pfn))); }
+HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_swp_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(swp_entry_to_pte(make_hwpoison_entry(&folio->page))); }
+HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return clear_young(vma, address, entry) | mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); }
+HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
+HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
+HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
+HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { pte_install_uffd_wp_if_needed(vma, address, entry, __pte(pte)); }
+/* Others who change these page tables know then that TLBs may not yet have what the tables say. */
+HELPER void kapi_mm_begin_flush_later(struct mm_struct *mm) { inc_tlb_flush_pending(mm); }
+HELPER void kapi_mm_end_flush_later(struct mm_struct *mm) { dec_tlb_flush_pending(mm); }
+HELPER void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio) { flush_cache_page(vma, address, folio_pfn(folio)); }
+HELPER void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long start, unsigned long end) { if (!IS_ENABLED(CONFIG_X86)) flush_tlb_range(vma, start, end); }
+HELPER void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end) { flush_tlb_range(vma, start, end); }
+HELPER void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { update_mmu_cache(vma, address, entry); }
+#ifdef CONFIG_MMU_NOTIFIER
+#define RANGE(range) ((struct mmu_notifier_range *)(range)->opaque)
+HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return mm_has_notifiers(mm); }
+HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { mmu_notifier_range_init(RANGE(range), (enum mmu_notifier_event)event, MMU_NOTIFIER_RANGE_BLOCKABLE, mm, start, end); cowmem_symbol_call(__mmu_notifier_invalidate_range_start)(RANGE(range)); }
+HELPER void kapi_notify_end(struct kapi_notifier_range *range) { cowmem_symbol_call(__mmu_notifier_invalidate_range_end)(RANGE(range)); }
+#else
+HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return false; }
+HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { }
+HELPER void kapi_notify_end(struct kapi_notifier_range *range) { }
+#endif
+HELPER void kapi_mm_update_peak(struct mm_struct *mm) { update_hiwater_rss(mm); }
+/* What add_mm_counter() does, but for a tracepoint that is not exported. */
+HELPER void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages) { percpu_counter_add(&mm->rss_stat[counter], pages); }
+HELPER bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group) { return mm_match_cgroup(mm, group); }
+#ifdef CONFIG_MEMCG
+HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return rcu_dereference(mm->owner); }
+#else
+HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return NULL; }
+#endif
+HELPER const struct mm_struct *kapi_task_mm(const struct task_struct *task) { return READ_ONCE(task->mm); }
+HELPER int kapi_task_pid(struct task_struct *task) { return task_tgid_vnr(task); }
+HELPER bool kapi_task_readable(struct task_struct *task) { return cowmem_symbol_call(ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS | PTRACE_MODE_NOAUDIT); }
+HELPER void kapi_own_mm_lock(void) { mmap_read_lock(current->mm); }
+HELPER void kapi_own_mm_unlock(void) { mmap_read_unlock(current->mm); }
+HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_lookup(current->mm, address); }
+HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
+
+static_assert(sizeof(struct kapi_walk) == sizeof(struct xa_state));
+HELPER struct xa_state *xas_of(struct kapi_walk *walk) { return (struct xa_state *)walk; }
+HELPER void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first) { *xas_of(walk) = (struct xa_state)__XA_STATE(&mapping->i_pages, first, 0, 0); }
+HELPER struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_entry(xas_of(walk), last); } while (xas_retry(xas_of(walk), folio)); return folio; }
+HELPER struct folio *kapi_walk_next_far(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_marked(xas_of(walk), last, IN_TABLE); } while (xas_retry(xas_of(walk), folio)); return folio; }
+HELPER struct folio *kapi_walk_reload(struct kapi_walk *walk) { return xas_reload(xas_of(walk)); }
+HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((const struct xa_state *)walk)->xa_index; }
+
+/* --- the object's inode --- */
+HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
+HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
+HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
+HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER struct inode *kapi_inode_of(struct folio *folio) { return cowmem_inode_of(folio); }
+HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
+HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
+HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
+HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
+HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
+HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }
+HELPER void kapi_inode_lock_size(struct inode *inode) { spin_lock(&inode->i_lock); }
+HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_lock); }
+HELPER long long kapi_max_bytes(void) { return COWMEM_MAX_BYTES; }
+
+/* --- files and I/O --- */
+HELPER void kapi_file_get(struct file *file) { get_file(file); }
+HELPER void kapi_file_put(struct file *file) { fput(file); }
+HELPER void *kapi_file_private(const struct file *file) { return file->private_data; }
+HELPER bool kapi_file_readable(const struct file *file) { return file->f_mode & FMODE_READ; }
+HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
+HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { cowmem_file_bind(file, inode, object); }
+HELPER int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made) { return cowmem_file_create(inode, object, writable, made); }
+HELPER struct file *kapi_file_of_fd(int fd) { return fget(fd); }
+HELPER bool kapi_file_is_ours(const struct file *file) { return file->f_op == &cowmem_fops; }
+HELPER int kapi_fd_reserve(void) { return get_unused_fd_flags(O_CLOEXEC); }
+HELPER void kapi_fd_install(int fd, struct file *file) { fd_install(fd, file); }
+HELPER void kapi_fd_cancel(int fd) { put_unused_fd(fd); }
+HELPER bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio) { return READ_ONCE(folio->mapping) == vma->vm_file->f_mapping; }
+HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
+HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
+HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }
+HELPER long long kapi_iocb_position(const struct kiocb *iocb) { return iocb->ki_pos; }
+HELPER void kapi_iocb_set_position(struct kiocb *iocb, long long position) { iocb->ki_pos = position; }
+HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
+HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
+/* Whether something of the next @n bytes can be read: user memory is made present. */
+HELPER bool kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n) < n; }
+HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
+HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }
+HELPER int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size) { return copy_struct_from_user(to, known, (void __user *)arg, size); }
+HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return copy_to_user((void __user *)arg, from, n) ? -EFAULT : 0; }
+
+/* --- the LRU of objects' pages --- */
+#ifdef CONFIG_MEMCG
+/* The cgroup that a page is charged to, under RCU. A page that it lost went to its parent, with its list. */
+HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return folio_memcg((struct folio *)folio); }
+HELPER bool lru_is_there(struct folio *folio) { struct mem_cgroup *memcg = memcg_of(folio); return memcg_kmem_id(memcg) < 0 || xa_load(&cowmem_lru.xa, memcg_kmem_id(memcg)); }
+HELPER struct mem_cgroup *get_memcg_of(struct folio *folio) { return get_mem_cgroup_from_objcg(__folio_objcg(folio)); }
+HELPER int make_list(struct mem_cgroup *memcg, gfp_t gfp) { int err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, gfp); mem_cgroup_put(memcg); return err; }
+HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return !make_list(get_memcg_of(folio), ahead ? GFP_NOWAIT | __GFP_NOWARN : GFP_KERNEL); }
+#else
+HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
+HELPER bool lru_is_there(struct folio *folio) { return true; }
+HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
+#endif
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
+
+/* --- slots of paged-out pages --- */
+static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
+HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
+HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
+HELPER bool kapi_ref_try_get(struct kapi_refcount *ref) { bool got = refcount_inc_not_zero(ref_of(ref)); smp_rmb(); return got; }
+HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
+HELPER void *kapi_slot_alloc_nowait(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void *kapi_slot_alloc_may_reclaim(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_KERNEL); }
+HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
+struct table {
+	struct xarray xarray;
+	struct rcu_head rcu;
+};
+HELPER struct xarray *table_init(struct table *table) { if (table) xa_init(&table->xarray); return &table->xarray; }
+HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct table), GFP_KERNEL_ACCOUNT)); }
+HELPER void kapi_table_free(struct xarray *xarray) { struct table *table = (struct table *)xarray; kfree_rcu(table, rcu); }
+HELPER bool kapi_table_reserve(struct xarray *table, unsigned long index) { return !xa_reserve(table, index, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_table_give(struct xarray *from, struct xarray *to) { xa_lock(from); give_entries(from, to); xa_unlock(from); }
+HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
+HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
+HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }
+HELPER void *kapi_table_erase(struct xarray *table, unsigned long index) { return xa_erase(table, index); }
+HELPER void *kapi_table_find(struct xarray *table, unsigned long *index, unsigned long last) { return xa_find(table, index, last, XA_PRESENT); }
+
+/* --- compressed memory --- */
+HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
+HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
+HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
+HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)); }
+HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
+HELPER const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_RO); }
+HELPER void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_WO); }
+HELPER void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle) { zs_unmap_object(pool, handle); }
+HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
+HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
+HELPER int kapi_comp_create(const char *name, struct crypto_comp **comp)
+{
+	struct crypto_comp *made = crypto_alloc_comp(name, 0, 0);
+
+	if (!IS_ERR(made))
+		*comp = made;
+	return PTR_ERR_OR_ZERO(made);
+}
+HELPER void kapi_comp_free(struct crypto_comp *comp) { crypto_free_comp(comp); }
+HELPER int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_compress(comp, from, n, to, room); }
+HELPER int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_decompress(comp, from, n, to, room); }
+HELPER struct mutex *mutex_ready(struct mutex *mutex) { if (mutex) mutex_init(mutex); return mutex; }
+HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof(struct mutex), GFP_KERNEL)); }
+HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
+HELPER void kapi_mutex_lock(struct mutex *mutex) { mutex_lock(mutex); }
+HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }
+HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
+HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
+HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
+HELPER void kapi_fill(unsigned long *words, unsigned long value, size_t n) { memset_l(words, value, n); }
+HELPER bool kapi_same_bytes(const void *a, const void *b, size_t n) { return !data_race(memcmp(a, b, n)); } /* whatever is being written: either answer is right */
+HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a, b); }
+
+/* --- the backing store --- */
+static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
+HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
+HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, pages, device)); }
+HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
+HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes) { return cowmem_transfer_start(file, place, folio, writes); }
+HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
+HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
+HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return __crc32c_le(~0U, bytes, n); }
+HELPER void kapi_say_damaged(unsigned long place) { pr_err_ratelimited("cowmem: page %lu of the backing store is not what was written there\n", place); }
+HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO_LONGS(n), sizeof(unsigned long), GFP_KERNEL); }
+HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
+HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }
+HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unlock(i, bits); }
+HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
+
+/* --- the rest --- */
+/* Only the task itself changes its flags, but the scheduler reads one of them whenever it switches to it. */
+HELPER unsigned int kapi_no_reclaim_begin(void) { return data_race(memalloc_noreclaim_save()); }
+HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_noreclaim_restore(before); 0; })); } /* the same */
+HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
+HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
+HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
+HELPER void kapi_event_major_fault(struct mm_struct *mm) { count_vm_event(PGMAJFAULT); count_memcg_event_mm(mm, PGMAJFAULT); }
+HELPER void kapi_stall_begin(unsigned long *flags) { psi_memstall_enter(flags); }
+HELPER void kapi_stall_end(unsigned long *flags) { psi_memstall_leave(flags); }
+HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_free(const void *p) { kfree(p); }
+HELPER void kapi_free_rcu(const void *p) { kvfree_rcu_mightsleep(p); }
+HELPER void *kapi_alloc_array(size_t n, size_t size) { return kvmalloc_array(n, size, GFP_KERNEL_ACCOUNT); }
+HELPER void kapi_free_array(const void *p) { kvfree(p); }
+HELPER void kapi_rcu_lock(void) { rcu_read_lock(); }
+HELPER void kapi_rcu_unlock(void) { rcu_read_unlock(); }
+HELPER void kapi_spin_lock(struct spinlock *lock) { spin_lock(lock); }
+HELPER void kapi_spin_unlock(struct spinlock *lock) { spin_unlock(lock); }
+HELPER bool kapi_capable_admin(void) { return capable(CAP_SYS_ADMIN); }
+HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); }
+HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
+HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }
+HELPER void kapi_cond_resched(void) { cond_resched(); }
+HELPER void kapi_smp_mb(void) { smp_mb(); } /* src/layers/family.h: with what it pairs */
+HELPER void kapi_smp_rmb(void) { smp_rmb(); } /* the same */
+HELPER void kapi_smp_mb_after_lock(void) { smp_mb__after_spinlock(); }
+HELPER bool kapi_speculate_private(void) { return READ_ONCE(cowmem_parameters.speculate_private); }
+HELPER bool kapi_speculate_read(void) { return READ_ONCE(cowmem_parameters.speculate_read); }
+HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_parameters.speculate_shared_write); }
+HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
+HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
+HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
+HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
+HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
+HELPER void kapi_count_n(enum cowmem_counter counter, unsigned long n) { this_cpu_add(cowmem_counts.value[counter], n); }
+HELPER void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome, bool major) { trace_cowmem_fault(vmf, kind, outcome, major); }
+#ifdef COWMEM_KUNIT
+HELPER void kapi_test_step(unsigned int step, struct vm_fault *vmf) { if (cowmem_test_step) cowmem_test_step(step, vmf); }
+#else
+HELPER void kapi_test_step(unsigned int step, struct vm_fault *vmf) { }
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the module's C files share: the entry points that the kernel calls, which
+ * are C++ (src/, .cc), and the tables that name them, which are C (src/device/module.c).
+ */
+#ifndef COWMEM_MODULE_H
+#define COWMEM_MODULE_H
+
+#include <linux/fs.h>
+#include <linux/list_lru.h>
+#include <linux/pagemap.h>
+#include <linux/mm_types.h>
+#include <linux/percpu.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#endif
+
+#include "kernel/counters.h"
+
+extern const struct vm_operations_struct cowmem_vm_ops;
+extern const struct file_operations cowmem_fops;
+int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made);
+
+/* Has @file for one of an object's; its mappings are found through @inode. */
+static inline void cowmem_file_bind(struct file *file, struct inode *inode, void *object)
+{
+	file->f_mapping = inode->i_mapping;
+	file->private_data = object;
+	file->f_mode |= FMODE_ATOMIC_POS;
+}
+extern unsigned int cowmem_default_cow;
+
+/* What fault-around does about the page locks of a shared mapping. */
+enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
+
+/* Parameters that can be set while faults are under way; each explained in src/device/module.c. */
+struct cowmem_parameters {
+	bool speculate_private;
+	bool speculate_read;
+	bool speculate_shared_write;
+	unsigned int around_pages;
+	unsigned int around_shared; /* enum cowmem_around */
+	bool reuse;
+	unsigned long store_max_pages;
+	unsigned int backing_readahead;
+};
+extern struct cowmem_parameters cowmem_parameters;
+
+/* The largest object: whole pages, each with an index and a byte offset. */
+#define COWMEM_MAX_BYTES (MAX_LFS_FILESIZE & PAGE_MASK)
+
+struct cowmem_counts {
+	unsigned long value[COWMEM_NR_COUNTERS];
+};
+DECLARE_PER_CPU(struct cowmem_counts, cowmem_counts);
+
+/* A counter over all CPUs; it may miss what happens meanwhile. */
+unsigned long cowmem_counter_sum(enum cowmem_counter counter);
+
+/* The inodes behind the objects (src/device/inode.c). */
+struct inode *cowmem_inode_create(void);
+int cowmem_inode_init(void);
+void cowmem_inode_exit(void);
+struct inode *cowmem_inode_of(struct folio *folio);
+
+/* Machine checks of objects' pages (src/device/memory_failure.c). */
+int cowmem_memory_failure_init(void);
+void cowmem_memory_failure_exit(void);
+
+/* The LRU of objects' pages, and what shrinks it under memory pressure (src/reclaim/shrinker.c). */
+extern struct list_lru cowmem_lru;
+int cowmem_shrinker_init(void);
+void cowmem_shrinker_exit(void);
+
+/* The file or device of the backing store (src/store/backing_io.c). */
+struct cowmem_transfer;
+struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,
+                                              struct folio *folio, bool writes);
+int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
+void cowmem_transfer_leave(struct cowmem_transfer *transfer);
+struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+void cowmem_backing_close(struct file *file);
+int cowmem_backing_init(void);
+void cowmem_backing_exit(void);
+
+/* Slots of the store: their memory stays a slot's under RCU. */
+extern struct kmem_cache *cowmem_slot_cache;
+
+/*
+ * A page was written: PAGEMAP will say so, and the store's copy is no longer good. Who
+ * clears a mark, with a full barrier, and then reads the page, sees the mark again or
+ * what was written before it.
+ */
+static inline void cowmem_mark_written(struct folio *folio)
+{
+	smp_mb__before_atomic(); /* with the atomic that clears the mark */
+	folio_set_checked(folio);
+	folio_set_dirty(folio);
+}
+
+/* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault (N11). */
+static inline bool cowmem_has_dirty_bit(void)
+{
+#ifdef CONFIG_ARM64
+	const u64 features = read_sanitised_ftr_reg(SYS_ID_AA64MMFR1_EL1);
+
+	return IS_ENABLED(CONFIG_ARM64_HW_AFDBM) &&
+	       cpuid_feature_extract_unsigned_field(features, ID_AA64MMFR1_EL1_HAFDBS_SHIFT) >=
+	               ID_AA64MMFR1_EL1_HAFDBS_DBM;
+#else
+	return true;
+#endif
+}
+
+/* Entry points; each is described where it is defined. */
+vm_fault_t cowmem_fault(struct vm_fault *vmf);
+vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
+vm_fault_t cowmem_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last);
+int cowmem_open(struct inode *inode, struct file *file);
+int cowmem_release(struct inode *inode, struct file *file);
+int cowmem_mmap(struct file *file, struct vm_area_struct *vma);
+long cowmem_ioctl(struct file *file, unsigned int command, unsigned long arg);
+loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
+ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
+void cowmem_evict(void *object);
+int cowmem_store_init(const char *compressor);
+void cowmem_store_exit(void);
+int cowmem_store_select(const char *compressor);
+const char *cowmem_store_compressor(void);
+int cowmem_backing_set(const char *path);
+bool cowmem_memory_failed(struct folio *folio);
+struct kapi_isolated;
+unsigned long cowmem_shrink(struct kapi_isolated *isolated);
+
+#endif /* COWMEM_MODULE_H */

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Bringing pages back into memory (Pages::bring_in()), and readahead: a read of the
+ * backing store takes along what follows in the object and lies close by there, as
+ * a cluster that went out together does. From compressed memory, where nothing is to be
+ * had for the same price, only who reads in order gets more. The neighbours are clean and
+ * keep their slots, so that one that nobody wants costs no write.
+ */
+#include "store/backing.h"
+#include "kernel/minmax.h"
+#include "layers/pages.h"
+
+namespace cowmem {
+
+namespace {
+
+/* Pages that follow one which has to be read, on their way with it. */
+class Neighbours {
+public:
+	/* Finds those with slots close behind @slot, the slot of @index. */
+	void find(const Pages &pages, Index index, Index last, const StoreSlot &slot)
+		REQUIRES_SHARED(pages)
+	{
+		const unsigned int window = min_of(kapi_backing_readahead(), max + 1);
+
+		first_ = index + 1;
+		count_ = 0;
+		while (count_ + 1 < window && index + count_ < last) {
+			const Index next = first_ + count_;
+			Fresh &fresh = fresh_[count_];
+
+			fresh = {{}, false};
+			if (!pages.at(next))
+				fresh.backed = pages.slot(next);
+			if (!fresh.backed || !fresh.backed->is_backed() ||
+			    Backing::place(*fresh.backed) - Backing::place(slot) >= window)
+				break;
+			count_++;
+		}
+	}
+
+	/* Nobody asked for them: as many as there is memory for at once. */
+	void allocate(int node)
+	{
+		for (unsigned int i = 0; i < count_; i++) {
+			fresh_[i].page = FolioRef{kapi_folio_alloc_ahead(node)};
+			if (!fresh_[i].page)
+				count_ = i;
+		}
+	}
+
+	/* Begins to read them. */
+	void start()
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			transfer_[i] = backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
+	}
+
+	/* Waits for them; those that cannot be read stay out. */
+	void finish()
+	{
+		for (unsigned int i = 0; i < count_; i++) {
+			Fresh &fresh = fresh_[i];
+
+			if (!transfer_[i] ||
+			    backing.finish_read(std::move(transfer_[i]), *fresh.backed,
+			                        fresh.page.get(), Wait::killable))
+				fresh.page = {};
+		}
+	}
+
+	/* Puts in those that are still wanted: how many. */
+	unsigned int insert(Pages &pages) REQUIRES_SHARED(pages)
+	{
+		unsigned int inserted = 0;
+
+		for (unsigned int i = 0; i < count_; i++) {
+			Fresh &fresh = fresh_[i];
+
+			/* Without its slot it is no longer what was paged out, but a hole. */
+			if (fresh.page && pages.slot(first_ + i).get() == fresh.backed.get())
+				pages.get_or_fill(first_ + i, fresh);
+			inserted += fresh.brought_in;
+		}
+		count_ = 0;
+		kapi_count_n(COWMEM_COUNT_backing_readahead, inserted);
+		return inserted;
+	}
+
+private:
+	static constexpr unsigned int max = 15;
+
+	Index first_ = 0;
+	unsigned int count_ = 0;
+	Fresh fresh_[max] = {};
+	Transfer transfer_[max];
+};
+
+/* Reads the bytes that @fresh waits for, and @neighbours, with no lock held. */
+int read_together(Fresh &fresh, Neighbours &neighbours, int node)
+{
+	const Stall stall;
+	Transfer transfer;
+
+	neighbours.allocate(node);
+	{
+		const Together together;
+
+		transfer = backing.start_read(*fresh.backed, fresh.page.get());
+		neighbours.start();
+	}
+
+	const int err = backing.finish_read(std::move(transfer), *fresh.backed, fresh.page.get(),
+	                                    Wait::killable);
+
+	neighbours.finish();
+	return err;
+}
+
+} /* namespace */
+
+int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
+{
+	Fresh fresh{std::move(page), false};
+	Neighbours neighbours;
+
+	if (!fresh.page)
+		return -KAPI_ENOMEM;
+	for (;;) {
+		{
+			Shared lock{*this};
+			Pages &layer = layer_of(index);
+
+			layer.held_shared();
+			if (!is_hole(index))
+				layer.get_or_fill(index, fresh);
+			count += neighbours.insert(layer);
+			if (fresh.error == -KAPI_EAGAIN)
+				neighbours.find(layer, index, last, *fresh.backed);
+		}
+		count += fresh.brought_in;
+		if (fresh.error != -KAPI_EAGAIN)
+			return fresh.error;
+		fresh.error = read_together(fresh, neighbours, node);
+		if (fresh.error)
+			return fresh.error;
+	}
+}
+
+/* Whether there was something to be had. */
+bool Pages::bring_one_along(Index index, int node)
+{
+	Pages &layer = layer_of(index);
+
+	layer.held_shared();
+
+	const StoreSlot *slot = layer.at(index) ? nullptr : layer.slots_.at(index);
+
+	if (!slot || slot->is_hole() || slot->is_backed())
+		return false;
+
+	Fresh fresh{FolioRef{kapi_folio_alloc_ahead(node)}, false};
+
+	fresh.ahead = true;
+	if (fresh.page)
+		layer.fill_from(slot, index, fresh);
+	return fresh.brought_in;
+}
+
+unsigned int Pages::bring_along(Index first, Index last, int node)
+{
+	unsigned int brought = 0;
+
+	/* With a writer there the fault starts over, and comes by again. */
+	if (!try_lock_shared())
+		return 0;
+	while (first + brought <= last && bring_one_along(first + brought, node))
+		brought++;
+	unlock_shared();
+	kapi_count_n(COWMEM_COUNT_pages_brought_along, brought);
+	return brought;
+}
+
+} /* namespace cowmem */

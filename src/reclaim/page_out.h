@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Page-out: pages of an object go from memory into the store.
+ *
+ * In three steps, for a cluster of neighbours at a time, so that no fault ever waits for
+ * a page to be compressed:
+ *
+ *   1  With the object's lock shared: pages that were used lately are passed over
+ *      (second chance). The others are write-protected, and lose PG_dirty.
+ *   2  With no lock: those that have no good slot are compressed. They stay mapped, to
+ *      be read; who writes one does as ever, and its dirty bit tells.
+ *   3  As a writer of the family's count: they are unmapped. Where no dirty bit came back,
+ *      from any page table or from who writes without one, the slot has what the page
+ *      has: the page is taken out of the table, with its references frozen.
+ *
+ * While the store reads a page nobody has it exclusively, since whoever writes it makes
+ * what is being stored worthless (R59).
+ */
+#ifndef COWMEM_PAGE_OUT_H
+#define COWMEM_PAGE_OUT_H
+
+#include "layers/pages.h"
+
+namespace cowmem {
+
+/* On whose behalf, and what may be paged out. */
+struct PageOut {
+	bool waits;              /* for locks: false in memory reclaim */
+	bool accessed;           /* pages, too, that were used lately (R71) */
+	unsigned long max_slots; /* that the object may have */
+};
+
+/* What became of the pages, and why; a page that is not in memory is not counted. */
+struct PagedOut {
+	unsigned long out = 0;      /* they are in the store now */
+	unsigned long reused = 0;   /* of these, their slot was still good (R47) */
+	unsigned long accessed = 0; /* used lately (R71) */
+	unsigned long mlocked = 0;  /* mapped where mlock() holds them (R73) */
+	unsigned long busy = 0;     /* pinned, being written, or just in use (R72) */
+	unsigned long incompressible = 0;
+	unsigned long full = 0;      /* the store, or the object's share of it */
+	unsigned long no_memory = 0; /* to store them in */
+	unsigned long poisoned = 0;
+	unsigned long tracked = 0;  /* their soft-dirty bits would be lost (R54) */
+	unsigned long io_error = 0; /* the backing store could not be written */
+};
+
+/*
+ * Pages out what it can of @first to @last, some at a time, and adds to @result. Sleeps
+ * unless told otherwise, but on the lock of the mappings.
+ */
+void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
+	EXCLUDES(pages);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_PAGE_OUT_H */

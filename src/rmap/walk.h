@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The reverse-map walk: from pages to every page-table entry that maps them.
+ *
+ * One engine, walk(). It asks a *source* for the VMAs that can see a batch of
+ * neighbouring pages, finds each VMA's page tables, and shows a *visitor* the entries
+ * that really are about those pages: the trees give false positives, so each
+ * candidate is confirmed under the PTE lock (R61). Visitors are classes, and each is
+ * compiled into a walk of its own: no function pointer stands between the walk and
+ * the entry. A table that is empty, gone, or replaced by a huge page is a normal result.
+ *
+ * A source is a guard: as long as there is one its tree stands still. There are two,
+ * the mappings of an object (ObjectMappings: its i_mmap) and those of one private
+ * copy (CopyMappings: the anon_vma that a private write left it with).
+ *
+ * Lock order, top first, here and in all of cowmem:
+ *
+ *   write lock of an object (i_rwsem)
+ *   mmap_lock, VMA lock
+ *   Pages (the lock of the family)
+ *   page lock
+ *   i_mmap_rwsem, shared        a walk of an object's mappings
+ *   anon_vma root, shared       a walk of a private copy's; never with the above
+ *   mmu_notifier ranges         opened with the tree locked, before the table is
+ *   PTE lock
+ *   i_pages' xa_lock
+ *
+ * The walk allocates nothing, so that it can be part of reclaim; it sleeps on the
+ * tree's lock only. It holds a PTE lock for one batch at most (R75).
+ */
+#ifndef COWMEM_WALK_H
+#define COWMEM_WALK_H
+
+#include <optional>
+
+#include "kernel/minmax.h"
+#include "layers/pages.h"
+#include "rmap/pte.h"
+#include "kernel/steps.h"
+
+namespace cowmem {
+
+/*
+ * Neighbouring pages, for one walk; a hole, or a page that the walk is to leave alone, is null.
+ * Whoever makes one sees to it that its pages stay what they are: by Pages, held shared.
+ */
+struct Batch {
+	static constexpr unsigned int max = 32; /* seed 001's CLUSTER_SIZE (R75) */
+
+	Batch(Index at, folio *only) : first{at}, count{1} { page[0] = only; }
+	/* Some places, for which the pages are still to be filled in. */
+	Batch(Index at, unsigned int places) : first{at}, count{places} {}
+	/* The pages seen from @at on, as many as go into a batch but none after @last. */
+	Batch(const Pages &pages, Index at, Index stop) REQUIRES_SHARED(pages)
+		: first{at}, count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}
+	{
+		for (unsigned int i = 0; i < count; i++)
+			page[i] = pages.seen(at + i);
+	}
+
+	Index last() const { return first + count - 1; }
+	Index end() const { return first + count; }
+
+	const Index first;
+	const unsigned int count;
+	folio *page[max];
+};
+
+/*
+ * Where a VMA has page @index of what it maps, or "outside" (R60). A walk counts on from
+ * there, so nothing converts back.
+ */
+inline std::optional<unsigned long> address_of(const vm_area_struct *vma, Index index)
+{
+	if (index < kapi_vma_first_index(vma) || index >= kapi_vma_end_index(vma))
+		return std::nullopt;
+	return kapi_vma_start(vma) + ((index - kapi_vma_first_index(vma)) << KAPI_PAGE_SHIFT);
+}
+
+/* Every VMA that maps an object. Holds its i_mmap_rwsem, shared; may sleep. */
+class ObjectMappings {
+public:
+	explicit ObjectMappings(address_space *mapping) : mapping_{mapping}
+	{
+		kapi_mapping_lock_vmas(mapping_);
+	}
+	~ObjectMappings() { kapi_mapping_unlock_vmas(mapping_); }
+	ObjectMappings(const ObjectMappings &) = delete;
+	ObjectMappings &operator=(const ObjectMappings &) = delete;
+
+	vm_area_struct *first(Index from, Index last) const
+	{
+		return kapi_mapping_first_vma(mapping_, from, last);
+	}
+	vm_area_struct *next(vm_area_struct *at, Index from, Index last) const
+	{
+		return kapi_mapping_next_vma(at, from, last);
+	}
+	static vm_area_struct *vma(vm_area_struct *at) { return at; }
+
+private:
+	address_space *const mapping_;
+};
+
+/*
+ * Every VMA that can map one private copy, a locked and referenced anonymous folio.
+ * Holds its anon_vma, and that one's root lock, shared; may sleep. None: it is not
+ * mapped, or is merged with others (KSM, R93).
+ *
+ * The copy's mapping names an anon_vma as long as the copy is mapped. RCU keeps that
+ * memory an anon_vma, a reference keeps it this one, and that the copy is still mapped
+ * afterwards shows that it was the right one (R80); the page lock keeps it so.
+ */
+class CopyMappings {
+public:
+	explicit CopyMappings(folio *copy) : anon_vma_{pin(copy)}
+	{
+		if (anon_vma_)
+			kapi_anon_vma_lock(anon_vma_);
+	}
+	~CopyMappings()
+	{
+		if (!anon_vma_)
+			return;
+		kapi_anon_vma_unlock(anon_vma_);
+		kapi_anon_vma_put(anon_vma_); /* perhaps the last: outside the lock and RCU (R81) */
+	}
+	CopyMappings(const CopyMappings &) = delete;
+	CopyMappings &operator=(const CopyMappings &) = delete;
+
+	explicit operator bool() const { return anon_vma_; }
+
+	anon_vma_chain *first(Index from, Index last) const
+	{
+		return kapi_anon_vma_first(anon_vma_, from, last);
+	}
+	anon_vma_chain *next(anon_vma_chain *at, Index from, Index last) const
+	{
+		return kapi_anon_vma_next(at, from, last);
+	}
+	static vm_area_struct *vma(const anon_vma_chain *at) { return kapi_anon_vma_vma(at); }
+
+private:
+	static anon_vma *pin(folio *copy)
+	{
+		anon_vma *found;
+		{
+			Rcu rcu;
+
+			found = kapi_folio_mapped(copy) ? kapi_folio_anon_vma(copy) : nullptr;
+			if (!found || !kapi_anon_vma_try_get(found))
+				return nullptr;
+		}
+		kapi_test_step(COWMEM_STEP_PINNED, nullptr);
+		if (kapi_folio_mapped(copy))
+			return found;
+		kapi_anon_vma_put(found);
+		return nullptr;
+	}
+
+	anon_vma *const anon_vma_;
+};
+
+/* One entry that a walk found. */
+struct Slot {
+	vm_area_struct *vma;
+	unsigned long address;
+	pte_t *entry;
+	Pte pte;          /* what it held */
+	unsigned int nth; /* the page's place in the batch */
+	folio *page;
+};
+
+/* What a walk cost: entries looked at, and those that were about something else. */
+struct Probes {
+	unsigned long looked_at = 0, mismatched = 0;
+};
+
+/*
+ * What a visitor is made from. A visitor's members hide these:
+ *
+ *   racy     the entries are looked at without the lock first, and where none is
+ *            present it is not taken: for walks where a miss does no harm (R62)
+ *   event    what secondary MMUs are told about each VMA that is visited, or nothing
+ *   enters   whether the VMA is of interest
+ *   matches  whether the entry is about the page
+ *   visit    the visit, under the PTE lock; true: the entry lost something that TLBs
+ *            may still have, and settle() is wanted for it
+ *   settle   the second visit, after the TLBs were flushed and under the same hold of
+ *            the lock; the slot's pte is what visit() left in it
+ *   done     whether the walk can end
+ */
+struct Visitor {
+	static constexpr bool racy = false;
+	static constexpr kapi_notify event = KAPI_NOTIFY_NOTHING;
+
+	bool enters(const vm_area_struct *) { return true; }
+	bool matches(Pte pte, const folio *page) const { return pte.maps(page); }
+	void settle(const Slot &) {}
+	bool done() const { return false; }
+};
+
+/*
+ * Tells secondary MMUs about a change to a range, from before it to its end (R68, R96).
+ * None can start to listen meanwhile: that takes the lock of the tree, too.
+ */
+template <kapi_notify event>
+class Notified {
+public:
+	Notified(mm_struct *mm, unsigned long start, unsigned long end)
+		: heard_{kapi_mm_has_notifiers(mm)}
+	{
+		if (heard_)
+			kapi_notify_start(&range_, mm, start, end, event);
+	}
+	~Notified()
+	{
+		if (heard_)
+			kapi_notify_end(&range_);
+	}
+	Notified(const Notified &) = delete;
+	Notified &operator=(const Notified &) = delete;
+
+private:
+	const bool heard_;
+	kapi_notifier_range range_;
+};
+
+template <>
+class Notified<KAPI_NOTIFY_NOTHING> {
+public:
+	Notified(mm_struct *, unsigned long, unsigned long) {}
+};
+
+namespace walking {
+
+/* The part of a batch that one VMA and one page table have. */
+struct Span {
+	vm_area_struct *vma;
+	unsigned long start, end; /* addresses */
+	unsigned int nth;         /* of start, in the batch */
+
+	unsigned int pages() const
+	{
+		return static_cast<unsigned int>((end - start) >> KAPI_PAGE_SHIFT);
+	}
+};
+
+/* The entry for the @i-th page of a span. */
+inline Slot slot_of(const PageTable &table, const Span &span, const Batch &batch, unsigned int i)
+{
+	const unsigned long address =
+		span.start + (static_cast<unsigned long>(i) << KAPI_PAGE_SHIFT);
+	pte_t *entry = table.at(address);
+
+	return {span.vma,     address,
+	        entry,        Pte{kapi_pte_get(entry)},
+	        span.nth + i, batch.page[span.nth + i]};
+}
+
+/* What the entries of a span held that a visitor changed. */
+class Changes {
+public:
+	void add(unsigned int i, Pte before)
+	{
+		if (!which_)
+			first_ = i;
+		last_ = i;
+		which_ |= 1U << i;
+		before_[i] = before;
+	}
+	bool has(unsigned int i) const { return which_ & 1U << i; }
+	explicit operator bool() const { return which_; }
+	unsigned int first() const { return first_; }
+	unsigned int end() const { return last_ + 1; }
+	Pte before(unsigned int i) const { return before_[i]; }
+
+private:
+	unsigned int which_ = 0, first_ = 0, last_ = 0;
+	Pte before_[Batch::max];
+};
+static_assert(Batch::max <= 32, "one bit for each page of a batch");
+
+/* Shows the entries of a table, whose lock is held, to the visitor. */
+template <class V>
+void visit_entries(const PageTable &table, const Span &span, const Batch &batch, V &visitor,
+                   Probes &probes)
+{
+	Changes changes;
+
+	for (unsigned int i = 0; i < span.pages() && !visitor.done(); i++) {
+		Slot slot = slot_of(table, span, batch, i);
+
+		if (!visitor.matches(slot.pte, slot.page))
+			probes.mismatched += !slot.pte.none();
+		else if (visitor.visit(slot))
+			changes.add(i, slot.pte);
+	}
+	if (!changes)
+		return;
+	kapi_flush_tlb_range(span.vma, span.start + (changes.first() * 1UL << KAPI_PAGE_SHIFT),
+	                     span.start + (changes.end() * 1UL << KAPI_PAGE_SHIFT));
+	kapi_test_step(COWMEM_STEP_FLUSHED, nullptr);
+	for (unsigned int i = changes.first(); i < changes.end(); i++) {
+		if (!changes.has(i))
+			continue;
+		Slot slot = slot_of(table, span, batch, i);
+
+		slot.pte = changes.before(i);
+		visitor.settle(slot);
+	}
+}
+
+/* Whether some entry of the span is not empty, looked at without the lock. */
+inline bool occupied(const PageTable &table, const Span &span)
+{
+	for (unsigned long at = span.start; at < span.end; at += KAPI_PAGE_SIZE)
+		if (!Pte{kapi_pte_get(table.at(at))}.none())
+			return true;
+	return false;
+}
+
+template <class V>
+void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
+{
+	probes.looked_at += span.pages();
+	for (;;) {
+		PageTable table{kapi_vma_mm(span.vma), span.start};
+
+		if (!table)
+			return;
+		if constexpr (V::racy)
+			if (!occupied(table, span))
+				return;
+		kapi_test_step(COWMEM_STEP_TABLE, nullptr);
+		if (!table.lock())
+			continue;
+		visit_entries(table, span, batch, visitor, probes);
+		return;
+	}
+}
+
+template <class V>
+void visit_vma(vm_area_struct *vma, const Batch &batch, V &visitor, Probes &probes)
+{
+	const Index from = max_of(batch.first, kapi_vma_first_index(vma));
+	const Index to = min_of(batch.end(), kapi_vma_end_index(vma));
+
+	if (from >= to || !visitor.enters(vma))
+		return;
+
+	const unsigned long start = *address_of(vma, from);
+	const unsigned long end = start + ((to - from) << KAPI_PAGE_SHIFT);
+	unsigned int nth = static_cast<unsigned int>(from - batch.first);
+	Notified<V::event> notified{kapi_vma_mm(vma), start, end};
+
+	for (unsigned long at = start; at < end && !visitor.done();) {
+		const unsigned long stop = min_of(end, kapi_table_end(at));
+
+		const Span span{vma, at, stop, nth};
+
+		visit_table(span, batch, visitor, probes);
+		nth += span.pages();
+		at = stop;
+	}
+}
+
+} /* namespace walking */
+
+/*
+ * Shows @visitor every entry that is about the pages of @batch, in all VMAs of @source; those
+ * of @last, which is one of them, when it has seen all others. May sleep between VMAs.
+ * Kernel counterpart: rmap_walk(), page_vma_mapped_walk().
+ */
+template <class Source, class V>
+Probes walk(const Source &source, const Batch &batch, V &visitor, vm_area_struct *last = nullptr)
+{
+	Probes probes;
+
+	for (auto *at = source.first(batch.first, batch.last()); at && !visitor.done();
+	     at = source.next(at, batch.first, batch.last())) {
+		vm_area_struct *vma = Source::vma(at);
+
+		if (vma == last)
+			continue;
+		walking::visit_vma(vma, batch, visitor, probes);
+		kapi_cond_resched();
+	}
+	if (last && !visitor.done())
+		walking::visit_vma(last, batch, visitor, probes);
+	return probes;
+}
+
+/* The same in the mappings of all objects that can see the batch's pages, which are of @layer. */
+template <class V>
+Probes walk_viewers(const Pages &layer, const Batch &batch, V &visitor) REQUIRES_SHARED(layer)
+{
+	Probes probes;
+
+	for (const Pages *at = &layer; at && !visitor.done();
+	     at = layer.next_viewer(at, batch.first, batch.last())) {
+		const ObjectMappings mappings{at->mapping()};
+		const Probes some = walk(mappings, batch, visitor);
+
+		probes.looked_at += some.looked_at;
+		probes.mismatched += some.mismatched;
+	}
+	return probes;
+}
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_WALK_H */

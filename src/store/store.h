@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The store: where the bytes of paged-out pages go. One for all objects.
+ *
+ * A page whose words are all the same is that word, in its slot. Any other is
+ * compressed, by whichever of the kernel's compressors was chosen last, into memory of
+ * zsmalloc's. A slot says how it is to be read, so the choice can change at any time.
+ * What memory does not take goes to the backing store (store/backing.h), if there is one.
+ */
+#ifndef COWMEM_STORE_H
+#define COWMEM_STORE_H
+
+#include "store/backing.h"
+#include "store/compressor.h"
+#include "store/slot.h"
+
+namespace cowmem {
+
+/* How putting a page into the store ended. */
+enum class Put {
+	stored,
+	incompressible, /* it would take as much memory as it gives back */
+	full,           /* the store has as much memory as it may: store_max_mib */
+	no_memory,
+	io_error, /* of the backing store */
+};
+
+class Store {
+public:
+	/* 0, -ENOMEM, -EINTR, or -ENOENT: the kernel has no such compressor. Sleeps. */
+	int init(const char *compressor);
+	/* No slot is left. */
+	void exit();
+	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
+	int select(const char *compressor);
+	/* The compressor's name. */
+	const char *compressor() const;
+
+	/*
+	 * Stores what @page holds, in @slot. If somebody writes the page meanwhile, it is
+	 * something in between. Sleeps, but allocates without reclaim.
+	 */
+	Put put(folio *page, SlotRef &slot);
+	/*
+	 * Begins to store @page, which put() refused, in the backing store: `stored` if
+	 * @transfer ends well. `full`: there is none, or no place there, or it
+	 * is nothing for memory reclaim. Sleeps as put().
+	 */
+	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
+	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
+	int read(const StoreSlot &slot, folio *page);
+	/* Gives back what @slot takes. Never sleeps. */
+	void free(const StoreSlot &slot);
+
+	/* The memory that it has, in pages. */
+	unsigned long pages() const { return kapi_zs_pages(pool_); }
+
+private:
+	static constexpr unsigned int max_compressors = 8;
+
+	Put compress(folio *page, StoreSlot &slot);
+	unsigned long copy_in(const void *bytes, unsigned int length);
+
+	zs_pool *pool_ = nullptr;
+	size_t too_long_ = 0; /* bytes from which on a compressed page gains nothing */
+	/* From 1 on; each stays until the module goes, since slots need it. */
+	Compressor *compressors_[max_compressors + 1] = {};
+	unsigned char current_ = 0;
+};
+
+extern Store store;
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_STORE_H */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a KUnit build of the module (COWMEM_KUNIT=1) exports for its tests. */
+#ifndef COWMEM_TESTING_H
+#define COWMEM_TESTING_H
+
+#include "kernel/kapi.h"
+#include "kernel/steps.h"
+
+KAPI_BEGIN
+
+/* Called at each step of every fault and walk (kernel/steps.h) while it is set. */
+extern void (*cowmem_test_step)(unsigned int step, struct vm_fault *vmf);
+
+/* The device's ioctls of the same names, for a caller without user memory. */
+void cowmem_test_resize(struct file *file, long long bytes);
+void cowmem_test_punch(struct file *file, long long offset, long long length);
+void cowmem_test_set_cow(struct file *file, unsigned int cow);
+
+/* Walks of one page (rmap/visitors.h), whose page lock the caller holds. */
+enum cowmem_test_unmapped { TEST_UNMAPPED, TEST_MLOCKED, TEST_YOUNG, TEST_AGAIN, TEST_TRACKED };
+
+struct cowmem_test_walk {
+	unsigned int result; /* young entries; entries cleaned; enum cowmem_test_unmapped */
+	bool locked;         /* the page is mapped where mlock() holds it */
+	unsigned long probes, mismatched;
+};
+struct cowmem_test_walk cowmem_test_referenced(struct folio *folio, struct mem_cgroup *group);
+struct cowmem_test_walk cowmem_test_clean(struct folio *folio);
+struct cowmem_test_walk cowmem_test_unmap(struct folio *folio, bool despite_mlock,
+                                          bool despite_access);
+
+/* Entries that map a private copy, a referenced folio, by a walk of its anon_vma. */
+unsigned int cowmem_test_sharers(struct folio *copy);
+
+/* PAGEMAP's answer for one page. */
+struct cowmem_page;
+void cowmem_test_describe(struct file *file, unsigned long index, unsigned int clear,
+                          struct cowmem_page *page);
+/* The device's ioctl PAGE_OUT of pages @first to @last; @answer's counters. */
+struct cowmem_page_out;
+void cowmem_test_page_out(struct file *file, unsigned long first, unsigned long last, bool accessed,
+                          struct cowmem_page_out *answer);
+/* How many slots the object has in the store. */
+unsigned long cowmem_test_slots(struct file *file);
+/*
+ * Takes @count references on the slot of the object's page @index, drops the object's,
+ * then those: how many of them were said to be the last while there was another.
+ */
+unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, unsigned long count);
+
+/*
+ * The ioctls SNAPSHOT, CLONE and RESTORE; of a snapshot at most @max_copies pages are copied,
+ * and then it is dropped. A file, or null.
+ */
+struct file *cowmem_test_snapshot(struct file *file, unsigned long max_copies);
+struct file *cowmem_test_clone(struct file *file);
+int cowmem_test_restore(struct file *file, struct file *snapshot);
+/* The page in memory that the object sees, if that is where it is; no reference. */
+struct folio *cowmem_test_seen(struct file *file, unsigned long index);
+/* The first index at or after @from where the object has something of its own, or ~0UL. */
+unsigned long cowmem_test_next_own(struct file *file, unsigned long from);
+
+/* Holds the lock of the object's family alone, but with its count even. */
+void cowmem_test_lock(struct file *file);
+void cowmem_test_unlock(struct file *file);
+
+/* The sequence count of the object's family (layers/family.h). */
+unsigned long cowmem_test_count(struct file *file);
+
+/* Adds to a plain variable: a data race, wherever two threads do it at once. */
+unsigned long cowmem_test_race(void);
+
+/*
+ * The first invariant of the object, and of those whose pages it can see or that can see its
+ * own, that does not hold (layers/pages.h); @what is NULL if all do. Nobody else is at work.
+ */
+struct cowmem_test_wrong {
+	const char *what;
+	unsigned long layer, index;
+};
+struct cowmem_test_wrong cowmem_test_check(struct file *file);
+
+KAPI_END
+
+#endif /* COWMEM_TESTING_H */

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The exports of a KUnit build (testing/testing.h), on the C++ side. */
+#include <linux/cowmem.h>
+
+#include "layers/object.h"
+#include "reclaim/page_out.h"
+#include "device/query.h"
+#include "testing/testing.h"
+#include "rmap/visitors.h"
+
+namespace {
+
+template <class V>
+cowmem_test_walk walk_page(folio *page, V &visitor)
+{
+	cowmem::ObjectMappings mappings{kapi_folio_mapping(page)};
+	const cowmem::Probes probes =
+		cowmem::walk(mappings, cowmem::Batch{kapi_folio_index(page), page}, visitor);
+
+	return {.result = 0,
+	        .locked = false,
+	        .probes = probes.looked_at,
+	        .mismatched = probes.mismatched};
+}
+
+} /* namespace */
+
+extern "C" cowmem_test_walk cowmem_test_referenced(folio *page, mem_cgroup *group)
+{
+	cowmem::Referenced visitor{group};
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = visitor.young[0];
+	walk.locked = visitor.locked;
+	return walk;
+}
+
+extern "C" cowmem_test_walk cowmem_test_clean(folio *page)
+{
+	cowmem::Clean visitor;
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = visitor.cleaned;
+	return walk;
+}
+
+extern "C" cowmem_test_walk cowmem_test_unmap(folio *page, bool despite_mlock, bool despite_access)
+{
+	cowmem::Unmap<cowmem::Leave::nothing> visitor{{despite_mlock, despite_access}};
+	cowmem_test_walk walk = walk_page(page, visitor);
+
+	walk.result = static_cast<unsigned int>(
+		visitor.result(cowmem::Batch{kapi_folio_index(page), page}, 0));
+	return walk;
+}
+
+extern "C" unsigned int cowmem_test_sharers(folio *copy)
+{
+	cowmem::MappingList list{COWMEM_RMAP_MAX};
+
+	return list && cowmem::list_sharers(copy, list)
+	               ? list.count() + static_cast<unsigned int>(list.hidden())
+	               : 0;
+}
+
+extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int clear,
+                                     cowmem_page *page)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	cowmem::describe(pages, cowmem::Batch{pages, index, index}, clear, page);
+}
+
+extern "C" void cowmem_test_resize(file *f, long long bytes)
+{
+	cowmem::Object::of(f).resize(bytes, false);
+}
+
+extern "C" void cowmem_test_punch(file *f, long long offset, long long length)
+{
+	cowmem::Index next = cowmem::index_of(offset);
+
+	cowmem::Object::of(f).punch(next, cowmem::index_of(offset + length) - 1);
+}
+
+extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
+{
+	cowmem::Object::of(f).set_cow(cow);
+}
+
+extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long last,
+                                     bool accessed, cowmem_page_out *answer)
+{
+	cowmem::Object &object = cowmem::Object::of(f);
+	cowmem::PagedOut result;
+
+	kapi_drain_folio_batches_everywhere();
+	cowmem::page_out(object.pages(), first, last,
+	                 {.waits = true, .accessed = accessed, .max_slots = object.max_slots()},
+	                 result);
+	answer->out = result.out;
+	answer->reused = result.reused;
+	answer->accessed = result.accessed;
+	answer->locked = result.mlocked;
+	answer->busy = result.busy;
+	answer->tracked = result.tracked;
+}
+
+extern "C" unsigned long cowmem_test_slots(file *f)
+{
+	return cowmem::Object::of(f).pages().slots().count();
+}
+
+extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, unsigned long count)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::SlotRef slot = pages.slot(index);
+	unsigned long wrong = 0;
+
+	for (unsigned long i = 0; i < count; i++)
+		wrong += !kapi_ref_try_get(&slot->references);
+	{
+		cowmem::Exclusive lock{pages};
+
+		pages.drop_slot(index);
+	}
+	for (unsigned long i = 0; i < count; i++)
+		wrong += kapi_ref_put(&slot->references);
+	return wrong;
+}
+
+extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
+{
+	file *made;
+	const int err = cowmem::Object::of(f).snapshot(made, {.max = max_copies, .drops = true});
+
+	return err ? nullptr : made;
+}
+
+extern "C" file *cowmem_test_clone(file *f)
+{
+	file *made;
+
+	return cowmem::Object::of(f).clone(made) ? nullptr : made;
+}
+
+extern "C" int cowmem_test_restore(file *f, file *snapshot)
+{
+	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot));
+}
+
+extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	return pages.seen(index);
+}
+
+extern "C" unsigned long cowmem_test_next_own(file *f, unsigned long from)
+{
+	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Shared lock{pages};
+
+	return pages.next_own(from, cowmem::no_index);
+}
+
+extern "C" void cowmem_test_lock(file *f)
+{
+	cowmem::Object::of(f).pages().family().lock_quietly();
+}
+
+extern "C" void cowmem_test_unlock(file *f)
+{
+	cowmem::Object::of(f).pages().family().unlock_quietly();
+}
+
+extern "C" unsigned long cowmem_test_count(file *f)
+{
+	return cowmem::Object::of(f).family().count();
+}
+
+extern "C" unsigned long cowmem_test_race()
+{
+	static unsigned long sum;
+
+	return ++sum;
+}
