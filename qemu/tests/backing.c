@@ -929,6 +929,177 @@ static void a_file_is_nobody_elses(void)
 	unlink(STORE);
 }
 
+/* --- every kind of fault that may come again --- */
+struct waits {
+	const char *name;
+	int flags; /* of mmap() */
+	uint32_t cow;
+	bool snapshot; /* the pages are one's */
+	bool writes, kernel;
+};
+
+static const struct waits *waits;
+static int sink; /* the kernel reads what is written there */
+
+/* Touches @page as that kind does: how many major faults that took, or -1. */
+static void *touch_as(void *page)
+{
+	struct rusage before, after;
+
+	MUST(!getrusage(RUSAGE_THREAD, &before));
+	if (waits->kernel && (waits->writes ? read(zero, page, 1) : write(sink, page, 1)) != 1)
+		return (void *)-1L;
+	if (!waits->kernel && waits->writes)
+		*(volatile char *)page = 0;
+	if (!waits->kernel && !waits->writes)
+		(void)*(volatile char *)page;
+	MUST(!getrusage(RUSAGE_THREAD, &after));
+	return (void *)(after.ru_majflt - before.ru_majflt);
+}
+
+/* Beside one that waits for page 3: the mapping is free, and one that waits for page 5 can be killed. */
+static void wait_as(void)
+{
+	struct counts before;
+	pthread_t thread;
+	long majors = 0;
+	pid_t child;
+	int fd, then, status;
+	char *p = noise_object(&fd, 8), *q, page[PAGE];
+
+	then = waits->snapshot ? snapshot(fd) : -1;
+	MUST(!object_set_cow(fd, waits->cow));
+	q = object_map(fd, 8 * PAGE, PROT_READ | PROT_WRITE, waits->flags);
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(set_speed(SLOWLY));
+	before = counts_now();
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		_exit(touch_as(q + 5 * PAGE) == (void *)-1L);
+	CHECK(COMES(SINCE(before, fault_read) + SINCE(before, fault_shared_write) +
+	            SINCE(before, fault_private_write)));
+	usleep(200000);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	MUST(!kill(child, SIGKILL));
+	MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+	before = counts_now();
+	MUST(!pthread_create(&thread, NULL, touch_as, q + 3 * PAGE));
+	usleep(200000);
+	MUST(!mprotect(q, PAGE, PROT_READ));
+	MUST(!object_punch(fd, 7 * PAGE, PAGE));
+	CHECK_EQ(SINCE(before, backing_read), 0);
+	MUST(set_speed(NULL));
+	MUST(!pthread_join(thread, (void **)&majors));
+	CHECK_EQ(majors, 1);
+	CHECK_EQ(SINCE(before, waited), 1);
+	CHECK_EQ(SINCE(before, killed), 0);
+	CHECK_EQ(SINCE(before, lost_races), 0);
+	CHECK(SINCE(before, backing_readahead) > 0);
+	CHECK_EQ(SINCE(before, major_faults), 1);
+	CHECK_EQ(SINCE(before, pages_copied_up), waits->snapshot && waits->writes);
+	noise_page(page, 3, 1);
+	CHECK(!memcmp(q + 3 * PAGE + 1, page + 1, PAGE - 1));
+	CHECK_EQ(q[3 * PAGE], waits->writes ? 0 : page[0]);
+	for (uint64_t i = 0; i < 7; i++)
+		CHECK(i == 3 || (noise_is(q + i * PAGE, i, 1) && noise_is(p + i * PAGE, i, 1)));
+	if (test_failed)
+		ksft_print_msg("that was: %s\n", waits->name);
+	munmap(q, 8 * PAGE);
+	if (then >= 0)
+		close(then);
+	let_go(fd, p, 8);
+}
+
+static void every_kind_waits_unlocked(void)
+{
+	static const struct waits kinds[] = {
+		{"shared read", MAP_SHARED, COWMEM_COW_HANDLER, false, false, false},
+		{"shared read by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, false, false, true},
+		{"shared write", MAP_SHARED, COWMEM_COW_HANDLER, false, true, false},
+		{"shared write by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, false, true, true},
+		{"read of a snapshot's page", MAP_SHARED, COWMEM_COW_HANDLER, true, false, false},
+		{"write to one", MAP_SHARED, COWMEM_COW_HANDLER, true, true, false},
+		{"write to one by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, true, true, true},
+		{"private read", MAP_PRIVATE, COWMEM_COW_HANDLER, false, false, false},
+		{"private write, handler", MAP_PRIVATE, COWMEM_COW_HANDLER, false, true, false},
+		{"the same by the kernel", MAP_PRIVATE, COWMEM_COW_HANDLER, false, true, true},
+		{"private write, core", MAP_PRIVATE, COWMEM_COW_CORE, false, true, false},
+		{"the same by the kernel", MAP_PRIVATE, COWMEM_COW_CORE, false, true, true},
+	};
+	const long dying = dying_cgroups();
+	struct counts before;
+	struct stat disk;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+		SKIP("this kernel cannot slow I/O down");
+	zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	sink = memfd_create("sink", MFD_CLOEXEC);
+	MUST(zero >= 0 && sink >= 0 && read_number(ZRAM_CONTROL "hot_add", "") == 1);
+	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
+	slow_disk = disk.st_rdev;
+	MUST(!backing_set("/dev/zram1"));
+	before = counts_now();
+	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+		MUST(!i || !rmdir(CGROUP));
+		waits = &kinds[i];
+		CHECK_EQ(run_in_cgroup("max", wait_as), 0);
+	}
+	check_returned(before);
+	close(sink);
+	close(zero);
+	CHECK_EQ(backing_set(""), 0);
+	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
+	MUST(write_text("/sys/block/zram1/reset", "1") &&
+	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	check_cgroup_goes(dying);
+}
+
+/* --- readahead takes no more than there is --- */
+#define FAILSLAB "/sys/kernel/debug/failslab/"
+#define NODES "/sys/kernel/slab/radix_tree_node/failslab"
+
+/* Whether allocations fail that may not sleep: nodes of an index, for this thread. */
+static void fail_nodes(bool fail)
+{
+	MUST(write_text(FAILSLAB "verbose", "0"));
+	MUST(write_text(FAILSLAB "ignore-gfp-wait", "Y"));
+	MUST(write_text(FAILSLAB "cache-filter", fail ? "Y" : "N"));
+	MUST(write_text(FAILSLAB "task-filter", fail ? "Y" : "N"));
+	MUST(write_text(FAILSLAB "times", fail ? "-1" : "1"));
+	MUST(write_text(NODES, fail ? "1" : "0"));
+	MUST(write_text("/proc/thread-self/make-it-fail", fail ? "1" : "0"));
+	MUST(write_text(FAILSLAB "probability", fail ? "100" : "0"));
+}
+
+/* Neighbours that need another node of the object's index stay out, rather than to reclaim memory for it. */
+static void readahead_takes_what_there_is(void)
+{
+	struct disk disk;
+	struct counts before;
+	char *p;
+	int fd;
+
+	if (access(NODES, W_OK) || access(FAILSLAB "verbose", W_OK))
+		SKIP("this kernel has no fault injection");
+	disk = use_disk(2 * PAGES);
+	p = noise_object(&fd, 96);
+	MUST(page_out_all(fd, 96) == 96);
+	before = counts_now();
+	fail_nodes(true);
+	(void)*(volatile char *)(p + 62 * PAGE);
+	fail_nodes(false);
+	CHECK_EQ(SINCE(before, backing_read), 8);
+	CHECK_EQ(SINCE(before, backing_readahead), 1);
+	CHECK_EQ(object_stat(fd).resident_pages, 2);
+	for (uint64_t i = 0; i < 96; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	let_go(fd, p, 96);
+	let_disk_go(disk);
+}
+
 static const struct test_case cases[] = {
 	{"without a backing store incompressible pages stay", "", without_one_nothing_changes},
 	{"noise, and more than memory may hold, survives in a file", "", survive_in_a_file},
@@ -948,6 +1119,9 @@ static const struct test_case cases[] = {
 	{"a file that others may read, or write, is not taken or given", "",
          a_file_is_nobody_elses},
 	{"readahead heeds mbind", "", readahead_heeds_mbind},
+	{"every kind of fault waits with nothing locked, and can be killed", "",
+         every_kind_waits_unlocked},
+	{"readahead takes no more memory than there is at once", "", readahead_takes_what_there_is},
 };
 
 int main(void)
