@@ -984,6 +984,9 @@ static void wait_as(void)
 	MUST(!kill(child, SIGKILL));
 	MUST(COMES(waitpid(child, &status, WNOHANG) == child));
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK_EQ(SINCE(before, killed), 1);
+	CHECK_EQ(SINCE(before, waited), 0);
+	CHECK_EQ(SINCE(before, backing_read), 0);
 
 	before = counts_now();
 	MUST(!pthread_create(&thread, NULL, touch_as, q + 3 * PAGE));
