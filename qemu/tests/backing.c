@@ -621,6 +621,31 @@ static void pressure_uses_devices_only(void)
 #define ZRAM_CONTROL "/sys/class/zram-control/"
 static dev_t slow_disk;
 
+/*
+ * Has the backing store on a disk that set_speed() slows down for CGROUP; false: there is none.
+ * Not a loop device, which keeps the cgroup of who used it for minutes.
+ */
+static bool use_slow_disk(void)
+{
+	struct stat disk;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+		return false;
+	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
+	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
+	slow_disk = disk.st_rdev;
+	MUST(!backing_set("/dev/zram1"));
+	return true;
+}
+
+static void let_slow_disk_go(void)
+{
+	CHECK_EQ(backing_set(""), 0);
+	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
+	MUST(write_text("/sys/block/zram1/reset", "1") &&
+	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+}
+
 /* Bytes that may be read in a second, from now on; null: all. */
 static bool set_speed(const char *bytes)
 {
@@ -778,25 +803,16 @@ static void who_waits_is_in_nobodys_way(void)
 {
 	const long dying = dying_cgroups();
 	struct counts before;
-	struct stat disk;
 
-	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+	if (!use_slow_disk())
 		SKIP("this kernel cannot slow I/O down");
-	/* Not a loop device, which keeps the cgroup of who used it for minutes. */
-	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
-	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
-	slow_disk = disk.st_rdev;
-	MUST(!backing_set("/dev/zram1"));
 	before = counts_now();
 	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
 	check_returned(before);
 	MUST(!rmdir(CGROUP));
 	CHECK_EQ(run_in_cgroup("max", wait_to_copy_a_snapshots_page), 0);
 	check_returned(before);
-	CHECK_EQ(backing_set(""), 0);
-	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
-	MUST(write_text("/sys/block/zram1/reset", "1") &&
-	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	let_slow_disk_go();
 	check_cgroup_goes(dying);
 }
 
@@ -1034,16 +1050,12 @@ static void every_kind_waits_unlocked(void)
 	};
 	const long dying = dying_cgroups();
 	struct counts before;
-	struct stat disk;
 
-	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+	if (!use_slow_disk())
 		SKIP("this kernel cannot slow I/O down");
 	zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	sink = memfd_create("sink", MFD_CLOEXEC);
-	MUST(zero >= 0 && sink >= 0 && read_number(ZRAM_CONTROL "hot_add", "") == 1);
-	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
-	slow_disk = disk.st_rdev;
-	MUST(!backing_set("/dev/zram1"));
+	MUST(zero >= 0 && sink >= 0);
 	before = counts_now();
 	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
 		MUST(!i || !rmdir(CGROUP));
@@ -1053,10 +1065,7 @@ static void every_kind_waits_unlocked(void)
 	check_returned(before);
 	close(sink);
 	close(zero);
-	CHECK_EQ(backing_set(""), 0);
-	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
-	MUST(write_text("/sys/block/zram1/reset", "1") &&
-	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	let_slow_disk_go();
 	check_cgroup_goes(dying);
 }
 
