@@ -436,6 +436,8 @@ static void damage_is_found(void)
 	CHECK_ERRNO(pread(fd, page, PAGE, 20 * PAGE), EIO);
 	CHECK_ERRNO(pwrite(fd, page, 1, 20 * PAGE), EIO);
 	CHECK_EQ(prefetch_ask(fd, 20, 1), -EIO);
+	CHECK_ERRNO(object_resize(fd, 20 * PAGE + 1), EIO);
+	CHECK_EQ(object_stat(fd).bytes, 64 * PAGE);
 	CHECK(SINCE(before, checksum_errors) >= 6);
 	CHECK_EQ(SINCE(before, unreadable), 4);
 	for (uint64_t i = 0; i < 64; i++)
@@ -1069,6 +1071,100 @@ static void every_kind_waits_unlocked(void)
 	check_cgroup_goes(dying);
 }
 
+/* --- every call that waits for the disk --- */
+/* Whether @child sleeps where no signal ends that, or only a fatal one. */
+static bool sleeps_deeply(pid_t child)
+{
+	char path[32], text[256] = "", *state;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", child);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	state = strrchr(text, ')');
+	return state && state[2] == 'D';
+}
+
+enum { RESIZES, PREFETCHES, DIFFERS, READS, WRITES, CALLS };
+
+/* Each uses page 5, which is out. */
+static void call_as(int call, int fd, int clone)
+{
+	struct cowmem_changed changed;
+	struct cowmem_diff diff;
+	char byte = 0;
+
+	switch (call) {
+	case RESIZES:
+		object_resize(fd, 5 * PAGE + 1);
+		break;
+	case PREFETCHES:
+		prefetch_ask(fd, 5, 1);
+		break;
+	case DIFFERS:
+		diff_ask(fd, clone, &diff, 0, 8, &changed, 1);
+		break;
+	case READS:
+		(void)!pread(fd, &byte, 1, 5 * PAGE);
+		break;
+	case WRITES:
+		(void)!pwrite(fd, &byte, 1, 5 * PAGE);
+		break;
+	}
+}
+
+/* Who is killed in one of them is gone at once, and nothing has changed. */
+static void be_killed_in_each_call(void)
+{
+	int fd, clone, status;
+	char *p = noise_object(&fd, 8);
+
+	MUST(page_out_all(fd, 8) == 8);
+	clone = clone_of(fd);
+	MUST(pwrite(clone, "x", 1, 5 * PAGE) == 1);
+	MUST(page_out_all(fd, 8) == 0);
+	MUST(set_speed(SLOWLY));
+	for (int call = 0; call < CALLS; call++) {
+		const struct counts before = counts_now();
+		pid_t child = fork();
+
+		MUST(child >= 0);
+		if (!child) {
+			call_as(call, fd, clone);
+			_exit(0);
+		}
+		MUST(COMES(sleeps_deeply(child)));
+		CHECK(!kill(child, SIGKILL));
+		MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		CHECK_EQ(SINCE(before, backing_read), 0);
+		CHECK_EQ(SINCE(before, pages_brought_in), 0);
+		CHECK_EQ(object_stat(fd).bytes, 8 * PAGE);
+		if (test_failed)
+			ksft_print_msg("that was call %d\n", call);
+	}
+	MUST(set_speed(NULL));
+	for (uint64_t i = 0; i < 8; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	close(clone);
+	let_go(fd, p, 8);
+}
+
+static void every_call_that_waits_can_be_killed(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before;
+
+	if (!use_slow_disk())
+		SKIP("this kernel cannot slow I/O down");
+	before = counts_now();
+	CHECK_EQ(run_in_cgroup("max", be_killed_in_each_call), 0);
+	check_returned(before);
+	let_slow_disk_go();
+	check_cgroup_goes(dying);
+}
+
 /* --- readahead takes no more than there is --- */
 #define FAILSLAB "/sys/kernel/debug/failslab/"
 #define NODES "/sys/kernel/slab/radix_tree_node/failslab"
@@ -1133,6 +1229,8 @@ static const struct test_case cases[] = {
 	{"readahead heeds mbind", "", readahead_heeds_mbind},
 	{"every kind of fault waits with nothing locked, and can be killed", "",
          every_kind_waits_unlocked},
+	{"every call that waits for the backing store can be killed", "",
+         every_call_that_waits_can_be_killed},
 	{"readahead takes no more memory than there is at once", "", readahead_takes_what_there_is},
 };
 
