@@ -814,6 +814,38 @@ static void a_table_of_one_page_is_given(struct kunit *test)
 
 /* --- a page that becomes the object's own --- */
 
+static void let_the_other_mapping_be_written(struct mapping *m, struct vm_fault *vmf)
+{
+	other.address = *(unsigned long *)m->cookie;
+	other_start(&other, m, other_poke);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(m->test, 0, other.result);
+}
+
+/* Who finds the page copied meanwhile, by another mapping's writer, may not write through his entry yet. */
+static void the_second_of_two_writers_comes_again(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 1, MAP_SHARED), b = mapping_map(m, 1, MAP_SHARED);
+	unsigned long copies, again;
+
+	poke_page(m, a, 0, 0x11);
+	snapshot = snapshot_of(m, ANY);
+	KUNIT_ASSERT_EQ(test, 0x11, peek(b));
+	copies = COUNT(pages_copied_up);
+	again = COUNT(mkwrite_again);
+	m->mkwrites = 0;
+	m->cookie = &b;
+	mapping_at(m, COWMEM_STEP_MKWRITE, let_the_other_mapping_be_written);
+	KUNIT_EXPECT_EQ(test, 0, poke(a + 1, 0x22));
+	KUNIT_EXPECT_EQ(test, copies + 1, COUNT(pages_copied_up));
+	KUNIT_EXPECT_EQ(test, again + 1, COUNT(mkwrite_again));
+	KUNIT_EXPECT_EQ(test, 2U, m->mkwrites);
+	KUNIT_EXPECT_EQ(test, 0xee, peek(a));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(b + 1));
+	KUNIT_EXPECT_TRUE(test, permits_writes(m, a) && permits_writes(m, b));
+}
+
 static void the_writers_entry_is_the_one_to_write_through(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -1093,6 +1125,7 @@ static struct kunit_case freeze_cases[] = {
 
 static struct kunit_case own_cases[] = {
 	KUNIT_CASE(the_writers_entry_is_the_one_to_write_through),
+	KUNIT_CASE(the_second_of_two_writers_comes_again),
 	KUNIT_CASE(a_write_where_nothing_is_mapped_permits_no_other),
 	KUNIT_CASE(a_page_with_a_reference_is_not_taken_over),
 	KUNIT_CASE(neighbours_are_taken_as_far_as_that_is_easy),

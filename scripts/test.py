@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
 qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
-against the record of it; check the models of kunit/model; then say what passed and
-which requirements of kunit/requirements.md that shows. With --soak: the storms only,
-for minutes, on the debug kernels, and the one against a model on a stock one.
+against the record of it; check the models of kunit/model, and that the tests show every
+errno of the interface; then say what passed and which requirements of kunit/requirements.md
+that shows. With --soak: the storms only, for minutes, on the debug kernels, and the one
+against a model on a stock one.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -27,6 +28,7 @@ import traceback
 
 import bench
 import bench_smp
+import errnos
 import guest
 import initramfs
 import model
@@ -104,7 +106,7 @@ SOAK.append(Plan("stock", "x86_64", 600, 200, storm=180, smp=4, programs=("layer
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "builds": 300, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit.
 BUILDS = [(kind, kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
           if kind == "kunit" or not kunit]  # fmt: skip
@@ -429,8 +431,17 @@ def check_models():
            time.monotonic() - start)  # fmt: skip
 
 
+def check_errnos():
+    """The errnos that the interface names are those that the tests show."""
+    start = time.monotonic()
+    checks = list(errnos.check_all())
+    report("errnos", f"{sum(check.rows for check in checks)} of {len(checks)} commands",
+           [Test(f"errnos of {c.command}", "failed" if c.wrong else "passed", log=c.wrong) for c in checks],
+           time.monotonic() - start)  # fmt: skip
+
+
 # The checks that need no VM of a plan's.
-OTHER_CHECKS = {"setup": check_setup, "builds": check_builds, "model": check_models}
+OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_builds, "model": check_models}
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -487,7 +498,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `builds`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()

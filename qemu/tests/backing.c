@@ -436,6 +436,8 @@ static void damage_is_found(void)
 	CHECK_ERRNO(pread(fd, page, PAGE, 20 * PAGE), EIO);
 	CHECK_ERRNO(pwrite(fd, page, 1, 20 * PAGE), EIO);
 	CHECK_EQ(prefetch_ask(fd, 20, 1), -EIO);
+	CHECK_ERRNO(object_resize(fd, 20 * PAGE + 1), EIO);
+	CHECK_EQ(object_stat(fd).bytes, 64 * PAGE);
 	CHECK(SINCE(before, checksum_errors) >= 6);
 	CHECK_EQ(SINCE(before, unreadable), 4);
 	for (uint64_t i = 0; i < 64; i++)
@@ -621,6 +623,31 @@ static void pressure_uses_devices_only(void)
 #define ZRAM_CONTROL "/sys/class/zram-control/"
 static dev_t slow_disk;
 
+/*
+ * Has the backing store on a disk that set_speed() slows down for CGROUP; false: there is none.
+ * Not a loop device, which keeps the cgroup of who used it for minutes.
+ */
+static bool use_slow_disk(void)
+{
+	struct stat disk;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+		return false;
+	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
+	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
+	slow_disk = disk.st_rdev;
+	MUST(!backing_set("/dev/zram1"));
+	return true;
+}
+
+static void let_slow_disk_go(void)
+{
+	CHECK_EQ(backing_set(""), 0);
+	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
+	MUST(write_text("/sys/block/zram1/reset", "1") &&
+	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+}
+
 /* Bytes that may be read in a second, from now on; null: all. */
 static bool set_speed(const char *bytes)
 {
@@ -778,25 +805,16 @@ static void who_waits_is_in_nobodys_way(void)
 {
 	const long dying = dying_cgroups();
 	struct counts before;
-	struct stat disk;
 
-	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
+	if (!use_slow_disk())
 		SKIP("this kernel cannot slow I/O down");
-	/* Not a loop device, which keeps the cgroup of who used it for minutes. */
-	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
-	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
-	slow_disk = disk.st_rdev;
-	MUST(!backing_set("/dev/zram1"));
 	before = counts_now();
 	CHECK_EQ(run_in_cgroup("max", wait_for_a_page), 0);
 	check_returned(before);
 	MUST(!rmdir(CGROUP));
 	CHECK_EQ(run_in_cgroup("max", wait_to_copy_a_snapshots_page), 0);
 	check_returned(before);
-	CHECK_EQ(backing_set(""), 0);
-	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
-	MUST(write_text("/sys/block/zram1/reset", "1") &&
-	     write_text(ZRAM_CONTROL "hot_remove", "1"));
+	let_slow_disk_go();
 	check_cgroup_goes(dying);
 }
 
@@ -929,6 +947,267 @@ static void a_file_is_nobody_elses(void)
 	unlink(STORE);
 }
 
+/* --- every kind of fault that may come again --- */
+struct waits {
+	const char *name;
+	int flags; /* of mmap() */
+	uint32_t cow;
+	bool snapshot; /* the pages are one's */
+	bool writes, kernel;
+};
+
+static const struct waits *waits;
+static int sink; /* the kernel reads what is written there */
+
+/* Touches @page as that kind does: how many major faults that took, or -1. */
+static void *touch_as(void *page)
+{
+	struct rusage before, after;
+
+	MUST(!getrusage(RUSAGE_THREAD, &before));
+	if (waits->kernel && (waits->writes ? read(zero, page, 1) : write(sink, page, 1)) != 1)
+		return (void *)-1L;
+	if (!waits->kernel && waits->writes)
+		*(volatile char *)page = 0;
+	if (!waits->kernel && !waits->writes)
+		(void)*(volatile char *)page;
+	MUST(!getrusage(RUSAGE_THREAD, &after));
+	return (void *)(after.ru_majflt - before.ru_majflt);
+}
+
+/* Beside one that waits for page 3: the mapping is free, and one that waits for page 5 can be killed. */
+static void wait_as(void)
+{
+	struct counts before;
+	pthread_t thread;
+	long majors = 0;
+	pid_t child;
+	int fd, then, status;
+	char *p = noise_object(&fd, 8), *q, page[PAGE];
+
+	then = waits->snapshot ? snapshot(fd) : -1;
+	MUST(!object_set_cow(fd, waits->cow));
+	q = object_map(fd, 8 * PAGE, PROT_READ | PROT_WRITE, waits->flags);
+	MUST(page_out_all(fd, 8) == 8);
+	MUST(set_speed(SLOWLY));
+	before = counts_now();
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		_exit(touch_as(q + 5 * PAGE) == (void *)-1L);
+	CHECK(COMES(SINCE(before, fault_read) + SINCE(before, fault_shared_write) +
+	            SINCE(before, fault_private_write)));
+	usleep(200000);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	MUST(!kill(child, SIGKILL));
+	MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK_EQ(SINCE(before, killed), 1);
+	CHECK_EQ(SINCE(before, waited), 0);
+	CHECK_EQ(SINCE(before, backing_read), 0);
+
+	before = counts_now();
+	MUST(!pthread_create(&thread, NULL, touch_as, q + 3 * PAGE));
+	usleep(200000);
+	MUST(!mprotect(q, PAGE, PROT_READ));
+	MUST(!object_punch(fd, 7 * PAGE, PAGE));
+	CHECK_EQ(SINCE(before, backing_read), 0);
+	MUST(set_speed(NULL));
+	MUST(!pthread_join(thread, (void **)&majors));
+	CHECK_EQ(majors, 1);
+	CHECK_EQ(SINCE(before, waited), 1);
+	CHECK_EQ(SINCE(before, killed), 0);
+	CHECK_EQ(SINCE(before, lost_races), 0);
+	CHECK(SINCE(before, backing_readahead) > 0);
+	CHECK_EQ(SINCE(before, major_faults), 1);
+	CHECK_EQ(SINCE(before, pages_copied_up), waits->snapshot && waits->writes);
+	noise_page(page, 3, 1);
+	CHECK(!memcmp(q + 3 * PAGE + 1, page + 1, PAGE - 1));
+	CHECK_EQ(q[3 * PAGE], waits->writes ? 0 : page[0]);
+	for (uint64_t i = 0; i < 7; i++)
+		CHECK(i == 3 || (noise_is(q + i * PAGE, i, 1) && noise_is(p + i * PAGE, i, 1)));
+	if (test_failed)
+		ksft_print_msg("that was: %s\n", waits->name);
+	munmap(q, 8 * PAGE);
+	if (then >= 0)
+		close(then);
+	let_go(fd, p, 8);
+}
+
+static void every_kind_waits_unlocked(void)
+{
+	static const struct waits kinds[] = {
+		{"shared read", MAP_SHARED, COWMEM_COW_HANDLER, false, false, false},
+		{"shared read by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, false, false, true},
+		{"shared write", MAP_SHARED, COWMEM_COW_HANDLER, false, true, false},
+		{"shared write by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, false, true, true},
+		{"read of a snapshot's page", MAP_SHARED, COWMEM_COW_HANDLER, true, false, false},
+		{"write to one", MAP_SHARED, COWMEM_COW_HANDLER, true, true, false},
+		{"write to one by the kernel", MAP_SHARED, COWMEM_COW_HANDLER, true, true, true},
+		{"private read", MAP_PRIVATE, COWMEM_COW_HANDLER, false, false, false},
+		{"private write, handler", MAP_PRIVATE, COWMEM_COW_HANDLER, false, true, false},
+		{"the same by the kernel", MAP_PRIVATE, COWMEM_COW_HANDLER, false, true, true},
+		{"private write, core", MAP_PRIVATE, COWMEM_COW_CORE, false, true, false},
+		{"the same by the kernel", MAP_PRIVATE, COWMEM_COW_CORE, false, true, true},
+	};
+	const long dying = dying_cgroups();
+	struct counts before;
+
+	if (!use_slow_disk())
+		SKIP("this kernel cannot slow I/O down");
+	zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	sink = memfd_create("sink", MFD_CLOEXEC);
+	MUST(zero >= 0 && sink >= 0);
+	before = counts_now();
+	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+		MUST(!i || !rmdir(CGROUP));
+		waits = &kinds[i];
+		CHECK_EQ(run_in_cgroup("max", wait_as), 0);
+	}
+	check_returned(before);
+	close(sink);
+	close(zero);
+	let_slow_disk_go();
+	check_cgroup_goes(dying);
+}
+
+/* --- every call that waits for the disk --- */
+/* Whether @child sleeps where no signal ends that, or only a fatal one. */
+static bool sleeps_deeply(pid_t child)
+{
+	char path[32], text[256] = "", *state;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", child);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	state = strrchr(text, ')');
+	return state && state[2] == 'D';
+}
+
+enum { RESIZES, PREFETCHES, DIFFERS, READS, WRITES, CALLS };
+
+/* Each uses page 5, which is out. */
+static void call_as(int call, int fd, int clone)
+{
+	struct cowmem_changed changed;
+	struct cowmem_diff diff;
+	char byte = 0;
+
+	switch (call) {
+	case RESIZES:
+		object_resize(fd, 5 * PAGE + 1);
+		break;
+	case PREFETCHES:
+		prefetch_ask(fd, 5, 1);
+		break;
+	case DIFFERS:
+		diff_ask(fd, clone, &diff, 0, 8, &changed, 1);
+		break;
+	case READS:
+		(void)!pread(fd, &byte, 1, 5 * PAGE);
+		break;
+	case WRITES:
+		(void)!pwrite(fd, &byte, 1, 5 * PAGE);
+		break;
+	}
+}
+
+/* Who is killed in one of them is gone at once, and nothing has changed. */
+static void be_killed_in_each_call(void)
+{
+	int fd, clone, status;
+	char *p = noise_object(&fd, 8);
+
+	MUST(page_out_all(fd, 8) == 8);
+	clone = clone_of(fd);
+	MUST(pwrite(clone, "x", 1, 5 * PAGE) == 1);
+	MUST(page_out_all(fd, 8) == 0);
+	MUST(set_speed(SLOWLY));
+	for (int call = 0; call < CALLS; call++) {
+		const struct counts before = counts_now();
+		pid_t child = fork();
+
+		MUST(child >= 0);
+		if (!child) {
+			call_as(call, fd, clone);
+			_exit(0);
+		}
+		MUST(COMES(sleeps_deeply(child)));
+		CHECK(!kill(child, SIGKILL));
+		MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		CHECK_EQ(SINCE(before, backing_read), 0);
+		CHECK_EQ(SINCE(before, pages_brought_in), 0);
+		CHECK_EQ(object_stat(fd).bytes, 8 * PAGE);
+		if (test_failed)
+			ksft_print_msg("that was call %d\n", call);
+	}
+	MUST(set_speed(NULL));
+	for (uint64_t i = 0; i < 8; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	close(clone);
+	let_go(fd, p, 8);
+}
+
+static void every_call_that_waits_can_be_killed(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before;
+
+	if (!use_slow_disk())
+		SKIP("this kernel cannot slow I/O down");
+	before = counts_now();
+	CHECK_EQ(run_in_cgroup("max", be_killed_in_each_call), 0);
+	check_returned(before);
+	let_slow_disk_go();
+	check_cgroup_goes(dying);
+}
+
+/* --- readahead takes no more than there is --- */
+#define FAILSLAB "/sys/kernel/debug/failslab/"
+#define NODES "/sys/kernel/slab/radix_tree_node/failslab"
+
+/* Whether allocations fail that may not sleep: nodes of an index, for this thread. */
+static void fail_nodes(bool fail)
+{
+	MUST(write_text(FAILSLAB "verbose", "0"));
+	MUST(write_text(FAILSLAB "ignore-gfp-wait", "Y"));
+	MUST(write_text(FAILSLAB "cache-filter", fail ? "Y" : "N"));
+	MUST(write_text(FAILSLAB "task-filter", fail ? "Y" : "N"));
+	MUST(write_text(FAILSLAB "times", fail ? "-1" : "1"));
+	MUST(write_text(NODES, fail ? "1" : "0"));
+	MUST(write_text("/proc/thread-self/make-it-fail", fail ? "1" : "0"));
+	MUST(write_text(FAILSLAB "probability", fail ? "100" : "0"));
+}
+
+/* Neighbours that need another node of the object's index stay out, rather than to reclaim memory for it. */
+static void readahead_takes_what_there_is(void)
+{
+	struct disk disk;
+	struct counts before;
+	char *p;
+	int fd;
+
+	if (access(NODES, W_OK) || access(FAILSLAB "verbose", W_OK))
+		SKIP("this kernel has no fault injection");
+	disk = use_disk(2 * PAGES);
+	p = noise_object(&fd, 96);
+	MUST(page_out_all(fd, 96) == 96);
+	before = counts_now();
+	fail_nodes(true);
+	(void)*(volatile char *)(p + 62 * PAGE);
+	fail_nodes(false);
+	CHECK_EQ(SINCE(before, backing_read), 8);
+	CHECK_EQ(SINCE(before, backing_readahead), 1);
+	CHECK_EQ(object_stat(fd).resident_pages, 2);
+	for (uint64_t i = 0; i < 96; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	let_go(fd, p, 96);
+	let_disk_go(disk);
+}
+
 static const struct test_case cases[] = {
 	{"without a backing store incompressible pages stay", "", without_one_nothing_changes},
 	{"noise, and more than memory may hold, survives in a file", "", survive_in_a_file},
@@ -948,6 +1227,11 @@ static const struct test_case cases[] = {
 	{"a file that others may read, or write, is not taken or given", "",
          a_file_is_nobody_elses},
 	{"readahead heeds mbind", "", readahead_heeds_mbind},
+	{"every kind of fault waits with nothing locked, and can be killed", "",
+         every_kind_waits_unlocked},
+	{"every call that waits for the backing store can be killed", "",
+         every_call_that_waits_can_be_killed},
+	{"readahead takes no more memory than there is at once", "", readahead_takes_what_there_is},
 };
 
 int main(void)

@@ -6,6 +6,8 @@
 #include "bus.h"
 #include "counts.h"
 #include "relatives.h"
+#include "store.h"
+#include "walks.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -405,6 +407,10 @@ static void check_dropped(int fd, int then)
 	char page[PAGE];
 	struct cowmem_changed changed;
 	struct cowmem_diff diff;
+	struct cowmem_store_stat stored = {.size = sizeof(stored)};
+	struct cowmem_mapping mapping;
+	struct cowmem_rmap rmap;
+	struct cowmem_page state;
 
 	CHECK(dropped(then));
 	CHECK_EQ(object_stat(then).bytes, 0);
@@ -416,6 +422,11 @@ static void check_dropped(int fd, int then)
 	CHECK_ERRNO(restore(fd, then), ESTALE);
 	CHECK_EQ(diff_ask(fd, then, &diff, 0, PAGES, &changed, 1), -ESTALE);
 	CHECK_EQ(diff_ask(then, fd, &diff, 0, PAGES, &changed, 1), -ESTALE);
+	CHECK_ERRNO(object_set_cow(then, COWMEM_COW_CORE), ESTALE);
+	CHECK_EQ(prefetch_ask(then, 0, PAGES), -ESTALE);
+	CHECK_ERRNO(ioctl(then, COWMEM_IOC_STORE_STAT, &stored), ESTALE);
+	CHECK_EQ(rmap_ask(then, &rmap, 0, 0, PAGES, &mapping, 1), -ESTALE);
+	CHECK_EQ(pagemap_ask(then, 0, 0, 1, &state), -ESTALE);
 }
 
 static void it_is_dropped_instead(void)

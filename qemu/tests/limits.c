@@ -255,10 +255,19 @@ static bool disarm(void)
 enum { DATA = 4, ALL = 8, TABLE = 512 };
 
 struct attempt {
-	int fd;
+	int fd, clone; /* if there is one */
 	unsigned char *map;
 	unsigned char *reserved;
 };
+
+/* Whether a call was done; if it was not, that must be for @error. */
+#define CHECK_DONE_OR(call, error)              \
+	({                                      \
+		const bool done_ = (call) >= 0; \
+		if (!done_)                     \
+			CHECK_EQ(errno, error); \
+		done_;                          \
+	})
 
 struct operation {
 	const char *name;
@@ -274,6 +283,17 @@ struct operation {
 
 static const struct operation *operation;
 static bool starts_out; /* its data is in the store at first */
+
+static unsigned char byte_at_start(unsigned int page)
+{
+	return page < DATA ? 0x11 + page : 0;
+}
+
+/* The last byte of a page is another, so that it is not one repeated word. */
+static unsigned char last_byte(unsigned char rest)
+{
+	return rest ? ~rest : 0;
+}
 
 static bool store_byte(struct attempt *a)
 {
@@ -331,7 +351,7 @@ static bool ask_who(struct attempt *a)
 	struct cowmem_mapping found[4];
 	struct cowmem_rmap rmap;
 
-	return !rmap_ask(a->fd, &rmap, 0, 0, 1, found, ARRAY_LENGTH(found));
+	return CHECK_DONE_OR(rmap_ask(a->fd, &rmap, 0, 0, 1, found, ARRAY_LENGTH(found)), ENOMEM);
 }
 
 static bool ask_states(struct attempt *a)
@@ -346,11 +366,9 @@ static bool move_twice(struct attempt *a)
 {
 	struct cowmem_move move;
 
-	for (uint32_t node = 0; node < 2; node++) {
-		errno = -move_ask(a->fd, &move, 0, ALL, node);
-		if (errno)
+	for (uint32_t node = 0; node < 2; node++)
+		if (!CHECK_DONE_OR(move_ask(a->fd, &move, 0, ALL, node), ENOMEM))
 			return false;
-	}
 	return true;
 }
 
@@ -367,6 +385,26 @@ static bool write_far_away(struct attempt *a)
 static bool punch_page(struct attempt *a)
 {
 	return !object_punch(a->fd, operation->page * PAGE, PAGE);
+}
+
+static bool take_snapshot(struct attempt *a)
+{
+	int then;
+
+	if (!CHECK_DONE_OR(then = relative(a->fd, COWMEM_IOC_SNAPSHOT), ENOMEM))
+		return false;
+	close(then);
+	return true;
+}
+
+static bool take_clone(struct attempt *a)
+{
+	int clone;
+
+	if (!CHECK_DONE_OR(clone = relative(a->fd, COWMEM_IOC_CLONE), ENOMEM))
+		return false;
+	close(clone);
+	return true;
 }
 
 static bool resize_to_same(struct attempt *a)
@@ -391,21 +429,33 @@ static bool page_out_everything(struct attempt *a)
 
 static bool bring_everything_in(struct attempt *a)
 {
-	const long in = prefetch_ask(a->fd, 0, ALL);
-
-	errno = in < 0 ? (int)-in : 0;
-	return in >= 0;
+	return CHECK_DONE_OR(prefetch_ask(a->fd, 0, ALL), ENOMEM);
 }
 
-static unsigned char byte_at_start(unsigned int page)
+/* Cuts the last byte of the data, whose page has to be there for that; then it is as before. */
+static bool cut_a_page(struct attempt *a)
 {
-	return page < DATA ? 0x11 + page : 0;
+	const unsigned char last = last_byte(byte_at_start(DATA - 1));
+	const off_t end = DATA * PAGE - 1;
+
+	if (!CHECK_DONE_OR(object_resize(a->fd, end), ENOMEM))
+		return false;
+	MUST(!object_resize(a->fd, ALL * PAGE));
+	return pwrite(a->fd, &last, 1, end) == 1;
 }
 
-/* The last byte of a page is another, so that it is not one repeated word. */
-static unsigned char last_byte(unsigned char rest)
+/* With a clone that has written a page, which has to be read here to tell whether it differs. */
+static bool compare(struct attempt *a)
 {
-	return rest ? ~rest : 0;
+	struct cowmem_changed changed;
+	struct cowmem_diff diff;
+
+	if (!CHECK_DONE_OR(diff_ask(a->fd, a->clone, &diff, 0, ALL, &changed, 1), ENOMEM))
+		return false;
+	CHECK_EQ(diff.count, 1);
+	CHECK_EQ(changed.offset, PAGE);
+	CHECK_EQ(changed.length, PAGE);
+	return true;
 }
 
 static struct attempt begin(void)
@@ -422,6 +472,9 @@ static struct attempt begin(void)
 	MUST(!object_set_cow(a.fd, operation->cow));
 	if (starts_out)
 		MUST(page_out_all(a.fd, DATA) == DATA);
+	a.clone = operation->run == compare ? clone_of(a.fd) : -1;
+	if (a.clone >= 0)
+		MUST(pwrite(a.clone, "x", 1, PAGE) == 1);
 	/* In the middle of nowhere: no other mapping shares its page table. */
 	a.reserved = mmap(NULL, 3 * TABLE * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(a.reserved != MAP_FAILED);
@@ -440,6 +493,8 @@ static struct attempt begin(void)
 static void end(struct attempt *a)
 {
 	munmap(a->reserved, 3 * TABLE * PAGE);
+	if (a->clone >= 0)
+		close(a->clone);
 	close(a->fd);
 }
 
@@ -613,6 +668,8 @@ static void failing_calls(void)
 		{"read", read_byte, 0, 0, false, false, 6, 0, 0},
 		{"punch", punch_page, MAP_SHARED, 0, false, false, 1, 0, 0},
 		{"resize", resize_to_same, MAP_SHARED, 0, false, false, ALL, 0, 0},
+		{"SNAPSHOT", take_snapshot, 0, 0, false, true, ALL, 0, 0},
+		{"CLONE", take_clone, 0, 0, false, true, ALL, 0, 0},
 		{"RMAP", ask_who, 0, 0, false, true, ALL, 0, 0},
 		{"PAGEMAP", ask_states, 0, 0, false, false, ALL, 0, 0},
 		{"MOVE", move_twice, 0, 0, false, true, ALL, 0, 0},
@@ -631,6 +688,8 @@ static void failing_page_outs(void)
 	};
 	static const struct operation in[] = {
 		{"PREFETCH", bring_everything_in, 0, 0, false, true, ALL, 0, 0},
+		{"RESIZE within what is out", cut_a_page, 0, 0, false, true, ALL, 0, 0},
+		{"DIFF of what is out", compare, 0, 0, false, true, ALL, 0, 0},
 		{"read of what is out", read_byte, 0, 0, false, true, 1, 0x12, 0},
 		{"write to what is out", write_byte, 0, 0, false, true, 1, 0xEE, 0},
 		{"read fault of what is out", load_byte, MAP_SHARED, 0, true, false, 1, 0x12, 0x12},
@@ -669,6 +728,7 @@ static void no_more_files(void)
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), ENFILE);
 		MUST(!setrlimit(RLIMIT_NOFILE, &none));
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMFILE);
+		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMFILE);
 		_exit(test_failed);
 	}
 	MUST(waitpid(child, &status, 0) == child);
@@ -683,20 +743,13 @@ static void no_more_files(void)
 static bool punch_with_failure(int clone, unsigned int n, unsigned int *failed)
 {
 	struct cowmem_punch punch = {.size = sizeof(punch), .offset = PAGE, .length = 6 * PAGE};
-	char text[16] = "";
-	int err;
 
-	snprintf(text, sizeof(text), "%u", n);
-	MUST(pwrite(fail_nth, text, strlen(text), 0) > 0);
-	err = ioctl(clone, COWMEM_IOC_PUNCH, &punch) ? errno : 0;
-	MUST(pread(fail_nth, text, sizeof(text) - 1, 0) > 0);
-	MUST(pwrite(fail_nth, "0", 1, 0) == 1);
-	if (err) {
-		CHECK_EQ(err, ENOMEM);
+	arm(n);
+	if (!CHECK_DONE_OR(ioctl(clone, COWMEM_IOC_PUNCH, &punch), ENOMEM)) {
 		CHECK_EQ(punch.next, PAGE);
 		(*failed)++;
 	}
-	return strtoul(text, NULL, 10) == 0;
+	return disarm();
 }
 
 static void failing_punch(void)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages that are taken from under their mappings: moved to another NUMA node, or poisoned. */
+#include "cgroup.h"
 #include "counts.h"
 #include "numa.h"
 #include "walks.h"
@@ -361,12 +362,44 @@ static void who_may_and_what_makes_no_sense(void)
 	child = fork();
 	if (!child) {
 		MUST(!setuid(1000));
-		_exit(poison_ask(fd, 0) == -EPERM ? 0 : 1);
+		CHECK_EQ(poison_ask(fd, 0), -EPERM);
+		_exit(test_failed);
 	}
 	MUST(waitpid(child, &status, 0) == child);
 	CHECK_EQ(status, 0);
 	CHECK_EQ(*(volatile char *)p, 1);
 	close(readonly);
+	close(fd);
+}
+
+/* A node that the caller's cpuset leaves out is not for him, and his own are. */
+static void only_to_nodes_of_the_cpuset(void)
+{
+	int fd = object_open(), status;
+	char *p = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct cowmem_move move;
+	pid_t child;
+
+	if (!write_text(CGROUPS "/cgroup.subtree_control", "+cpuset"))
+		SKIP("this kernel has no cpusets");
+	*p = 1;
+	CHECK_EQ(move_ask(fd, &move, 0, 1, 1), 0);
+	CHECK_EQ(node_of(p), 1);
+	MUST(!mkdir(CGROUP, 0755) && write_text(CGROUP "/cpuset.mems", "0"));
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		test_failed = false;
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		CHECK_EQ(move_ask(fd, &move, 0, 1, 0), 0);
+		CHECK_EQ(move.moved, 1);
+		CHECK_EQ(move_ask(fd, &move, 0, 1, 1), -EACCES);
+		_exit(test_failed);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(node_of(p), 0);
+	MUST(!rmdir(CGROUP) && write_text(CGROUPS "/cgroup.subtree_control", "-cpuset"));
 	close(fd);
 }
 
@@ -377,6 +410,7 @@ static const struct test_case cases[] = {
 	{"nothing is lost while pages move", "R74", nothing_is_lost_while_pages_move},
 	{"poison is felt everywhere", "R10 R94", poison_is_felt_everywhere},
 	{"who may, and what makes no sense", "", who_may_and_what_makes_no_sense},
+	{"only to nodes of the cpuset", "", only_to_nodes_of_the_cpuset},
 };
 
 int main(void)

@@ -603,6 +603,23 @@ static void room_without_end(int fd)
 	CHECK_EQ(pages[2].flags, ~0U);
 }
 
+/* Ticks, of 10 ms, that process @pid has spent in the kernel. */
+static long system_time(pid_t pid)
+{
+	char path[32], text[512] = "", *after;
+	long ticks = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	after = strrchr(text, ')');
+	MUST(after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %ld",
+	                     &ticks) == 1);
+	return ticks;
+}
+
 static void bad_questions(void)
 {
 	int fd = object_open(), readonly = open(COWMEM_DEVICE, O_RDONLY | O_CLOEXEC);
@@ -635,6 +652,30 @@ static void bad_questions(void)
 	close(fd);
 }
 
+/* A question about more addresses than can be looked at in a day ends with who asks it. */
+static void a_long_question_can_be_killed(void)
+{
+	const size_t length = 1UL << 45;
+	int fd = object_open(), status;
+	char *p = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	pid_t child;
+
+	MUST(p != MAP_FAILED);
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		rmap_ask(fd, &rmap, COWMEM_RMAP_OF_COPIES, (uintptr_t)p, length / PAGE, found, 1);
+		_exit(0);
+	}
+	MUST(COMES(system_time(child) >= 20));
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	CHECK(!kill(child, SIGKILL));
+	MUST(COMES(waitpid(child, &status, WNOHANG) == child));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	munmap(p, length);
+	close(fd);
+}
+
 static const struct test_case cases[] = {
 	{"RMAP names every mapping, and what it is", "R60 R61 R92", rmap_names_every_mapping},
 	{"RMAP goes on where it ended", "R75", rmap_goes_on_where_it_ended},
@@ -652,6 +693,7 @@ static const struct test_case cases[] = {
 	{"locked only where it is mapped", "R64", locked_only_where_it_is_mapped},
 	{"ranges follow split and moved mappings", "R60", ranges_follow_split_and_moved_mappings},
 	{"bad questions", "", bad_questions},
+	{"a long question can be killed", "", a_long_question_can_be_killed},
 };
 
 int main(void)

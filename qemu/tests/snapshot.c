@@ -11,6 +11,7 @@
 #include "walks.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <stdatomic.h>
@@ -102,6 +103,8 @@ static void snapshot_is_sealed(void)
 	CHECK_ERRNO(restore(fd, 0), EINVAL);
 	CHECK_ERRNO(restore(fd, -1), EBADF);
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EINVAL);
+	arg = (struct cowmem_snapshot){.size = sizeof(arg), .flags = COWMEM_SNAPSHOT_LIMIT};
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EINVAL);
 	CHECK_EQ(fcntl(then, F_GETFD), FD_CLOEXEC);
 	/* A private mapping of it has copies of its own. */
 	private = object_map(then, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
@@ -129,19 +132,20 @@ static void bad_arguments(void)
 	static const unsigned int commands[] = {COWMEM_IOC_SNAPSHOT, COWMEM_IOC_CLONE,
 	                                        COWMEM_IOC_RESTORE};
 	struct counts before = counts_now();
-	int fd = object_open(), open_before;
+	int fd = object_open(), null = open("/dev/null", O_RDWR | O_CLOEXEC), open_before;
 	struct cowmem_snapshot *read_only =
 		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *map = map_all(fd, PROT_READ | PROT_WRITE);
 
 	fill(map, 1);
-	MUST(read_only != MAP_FAILED);
+	MUST(null >= 0 && read_only != MAP_FAILED);
 	*read_only = (struct cowmem_snapshot){.size = sizeof(*read_only)};
 	MUST(!mprotect(read_only, PAGE, PROT_READ));
 	open_before = descriptors();
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
 		struct cowmem_snapshot arg = {.size = sizeof(arg) - 1};
 
+		CHECK_ERRNO(ioctl(null, commands[i], &arg), ENOTTY);
 		CHECK_ERRNO(ioctl(fd, commands[i], NULL), EFAULT);
 		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
 		arg.size = PAGE + 1;
@@ -168,6 +172,7 @@ static void bad_arguments(void)
 	CHECK(map_is(map, 1));
 	munmap(read_only, PAGE);
 	munmap(map, PAGES * PAGE);
+	close(null);
 	close(fd);
 	check_returned(before);
 }
@@ -880,6 +885,41 @@ static void much_is_punched(void)
 	check_returned(before);
 }
 
+/* Who is killed in a PUNCH leaves it where it is: what lies before that is punched, and the rest is not. */
+static void a_long_punch_can_be_killed(void)
+{
+	enum { MANY = 8192, ROUNDS = 50 };
+	struct counts before = counts_now();
+	uint64_t punched = MANY;
+
+	/* It may be done before the signal comes. */
+	for (int round = 0; round < ROUNDS && punched == MANY; round++) {
+		int fd = object_open(), then;
+		char *map = object_map(fd, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+		pid_t child;
+
+		for (uint64_t i = 0; i < MANY; i++)
+			map[i * PAGE] = 1;
+		then = snapshot(fd);
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(object_punch(fd, 0, MANY * PAGE) ? 1 : 0);
+		while (!object_stat(then).copies)
+			;
+		MUST(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+		punched = object_stat(then).copies;
+		for (uint64_t i = 0; i < MANY; i++)
+			CHECK_EQ(map[i * PAGE], i >= punched);
+		CHECK(layers_are_sound(fd));
+		munmap(map, MANY * PAGE);
+		close(then);
+		close(fd);
+	}
+	CHECK(punched < MANY);
+	check_returned(before);
+}
+
 int main(void)
 {
 	static const struct test_case cases[] = {
@@ -905,6 +945,7 @@ int main(void)
 		{"the store limit holds for what is frozen", "",
 	         the_store_limit_holds_for_what_is_frozen},
 		{"a large range of what a snapshot has is punched", "", much_is_punched},
+		{"a long PUNCH can be killed", "", a_long_punch_can_be_killed},
 	};
 
 	return run_tests(cases, ARRAY_LENGTH(cases));

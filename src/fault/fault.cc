@@ -188,9 +188,10 @@ Outcome bring_in_unlocked(Fault &fault)
 	const int node = node_for_neighbours(fault, page.get());
 	unsigned long long count = 0;
 	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
+	const int err =
+		fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
 
-	fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
-	return outcome;
+	return err == -KAPI_EINTR ? Outcome::killed : outcome;
 }
 
 /*

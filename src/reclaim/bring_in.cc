@@ -30,6 +30,7 @@ public:
 			Fresh &fresh = fresh_[count_];
 
 			fresh = {{}, false};
+			fresh.ahead = true;
 			if (!pages.at(next))
 				fresh.backed = pages.slot(next);
 			if (!fresh.backed || !fresh.backed->is_backed() ||

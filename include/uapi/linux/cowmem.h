@@ -15,7 +15,14 @@
  * it knows. EINVAL: the size is less than that of the struct's first version. E2BIG:
  * it is more than a page. `flags` members have no bits but the ones defined here; any
  * other bit is EINVAL, and so is a `__reserved` member that is not 0. EFAULT: the
- * struct, or what it points to, cannot be read or written. Unknown commands are ENOTTY.
+ * struct, or what it points to, cannot be read or written. ENOTTY: no such command, or the
+ * descriptor is of something else. Nobody sees what a call answers to whom it is killed in:
+ * one that takes long ends early then.
+ *
+ * The other calls fail as with a file; and read() and write() with EIO, where the memory is
+ * damaged or the store cannot give it back, and ENOMEM; write() with ENOSPC beyond a fixed size
+ * and EDQUOT (COWMEM_SNAPSHOT_LIMIT); mmap() with EOVERFLOW beyond cowmem_info.max_bytes; and
+ * all of them with ESTALE on a dropped snapshot (COWMEM_SNAPSHOT_DROP).
  */
 #ifndef _UAPI_LINUX_COWMEM_H
 #define _UAPI_LINUX_COWMEM_H
@@ -106,8 +113,8 @@ struct cowmem_stat {
  * it grows, a fresh page). Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
  * the page at the new end is paged out, or a snapshot's, and cannot be brought in or copied;
- * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT); EINTR: killed. Then nothing
- * changed.
+ * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT). Then nothing changed, nor
+ * if the caller is killed while he waits for that page.
  */
 #define COWMEM_RESIZE_GROWS (1U << 0)
 
@@ -125,8 +132,7 @@ struct cowmem_resize {
  * the range punched.
  * EBADF: not open for writing. EINVAL: not page aligned, empty or overflowing. ENOMEM: no
  * memory to hide a page that a snapshot has; EDQUOT: a snapshot does not permit it
- * (COWMEM_SNAPSHOT_LIMIT); EINTR: killed. Then what lies before `next` is punched, and the
- * rest is as it was.
+ * (COWMEM_SNAPSHOT_LIMIT). Then what lies before `next` is punched, and the rest is as it was.
  */
 struct cowmem_punch {
 	__u32 size;   /* in: sizeof(struct cowmem_punch) */
@@ -142,7 +148,7 @@ struct cowmem_punch {
  * SET_COW: who copies the page at the first write to a private mapping. It holds
  * for mappings made from now on; each mapping keeps what it was made with (but one
  * that the kernel merges with a neighbour takes the neighbour's).
- * EINVAL: no such mode.
+ * EINVAL: no such mode. ESTALE: a dropped snapshot.
  */
 enum cowmem_cow {
 	COWMEM_COW_HANDLER = 0, /* the device's fault handler, through vmf->cow_page */
@@ -193,8 +199,8 @@ struct cowmem_page_out {
  * longer within the object is passed over. The pages keep their place in the store
  * until they are written.
  * EINVAL: a range is not page aligned, empty or overflowing; or too many. ENOMEM, EIO:
- * no memory for a page, or the store cannot give it back; EINTR: killed; `brought_in`
- * tells how far it came.
+ * no memory for a page, or the store cannot give it back; `brought_in` tells how far it
+ * came. ESTALE: a dropped snapshot.
  */
 #define COWMEM_PREFETCH_MAX 1024U /* ranges */
 
@@ -212,7 +218,10 @@ struct cowmem_prefetch {
 	__u64 brought_in; /* out: pages */
 };
 
-/* STORE_STAT: what this object has in the store, and what all objects have. */
+/*
+ * STORE_STAT: what this object has in the store, and what all objects have.
+ * ESTALE: a dropped snapshot.
+ */
 struct cowmem_store_stat {
 	__u32 size;          /* in: sizeof(struct cowmem_store_stat) */
 	__u32 flags;         /* in: 0 */
@@ -310,7 +319,7 @@ struct cowmem_restore {
  *
  * EBADF: this one, or @fd, is not open, or not for reading. EINVAL: not page aligned, empty or
  * overflowing; or @fd is no object of the family. ESTALE: one of them was dropped. ENOMEM: no
- * memory to read what is paged out; EINTR: killed; `count` and `next` tell how far it came.
+ * memory to read what is paged out; `count` and `next` tell how far it came.
  */
 /* cowmem_changed.flags */
 #define COWMEM_CHANGED_HOLE (1U << 0) /* this object has nothing there: punched, or cut off */
@@ -355,7 +364,7 @@ struct cowmem_diff {
  *
  * EBADF: not open for reading. EINVAL: not page aligned, empty or overflowing; or, of copies,
  * not all of it is a private mapping of this object. ENOMEM: no memory for the answer. ENOSPC:
- * the first page alone needs more room; `needed` says how much. EINTR: killed.
+ * the first page alone needs more room; `needed` says how much. ESTALE: a dropped snapshot.
  */
 #define COWMEM_RMAP_OF_COPIES (1U << 0)
 
@@ -398,7 +407,7 @@ struct cowmem_rmap {
  * references. The two flags make the next answer about the time since this one; they change what every
  * user of the object will be told, so they need a writable descriptor, too.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for reading, or, to clear,
- * for writing.
+ * for writing. ESTALE: a dropped snapshot.
  */
 #define COWMEM_PAGEMAP_CLEAR_REFERENCED (1U << 0)
 #define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
