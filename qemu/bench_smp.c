@@ -15,7 +15,6 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/wait.h>
 
 #define MAX_TASKS 16
 #define AREA (4UL << 20) /* bytes, for each task */
