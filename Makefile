@@ -45,9 +45,9 @@ bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1
 	@scripts/setup.sh test
 	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(ARCH)
 
-bench-smp: ## contention: faults per second of threads and processes, against memfd (ARCH)
+bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY=faults|relatives, MIB=
 	@scripts/setup.sh test
-	@scripts/bench_smp.py $(ARCH)
+	@scripts/bench_smp.py $(if $(ONLY),--only $(ONLY)) $(if $(MIB),--mib $(MIB)) $(ARCH)
 
 soak: ## storms of faults for minutes, on the KUnit and KCSAN kernels of both architectures
 	@scripts/setup.sh test

@@ -16,10 +16,8 @@
 #include "bench.h"
 #include "zram.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define MAX_MAPPINGS 1000
 #define FEW_BYTES (4UL << 20)
@@ -62,24 +60,6 @@ struct result {
 static struct result per_page(const struct object *o, uint64_t total)
 {
 	return (struct result){.units = o->bytes / PAGE, .total = total};
-}
-
-static void read_pages(char *p, size_t bytes)
-{
-	for (size_t at = 0; at < bytes; at += PAGE)
-		(void)*(const volatile char *)(p + at);
-}
-
-/* The page at @from and every @step bytes on. */
-static void write_every(char *p, size_t bytes, size_t from, size_t step)
-{
-	for (size_t at = from; at < bytes; at += step)
-		*(volatile char *)(p + at) = 1;
-}
-
-static void write_pages(char *p, size_t bytes)
-{
-	write_every(p, bytes, 0, PAGE);
 }
 
 static void unmap(const struct object *o, char *p)
@@ -520,46 +500,6 @@ PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 
 /* --- snapshots and clones, next to fork() --- */
 
-/* A child that stays, and does @use with what it has at @p, if there is something to do. */
-static pid_t child_with(void (*use)(char *p, size_t bytes), char *p, size_t bytes)
-{
-	pid_t child = fork();
-
-	MUST(child >= 0);
-	if (child)
-		return child;
-	if (use)
-		use(p, bytes);
-	for (;;)
-		pause();
-}
-
-/* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
-static int keep(const struct object *o)
-{
-	return o->kind == COWMEM ? object_relative(o->fd, COWMEM_IOC_SNAPSHOT)
-	                         : child_with(NULL, NULL, 0);
-}
-
-static void let_go(const struct object *o, int kept)
-{
-	if (o->kind == COWMEM) {
-		close(kept);
-		return;
-	}
-	MUST(!kill(kept, SIGKILL));
-	MUST(waitpid(kept, NULL, 0) == kept);
-}
-
-/* All of it written once. */
-static char *map_written(const struct object *o)
-{
-	char *p = object_map(o, o->kind == COWMEM ? MAP_SHARED : MAP_PRIVATE);
-
-	write_pages(p, o->bytes);
-	return p;
-}
-
 static struct result write_after(struct object *o, bool alone)
 {
 	char *p = map_written(o);
@@ -654,16 +594,6 @@ static struct result clone_snapshot(struct object *o)
 		let_go(o, source);
 	unmap(o, p);
 	return (struct result){.units = CLONES, .total = total};
-}
-
-/* A clone of @source, a snapshot of @o, mapped at *@at. */
-static struct object mapped_clone(const struct object *o, int source, char **at)
-{
-	struct object clone = {
-		.kind = COWMEM, .fd = object_relative(source, COWMEM_IOC_CLONE), .bytes = o->bytes};
-
-	*at = object_map(&clone, MAP_SHARED);
-	return clone;
 }
 
 /* Reads a page in a hundred, and writes another. */

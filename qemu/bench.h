@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the benchmark and demonstration programs share: the kinds of memory that they
- * compare, objects of one, and what a time or memory is measured with.
+ * compare, objects of one, what keeps or clones it, and what a time or memory is measured with.
  */
 #ifndef COWMEM_BENCH_H
 #define COWMEM_BENCH_H
@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +164,74 @@ static inline void object_punch(const struct object *o)
 	else
 		MUST(!fallocate(o->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		                (off_t)o->bytes));
+}
+
+static inline void read_pages(char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += PAGE)
+		(void)*(const volatile char *)(p + at);
+}
+
+/* The page at @from and every @step bytes on. */
+static inline void write_every(char *p, size_t bytes, size_t from, size_t step)
+{
+	for (size_t at = from; at < bytes; at += step)
+		*(volatile char *)(p + at) = 1;
+}
+
+static inline void write_pages(char *p, size_t bytes)
+{
+	write_every(p, bytes, 0, PAGE);
+}
+
+/* A child that stays, and does @use with what it has at @p, if there is something to do. */
+static inline pid_t child_with(void (*use)(char *p, size_t bytes), char *p, size_t bytes)
+{
+	pid_t child = fork();
+
+	MUST(child >= 0);
+	if (child)
+		return child;
+	if (use)
+		use(p, bytes);
+	for (;;)
+		pause();
+}
+
+/* What has all pages as they are now: a snapshot's descriptor, or a child's PID. */
+static inline int keep(const struct object *o)
+{
+	return o->kind == COWMEM ? object_relative(o->fd, COWMEM_IOC_SNAPSHOT)
+	                         : child_with(NULL, NULL, 0);
+}
+
+static inline void let_go(const struct object *o, int kept)
+{
+	if (o->kind == COWMEM) {
+		close(kept);
+		return;
+	}
+	MUST(!kill(kept, SIGKILL));
+	MUST(waitpid(kept, NULL, 0) == kept);
+}
+
+/* All of it written once. */
+static inline char *map_written(const struct object *o)
+{
+	char *p = object_map(o, o->kind == COWMEM ? MAP_SHARED : MAP_PRIVATE);
+
+	write_pages(p, o->bytes);
+	return p;
+}
+
+/* A clone of @source, a snapshot of @o, mapped at *@at. */
+static inline struct object mapped_clone(const struct object *o, int source, char **at)
+{
+	struct object clone = {
+		.kind = COWMEM, .fd = object_relative(source, COWMEM_IOC_CLONE), .bytes = o->bytes};
+
+	*at = object_map(&clone, MAP_SHARED);
+	return clone;
 }
 
 #endif /* COWMEM_BENCH_H */

@@ -6,18 +6,14 @@
  *
  *   bench_smp MILLISECONDS ROUNDS
  *
- * Prints "smp WORK SIDE TASKS FAULTS MICROSECONDS" for each round of each, and how many
- * faults were attempted without locks, and became of them: "speculative WORK TASKS
+ * Prints "smp WORK SIDE TASKS PAGES MICROSECONDS" for each round of each, a fault for each
+ * page, and how many were attempted without locks, and became of them: "speculative WORK TASKS
  * ATTEMPTS COMMITS ABORTS".
  */
-#include "bench.h"
+#include "crowd.h"
 
 #include <dirent.h>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/wait.h>
 
-#define MAX_TASKS 16
 #define AREA (4UL << 20) /* bytes, for each task */
 #define AREA_PAGES (AREA / PAGE)
 
@@ -96,20 +92,13 @@ static unsigned long aborts(void)
 	return sum;
 }
 
-/* What the tasks of one round share: memory that fork keeps shared. */
+/* What the tasks of one round are about. */
 struct round {
 	const struct work *work;
+	const struct side *side;
+	long milliseconds;
 	struct object common;
 	char *map; /* of the common object */
-	const struct side *side;
-	uint64_t until; /* microseconds; 0: wait */
-	int ready;
-	uint64_t faults[MAX_TASKS];
-};
-
-struct task {
-	struct round *round;
-	int number;
 };
 
 /* Writes each page of the part once, in an order that no two neighbours have in common. */
@@ -121,19 +110,16 @@ static void write_part(char *part)
 		*(volatile char *)(part + i * stride % AREA_PAGES * PAGE) = 1;
 }
 
-static void *run_task(void *data)
+static void run_task(const struct task *task)
 {
-	const struct task *task = data;
-	struct round *round = task->round;
+	const struct round *round = task->work;
 	const struct work *work = round->work;
 	struct object own = {.fd = -1};
 	uint64_t until, faults = 0;
 
 	if (work->sharing == OWN_OBJECT)
 		own = object_make(round->side->kind, AREA);
-	__atomic_fetch_add(&round->ready, 1, __ATOMIC_SEQ_CST);
-	while (!(until = __atomic_load_n(&round->until, __ATOMIC_SEQ_CST)))
-		sched_yield();
+	until = task_begins(task) + (uint64_t)round->milliseconds * 1000;
 	do {
 		if (work->sharing == OWN_OBJECT) {
 			char *p = object_map(&own, work->flags);
@@ -148,61 +134,28 @@ static void *run_task(void *data)
 		}
 		faults += AREA_PAGES;
 	} while (microseconds() < until);
-	round->faults[task->number] = faults;
+	task_ends(task, faults);
 	object_free(&own);
-	return NULL;
 }
 
-static void run_tasks(struct round *round, int tasks, long milliseconds)
-{
-	struct task task[MAX_TASKS];
-	pthread_t threads[MAX_TASKS];
-	uint64_t start;
-	int status;
-
-	for (int i = 0; i < tasks; i++) {
-		task[i] = (struct task){.round = round, .number = i};
-		if (!round->work->processes) {
-			MUST(!pthread_create(&threads[i], NULL, run_task, &task[i]));
-		} else if (!fork()) {
-			run_task(&task[i]);
-			_exit(0);
-		}
-	}
-	while (__atomic_load_n(&round->ready, __ATOMIC_SEQ_CST) < tasks)
-		usleep(1000);
-	start = microseconds();
-	__atomic_store_n(&round->until, start + (uint64_t)milliseconds * 1000, __ATOMIC_SEQ_CST);
-	for (int i = 0; i < tasks; i++) {
-		if (round->work->processes)
-			MUST(wait(&status) > 0 && !status);
-		else
-			MUST(!pthread_join(threads[i], NULL));
-	}
-	for (int i = 1; i < tasks; i++)
-		round->faults[0] += round->faults[i];
-	printf("smp %s %s %d %llu %llu\n", round->work->name, round->side->name, tasks,
-	       (unsigned long long)round->faults[0], (unsigned long long)(microseconds() - start));
-}
-
-static void run(struct round *round, const struct work *work, const struct side *side, int tasks,
+static void run(struct crowd *crowd, const struct work *work, const struct side *side, int tasks,
                 long milliseconds)
 {
 	const unsigned long attempts = counter("speculative_attempts");
 	const unsigned long commits = counter("speculative_commits");
 	const unsigned long aborted = aborts();
+	struct round round = {.work = work, .side = side, .milliseconds = milliseconds};
 
-	*round = (struct round){.work = work, .side = side};
 	set_speculation(side->speculates);
 	if (work->sharing == ONE_MAPPING) {
-		round->common = object_make(side->kind, AREA * (size_t)tasks);
-		object_fill(&round->common);
-		round->map = object_map(&round->common, work->flags);
+		round.common = object_make(side->kind, AREA * (size_t)tasks);
+		object_fill(&round.common);
+		round.map = object_map(&round.common, work->flags);
 	}
-	run_tasks(round, tasks, milliseconds);
+	crowd_run(crowd, tasks, work->processes, run_task, &round, work->name, side->name);
 	if (work->sharing == ONE_MAPPING) {
-		MUST(!munmap(round->map, round->common.bytes));
-		object_free(&round->common);
+		MUST(!munmap(round.map, round.common.bytes));
+		object_free(&round.common);
 	}
 	if (side->kind == COWMEM && side->speculates)
 		printf("speculative %s %d %lu %lu %lu\n", work->name, tasks,
@@ -214,16 +167,15 @@ int main(int argc, char **argv)
 {
 	const long milliseconds = argc > 1 ? atol(argv[1]) : 0;
 	const long rounds = argc > 2 ? atol(argv[2]) : 0;
-	struct round *round = mmap(NULL, sizeof(*round), PROT_READ | PROT_WRITE,
-	                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct crowd *crowd = crowd_make();
 
-	MUST(milliseconds && rounds && round != MAP_FAILED);
+	MUST(milliseconds && rounds);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	sleep(AFTER_BOOT);
 	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
 		for (int tasks = 1; tasks <= MAX_TASKS; tasks *= 2)
 			for (long n = 0; n < rounds; n++)
 				for (size_t side = 0; side < sizeof(sides) / sizeof(*sides); side++)
-					run(round, &works[i], &sides[side], tasks, milliseconds);
+					run(crowd, &works[i], &sides[side], tasks, milliseconds);
 	return 0;
 }

@@ -274,7 +274,7 @@ def read_contention(boot, lines, status):
             rates = [said.rates[work, tasks, side] for side in ("cowmem", "locked")]
             if not all(rates) or not all(map(all, rates)) or not said.accounted_for(work, tasks):
                 break  # at this number of tasks
-            told.append("{:,.0f} / {:,.0f}".format(*said.both_ways(work, tasks)) +
+            told.append("{:,.0f} / {:,.0f}".format(*said.both(work, tasks, "locked")) +
                         f" {said.aborts(work, tasks):.1%}")  # fmt: skip
         passed = status == 0 and len(told) == len(bench_smp.TASKS)
         tests.append(Test(f"contention: {title}", "passed" if passed else "failed", ["R43"],
