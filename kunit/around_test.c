@@ -80,22 +80,12 @@ static void unfreeze_it(struct mapping *m)
 
 static void take_it_out(struct mapping *m, struct vm_fault *vmf)
 {
-	KUNIT_EXPECT_PTR_EQ(m->test, (void *)changed,
-	                    xa_erase_irq(&m->file->f_mapping->i_pages, 0));
+	KUNIT_EXPECT_TRUE(m->test, cowmem_test_exchange(m->file, 0, changed, NULL));
 }
 
-/* With the marks that the table has at its neighbour. */
 static void put_it_back(struct mapping *m)
 {
-	static const xa_mark_t marks[] = {XA_MARK_0, XA_MARK_1, XA_MARK_2};
-	struct xarray *table = &m->file->f_mapping->i_pages;
-
-	KUNIT_EXPECT_NULL(m->test, xa_store_irq(table, 0, changed, GFP_KERNEL));
-	xa_lock_irq(table);
-	for (unsigned int i = 0; i < ARRAY_SIZE(marks); i++)
-		if (xa_get_mark(table, 1, marks[i]))
-			__xa_set_mark(table, 0, marks[i]);
-	xa_unlock_irq(table);
+	KUNIT_EXPECT_TRUE(m->test, cowmem_test_exchange(m->file, 0, NULL, changed));
 }
 
 static void make_it_stale(struct mapping *m, struct vm_fault *vmf)

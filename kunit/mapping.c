@@ -153,7 +153,7 @@ int mapping_init(struct kunit *test)
 	m->parameters = cowmem_parameters;
 	set_speculation(false);
 	m->task = current;
-	m->file = filp_open(COWMEM_DEVICE, O_RDWR, 0);
+	m->file = filp_open(COWMEM_DEVICE, O_RDWR | O_LARGEFILE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(m->file));
 	test->priv = m;
 	running = m;
@@ -267,7 +267,7 @@ int poke(unsigned long address, u8 value)
 
 struct folio *mapping_folio(struct mapping *m, pgoff_t index)
 {
-	return xa_load(&m->file->f_mapping->i_pages, index);
+	return cowmem_test_seen(m->file, index);
 }
 
 pte_t mapping_pte(struct mapping *m, unsigned long address)
@@ -349,17 +349,21 @@ static void other_park(struct other *other, struct mapping *m, void (*run)(struc
 	wake_up_process(other->task);
 }
 
-/* Lets it go, and waits, busily, until its writer section has begun; it may be over, too. */
+static bool count_has_changed(struct other *other)
+{
+	return cowmem_test_count(other->mapping->file) != other->count;
+}
+
+/* Lets it go, and waits, busily, until it has begun; it may be over, too, before this CPU looks. */
 static void other_let_go(struct other *other)
 {
 	const unsigned long late = jiffies + 30 * HZ;
-	const unsigned long before = cowmem_test_count(other->mapping->file);
 
+	other->count = cowmem_test_count(other->mapping->file);
 	WRITE_ONCE(other->parked, false);
-	/* It may be through before this CPU looks again. */
-	while (cowmem_test_count(other->mapping->file) == before && time_before(jiffies, late))
+	while (!other->has_begun(other) && time_before(jiffies, late))
 		cpu_relax();
-	KUNIT_EXPECT_NE(other->mapping->test, before, cowmem_test_count(other->mapping->file));
+	KUNIT_EXPECT_TRUE(other->mapping->test, other->has_begun(other));
 }
 
 static void start_and_watch(struct mapping *m, struct vm_fault *vmf)
@@ -380,9 +384,11 @@ static bool is_atomic(int step)
 	return step >= COWMEM_STEP_TABLE_LOCKED && step < COWMEM_NR_STEPS;
 }
 
-void other_at(struct other *other, struct mapping *m, int step, void (*run)(struct other *))
+void other_at_until(struct other *other, struct mapping *m, int step, void (*run)(struct other *),
+                    bool (*has_begun)(struct other *))
 {
 	m->cookie = other;
+	other->has_begun = has_begun;
 	if (is_atomic(step)) {
 		other_park(other, m, run);
 		mapping_at(m, step, let_go);
@@ -392,10 +398,24 @@ void other_at(struct other *other, struct mapping *m, int step, void (*run)(stru
 	}
 }
 
+void other_at(struct other *other, struct mapping *m, int step, void (*run)(struct other *))
+{
+	other_at_until(other, m, step, run, count_has_changed);
+}
+
 void other_finish(struct other *other)
 {
 	KUNIT_ASSERT_NE(other->mapping->test, 0UL,
 	                wait_for_completion_timeout(&other->done, 60 * HZ));
+}
+
+bool other_ends(struct other *other)
+{
+	const unsigned long late = jiffies + 30 * HZ;
+
+	while (!completion_done(&other->done) && time_before(jiffies, late))
+		usleep_range(500, 1000);
+	return completion_done(&other->done);
 }
 
 bool other_is_blocked(struct other *other)

@@ -83,7 +83,7 @@ void mapping_at(struct mapping *m, int step, void (*turn)(struct mapping *m, str
 int peek(unsigned long address);
 int poke(unsigned long address, u8 value);
 
-/* The object's page, as its table has it. No reference. */
+/* The page in memory that the object sees. No reference. */
 struct folio *mapping_folio(struct mapping *m, pgoff_t index);
 
 /* The PTE that maps @address, or none. */
@@ -99,7 +99,9 @@ struct other {
 	unsigned long address;
 	loff_t bytes;
 	int result;
-	bool parked; /* runs, but only waits */
+	bool parked;         /* runs, but only waits */
+	unsigned long count; /* the object's, when it was let go */
+	bool (*has_begun)(struct other *other);
 	struct task_struct *task;
 	struct completion done;
 };
@@ -111,8 +113,13 @@ void other_start(struct other *other, struct mapping *m, void (*run)(struct othe
  * other's writer section has begun; a machine with one CPU skips such a test.
  */
 void other_at(struct other *other, struct mapping *m, int step, void (*run)(struct other *));
+/* The same for what leaves the object's count alone: at a step where nothing may sleep until @has_begun. */
+void other_at_until(struct other *other, struct mapping *m, int step, void (*run)(struct other *),
+                    bool (*has_begun)(struct other *));
 /* Waits for its end; a minute is an error. */
 void other_finish(struct other *other);
+/* Whether it ends within half a minute, while what it may not wait for is held. */
+bool other_ends(struct other *other);
 /* Waits until it sleeps on a lock, not done. False if it was done. */
 bool other_is_blocked(struct other *other);
 

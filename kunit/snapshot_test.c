@@ -1,67 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Snapshots over a real mm: whoever freezes pages, or moves them between layers, at every step
- * of a fault; what freezing does to the entries and the tables; and what a page that becomes
- * the object's own permits of its entries.
+ * Snapshots over a real mm: whoever freezes pages, copies them or takes them away, at every step
+ * of a fault; what freezing does to the entries; and what a page that becomes the object's own
+ * permits of its entries.
  */
-#include <linux/file.h>
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
 
 #include "mapping.h"
+#include "relatives.h"
 
 #define COUNT(name) cowmem_counter_sum(COWMEM_COUNT_##name)
 
-#define ANY ~0UL /* copies that a snapshot allows */
-
 static struct other other;
-
-/* Files of the object's relatives, which the end of the test closes. */
-static struct file *snapshot, *made;
-
-static struct file *snapshot_of(struct mapping *m, unsigned long max_copies)
-{
-	struct file *file = cowmem_test_snapshot(m->file, max_copies);
-
-	KUNIT_ASSERT_NOT_NULL(m->test, file);
-	return file;
-}
-
-/* Closes it now, and not when this thread, a kernel's, comes to it. */
-static void close_now(struct file **file)
-{
-	if (*file)
-		__fput_sync(*file);
-	*file = NULL;
-}
-
-static int init(struct kunit *test)
-{
-	snapshot = made = NULL;
-	return mapping_init_speculative(test);
-}
-
-static void finish(struct kunit *test)
-{
-	struct mapping *m = test->priv;
-
-	if (m)
-		mapping_wait_until_unmapped(m->file);
-	if (snapshot)
-		mapping_wait_until_unmapped(snapshot);
-	if (made)
-		mapping_wait_until_unmapped(made);
-	close_now(&made);
-	close_now(&snapshot);
-	mapping_exit(test);
-}
-
-/* The page of a file's own table. */
-static struct folio *own_of(struct file *file, pgoff_t index)
-{
-	return xa_load(&file->f_mapping->i_pages, index);
-}
 
 static bool permits_writes(struct mapping *m, unsigned long address)
 {
@@ -75,13 +27,6 @@ static bool is_dirty(struct mapping *m, unsigned long address)
 	const pte_t pte = mapping_pte(m, address);
 
 	return pte_present(pte) && pte_dirty(pte);
-}
-
-static bool maps(struct mapping *m, unsigned long address, struct folio *folio)
-{
-	const pte_t pte = mapping_pte(m, address);
-
-	return folio && pte_present(pte) && pte_pfn(pte) == folio_pfn(folio);
 }
 
 /*
@@ -108,8 +53,8 @@ static void expect_entry(struct mapping *m, struct file *file, unsigned long sta
 #define PAGES 4UL
 
 /*
- * The pages of the object: the first is the fault's. The second is in the snapshot only. The
- * others are the object's own, and enough for the snapshot's layer to be merged into it.
+ * The pages of the object: the first is the fault's. The second is what the snapshot has. The
+ * others are the object's own.
  */
 enum { SUBJECT, SNAPSHOTS, OWN };
 
@@ -180,24 +125,26 @@ static void close_snapshot(struct other *o)
 	close_now(&snapshot);
 }
 
-/* One copy more than the snapshot allows. */
-static void drop_snapshot(struct other *o)
+static bool is_closed(struct other *o)
 {
-	const u8 byte = 0xee;
-	loff_t position = SNAPSHOTS * PAGE_SIZE + 1;
-
-	o->result = kernel_write(o->mapping->file, &byte, 1, &position) - 1;
+	return !READ_ONCE(snapshot);
 }
+
+/* The first hold the object's lock alone; the others leave its count alone. */
+enum { SNAPSHOT, CLONE, RESTORE, CLOSE, DROP, A_WRITE };
 
 static const struct writer {
 	const char *name;
 	void (*run)(struct other *o);
+	bool (*has_begun)(struct other *o); /* or the count has changed */
 } writers[] = {
-	{"SNAPSHOT", take_snapshot},
-	{"CLONE", take_clone},
-	{"RESTORE", restore},
-	{"a snapshot closed", close_snapshot},
-	{"a snapshot dropped", drop_snapshot},
+	[SNAPSHOT] = {"SNAPSHOT", take_snapshot},
+	[CLONE] = {"CLONE", take_clone},
+	[RESTORE] = {"RESTORE", restore},
+	[CLOSE] = {"a snapshot closed", close_snapshot, is_closed},
+	/* By one copy more than it allows. */
+	[DROP] = {"a snapshot dropped", other_write, is_written},
+	[A_WRITE] = {"a write", other_write, is_written},
 };
 
 struct interleaving {
@@ -230,7 +177,7 @@ static const void *next_interleaving(const void *previous, char *description)
 struct scene {
 	struct mapping *m;
 	const struct fault_kind *kind;
-	void (*writer)(struct other *o);
+	unsigned int writer;
 	int step;
 	unsigned long shared, address; /* by who made the pages; by the fault */
 	unsigned long snapshots;       /* the snapshot's mapping, or 0 */
@@ -257,7 +204,7 @@ static struct scene set(struct kunit *test)
 	struct scene s = {
 		.m = m,
 		.kind = kind,
-		.writer = writers[at->writer].run,
+		.writer = at->writer,
 		.step = kind->steps[at->step],
 		.shared = mapping_map(m, PAGES, MAP_SHARED),
 	};
@@ -265,8 +212,8 @@ static struct scene set(struct kunit *test)
 	if (kind->subject != IS_HOLE)
 		poke_page(m, s.shared, SUBJECT, 0x11);
 	poke_page(m, s.shared, SNAPSHOTS, 0x11);
-	snapshot = snapshot_of(m, s.writer == drop_snapshot ? kind->subject == IS_OWN : ANY);
-	if (s.writer != close_snapshot) {
+	snapshot = snapshot_of(m, s.writer == DROP ? kind->subject == IS_OWN : ANY);
+	if (s.writer != CLOSE) {
 		s.snapshots = mapping_map_of(m, snapshot, PAGES, MAP_SHARED);
 		KUNIT_ASSERT_EQ(test, 0x11, peek(s.snapshots + SNAPSHOTS * PAGE_SIZE));
 		/* To read a hole would be to fill it. */
@@ -291,14 +238,29 @@ static struct scene set(struct kunit *test)
 	return s;
 }
 
-/* The counter that has to say why the attempt at the fault gave up, if it was one. */
-static enum cowmem_counter abort_at(int step)
+/* Whether an attempt that has found the family's page finds that it was copied meanwhile. */
+static bool finds_a_copy(const struct scene *s)
 {
-	switch (step) {
+	return s->kind->subject == IS_FROZEN && s->kind->flags == MAP_SHARED &&
+	       (s->step == COWMEM_STEP_SNAPSHOT || s->step == COWMEM_STEP_TABLE_LOCKED);
+}
+
+/* The counter that has to say why the attempt at the fault gave up, if it has to. */
+static enum cowmem_counter abort_of(const struct scene *s)
+{
+	if (s->writer == A_WRITE && finds_a_copy(s))
+		return COWMEM_COUNT_speculative_abort_shared;
+	if (writers[s->writer].has_begun)
+		return COWMEM_NR_COUNTERS;
+	switch (s->step) {
 	case COWMEM_STEP_COUNT_READ:
 	case COWMEM_STEP_SNAPSHOT:
 		return COWMEM_COUNT_speculative_abort_snapshot;
 	case COWMEM_STEP_PREPARED:
+		/* What filled the hole is gone. (With its reference a SNAPSHOT leaves it.) */
+		return s->kind->subject == IS_HOLE && s->writer == RESTORE
+		               ? COWMEM_COUNT_speculative_abort_shared
+		               : COWMEM_COUNT_speculative_abort_changed;
 	case COWMEM_STEP_TABLE_LOCKED:
 		return COWMEM_COUNT_speculative_abort_changed;
 	case COWMEM_STEP_AROUND_COUNT_READ:
@@ -311,12 +273,21 @@ static enum cowmem_counter abort_at(int step)
 static void let_them_meet(const struct scene *s)
 {
 	struct kunit *test = s->m->test;
-	const enum cowmem_counter reason = abort_at(s->step);
+	const struct writer *writer = &writers[s->writer];
+	const enum cowmem_counter reason = abort_of(s);
 	const unsigned long aborts = reason < COWMEM_NR_COUNTERS ? cowmem_counter_sum(reason) : 0;
 	const unsigned long dropped = COUNT(snapshots_dropped);
+	const unsigned long count = cowmem_test_count(s->m->file);
 
 	other.result = 0;
-	other_at(&other, s->m, s->step, s->writer);
+	if (s->writer == DROP)
+		will_write(s->m->file, SNAPSHOTS, 1);
+	else
+		will_write(s->m->file, SUBJECT, 3);
+	if (writer->has_begun)
+		other_at_until(&other, s->m, s->step, writer->run, writer->has_begun);
+	else
+		other_at(&other, s->m, s->step, writer->run);
 	if (s->kind->access == TO_READ)
 		KUNIT_EXPECT_LE(test, 0, peek(s->address));
 	else
@@ -324,7 +295,8 @@ static void let_them_meet(const struct scene *s)
 	KUNIT_ASSERT_NULL(test, s->m->turn);
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, 0, other.result);
-	KUNIT_EXPECT_EQ(test, dropped + (s->writer == drop_snapshot), COUNT(snapshots_dropped));
+	KUNIT_EXPECT_EQ(test, dropped + (s->writer == DROP), COUNT(snapshots_dropped));
+	KUNIT_EXPECT_EQ(test, count + (writer->has_begun ? 0 : 2), cowmem_test_count(s->m->file));
 	if (reason < COWMEM_NR_COUNTERS)
 		KUNIT_EXPECT_EQ(test, aborts + 1, cowmem_counter_sum(reason));
 }
@@ -346,18 +318,22 @@ static void expect_bytes(const struct scene *s)
 {
 	struct kunit *test = s->m->test;
 	const bool writes = s->kind->access != TO_READ, private = s->kind->flags == MAP_PRIVATE;
-	const bool restored = s->writer == restore;
+	const bool restored = s->writer == RESTORE;
 	const int own = s->kind->subject == IS_OWN && !restored ? 0x22 : 0x11;
-	const int written = peek(s->address + 1);
+	const int stored = peek(s->address + 1);
 
 	KUNIT_EXPECT_EQ(test, s->kind->subject == IS_HOLE ? 0 : own, peek(s->address));
 	KUNIT_EXPECT_EQ(test, peek(s->address), peek(s->shared));
 	/* What was written before a RESTORE is gone. */
-	if (!restored || !fault_is_first(s) || written)
-		KUNIT_EXPECT_EQ(test, writes ? 0x77 : 0, written);
-	KUNIT_EXPECT_EQ(test, private ? 0 : written, peek(s->shared + 1));
+	if (!restored || !fault_is_first(s) || stored)
+		KUNIT_EXPECT_EQ(test, writes ? 0x77 : 0, stored);
+	KUNIT_EXPECT_EQ(test, private ? 0 : stored, peek(s->shared + 1));
+	KUNIT_EXPECT_EQ(test, s->writer == A_WRITE ? 0xee : 0, peek(s->shared + 3));
+	/* A private copy may have been made before. */
+	if (!private || !writes)
+		KUNIT_EXPECT_EQ(test, peek(s->shared + 3), peek(s->address + 3));
 	KUNIT_EXPECT_EQ(test, 0x11, peek(s->shared + SNAPSHOTS * PAGE_SIZE));
-	KUNIT_EXPECT_EQ(test, s->writer == drop_snapshot ? 0xee : 0,
+	KUNIT_EXPECT_EQ(test, s->writer == DROP ? 0xee : 0,
 	                peek(s->shared + SNAPSHOTS * PAGE_SIZE + 1));
 	KUNIT_EXPECT_EQ(test, restored ? 0 : 0x22, peek(s->shared + OWN * PAGE_SIZE));
 	for (pgoff_t index = SNAPSHOTS; index < PAGES; index++)
@@ -372,7 +348,7 @@ static void expect_snapshot(const struct scene *s)
 
 	if (!s->snapshots)
 		return;
-	if (s->writer == drop_snapshot) {
+	if (s->writer == DROP) {
 		for (pgoff_t index = SUBJECT; index <= SNAPSHOTS; index++)
 			KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(
 							s->m, s->snapshots + index * PAGE_SIZE)));
@@ -381,6 +357,7 @@ static void expect_snapshot(const struct scene *s)
 	}
 	KUNIT_EXPECT_EQ(test, s->kind->subject == IS_HOLE ? 0 : 0x11, peek(s->snapshots));
 	KUNIT_EXPECT_EQ(test, 0, peek(s->snapshots + 1));
+	KUNIT_EXPECT_EQ(test, 0, peek(s->snapshots + 3));
 	KUNIT_EXPECT_EQ(test, 0x11, peek(s->snapshots + SNAPSHOTS * PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, 0, peek(s->snapshots + OWN * PAGE_SIZE));
 }
@@ -392,19 +369,19 @@ static void expect_snapshot(const struct scene *s)
 static void expect_made(struct scene *s)
 {
 	struct kunit *test = s->m->test;
-	const int written = peek(s->shared + 1);
+	const int stored = peek(s->shared + 1);
 	int then;
 
 	KUNIT_ASSERT_NOT_NULL(test, made);
 	s->mades = mapping_map_of(s->m, made, PAGES, MAP_SHARED);
 	then = peek(s->mades + 1);
 	if (!fault_is_first(s) || then)
-		KUNIT_EXPECT_EQ(test, fault_is_first(s) ? written : 0, then);
+		KUNIT_EXPECT_EQ(test, fault_is_first(s) ? stored : 0, then);
 	for (pgoff_t index = 0; index < PAGES; index++)
 		KUNIT_EXPECT_EQ(test, peek(s->shared + index * PAGE_SIZE),
 		                peek(s->mades + index * PAGE_SIZE));
 	expect_entries(s);
-	if (s->writer == take_clone)
+	if (s->writer == CLONE)
 		KUNIT_EXPECT_EQ(test, 0, poke(s->mades + 2, 0x99));
 	KUNIT_EXPECT_EQ(test, 0, poke(s->shared + 1, 0x88));
 	KUNIT_EXPECT_EQ(test, then, peek(s->mades + 1));
@@ -421,7 +398,7 @@ static void a_writer_between_two_steps(struct kunit *test)
 	expect_entries(&s);
 	expect_bytes(&s);
 	expect_snapshot(&s);
-	if (s.writer == take_snapshot || s.writer == take_clone)
+	if (s.writer == SNAPSHOT || s.writer == CLONE)
 		expect_made(&s);
 	expect_entries(&s);
 	KUNIT_EXPECT_STREQ(test, cowmem_test_check(s.m->file).what ?: "", "");
@@ -467,7 +444,9 @@ static void entries_of_all_mappings_are_protected(struct kunit *test)
 	copy = mapping_pte(m, private + PAGE_SIZE);
 	snapshot = snapshot_of(m, ANY);
 	for (pgoff_t index = 0; index < 2; index++) {
-		KUNIT_EXPECT_PTR_EQ(test, folio[index], own_of(snapshot, index));
+		KUNIT_EXPECT_PTR_EQ(test, folio[index], shared_of(m, m->file, index));
+		KUNIT_EXPECT_PTR_EQ(test, folio[index], shared_of(m, snapshot, index));
+		KUNIT_EXPECT_EQ(test, 1L, names(folio[index]));
 		KUNIT_EXPECT_TRUE(test, maps(m, a + index * PAGE_SIZE, folio[index]));
 		KUNIT_EXPECT_TRUE(test, maps(m, b + index * PAGE_SIZE, folio[index]));
 		KUNIT_EXPECT_FALSE(test, permits_writes(m, a + index * PAGE_SIZE));
@@ -586,32 +565,12 @@ static void the_writers_entry_is_the_last(struct kunit *test)
 /* A fault's own page, a neighbour, and one that is copied while the fault maps neighbours. */
 enum { FAULTED, NEIGHBOUR, COPIED };
 
-static void copy_up(struct other *o)
-{
-	const u8 byte = 0xee;
-	loff_t position = COPIED * PAGE_SIZE + 1;
-
-	o->result = kernel_write(o->mapping->file, &byte, 1, &position) - 1;
-}
-
-static void (*let_the_other_go)(struct mapping *m, struct vm_fault *vmf);
-
-/* Goes on when the copy is in the table; its entries wait for the page table, which is locked. */
-static void until_it_is_in_the_table(struct mapping *m, struct vm_fault *vmf)
-{
-	const unsigned long late = jiffies + 30 * HZ;
-
-	let_the_other_go(m, vmf);
-	while (!own_of(m->file, COPIED) && time_before(jiffies, late))
-		cpu_relax();
-}
-
 /* Others still see the snapshot's page then, and nobody may write to the object's. */
 static void a_page_being_copied_is_no_neighbour(struct kunit *test)
 {
 	struct mapping *m = test->priv;
 	unsigned long a = mapping_map(m, 3, MAP_SHARED), b = mapping_map(m, 3, MAP_SHARED);
-	unsigned long address = mapping_map(m, 3, MAP_SHARED), locked;
+	unsigned long address = mapping_map(m, 3, MAP_SHARED), passed;
 
 	for (pgoff_t index = FAULTED; index <= COPIED; index++)
 		poke_page(m, a, index, 0x11);
@@ -619,16 +578,16 @@ static void a_page_being_copied_is_no_neighbour(struct kunit *test)
 	snapshot = snapshot_of(m, ANY);
 	poke_page(m, a, FAULTED, 0x22);
 	poke_page(m, a, NEIGHBOUR, 0x22);
-	locked = COUNT(around_skipped_locked);
+	passed = COUNT(around_skipped_shared);
 	other.result = 0;
-	other_at(&other, m, COWMEM_STEP_AROUND_FOUND, copy_up);
-	let_the_other_go = m->turn;
-	m->turn = until_it_is_in_the_table;
+	will_write(m->file, COPIED, 1);
+	/* Goes on when the copy is in the tree; the entries wait for the page table, which is locked. */
+	other_at_until(&other, m, COWMEM_STEP_AROUND_FOUND, other_write, is_written);
 	KUNIT_EXPECT_EQ(test, 0, poke(address, 0x33));
 	KUNIT_ASSERT_NULL(test, m->turn);
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, 0, other.result);
-	KUNIT_EXPECT_EQ(test, locked + 1, COUNT(around_skipped_locked));
+	KUNIT_EXPECT_EQ(test, passed + 1, COUNT(around_skipped_shared));
 	KUNIT_EXPECT_TRUE(test, permits_writes(m, address + NEIGHBOUR * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address + COPIED * PAGE_SIZE)));
 	KUNIT_EXPECT_TRUE(test, maps(m, b + COPIED * PAGE_SIZE, own_of(m->file, COPIED)));
@@ -704,7 +663,7 @@ static void a_page_with_a_reference_is_copied(struct kunit *test)
 	struct mapping *m = test->priv;
 	unsigned long shared = mapping_map(m, 2, MAP_SHARED);
 	unsigned long copied = COUNT(pages_frozen_copied);
-	struct folio *kept, *given;
+	struct folio *kept, *given, *copy;
 
 	SHOWS(test, "R51");
 	poke_page(m, shared, 0, 0x11);
@@ -715,101 +674,26 @@ static void a_page_with_a_reference_is_copied(struct kunit *test)
 	forget_written(kept);
 	snapshot = snapshot_of(m, ANY);
 	KUNIT_EXPECT_EQ(test, copied + 1, COUNT(pages_frozen_copied));
-	KUNIT_EXPECT_PTR_EQ(test, kept, mapping_folio(m, 0));
-	KUNIT_EXPECT_PTR_EQ(test, m->file->f_mapping, kept->mapping);
-	KUNIT_EXPECT_NULL(test, mapping_folio(m, 1));
-	KUNIT_EXPECT_PTR_EQ(test, given, own_of(snapshot, 1));
-	KUNIT_ASSERT_NOT_NULL(test, own_of(snapshot, 0));
-	KUNIT_EXPECT_PTR_NE(test, kept, own_of(snapshot, 0));
-	KUNIT_EXPECT_PTR_EQ(test, snapshot->f_mapping, own_of(snapshot, 0)->mapping);
-	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(own_of(snapshot, 0)));
+	KUNIT_EXPECT_PTR_EQ(test, kept, own_of(m->file, 0));
+	KUNIT_EXPECT_NULL(test, own_of(m->file, 1));
+	KUNIT_EXPECT_PTR_EQ(test, given, shared_of(m, snapshot, 1));
+	copy = shared_of(m, snapshot, 0);
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	KUNIT_EXPECT_PTR_NE(test, kept, copy);
+	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(copy));
+	KUNIT_EXPECT_EQ(test, 1L, names(copy));
+	KUNIT_EXPECT_EQ(test, 1L, names(kept));
 	KUNIT_EXPECT_TRUE(test, folio_test_dirty(kept) && folio_test_checked(kept));
-	KUNIT_EXPECT_TRUE(test, folio_test_dirty(own_of(snapshot, 0)));
-	KUNIT_EXPECT_TRUE(test, folio_test_checked(own_of(snapshot, 0)));
+	KUNIT_EXPECT_TRUE(test, folio_test_dirty(copy));
+	KUNIT_EXPECT_TRUE(test, folio_test_checked(copy));
 	KUNIT_EXPECT_FALSE(test, permits_writes(m, shared));
 	memset(folio_address(kept) + 1, 0x33, 1);
 	KUNIT_EXPECT_EQ(test, 0x33, peek(shared + 1));
-	KUNIT_EXPECT_EQ(test, 0x11, *(u8 *)folio_address(own_of(snapshot, 0)));
-	KUNIT_EXPECT_EQ(test, 0, *((u8 *)folio_address(own_of(snapshot, 0)) + 1));
-	/* The table's, the mapping's and ours. */
+	KUNIT_EXPECT_EQ(test, 0x11, byte_of(copy, 0));
+	KUNIT_EXPECT_EQ(test, 0, byte_of(copy, 1));
+	/* The tree's, the mapping's and ours. */
 	KUNIT_EXPECT_EQ(test, 3, folio_ref_count(kept));
 	folio_put(kept);
-}
-
-/* That there is something at just those places, as every look-up of a table finds it. */
-static void expect_table(struct kunit *test, struct file *file, const unsigned long *places,
-                         unsigned int n)
-{
-	unsigned long from = 0;
-
-	for (unsigned int i = 0; i < n; i++) {
-		KUNIT_EXPECT_EQ(test, places[i], cowmem_test_next_own(file, from));
-		from = places[i] + 1;
-	}
-	KUNIT_EXPECT_EQ(test, ~0UL, cowmem_test_next_own(file, from));
-}
-
-/* Near and far, in memory and in the store, and one with a reference. */
-static void the_layer_gets_the_whole_table(struct kunit *test)
-{
-	static const unsigned long places[] = {0, 1, 2, 63, 64, 600};
-	enum { OUT = 1, REFERENCED = 2, LAST = 5, N = ARRAY_SIZE(places) };
-	struct mapping *m = test->priv;
-	unsigned long shared = mapping_map(m, 601, MAP_SHARED);
-	struct cowmem_page_out out;
-	struct folio *folio[N];
-
-	for (unsigned int i = 0; i < N; i++)
-		poke_page(m, shared, places[i], 0x11);
-	cowmem_test_page_out(m->file, places[OUT], places[OUT], true, &out);
-	KUNIT_ASSERT_EQ(test, 1ULL, out.out);
-	for (unsigned int i = 0; i < N; i++)
-		folio[i] = mapping_folio(m, places[i]);
-	folio_get(folio[REFERENCED]);
-	snapshot = snapshot_of(m, ANY);
-	folio_put(folio[REFERENCED]);
-	expect_table(test, snapshot, places, N);
-	expect_table(test, m->file, &places[REFERENCED], 1);
-	KUNIT_EXPECT_EQ(test, 1UL, cowmem_test_slots(snapshot));
-	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_slots(m->file));
-	for (unsigned int i = 0; i < N; i++) {
-		struct folio *given = own_of(snapshot, places[i]);
-
-		if (i == OUT)
-			continue;
-		if (i != REFERENCED)
-			KUNIT_EXPECT_PTR_EQ(test, folio[i], given);
-		KUNIT_ASSERT_NOT_NULL(test, given);
-		KUNIT_EXPECT_PTR_EQ(test, snapshot->f_mapping, given->mapping);
-		KUNIT_EXPECT_EQ(test, places[i], given->index);
-		KUNIT_EXPECT_NULL(test, given->private);
-		KUNIT_EXPECT_NULL(test, folio[i]->private);
-	}
-	/* The empty table is good for what is written from now on, and to be given again. */
-	poke_page(m, shared, places[LAST], 0x22);
-	KUNIT_EXPECT_EQ(test, places[LAST], cowmem_test_next_own(m->file, places[REFERENCED] + 1));
-	made = snapshot_of(m, ANY);
-	KUNIT_EXPECT_TRUE(test, xa_empty(&m->file->f_mapping->i_pages));
-	expect_table(test, m->file, NULL, 0);
-	KUNIT_EXPECT_EQ(test, places[LAST], cowmem_test_next_own(made, places[REFERENCED] + 1));
-	KUNIT_EXPECT_EQ(test, 0x22, peek(shared + places[LAST] * PAGE_SIZE));
-	KUNIT_EXPECT_EQ(test, 0x11, *(u8 *)folio_address(own_of(snapshot, places[LAST])));
-}
-
-/* A table of one entry is no tree: that is the table's head. */
-static void a_table_of_one_page_is_given(struct kunit *test)
-{
-	const unsigned long first = 0;
-	struct mapping *m = test->priv;
-	unsigned long shared = mapping_map(m, 1, MAP_SHARED);
-
-	poke_page(m, shared, 0, 0x11);
-	snapshot = snapshot_of(m, ANY);
-	KUNIT_EXPECT_TRUE(test, xa_empty(&m->file->f_mapping->i_pages));
-	expect_table(test, snapshot, &first, 1);
-	expect_table(test, m->file, NULL, 0);
-	poke_page(m, shared, 0, 0x22);
-	expect_table(test, m->file, &first, 1);
 }
 
 /* --- a page that becomes the object's own --- */
@@ -860,8 +744,9 @@ static void the_writers_entry_is_the_one_to_write_through(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0x11, peek(b));
 	KUNIT_ASSERT_EQ(test, 0x11, peek(private));
 	KUNIT_ASSERT_EQ(test, 0x11, peek(snapshots));
-	frozen = own_of(snapshot, 0);
-	/* The table's reference, and the entries'. */
+	frozen = shared_of(m, snapshot, 0);
+	KUNIT_ASSERT_NOT_NULL(test, frozen);
+	/* The leaf's reference, and the entries'. */
 	KUNIT_EXPECT_EQ(test, 5, folio_ref_count(frozen));
 	copies = COUNT(pages_copied_up);
 	m->faults = m->mkwrites = 0;
@@ -870,7 +755,7 @@ static void the_writers_entry_is_the_one_to_write_through(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0U, m->faults);
 	KUNIT_EXPECT_EQ(test, 1U, m->mkwrites);
 	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->mkwrite.code);
-	own = mapping_folio(m, 0);
+	own = own_of(m->file, 0);
 	KUNIT_ASSERT_NOT_NULL(test, own);
 	KUNIT_EXPECT_PTR_NE(test, frozen, own);
 	KUNIT_EXPECT_TRUE(test, maps(m, a, own) && maps(m, b, own) && maps(m, private, own));
@@ -897,8 +782,8 @@ static void a_write_where_nothing_is_mapped_permits_no_other(struct kunit *test)
 	poke_page(m, a, 0, 0x11);
 	snapshot = snapshot_of(m, ANY);
 	KUNIT_EXPECT_EQ(test, 0, poke(b + 1, 0x22));
-	KUNIT_EXPECT_TRUE(test, maps(m, a, mapping_folio(m, 0)));
-	KUNIT_EXPECT_TRUE(test, maps(m, b, mapping_folio(m, 0)));
+	KUNIT_EXPECT_TRUE(test, maps(m, a, own_of(m->file, 0)));
+	KUNIT_EXPECT_TRUE(test, maps(m, b, own_of(m->file, 0)));
 	KUNIT_EXPECT_FALSE(test, permits_writes(m, a) || is_dirty(m, a));
 	KUNIT_EXPECT_TRUE(test, permits_writes(m, b));
 	KUNIT_EXPECT_EQ(test, 0x22, peek(a + 1));
@@ -916,15 +801,15 @@ static void a_page_with_a_reference_is_not_taken_over(struct kunit *test)
 	poke_page(m, shared, 0, 0x11);
 	snapshot = snapshot_of(m, ANY);
 	close_now(&snapshot);
-	frozen = cowmem_test_seen(m->file, 0);
-	KUNIT_ASSERT_NULL(test, mapping_folio(m, 0));
+	frozen = shared_of(m, m->file, 0);
 	KUNIT_ASSERT_NOT_NULL(test, frozen);
 	folio_get(frozen);
 	KUNIT_EXPECT_EQ(test, 0, poke(shared + 1, 0x22));
 	KUNIT_EXPECT_EQ(test, over, COUNT(pages_taken_over));
 	KUNIT_EXPECT_EQ(test, copied + 1, COUNT(pages_copied_up));
-	KUNIT_EXPECT_PTR_NE(test, frozen, mapping_folio(m, 0));
-	KUNIT_EXPECT_EQ(test, 0, *((u8 *)folio_address(frozen) + 1));
+	KUNIT_EXPECT_NOT_NULL(test, own_of(m->file, 0));
+	KUNIT_EXPECT_PTR_NE(test, frozen, own_of(m->file, 0));
+	KUNIT_EXPECT_EQ(test, 0, byte_of(frozen, 1));
 	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
 	KUNIT_EXPECT_EQ(test, 0x22, peek(shared + 1));
 	folio_put(frozen);
@@ -951,7 +836,7 @@ enum {
 	PLAIN,
 	LOCKED,
 	REFERENCED,
-	STORED,
+	STORED, /* in a slot, which becomes the object's, too */
 	POISONED,
 	IN_FRONT,              /* the object has its own */
 	OUT_IN_FRONT,          /* the same, paged out */
@@ -965,7 +850,7 @@ static const u8 neighbours[] = {WRITTEN,  PLAIN,    LOCKED,       REFERENCED, ST
 
 static bool is_taken(unsigned int place)
 {
-	return place == WRITTEN || place == PLAIN || place == PROTECTED;
+	return place == WRITTEN || place == PLAIN || place == STORED || place == PROTECTED;
 }
 
 /* All neighbours mapped to read, as they are now. */
@@ -1013,7 +898,8 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 		poke_page(m, a, index, 0x22);
 	poke_page(m, a, IN_FRONT, 0x22);
 	poke_page(m, a, OUT_IN_FRONT, 0x22);
-	in_front = mapping_folio(m, IN_FRONT);
+	in_front = own_of(m->file, IN_FRONT);
+	KUNIT_ASSERT_NOT_NULL(test, in_front);
 	close_now(&snapshot);
 	b = map_neighbours(m, MAP_SHARED);
 	private = map_neighbours(m, MAP_PRIVATE);
@@ -1023,12 +909,12 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 		was[neighbours[i]] = cowmem_test_seen(m->file, neighbours[i]);
 		KUNIT_ASSERT_NOT_NULL(test, was[neighbours[i]]);
 	}
-	KUNIT_ASSERT_NULL(test, mapping_folio(m, PLAIN));
+	KUNIT_ASSERT_NULL(test, own_of(m->file, PLAIN));
 	KUNIT_ASSERT_EQ(test, 0UL, cowmem_test_slots(m->file));
 	cowmem_test_page_out(m->file, OUT_IN_FRONT, OUT_IN_FRONT, true, &out);
 	KUNIT_ASSERT_EQ(test, 1ULL, out.out);
 	was[OUT_IN_FRONT] = NULL;
-	/* The one written there went into the table, and is not protected; now it is. */
+	/* The one written there is not protected; now it is. */
 	set_pte(entry_at(m, a + IN_FRONT * PAGE_SIZE),
 	        pte_wrprotect(mapping_pte(m, a + IN_FRONT * PAGE_SIZE)));
 	set_flag(m, tracking, VM_SOFTDIRTY, false);
@@ -1047,17 +933,19 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 	folio_unlock(was[LOCKED]);
 	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->mkwrite.code);
 	KUNIT_EXPECT_EQ(test, 1U, m->mkwrites);
-	KUNIT_EXPECT_EQ(test, over + 3, COUNT(pages_taken_over));
-	KUNIT_EXPECT_EQ(test, around + 2, COUNT(pages_taken_along));
+	KUNIT_EXPECT_EQ(test, over + 4, COUNT(pages_taken_over));
+	KUNIT_EXPECT_EQ(test, around + 3, COUNT(pages_taken_along));
+	/* The one that was paged out, and the one that came back. */
+	KUNIT_EXPECT_EQ(test, 2UL, cowmem_test_slots(m->file));
 	for (unsigned int i = 0; i < ARRAY_SIZE(neighbours); i++) {
 		const unsigned int place = neighbours[i];
 
 		KUNIT_EXPECT_PTR_EQ_MSG(test, is_taken(place) ? was[place] : NULL,
-		                        place == IN_FRONT ? NULL : mapping_folio(m, place),
+		                        place == IN_FRONT ? NULL : own_of(m->file, place),
 		                        "page %u", place);
 		KUNIT_EXPECT_PTR_EQ(test, was[place], cowmem_test_seen(m->file, place));
 	}
-	KUNIT_EXPECT_PTR_EQ(test, in_front, mapping_folio(m, IN_FRONT));
+	KUNIT_EXPECT_PTR_EQ(test, in_front, own_of(m->file, IN_FRONT));
 	expect_permitted(m, a, true, NEIGHBOURHOOD);
 	expect_permitted(m, b, true, NEIGHBOURHOOD);
 	expect_permitted(m, private, false, NEIGHBOURHOOD);
@@ -1093,11 +981,11 @@ static void what_was_cut_off_is_not_taken(struct kunit *test)
 	cowmem_test_resize(m->file, 3 * PAGE_SIZE);
 	cowmem_test_resize(m->file, 4 * PAGE_SIZE);
 	close_now(&snapshot);
-	KUNIT_ASSERT_NULL(test, mapping_folio(m, 2));
+	KUNIT_ASSERT_NOT_NULL(test, shared_of(m, m->file, 2));
 	around = COUNT(pages_taken_along);
 	KUNIT_EXPECT_EQ(test, 0, poke(shared + PAGE_SIZE + 1, 0x22));
 	KUNIT_EXPECT_EQ(test, around + 1, COUNT(pages_taken_along));
-	KUNIT_EXPECT_NOT_NULL(test, mapping_folio(m, 2));
+	KUNIT_EXPECT_NOT_NULL(test, own_of(m->file, 2));
 	KUNIT_EXPECT_NULL(test, mapping_folio(m, 3));
 	KUNIT_EXPECT_EQ(test, 0x11, peek(shared + 2 * PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, 0, peek(shared + 3 * PAGE_SIZE));
@@ -1118,8 +1006,6 @@ static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(mapped_late_at_the_first_flush),
 	KUNIT_CASE(mapped_late_at_the_last_flush),
 	KUNIT_CASE(a_page_with_a_reference_is_copied),
-	KUNIT_CASE(the_layer_gets_the_whole_table),
-	KUNIT_CASE(a_table_of_one_page_is_given),
 	{},
 };
 
@@ -1135,22 +1021,22 @@ static struct kunit_case own_cases[] = {
 
 static struct kunit_suite interleaving_suite = {
 	.name = "cowmem_snapshot_interleaved",
-	.init = init,
-	.exit = finish,
+	.init = relatives_init,
+	.exit = relatives_exit,
 	.test_cases = interleaving_cases,
 };
 
 static struct kunit_suite freeze_suite = {
 	.name = "cowmem_snapshot_freeze",
-	.init = init,
-	.exit = finish,
+	.init = relatives_init,
+	.exit = relatives_exit,
 	.test_cases = freeze_cases,
 };
 
 static struct kunit_suite own_suite = {
 	.name = "cowmem_snapshot_own",
-	.init = init,
-	.exit = finish,
+	.init = relatives_init,
+	.exit = relatives_exit,
 	.test_cases = own_cases,
 };
 

@@ -44,6 +44,7 @@ run_sparse() {
 }
 check sparse run_sparse
 
+check rooms scripts/rooms.py
 for script in $(git ls-files '*.sh' .ci/run); do check "$script" bash -n "$script"; done
 for script in $(git ls-files '*.py'); do check "$script" python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$script"; done
 exit $failed

@@ -17,7 +17,7 @@
  */
 #define CPUS 3
 #define VARIABLES 10
-#define COUNT 0      /* Family::count_ */
+#define COUNT 0      /* ObjectLock::count_ */
 #define TABLE 1      /* the pmd: whether there is a page table */
 #define TABLE_LOCK 2 /* the pmd's lock */
 #define ENTRY 3      /* the PTE: whether it maps the page */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The commit rule of the speculative path (src/layers/family.h): two faults that
+ * The commit rule of the speculative path (src/layers/object_lock.h): two faults that
  * hold no lock, one of which makes the page table itself; a writer with two sections,
  * one of which removes their page. shows: R29 R30 R32 R33
  *
@@ -10,7 +10,7 @@
  */
 #define CPUS 3
 #define VARIABLES 7
-#define COUNT 0      /* Family::count_ */
+#define COUNT 0      /* ObjectLock::count_ */
 #define TABLE 1      /* the pmd: whether there is a page table */
 #define TABLE_LOCK 2 /* the pmd's lock */
 #define ENTRY 3      /* the PTE: whether it maps the page */

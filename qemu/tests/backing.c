@@ -757,7 +757,7 @@ static void wait_to_copy_a_snapshots_page(void)
 	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	MUST(zero >= 0);
 	then = snapshot(fd);
-	MUST(page_out_all(fd, 8) == 8);
+	MUST(page_out_all(then, 8) == 8);
 	MUST(set_speed(SLOWLY));
 	before = counts_now();
 	child = fork();
@@ -988,7 +988,7 @@ static void wait_as(void)
 	then = waits->snapshot ? snapshot(fd) : -1;
 	MUST(!object_set_cow(fd, waits->cow));
 	q = object_map(fd, 8 * PAGE, PROT_READ | PROT_WRITE, waits->flags);
-	MUST(page_out_all(fd, 8) == 8);
+	MUST(page_out_all(then >= 0 ? then : fd, 8) == 8);
 	MUST(set_speed(SLOWLY));
 	before = counts_now();
 	child = fork();

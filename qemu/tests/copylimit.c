@@ -322,6 +322,36 @@ static void restored_to_a_younger_one(void)
 	close(fd);
 }
 
+/* A RESTORE to what a relative has leaves pages to an older snapshot, too. */
+static void a_restore_sideways_counts(void)
+{
+	int fd = object_open(), root, side, there;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *other;
+
+	fill(map, 0, PAGES, 1);
+	root = limited(fd, 2, false);
+	side = clone_of(root);
+	other = map_all(side, PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill(other, 0, 2, 2);
+	there = snapshot(side);
+	fill(other, 2, 3, 2);
+	CHECK_EQ(restore(fd, there), 0);
+	CHECK_EQ(object_stat(root).copies, 2);
+	CHECK(map_is(map, 0, 2, 2) && map_is(map, 2, PAGES, 1));
+	close(there);
+	there = snapshot(side);
+	CHECK_ERRNO(restore(fd, there), EDQUOT);
+	CHECK(map_is(map, 0, 2, 2) && map_is(map, 2, PAGES, 1));
+	CHECK_EQ(restore(fd, root), 0);
+	CHECK_EQ(object_stat(root).copies, 0);
+	munmap(other, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(there);
+	close(side);
+	close(root);
+	close(fd);
+}
+
 /* What a clone restores is nothing to the count of what the object has copied. */
 static void a_clone_restores(void)
 {
@@ -568,6 +598,7 @@ static const struct test_case cases[] = {
 	{"a punch hides what the dropped one hid", "", a_punch_hides_what_a_dropped_one_hid},
 	{"a RESIZE that fails counts nothing", "", a_resize_that_fails_counts_nothing},
 	{"restored to a younger one", "", restored_to_a_younger_one},
+	{"a RESTORE sideways counts", "", a_restore_sideways_counts},
 	{"a clone restores", "", a_clone_restores},
 	{"of a snapshot there is none", "", of_a_snapshot_there_is_none},
 	{"what clones write does not count", "", clones_do_not_count},

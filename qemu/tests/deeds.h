@@ -91,14 +91,11 @@ static void resize(struct self *self, unsigned int t)
 static void go_back(struct self *self, unsigned int t)
 {
 	struct pending *pending = &arena->worker[self->number].pending;
-	const int to = any_thing(self, is_ancestor, t);
-	struct line *line = self->doomed ? &pending->line : &arena->thing[t].line;
+	const int to = any_thing(self, is_snapshot_for, t);
 
 	if (to < 0)
 		return;
 	*intend(self, t, 0, BYTES) = arena->thing[to].is;
-	*line = arena->thing[to].line;
-	append(line, arena->thing[to].name);
 	pending->whole = true;
 	begin(self);
 	MUST(!restore(here[t].fd, here[to].fd));
@@ -157,12 +154,7 @@ static void relate(struct self *self, unsigned int t, bool seal)
 		return drop(self, t);
 	made = &arena->thing[to];
 	made->sealed = seal;
-	made->line = from->line;
-	if (from->sealed)
-		append(&made->line, from->name);
-	made->name = seal ? atomic_fetch_add(&arena->names, 1) : 0;
-	if (seal && !from->sealed)
-		append(&from->line, made->name);
+	made->family = from->family;
 	made->is = from->is;
 	own(self, to, seal ? snapshot(here[t].fd) : clone_of(here[t].fd));
 }
@@ -186,7 +178,7 @@ static void start_afresh(struct self *self, unsigned int instead)
 	if (t < 0)
 		return;
 	thing->sealed = false;
-	thing->line = (struct line){.count = 0};
+	thing->family = atomic_fetch_add(&arena->families, 1);
 	memset(&thing->is, 0, sizeof(thing->is));
 	thing->is.bytes = 1 + below(self, BYTES);
 	own(self, t, object_open());
@@ -283,8 +275,7 @@ static void share(struct self *self, unsigned int t)
 	if (to < 0)
 		return;
 	made->sealed = true;
-	made->name = arena->thing[t].name;
-	made->line = arena->thing[t].line;
+	made->family = arena->thing[t].family;
 	made->is = arena->thing[t].is;
 	own(self, to, fcntl(here[t].fd, F_DUPFD_CLOEXEC, 0));
 	MUST(here[to].fd >= 0);

@@ -15,7 +15,6 @@ enum {
 	THINGS = 48,
 	PAGES = 40,
 	BYTES = PAGES * 4096,
-	ANCESTORS = 12,
 	CHILDREN = 2, /* of a worker, while it goes on */
 };
 
@@ -52,20 +51,13 @@ struct content {
 	unsigned char byte[BYTES]; /* beyond `bytes`, zeroes */
 };
 
-/* Names of the snapshots that something can be restored to, the oldest first. */
-struct line {
-	unsigned int count, name[ANCESTORS];
-	bool forgets; /* there were more */
-};
-
 enum { NOBODY = -1, NEW = -2, SENT = WORKERS /* to worker 0, and so on */ }; /* owners */
 
 /* A descriptor, and what is to be found behind it. */
 struct thing {
 	_Atomic int owner;
 	bool sealed;
-	unsigned int name; /* of a snapshot */
-	struct line line;
+	unsigned int family; /* of those that came from one object */
 	struct content is;
 };
 
@@ -77,12 +69,11 @@ struct pending {
 	bool whole;           /* there is nothing between before and after */
 	size_t first, length; /* the bytes in question; those of the two are what they may be */
 	struct content before, after;
-	struct line line; /* after */
 };
 
 static struct arena {
 	_Atomic int phase;
-	_Atomic unsigned int names;
+	_Atomic unsigned int families;
 	_Atomic unsigned long did[DEEDS], unsettled;
 	_Atomic unsigned long wrong;
 	struct {
@@ -225,32 +216,15 @@ static bool is_any(unsigned int t, unsigned int for_whom)
 	return true;
 }
 
-static bool descends(const struct line *line, unsigned int name)
+/* A snapshot that it can be restored to. */
+static bool is_snapshot_for(unsigned int t, unsigned int whom)
 {
-	for (unsigned int i = 0; i < line->count; i++)
-		if (line->name[i] == name)
-			return true;
-	return false;
+	return arena->thing[t].sealed && arena->thing[t].family == arena->thing[whom].family;
 }
 
-static bool is_ancestor(unsigned int t, unsigned int of)
+static bool is_stranger(unsigned int t, unsigned int whom)
 {
-	return arena->thing[t].sealed && descends(&arena->thing[of].line, arena->thing[t].name);
-}
-
-static bool is_stranger(unsigned int t, unsigned int to)
-{
-	return arena->thing[t].sealed && !arena->thing[to].line.forgets &&
-	       !descends(&arena->thing[to].line, arena->thing[t].name);
-}
-
-static void append(struct line *line, unsigned int name)
-{
-	if (line->count == ANCESTORS) {
-		memmove(line->name, line->name + 1, --line->count * sizeof(line->name[0]));
-		line->forgets = true;
-	}
-	line->name[line->count++] = name;
+	return arena->thing[t].sealed && arena->thing[t].family != arena->thing[whom].family;
 }
 
 static void drop(struct self *self, unsigned int t)
@@ -271,7 +245,6 @@ static struct content *intend(const struct self *self, unsigned int t, size_t fi
 	pending->first = first;
 	pending->length = length;
 	pending->whole = false;
-	pending->line = arena->thing[t].line;
 	pending->before.bytes = pending->after.bytes = is->bytes;
 	memcpy(pending->before.byte + first, is->byte + first, length);
 	memcpy(pending->after.byte + first, is->byte + first, length);
@@ -293,7 +266,6 @@ static void done(const struct self *self, unsigned int t)
 	arena->thing[t].is.bytes = pending->after.bytes;
 	memcpy(arena->thing[t].is.byte + pending->first, pending->after.byte + pending->first,
 	       pending->length);
-	arena->thing[t].line = pending->line;
 	atomic_store(&pending->is, false);
 }
 

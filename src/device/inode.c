@@ -17,10 +17,15 @@
 
 static struct vfsmount *cowmem_mount;
 
+/* A page that mincore() finds; and as many bits as the index of any has, in whole nodes of an xarray. */
+static struct folio *present;
+#define MAX_INDEX_BITS 54
+
 /* The last reference is gone: no file, no mapping, no walker can come any more. */
 static void evict_inode(struct inode *inode)
 {
 	cowmem_evict(inode->i_private);
+	xa_destroy(&inode->i_data.i_pages);
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 }
@@ -82,25 +87,44 @@ struct inode *cowmem_inode_create(void)
 	return inode;
 }
 
-/*
- * The inode of the object that has @folio, which may be any page and is locked; with a
- * reference. NULL: none has it, or that is going. Never sleeps.
- */
-struct inode *cowmem_inode_of(struct folio *folio)
+/* Whether @folio, which may be any page and is locked, is one of an object or a family. */
+bool cowmem_folio_is_ours(const struct folio *folio)
 {
-	struct address_space *mapping = folio->mapping;
+	const struct address_space *mapping = folio->mapping;
 
-	if (!mapping || (unsigned long)mapping & PAGE_MAPPING_FLAGS ||
-	    mapping->a_ops != &address_space_operations)
-		return NULL;
-	return igrab(mapping->host);
+	return mapping && !((unsigned long)mapping & PAGE_MAPPING_FLAGS) &&
+	       mapping->a_ops == &address_space_operations;
+}
+
+/*
+ * mincore() looks for pages where the kernel has those of files, which is not where ours are.
+ * It must not call absent what is in memory, since tools save what it names: so one page, of
+ * which nothing else is known, is there for all.
+ */
+void cowmem_mapping_call_present(struct address_space *mapping)
+{
+	XA_STATE_ORDER(xas, &mapping->i_pages, 0UL, MAX_INDEX_BITS);
+
+	if (!xa_empty(&mapping->i_pages))
+		return;
+	do {
+		xas_lock_irq(&xas);
+		xas_store(&xas, present);
+		xas_unlock_irq(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL_ACCOUNT));
 }
 
 int cowmem_inode_init(void)
 {
+	present = folio_alloc(GFP_KERNEL, 0);
+	if (!present)
+		return -ENOMEM;
+	__folio_mark_uptodate(present);
 	cowmem_mount = kern_mount(&file_system_type);
-	if (IS_ERR(cowmem_mount))
+	if (IS_ERR(cowmem_mount)) {
+		folio_put(present);
 		return PTR_ERR(cowmem_mount);
+	}
 	cowmem_mount->mnt_sb->s_maxbytes = COWMEM_MAX_BYTES;
 	return 0;
 }
@@ -108,4 +132,5 @@ int cowmem_inode_init(void)
 void cowmem_inode_exit(void)
 {
 	kern_unmount(cowmem_mount);
+	folio_put(present);
 }

@@ -18,15 +18,15 @@ size_t left_in_page(long long position)
 }
 
 /*
- * The page at @index into @page, with no lock held: if it is in memory, and no writer of the
- * family came by. Who reads an image keeps nobody from writing what it was taken of.
+ * The page at @index into @page, with no lock held: if it is in memory, and nobody held the
+ * object's lock alone meanwhile.
  */
 bool try_page_to_read(const Object &object, Index index, FolioRef &page)
 {
-	const Family::Reading reading = object.family().read();
+	const ObjectLock::Reading reading = object.pages().read();
 
 	return reading.quiet() && !object.pages().dropped() &&
-	       object.pages().try_get(index, page) && page && object.family().unchanged(reading);
+	       object.pages().try_get(index, page) && page && object.pages().unchanged(reading);
 }
 
 /* The page at @index into @page, or none: a hole. 0, -ENOMEM, -EIO, -EINTR, -ESTALE. */
@@ -43,10 +43,7 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 			if (object.pages().dropped())
 				return -KAPI_ESTALE;
 
-			const Pages &layer = object.pages().layer_of(index);
-
-			layer.held_shared();
-			page = layer.get(index);
+			page = object.pages().get(index);
 			if (page || object.pages().is_hole(index))
 				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
 		}
@@ -67,13 +64,16 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 
 			if (!object.may_write(index))
 				return -KAPI_ENOSPC;
-			shared = &object.pages().layer_of(index) != &object.pages();
+			shared = object.pages().sees_shared(index);
 			if (!shared)
 				page = object.pages().get_or_fill(index, fresh);
+			/* It may have been brought in as what relatives see, too. */
+			shared |= page && !object.pages().owns(page.get());
 		}
 		if (shared) {
-			if (const int err = object.pages().own(index))
-				return error_of_own(err);
+			page = {};
+			if (const int err = object.pages().break_cow(index))
+				return error_of_break_cow(err);
 			continue;
 		}
 		if (page)

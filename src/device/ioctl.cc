@@ -136,24 +136,32 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	return info.put();
 }
 
+/* How many pages in memory it sees. */
+unsigned long count_resident(const Pages &pages)
+{
+	unsigned long count = 0;
+
+	for (Index index = 0; (index = pages.next_resident(index, no_index)) != no_index; index++)
+		count++;
+	return count;
+}
+
 int stat(Object &object, Argument<cowmem_stat> &stat)
 {
 	stat->bytes = static_cast<unsigned long long>(object.size());
-	stat->resident_pages = object.pages().resident();
+	stat->resident_pages =
+		object.frozen() ? count_resident(object.pages()) : object.pages().own_pages();
 	stat->cow = object.cow();
-	{
-		Shared lock{object.pages()};
+	stat->layers = object.pages().has_relatives() ? object.family().members() - 1 : 0;
 
-		stat->layers = object.pages().depth();
-	}
-	const CopyLimit &limit = object.pages().copy_limit();
+	const Counted &counted = object.pages().counted();
 
 	stat->state = (object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0) |
 	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0) |
 	              (object.frozen() ? COWMEM_STATE_FROZEN : 0) |
-	              (limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
-	stat->copies = object.pages().copies();
-	stat->max_copies = limit.max;
+	              (counted.limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
+	stat->copies = count_copies(object.pages());
+	stat->max_copies = counted.limit.max;
 	return stat.put();
 }
 
@@ -296,47 +304,33 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 	return err;
 }
 
-/* Pages out what @layer has from @index to @last, within its own limit. Returns where to go on. */
-Index page_out_layer(Pages &layer, Index index, Index last, bool accessed, PagedOut &result)
-{
-	const PageOut how{
-		.waits = true, .accessed = accessed, .max_slots = Object::of(layer).max_slots()};
-	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
-
-	while (index <= last && !kapi_signal_pending()) {
-		{
-			Shared lock{layer};
-
-			index = min_of(layer.next(index, last), last + 1);
-		}
-		if (index > last)
-			break;
-
-		const Index stop = min_of(last, index + at_once - 1);
-
-		cowmem::page_out(layer, index, stop, how, result);
-		index = stop + 1;
-	}
-	return index;
-}
-
 int page_out(Object &object, Argument<cowmem_page_out> &arg)
 {
 	if (!is_range(arg->offset, arg->length))
 		return -KAPI_EINVAL;
 
-	const bool accessed = arg->flags & COWMEM_PAGE_OUT_ACCESSED;
+	/* What relatives see, too, is paged out only by who has a descriptor of the snapshot. */
+	const PageOut how{.waits = true,
+	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
+	                  .max_slots = object.max_slots(),
+	                  .shared = object.frozen()};
 	const Index last = last_of(arg->offset, arg->length);
+	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 	Index index = first_of(arg->offset);
 	PagedOut result;
 
 	/* Pages on their way between LRU lists have references. */
 	kapi_drain_folio_batches_everywhere();
-	index = page_out_layer(object.pages(), index, last, accessed, result);
-	/* What is a snapshot's is paged out for all who see it. */
-	for (Layers above{object}; above && index > last; above.next())
-		index = page_out_layer(above.pages(), first_of(arg->offset), last, accessed,
-		                       result);
+	while (index <= last && !kapi_signal_pending()) {
+		index = min_of(object.pages().next_data(index, last), last + 1);
+		if (index > last)
+			break;
+
+		const Index stop = min_of(last, index + at_once - 1);
+
+		cowmem::page_out(object.pages(), index, stop, how, result);
+		index = stop + 1;
+	}
 	arg->next = offset_of(index);
 	arg->out = result.out;
 	arg->reused = result.reused;
@@ -356,11 +350,7 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 int bring_in(Object &object, Index first, Index last, unsigned long long &count)
 {
 	for (Index index = first;; index++) {
-		{
-			Shared lock{object.pages()};
-
-			index = object.pages().next_paged_out(index, last);
-		}
+		index = object.pages().next_out(index, last);
 		if (index == no_index)
 			return 0;
 		if (kapi_signal_pending())
@@ -394,9 +384,25 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 	return err;
 }
 
+/* What a snapshot sees in the store. */
+SlotSum sum_of_seen(const Pages &pages)
+{
+	SlotSum sum;
+
+	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
+		const Seen seen = pages.see(index);
+
+		if (seen.slot)
+			sum.add(*seen.slot);
+		kapi_cond_resched();
+	}
+	return sum;
+}
+
 int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
 {
-	const Slots::Sum sum = object.pages().slots().sum();
+	const SlotSum sum =
+		object.frozen() ? sum_of_seen(object.pages()) : object.pages().own_slots();
 
 	stat->slots = sum.slots;
 	stat->same_filled = sum.same_filled;
@@ -472,11 +478,11 @@ int rmap(Object &object, Argument<cowmem_rmap> &rmap)
 	cowmem_page answer[Batch::max];
 	unsigned int count;
 	{
+		const SeenBatch seen{object.pages(), index, last};
 		Shared lock{object.pages()};
-		const Batch batch{object.pages(), index, last};
 
-		describe(object.pages(), batch, flags, answer);
-		count = batch.count;
+		describe(object.pages(), seen.batch, flags, answer);
+		count = seen.batch.count;
 	}
 	if (int err = kapi_user_put(to, answer, count * sizeof(*answer)))
 		return err;
@@ -509,7 +515,7 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 int move_next(Pages &pages, Index &index, Index last, cowmem_move &move)
 {
 	Exclusive lock{pages};
-	const Index found = pages.next(index, last);
+	const Index found = pages.next_own(index, last);
 
 	index = last + 1;
 	if (found == no_index)
@@ -565,7 +571,7 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 		{
 			Exclusive lock{object.pages()};
 
-			index = object.pages().next(index, last);
+			index = object.pages().next_own(index, last);
 			if (index == no_index)
 				break;
 			poison->poisoned += poison_page(object.pages(), index);
@@ -575,7 +581,13 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
-enum class Access { any, readable, writable, dropped /* also a snapshot that was */ };
+enum class Access {
+	any,
+	readable,
+	writable,
+	writable_or_snapshot, /* who has a descriptor of a snapshot decides for all who see it */
+	dropped,              /* also a snapshot that was */
+};
 
 /* The flags that a command knows: for anyone, and for those who may write. */
 struct Flags {
@@ -592,6 +604,9 @@ template <class T, int (*command)(Object &, Argument<T> &)>
 	Argument<T> argument;
 
 	if (access == Access::writable && !kapi_file_writable(f))
+		return -KAPI_EBADF;
+	if (access == Access::writable_or_snapshot && !kapi_file_writable(f) &&
+	    !Object::of(f).frozen())
 		return -KAPI_EBADF;
 	if (access == Access::readable && !kapi_file_readable(f))
 		return -KAPI_EBADF;
@@ -626,7 +641,7 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_SET_COW:
 		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
 	case COWMEM_IOC_PAGE_OUT:
-		return call<cowmem_page_out, page_out>(f, arg, Access::writable,
+		return call<cowmem_page_out, page_out>(f, arg, Access::writable_or_snapshot,
 		                                       {.any = COWMEM_PAGE_OUT_ACCESSED});
 	case COWMEM_IOC_PREFETCH:
 		return call<cowmem_prefetch, prefetch>(f, arg, Access::any);

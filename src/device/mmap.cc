@@ -18,6 +18,7 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 	if (end < kapi_vma_first_index(vma) || end > index_of(kapi_max_bytes()))
 		return -KAPI_EOVERFLOW;
 	object.grow(bytes_at(end));
+	kapi_mapping_call_present(object.pages().mapping());
 	kapi_vma_set_private(vma, object.cow());
 	kapi_vma_set_ops(vma);
 	return 0;

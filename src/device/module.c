@@ -282,21 +282,38 @@ static struct miscdevice cowmem_device = {
 	.mode = 0600,
 };
 
-/* --- slots (src/store/slot.h) --- */
-struct kmem_cache *cowmem_slot_cache;
+/* --- slots (src/store/slot.h) and nodes (src/layers/node.h) --- */
+struct kmem_cache *cowmem_slot_cache, *cowmem_leaf_cache, *cowmem_node_cache;
 
-/* 16 bytes; the second half is free for the allocator's own link, the count is not. */
-static int __init slots_init(void)
+static void memory_exit(void)
+{
+	kmem_cache_destroy(cowmem_node_cache);
+	kmem_cache_destroy(cowmem_leaf_cache);
+	kmem_cache_destroy(cowmem_slot_cache);
+}
+
+/* Of a slot the second word is free for the allocator's own link, the count is not. */
+static int __init memory_init(void)
 {
 	struct kmem_cache_args args = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 16, &args, SLAB_TYPESAFE_BY_RCU);
-	return cowmem_slot_cache ? 0 : -ENOMEM;
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &args, SLAB_TYPESAFE_BY_RCU);
+	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, 16, SLAB_ACCOUNT, NULL);
+	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, 16, SLAB_ACCOUNT, NULL);
+	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
+		return 0;
+	memory_exit();
+	return -ENOMEM;
 }
 
-static void slots_exit(void)
+/* The head takes the place of what no look-up reads. */
+void cowmem_node_free(void *node)
 {
-	kmem_cache_destroy(cowmem_slot_cache);
+	struct {
+		struct rcu_head rcu;
+	} *head = node;
+
+	kfree_rcu(head, rcu);
 }
 
 static int __init store_init(void)
@@ -344,7 +361,7 @@ static const struct {
 	void (*exit)(void);
 } parts[] = {
 	{cowmem_symbols_resolve, NULL},
-	{slots_init, slots_exit},
+	{memory_init, memory_exit},
 	{cowmem_backing_init, cowmem_backing_exit},
 	{store_init, store_exit},
 	{cowmem_inode_init, cowmem_inode_exit},

@@ -32,6 +32,8 @@ Moved move_page(Pages &pages, Index index, int node)
 {
 	FolioRef old = pages.get(index);
 
+	if (!old)
+		return Moved::busy; /* it has just gone out to the store */
 	if (kapi_folio_node(old.get()) == node)
 		return Moved::here_already;
 	if (kapi_folio_poisoned(old.get()) || kapi_folio_maybe_pinned(old.get()))
@@ -43,6 +45,9 @@ Moved move_page(Pages &pages, Index index, int node)
 		return Moved::no_memory;
 
 	folio *page = fresh.get();
+	/* Until it is mapped: page-out takes away what nobody has. */
+	kapi_folio_get(page);
+	const FolioRef kept{page};
 	PageLock lock{old.get()};
 	const Batch batch{index, old.get()};
 

@@ -2,6 +2,7 @@
 /* Poisoning pages (device/poison.h). */
 #include "layers/object.h"
 #include "device/poison.h"
+#include "layers/viewers.h"
 #include "rmap/visitors.h"
 
 namespace cowmem {
@@ -9,85 +10,52 @@ namespace cowmem {
 namespace {
 
 /*
- * A fault that found the page before it was marked may still be about to map it. The
- * core does so with the page lock, so the walk comes after it; what the handler maps
- * itself follows the commit rule (layers/family.h), and this is a writer.
+ * Of a locked page. A fault that found it before it was marked may still be about to map it.
+ * The core does so with the page lock, so the walk comes after it; the handler looks for the
+ * mark with the page table locked.
  */
-void mark_and_unmap(Pages &pages, Index index, folio *page) REQUIRES(pages)
+void mark_and_unmap(const Home &home, Index index, folio *page)
 {
-	const PageLock lock{page};
 	Unmap<Leave::poison> unmap{{.mlock = true, .access = true}};
 
 	kapi_folio_poison(page);
-	walk_viewers(pages, Batch{index, page}, unmap);
+	kapi_smp_mb(); /* a fault looks for the mark under the PTE lock, which the walk takes after this */
+	__atomic_store_n(&some_are_poisoned, true, __ATOMIC_RELAXED);
+	walk_viewers(home, Batch{index, page}, unmap);
 	kapi_count(COWMEM_COUNT_pages_poisoned);
 }
-
-/* The inode of the object that has a page, kept for as long as this lives; or none. */
-class Owner {
-public:
-	/* A page of an object is locked for moments only; a page that stays locked is no object's. */
-	explicit Owner(folio *page)
-	{
-		if (!kapi_folio_lock_soon(page))
-			return;
-		inode_ = kapi_inode_of(page);
-		kapi_folio_unlock(page);
-	}
-	~Owner()
-	{
-		if (inode_)
-			kapi_inode_put(inode_);
-	}
-	Owner(const Owner &) = delete;
-	Owner &operator=(const Owner &) = delete;
-
-	explicit operator bool() const { return inode_; }
-	Pages &pages() const { return static_cast<Object *>(kapi_inode_object(inode_))->pages(); }
-
-private:
-	inode *inode_ = nullptr;
-};
 
 } /* namespace */
 
 bool poison_page(Pages &pages, Index index)
 {
-	folio *page = pages.at(index);
+	const FolioRef page = pages.get(index);
 
-	if (kapi_folio_poisoned(page))
+	if (!page || kapi_folio_poisoned(page.get()))
 		return false;
-	mark_and_unmap(pages, index, page);
+
+	const PageLock lock{page.get()};
+
+	mark_and_unmap(pages.home(), index, page.get());
 	return true;
 }
 
-/* The kernel may have marked it, but unmaps none of ours. */
+/*
+ * The kernel may have marked it, but unmaps none of ours. As long as the page is locked it stays
+ * at home where it is, and its home stays.
+ */
 bool memory_failed(folio *page)
 {
-	for (;;) {
-		const Owner owner{page};
+	/* A page of an object is locked for moments only; a page that stays locked is no object's. */
+	if (!kapi_folio_lock_soon(page))
+		return false;
 
-		if (!owner)
-			return false;
+	const bool ours = kapi_folio_is_ours(page);
 
-		Pages &pages = owner.pages();
-		const Exclusive lock{pages};
-
-		/* Otherwise it went to a relative just now, or is gone. */
-		if (!pages.owns(page))
-			continue;
-		if (!kapi_folio_poisoned(page) || kapi_folio_mapped(page))
-			mark_and_unmap(pages, kapi_folio_index(page), page);
-		return true;
-	}
-}
-
-void forget_poison(address_space *mapping, Index index, folio *page)
-{
-	ObjectMappings mappings{mapping};
-	Unpoison unpoison;
-
-	walk(mappings, Batch{index, page}, unpoison);
+	if (ours && (!kapi_folio_poisoned(page) || kapi_folio_mapped(page)))
+		mark_and_unmap(Home::of(page), kapi_folio_index(page), page);
+	kapi_folio_unlock(page);
+	return ours;
 }
 
 } /* namespace cowmem */

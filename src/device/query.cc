@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Questions about an object's pages (device/query.h): their state, and who maps them. */
 #include "device/query.h"
+#include "layers/pages.h"
 #include "rmap/visitors.h"
 
 namespace cowmem {
@@ -67,7 +68,7 @@ void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answ
 	}
 }
 
-/* Those of a batch that are the object's own: what a snapshot has stays as it is. */
+/* Those of a batch that are the object's own: what relatives see stays as it is. */
 Batch own_of(const Pages &pages, Batch batch)
 {
 	for (unsigned int i = 0; i < batch.count; i++)
@@ -76,17 +77,34 @@ Batch own_of(const Pages &pages, Batch batch)
 	return batch;
 }
 
-/* A page that is not in memory: what its slot knows, or a hole. */
-unsigned int describe_paged_out(const Pages &pages, Index index, unsigned int clear)
+/*
+ * What the holder of a clone may know of a page that relatives see, too: that it is there, and
+ * what his own mappings say of it. Whether it is in memory tells of what others touched.
+ */
+unsigned int describe_shared(const Pages &pages, Index index, const folio *page,
+                             const Inspect &seen, unsigned int nth, cowmem_page &answer)
 {
-	const SlotRef slot = pages.seen_slot(index);
+	if (pages.is_hole(index))
+		return 0;
+	answer.mapcount = seen.entries[nth];
+	answer.referenced = seen.young[nth];
+	return COWMEM_PAGE_SHARED | COWMEM_PAGE_DIRTY |
+	       (seen.entries[nth] ? COWMEM_PAGE_RESIDENT : 0) |
+	       (seen.locked[nth] ? COWMEM_PAGE_LOCKED : 0) |
+	       (page && kapi_folio_poisoned(page) ? COWMEM_PAGE_POISONED : 0);
+}
 
-	if (!slot || slot->is_hole())
+/* A page that is not in memory: what its slot knows, or a hole. */
+unsigned int describe_paged_out(Pages &pages, Index index, unsigned int clear)
+{
+	const Seen seen = pages.see(index);
+
+	if (!seen.slot)
 		return 0;
 
-	const bool own = pages.has_slot(index);
-	const bool written = own && clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? slot->take_written()
-	                                                               : slot->is_written();
+	const bool own = &seen.slot->home() == &pages.home();
+	const bool written = own && clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? seen.slot->take_written()
+	                                                               : seen.slot->is_written();
 
 	return COWMEM_PAGE_PAGED_OUT | (own ? 0 : COWMEM_PAGE_SHARED) |
 	       (written ? COWMEM_PAGE_DIRTY : 0);
@@ -158,7 +176,9 @@ public:
 
 } /* namespace */
 
-void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem_page *answer)
+/* In a frame of its own: a debug kernel pads what is in it. */
+[[gnu::noinline]] void describe(Pages &pages, const Batch &batch, unsigned int clear,
+                                cowmem_page *answer)
 {
 	ObjectMappings mappings{pages.mapping()};
 	Inspect seen;
@@ -169,6 +189,11 @@ void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem
 		unsigned int flags = page ? COWMEM_PAGE_RESIDENT : 0;
 
 		answer[i] = {};
+		if (!pages.frozen() && pages.sees_shared(batch.first + i)) {
+			answer[i].flags =
+				describe_shared(pages, batch.first + i, page, seen, i, answer[i]);
+			continue;
+		}
 		if (!page) {
 			answer[i].flags = describe_paged_out(pages, batch.first + i, clear);
 			continue;
@@ -201,7 +226,8 @@ Index list_mappings(Pages &pages, Index first, Index last, MappingList &list)
 			return last + 1;
 		index = max_of(index, kapi_vma_first_index(vma));
 
-		const Batch batch{index, pages.seen(index)};
+		const FolioRef page = pages.get(index);
+		const Batch batch{index, page.get()};
 		Enumerate<true> enumerate{list, index};
 
 		list.begin_page();

@@ -5,7 +5,7 @@
 
 #include <linux/cowmem.h>
 
-#include "rmap/walk.h"
+#include "layers/viewers.h"
 
 namespace cowmem {
 
@@ -79,7 +79,7 @@ private:
  * The state of each page of @batch into @answer; @clear are COWMEM_PAGEMAP_CLEAR_*
  * flags. Sleeps on the lock of the object's mappings.
  */
-void describe(const Pages &pages, const Batch &batch, unsigned int clear, cowmem_page *answer)
+void describe(Pages &pages, const Batch &batch, unsigned int clear, cowmem_page *answer)
 	REQUIRES_SHARED(pages);
 
 /*

@@ -7,8 +7,8 @@
  * range that the kernel proposes follows a setting of the whole machine, and is not
  * looked at.
  *
- * What keeps a removal apart is the family's count, read once more under the PTE lock
- * (layers/family.h): the candidates are looked up after that, and a writer that begins
+ * What keeps a removal apart is the object's count, read once more under the PTE lock
+ * (layers/object_lock.h): the candidates are looked up after that, and a writer that begins
  * later has to unmap before it takes a page out of the table, so it waits for the PTE
  * lock with all of them still in. So a page lock has nothing to add for truncation,
  * neither on private mappings, which take none (R20), nor on shared ones. But others
@@ -106,14 +106,12 @@ enum class For { reading, writing };
 /* The neighbours of one fault, with the page table locked. */
 class Around {
 public:
-	Around(const Fault &fault, const Pages &layer, FaultTable &table, const Window &window,
-	       For what)
+	Around(const Fault &fault, FaultTable &table, const Window &window, For what)
 		: fault_{fault},
 		  what_{what},
 		  table_{table},
-		  layer_{layer},
-		  parents_{&layer != &fault.object->pages()},
-		  walk_{layer, window.first, window.last},
+		  pages_{fault.object->pages()},
+		  walk_{pages_.tree(), window.first, window.last},
 		  shared_{kapi_vma_shared(fault.vma)},
 		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
 	{
@@ -142,12 +140,13 @@ private:
 	cowmem_counter consider(folio *page, unsigned long address)
 	{
 		if (!table_.empty_at(address))
-			return what_ == For::writing && !kapi_folio_poisoned(page) &&
+			return what_ == For::writing && pages_.owns(page) &&
+			                       !kapi_folio_poisoned(page) &&
 			                       table_.permit(page, address)
 			               ? COWMEM_COUNT_around_permitted
 			               : COWMEM_COUNT_around_skipped_present;
-		if (parents_ && &layer_ != &fault_.object->pages().layer_of(walk_.index()))
-			return COWMEM_COUNT_around_skipped_hidden;
+		if (what_ == For::writing && !pages_.owns(page))
+			return COWMEM_COUNT_around_skipped_shared;
 		step(COWMEM_STEP_AROUND_FOUND);
 		if (kapi_folio_locked(page))
 			return COWMEM_COUNT_around_skipped_locked;
@@ -180,7 +179,7 @@ private:
 	[[gnu::always_inline]] cowmem_counter settle(FolioRef &ref, unsigned long address)
 	{
 		step(COWMEM_STEP_AROUND_SETTLED);
-		if (!layer_.owns(ref.get()) || !kapi_folio_uptodate(ref.get()))
+		if (!is_seen(ref.get()) || !kapi_folio_uptodate(ref.get()))
 			return COWMEM_COUNT_around_skipped_owner;
 		if (!fault_.object->holds(walk_.index()))
 			return COWMEM_COUNT_around_skipped_end;
@@ -194,7 +193,7 @@ private:
 
 		step(COWMEM_STEP_AROUND_COUNTED);
 		if (kapi_folio_locked_atomic(ref.get()) || kapi_folio_poisoned(ref.get()) ||
-		    !layer_.owns(ref.get()))
+		    !is_seen(ref.get()))
 			return COWMEM_COUNT_around_undone;
 		return map(ref, address);
 	}
@@ -214,14 +213,24 @@ private:
 		return COWMEM_COUNT_around_mapped;
 	}
 
+	/* Whether it is at home where the object sees pages; what is to be written, with the object. */
+	bool is_seen(const folio *page) const
+	{
+		if (pages_.owns(page))
+			return true;
+
+		const SharedHome *shared = pages_.family().home();
+
+		return what_ == For::reading && shared && shared->owns(page);
+	}
+
 	void step(cowmem_step step) const { kapi_test_step(step, fault_.vmf); }
 
 	const Fault &fault_;
 	const For what_;
 	FaultTable &table_;
-	const Pages &layer_;
-	const bool parents_; /* it is not the object's own */
-	Pages::Walk walk_;
+	const Pages &pages_;
+	Tree::Walk walk_;
 	const bool shared_;
 	const bool lock_free_;
 	const bool old_ =
@@ -231,7 +240,8 @@ private:
 
 bool map_around(const Fault &fault)
 {
-	const Family::Reading reading = fault.object->family().read();
+	const Pages &pages = fault.object->pages();
+	const ObjectLock::Reading reading = pages.read();
 	const Window window = window_of(fault);
 
 	if (!reading.quiet()) {
@@ -240,11 +250,8 @@ bool map_around(const Fault &fault)
 	}
 	if (window.last < window.first)
 		return false;
-	/* The kernel is under RCU here, which keeps the layers. */
-	const Pages &layer = fault.object->pages().layer_of(fault.index);
-
 	/* Without its own page the fault goes on, and what follows has neighbours, too. */
-	if (!layer.may_be_resident(fault.index))
+	if (!pages.resident_rcu(fault.index))
 		return false;
 	install_allocated_table(fault.vmf);
 	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);
@@ -255,14 +262,14 @@ bool map_around(const Fault &fault)
 		kapi_count(COWMEM_COUNT_around_no_table);
 		return false;
 	}
-	if (!fault.object->family().may_commit(reading)) {
+	if (!pages.may_commit(reading)) {
 		kapi_count(COWMEM_COUNT_around_overtaken);
 		return false;
 	}
 	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
 	if (kapi_vma_reaped(fault.vma))
 		return false;
-	return Around{fault, layer, table, window, For::reading}.map_all();
+	return Around{fault, table, window, For::reading}.map_all();
 }
 
 } /* namespace */
@@ -274,9 +281,7 @@ Index last_around(const Fault &fault)
 
 void map_read_around(const Fault &fault, FaultTable &table)
 {
-	const Pages &layer = fault.object->pages().layer_of(fault.index);
-
-	Around{fault, layer, table, window_of(fault), For::reading}.map_all();
+	Around{fault, table, window_of(fault), For::reading}.map_all();
 }
 
 void map_written_around(const Fault &fault, FaultTable &table)
@@ -284,7 +289,7 @@ void map_written_around(const Fault &fault, FaultTable &table)
 	const Window window = window_of(fault);
 
 	if (window.first < window.last && table.may_write_ahead())
-		Around{fault, fault.object->pages(), table, window, For::writing}.map_all();
+		Around{fault, table, window, For::writing}.map_all();
 }
 
 } /* namespace cowmem */

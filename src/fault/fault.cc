@@ -14,6 +14,8 @@
 #include <optional>
 
 #include "fault/fault.h"
+#include "fault/fault_table.h"
+#include "rmap/visitors.h"
 #include "fault/speculate.h"
 #include "kernel/steps.h"
 
@@ -235,11 +237,7 @@ std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	const Pages &layer = fault.object->pages().layer_of(fault.index);
-
-	layer.held_shared();
-
-	const FolioRef source = layer.get(fault.index);
+	const FolioRef source = fault.object->pages().get(fault.index);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
@@ -279,27 +277,48 @@ Outcome copy_private(Fault &fault)
 }
 
 /*
+ * Maps @page, which is the family's, for a read fault; with the object's lock shared. The core
+ * is not given it: who copies it away for the object does not wait for its page lock, which
+ * relatives may hold.
+ */
+Outcome map_shared(const Fault &fault, FolioRef page)
+{
+	install_allocated_table(fault.vmf);
+
+	FaultTable table{fault.vmf};
+
+	if (!table)
+		return Outcome::lost_race; /* the core found one, or has allocated one */
+	kapi_smp_mb_after_lock();
+	if (kapi_folio_poisoned(page.get()))
+		return Outcome::poisoned;
+	if (kapi_vma_reaped(fault.vma))
+		return Outcome::address_space_gone;
+	if (table.entry_changed() || fault.object->pages().resident_rcu(fault.index) != page.get())
+		return Outcome::lost_race;
+	table.install(page.release());
+	return Outcome::mapped;
+}
+
+/*
  * The page that is seen, referenced and locked, in vmf->page; with the object's lock held
  * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none, or
- * has to be read first; or it is a snapshot's, and to be written.
+ * has to be read first; or it is the family's, and to be written.
  */
 std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 {
 	Pages &pages = fault.object->pages();
+	const Kind kind = kind_of(fault.vmf);
 	Shared lock{pages};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
-
-	Pages &layer = pages.layer_of(fault.index);
-
-	layer.held_shared();
-	shared = &layer != &pages && kind_of(fault.vmf) == Kind::shared_write;
-	if (shared || (fresh.page && pages.must_fill_alone(fault.index)))
+	shared = kind == Kind::shared_write && pages.sees_shared(fault.index);
+	if (shared)
 		return std::nullopt;
 
-	FolioRef page = layer.get_or_fill(fault.index, fresh);
+	FolioRef page = pages.get_or_fill(fault.index, fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (fresh.error && fresh.error != -KAPI_EAGAIN)
@@ -309,36 +328,28 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	fault.major |= fresh.brought_in;
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
-	lock_page(page.get(), kind_of(fault.vmf));
+	if (!pages.owns(page.get()) && kind == Kind::read)
+		return map_shared(fault, std::move(page));
+	lock_page(page.get(), kind);
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());
 	return Outcome::page_locked;
 }
 
-/* A hole of a snapshot that others look to gets its page with the lock held alone. False: it is none. */
-bool fill_alone(Fault &fault, Fresh &fresh)
-{
-	Pages &pages = fault.object->pages();
-	Exclusive lock{pages};
-
-	if (!fault.object->holds(fault.index) || !pages.must_fill_alone(fault.index))
-		return false;
-	pages.get_or_fill(fault.index, fresh);
-	return true;
-}
-
-/* A shared write to a page of a snapshot: the object has it for its own. No outcome: it has, or may have. */
-std::optional<Outcome> own_for_fault(Fault &fault)
+/* A shared write to a page of the family: the object has it for its own. No outcome: it has, or may have. */
+std::optional<Outcome> break_cow_for_fault(Fault &fault)
 {
 	Pages &pages = fault.object->pages();
 
-	const SlotRef out = pages.seen_out(fault.index);
+	const Seen seen = pages.see(fault.index);
+	const bool out = seen && !seen.page;
 
-	if (may_come_again(fault, out))
+	if (out && may_come_again(fault, seen.slot))
 		return bring_in_unlocked(fault);
-	fault.major |= static_cast<bool>(out);
+	fault.major |= out;
 
-	const int err = pages.own(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
+	const int err =
+		pages.break_cow(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
 
 	if (err == -KAPI_EINTR)
 		return unlock_mapping(fault, Outcome::killed);
@@ -359,23 +370,20 @@ Outcome return_page(Fault &fault)
 		if (const auto outcome = lock_page_of(fault, fresh, shared))
 			return *outcome;
 		if (shared) {
-			if (const auto outcome = own_for_fault(fault))
+			if (const auto outcome = break_cow_for_fault(fault))
 				return *outcome;
 			continue;
 		}
-		if (fresh.page && fill_alone(fault, fresh)) {
-			if (fresh.error)
-				return outcome_of_fill(fresh.error);
-			continue;
-		}
-		if (may_come_again(fault, fault.object->pages().seen_slot(fault.index)))
+		const Seen seen = fault.object->pages().see(fault.index);
+
+		if (!seen.page && may_come_again(fault, seen.slot))
 			return bring_in_unlocked(fault);
 		if (fresh.error == -KAPI_EAGAIN)
 			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
 				return *outcome;
 		if (fresh.page)
 			continue;
-		fresh = fresh_page(fault);
+		fresh = fresh_page(fault, fault.object->pages().is_hole(fault.index));
 		if (!fresh.page)
 			return Outcome::no_memory;
 	}
@@ -394,18 +402,18 @@ void lock_page_to_write(const Fault &fault, folio *page)
  * now, that was all; otherwise the fault comes again for it. What may be out by now is waited
  * for to the end: the core has replaced the fault's flags, and with them what it has locked.
  */
-Outcome own_to_write(const Fault &fault, folio *page)
+Outcome break_cow_to_write(const Fault &fault, folio *page)
 {
 	Writer writer{page, fault.vma, kapi_vmf_address(fault.vmf)};
 
 	Pages &pages = fault.object->pages();
 
-	if (const int err = pages.own(fault.index,
-	                              {.vmf = fault.vmf, .writer = &writer, .killable = false}))
+	if (const int err = pages.break_cow(
+		    fault.index, {.vmf = fault.vmf, .writer = &writer, .killable = false}))
 		return outcome_of_fill(err);
 	if (writer.may_write)
 		return Outcome::mapped;
-	return pages.may_be_resident(fault.index) ? Outcome::again : Outcome::truncated;
+	return pages.resident(fault.index) ? Outcome::again : Outcome::truncated;
 }
 
 /*
@@ -418,11 +426,11 @@ Outcome make_writable(const Fault &fault)
 
 	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
 	if (!fault.object->pages().owns(page))
-		return own_to_write(fault, page);
+		return break_cow_to_write(fault, page);
 	lock_page_to_write(fault, page);
 	if (!fault.object->pages().owns(page)) {
 		unlock_page(page);
-		return own_to_write(fault, page);
+		return break_cow_to_write(fault, page);
 	}
 	if (kapi_folio_poisoned(page)) {
 		unlock_page(page);

@@ -75,11 +75,9 @@ struct Fault {
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 
-/* A page for a place that has none, if there is memory: zeroed, if it may be for a hole. */
-inline Fresh fresh_page(const Fault &fault)
+/* A page for a place that has none, if there is memory: zeroed, if it is for a hole. */
+inline Fresh fresh_page(const Fault &fault, bool zeroed)
 {
-	const bool zeroed = !fault.object->pages().sees_slot(fault.index);
-
 	return {FolioRef{kapi_folio_alloc_for(fault.vmf, zeroed)}, zeroed};
 }
 
@@ -90,10 +88,14 @@ inline Fresh fresh_page(const Fault &fault)
  */
 inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 {
-	SlotRef slot = fault.object->pages().seen_slot(fault.index);
+	Seen seen = fault.object->pages().see(fault.index);
+	SlotRef slot = std::move(seen.slot);
 
-	fault.major = slot && !slot->is_hole();
-	if (!fault.major) {
+	/* It may have come in just now. */
+	if (seen.page)
+		return kapi_vmf_copy_cow_page(fault.vmf, seen.page.get()) ? -KAPI_EIO : 0;
+	fault.major = static_cast<bool>(slot);
+	if (!slot) {
 		kapi_vmf_clear_cow_page(fault.vmf);
 		return 0;
 	}

@@ -16,25 +16,25 @@ using Abort = std::optional<cowmem_counter>;
  * What an attempt knows: the count, and the page that was in the table while the count
  * was so. The reference keeps that page from being freed, not from being removed.
  */
-struct Snapshot {
-	Family::Reading reading;
+struct Attempt {
+	ObjectLock::Reading reading;
 	FolioRef page;     /* none: a hole, or paged out */
 	bool made = false; /* the page was, for this fault */
 	bool more = false; /* so were pages behind it */
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
-Abort look_up(const Fault &fault, Snapshot &snapshot)
+Abort look_up(const Fault &fault, Attempt &attempt)
 {
 	kapi_test_step(COWMEM_STEP_COUNT_READ, fault.vmf);
 	if (!fault.object->holds(fault.index))
 		return COWMEM_COUNT_speculative_abort_end;
-	if (!fault.object->pages().try_get(fault.index, snapshot.page))
+	if (!fault.object->pages().try_get(fault.index, attempt.page))
 		return COWMEM_COUNT_speculative_abort_moved;
 	kapi_test_step(COWMEM_STEP_SNAPSHOT, fault.vmf);
-	if (!fault.object->family().unchanged(snapshot.reading))
+	if (!fault.object->pages().unchanged(attempt.reading))
 		return COWMEM_COUNT_speculative_abort_snapshot;
-	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
+	if (attempt.page && kapi_folio_poisoned(attempt.page.get()))
 		return COWMEM_COUNT_speculative_abort_poisoned;
 	return std::nullopt;
 }
@@ -59,9 +59,9 @@ bool bring_along(const Fault &fault, unsigned int before, const folio *page)
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
-Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
+Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 {
-	Fresh fresh = fresh_page(fault);
+	Fresh fresh = fresh_page(fault, is_hole);
 	Pages &pages = fault.object->pages();
 
 	unsigned int before = 0;
@@ -75,43 +75,37 @@ Abort fill_hole(Fault &fault, Kind kind, Snapshot &snapshot)
 		if (!fault.object->holds(fault.index))
 			return COWMEM_COUNT_speculative_abort_end;
 
-		Pages &layer = pages.layer_of(fault.index);
-
-		layer.held_shared();
-		if ((&layer != &pages && kind == Kind::shared_write) ||
-		    pages.must_fill_alone(fault.index))
-			return COWMEM_COUNT_speculative_abort_shared;
-		snapshot.page = layer.fill(fault.index, fresh);
-		snapshot.made = true;
+		attempt.page = pages.fill(fault.index, fresh);
+		attempt.made = true;
 		if (fresh.brought_in && kind == Kind::read)
-			before = layer.run_before(fault.index);
+			before = pages.run_before(fault.index);
 	}
 	fault.major |= fresh.brought_in;
-	snapshot.more = bring_along(fault, before, snapshot.page.get());
+	attempt.more = bring_along(fault, before, attempt.page.get());
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
-	if (!snapshot.page)
+	if (!attempt.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
 		                                   : COWMEM_COUNT_speculative_abort_no_memory;
+	if (kind == Kind::shared_write && !pages.owns(attempt.page.get()))
+		return COWMEM_COUNT_speculative_abort_shared;
 	/* It may be the page of somebody who was faster. */
-	return kapi_folio_poisoned(snapshot.page.get())
+	return kapi_folio_poisoned(attempt.page.get())
 	               ? Abort{COWMEM_COUNT_speculative_abort_poisoned}
 	               : std::nullopt;
 }
 
 /*
  * Fills cow_page with what the fault's page holds, with nothing locked (R42). An outcome:
- * that cannot be read.
+ * that cannot be read; with @backed, the bytes are on the disk by now.
  */
-std::optional<Outcome> fill_cow_page(Fault &fault, const Snapshot &snapshot)
+std::optional<Outcome> fill_cow_page(Fault &fault, const Attempt &attempt, SlotRef &backed)
 {
 	std::optional<Outcome> failed;
 
-	if (!snapshot.page) {
-		SlotRef backed;
-
+	if (!attempt.page) {
 		if (fill_cow_page_without_page(fault, backed))
 			failed = Outcome::unreadable;
-	} else if (kapi_vmf_copy_cow_page(fault.vmf, snapshot.page.get())) {
+	} else if (kapi_vmf_copy_cow_page(fault.vmf, attempt.page.get())) {
 		failed = Outcome::poisoned;
 	}
 	if (!failed)
@@ -124,24 +118,31 @@ std::optional<Outcome> fill_cow_page(Fault &fault, const Snapshot &snapshot)
  * What was there could not be read. To try again would be another machine check, or the
  * same error, so it is the answer, unless the object has something else there now (R10).
  */
-Abort report_damage(const Fault &fault, const Snapshot &snapshot, Outcome damage, Outcome &outcome)
+Abort report_damage(const Fault &fault, const Attempt &attempt, Outcome damage, Outcome &outcome)
 {
-	if (!fault.object->family().unchanged(snapshot.reading))
+	if (!fault.object->pages().unchanged(attempt.reading))
 		return COWMEM_COUNT_speculative_abort_changed;
 	outcome = damage;
 	return std::nullopt;
 }
 
 /* What may not be so at the moment of the store; the page table is locked (R32). */
-Abort may_not_commit(const Fault &fault, const Snapshot &snapshot, const FaultTable &table)
+Abort may_not_commit(const Fault &fault, Kind kind, const Attempt &attempt, const FaultTable &table)
 {
+	const Pages &pages = fault.object->pages();
+	folio *page = attempt.page.get();
+
 	if (!table)
 		return COWMEM_COUNT_speculative_abort_no_table;
 	kapi_test_step(COWMEM_STEP_TABLE_LOCKED, fault.vmf);
-	if (!fault.object->family().may_commit(snapshot.reading))
+	if (!fault.object->pages().may_commit(attempt.reading))
 		return COWMEM_COUNT_speculative_abort_changed;
+	/* Another thread may have copied a page of the family: that leaves the count alone. */
+	if (page && kind != Kind::private_write && !pages.owns(page) &&
+	    (kind != Kind::read || pages.resident_rcu(fault.index) != page))
+		return COWMEM_COUNT_speculative_abort_shared;
 	/* The kernel's own memory failure is no writer of ours. */
-	if (snapshot.page && kapi_folio_poisoned(snapshot.page.get()))
+	if (page && kapi_folio_poisoned(page))
 		return COWMEM_COUNT_speculative_abort_poisoned;
 	/* What the OOM reaper has taken must not come back as if nothing had happened. */
 	if (kapi_vma_reaped(fault.vma))
@@ -157,14 +158,14 @@ void mark_dirty(folio *page)
 }
 
 /* Stores the entry, which is as the core saw it, in the locked table. */
-Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTable &table)
+Outcome store_entry(const Fault &fault, Kind kind, Attempt &attempt, FaultTable &table)
 {
 	if (kind == Kind::shared_write || kind == Kind::mkwrite)
-		mark_dirty(snapshot.page.get());
+		mark_dirty(attempt.page.get());
 	switch (kind) {
 	case Kind::private_write:
 		table.install_copy();
-		kapi_count(snapshot.page ? COWMEM_COUNT_copies
+		kapi_count(attempt.page  ? COWMEM_COUNT_copies
 		           : fault.major ? COWMEM_COUNT_copies_from_store
 		                         : COWMEM_COUNT_zero_fills);
 		return Outcome::done_cow;
@@ -174,11 +175,11 @@ Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTabl
 		return Outcome::mapped;
 	case Kind::read:
 	case Kind::shared_write:
-		table.install(snapshot.page.release());
-		if (snapshot.more)
+		table.install(attempt.page.release());
+		if (attempt.more)
 			map_read_around(fault, table);
 		/* Next to a hole there are more of them, or what was written before. */
-		if (kind == Kind::shared_write && !snapshot.made)
+		if (kind == Kind::shared_write && !attempt.made)
 			map_written_around(fault, table);
 		return Outcome::mapped;
 	}
@@ -189,51 +190,59 @@ Outcome store_entry(const Fault &fault, Kind kind, Snapshot &snapshot, FaultTabl
  * Maps what was prepared, or lets the entry that is there be written through. Where there
  * is no page table, the one that the core allocated for that comes first.
  */
-Abort commit(const Fault &fault, Kind kind, Snapshot &snapshot, Outcome &outcome)
+Abort commit(const Fault &fault, Kind kind, Attempt &attempt, Outcome &outcome)
 {
 	install_allocated_table(fault.vmf);
 
 	FaultTable table{fault.vmf};
 
-	if (const Abort abort = may_not_commit(fault, snapshot, table))
+	if (const Abort abort = may_not_commit(fault, kind, attempt, table))
 		return abort;
 	if (kind == Kind::mkwrite ? table.entry_replaced() : table.entry_changed())
 		outcome = Outcome::lost_race;
 	else
-		outcome = store_entry(fault, kind, snapshot, table);
+		outcome = store_entry(fault, kind, attempt, table);
 	return std::nullopt;
 }
 
-Abort attempt(Fault &fault, Kind kind, Outcome &outcome)
+Abort try_once(Fault &fault, Kind kind, Outcome &outcome)
 {
-	Snapshot snapshot{.reading = fault.object->family().read(), .page = {}};
+	SlotRef backed;
+	Attempt attempt{.reading = fault.object->pages().read(), .page = {}};
 
-	if (!snapshot.reading.quiet())
+	if (!attempt.reading.quiet())
 		return COWMEM_COUNT_speculative_abort_odd;
-	if (const Abort abort = look_up(fault, snapshot))
+	if (const Abort abort = look_up(fault, attempt))
 		return abort;
-	if (!snapshot.page && fault.object->pages().sees_backed_slot(fault.index))
+
+	const Pages::Missing missing =
+		attempt.page ? Pages::Missing{} : fault.object->pages().missing(fault.index);
+
+	if (missing.backed)
 		return COWMEM_COUNT_speculative_abort_backing;
-	if (snapshot.page && (kind == Kind::shared_write || kind == Kind::mkwrite) &&
-	    !fault.object->pages().owns(snapshot.page.get()))
+	if (kind == Kind::shared_write && missing.shared)
+		return COWMEM_COUNT_speculative_abort_shared;
+	if (attempt.page && (kind == Kind::shared_write || kind == Kind::mkwrite) &&
+	    !fault.object->pages().owns(attempt.page.get()))
 		return COWMEM_COUNT_speculative_abort_shared;
 	switch (kind) {
 	case Kind::private_write:
-		if (const auto damage = fill_cow_page(fault, snapshot))
-			return report_damage(fault, snapshot, *damage, outcome);
+		if (const auto damage = fill_cow_page(fault, attempt, backed))
+			return backed ? Abort{COWMEM_COUNT_speculative_abort_backing}
+			              : report_damage(fault, attempt, *damage, outcome);
 		break;
 	case Kind::mkwrite:
-		if (snapshot.page.get() != kapi_vmf_folio(fault.vmf))
+		if (attempt.page.get() != kapi_vmf_folio(fault.vmf))
 			return COWMEM_COUNT_speculative_abort_moved;
 		break;
 	case Kind::read:
 	case Kind::shared_write:
-		if (!snapshot.page)
-			if (const Abort abort = fill_hole(fault, kind, snapshot))
+		if (!attempt.page)
+			if (const Abort abort = fill_hole(fault, kind, !missing.something, attempt))
 				return abort;
 		break;
 	}
-	return commit(fault, kind, snapshot, outcome);
+	return commit(fault, kind, attempt, outcome);
 }
 
 } /* namespace */
@@ -249,7 +258,7 @@ bool worth_speculating(const Fault &fault, Kind kind)
 		return kapi_speculate_shared_write();
 	case Kind::mkwrite:
 		/* Without an entry it is the second half of a shared write by the locked path; and
-		   a snapshot's page has to be copied first. */
+		   a page of the family has to be copied first. */
 		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write() &&
 		       fault.object->pages().owns(kapi_vmf_folio(fault.vmf));
 	}
@@ -261,7 +270,7 @@ std::optional<Outcome> speculate(Fault &fault, Kind kind)
 	Outcome outcome{};
 
 	kapi_count(COWMEM_COUNT_speculative_attempts);
-	if (const Abort abort = attempt(fault, kind, outcome)) {
+	if (const Abort abort = try_once(fault, kind, outcome)) {
 		kapi_count(*abort);
 		return std::nullopt;
 	}

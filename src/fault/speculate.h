@@ -2,9 +2,9 @@
 /*
  * The speculative path of a fault: no lock that sleeps, and none of a page or object.
  *
- * An attempt reads the family's count, looks the page up under RCU, prepares what it
+ * An attempt reads the object's count, looks the page up under RCU, prepares what it
  * will map, and stores the PTE only if the count is still the same under the PTE lock
- * (layers/family.h). On any doubt it leaves nothing behind, and the locked path serves
+ * (layers/object_lock.h). On any doubt it leaves nothing behind, and the locked path serves
  * the access, once (R33). Attempts = commits + aborts; aborts = locked retries.
  *
  * The fault's mapping cannot change meanwhile: the core holds the VMA lock or mmap_lock

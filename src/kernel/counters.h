@@ -50,7 +50,7 @@
 	X(speculative_abort_no_table, "... its page table was going (R39)")               \
 	X(speculative_abort_changed, "... a writer came by before the PTE was stored (R32)") \
 	X(speculative_abort_reaped, "... the OOM killer reaps the process")                \
-	X(speculative_abort_shared, "... a page to be written is a snapshot's")             \
+	X(speculative_abort_shared, "... a page of the family is to be written, or is another") \
 	X(speculative_abort_backing, "... its bytes have to be read from the backing store first") \
 	X(around_calls, "read faults that asked for their neighbours, too")                \
 	X(around_mapped, "pages mapped by these (R23)")                                    \
@@ -67,7 +67,7 @@
 	X(around_skipped_trylock, "... the page lock was not to be had (R21)")            \
 	X(around_skipped_owner, "... no longer the object's")                              \
 	X(around_skipped_end, "... beyond the object's end")                               \
-	X(around_skipped_hidden, "... a snapshot has it, and the object something else")   \
+	X(around_skipped_shared, "... a snapshot has it, and the object something else")   \
 	X(around_skipped_present, "... something is at their address (R25)")              \
 	X(around_undone, "... locked, or no longer the object's, once the mapping was counted (R22)") \
 	X(around_page_locks, "page locks taken, and released, by fault-around")            \
@@ -96,7 +96,6 @@
 	X(clones, "CLONE, done")                                                            \
 	X(restores, "RESTORE, done")                                                        \
 	X(pages_compared, "pages that DIFF compared, written in one of two objects since they parted") \
-	X(layers_merged, "layers that went because only one other saw them")                \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

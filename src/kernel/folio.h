@@ -37,8 +37,8 @@ private:
 };
 
 /*
- * How many references to a page in a table are neither the table's nor a page table's;
- * many, where that was changing. A mapping that comes between the two counts shows in the
+ * How many references to a page are neither names (store/home.h) nor a page table's; many,
+ * where that was changing. A mapping that comes between the two counts shows in the
  * references, which are read again.
  */
 inline int foreign_references(const folio *page)
@@ -49,9 +49,10 @@ inline int foreign_references(const folio *page)
 	kapi_smp_rmb();
 
 	const int mapped = static_cast<int>(kapi_folio_mapcount(page));
+	const int names = static_cast<int>(kapi_folio_names(page));
 
 	kapi_smp_rmb();
-	return kapi_folio_references(page) == references ? references - mapped - 1 : many;
+	return kapi_folio_references(page) == references ? references - mapped - names : many;
 }
 
 /* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */

@@ -182,7 +182,7 @@ HELPER bool kapi_neighbours_start_old(void) { return arch_wants_old_prefaulted_p
 /* --- folios --- */
 HELPER struct folio *kapi_zero_folio(void) { return page_folio(ZERO_PAGE(0)); }
 HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_PAGE_GFP(zeroed), 0); }
-HELPER struct folio *kapi_folio_alloc_surely(int node) { return __folio_alloc_node(OBJECT_PAGE_GFP(false) | __GFP_NOFAIL, 0, node); }
+HELPER struct folio *kapi_folio_alloc_near(int node) { return __folio_alloc_node(OBJECT_PAGE_GFP(false), 0, node); }
 #define AHEAD_GFP ((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN)
 HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_NODE ? folio_alloc(AHEAD_GFP, 0) : __folio_alloc_node(AHEAD_GFP | __GFP_THISNODE, 0, node); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false) : kapi_folio_alloc(zeroed); }
@@ -203,13 +203,15 @@ HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_u
 HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
 HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
 HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { INIT_LIST_HEAD(&folio->lru); WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
-HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { WRITE_ONCE(folio->mapping, mapping); }
+HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { smp_store_release(&folio->mapping, mapping); } /* with who loads it, and then what was done before */
 HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
-HELPER void kapi_folio_link(struct folio *folio, struct folio *next) { folio->private = next; }
-HELPER struct folio *kapi_folio_next(const struct folio *folio) { return folio->private; }
-HELPER void kapi_folio_push(struct folio **list, struct folio *folio) { kapi_folio_link(folio, *list); *list = folio; }
-HELPER struct folio *kapi_folio_pop(struct folio **list) { struct folio *folio = *list; *list = folio ? folio_change_private(folio, NULL) : NULL; return folio; }
+HELPER atomic_long_t *names_of(const struct folio *folio) { return (atomic_long_t *)&folio->private; }
+HELPER unsigned long kapi_folio_names(const struct folio *folio) { return atomic_long_read(names_of(folio)); }
+HELPER void kapi_folio_set_names(struct folio *folio, unsigned long names) { atomic_long_set(names_of(folio), names); }
+HELPER void kapi_folio_add_name(struct folio *folio) { atomic_long_inc(names_of(folio)); }
+HELPER bool kapi_folio_try_add_name(struct folio *folio) { return atomic_long_inc_not_zero(names_of(folio)); }
+HELPER bool kapi_folio_drop_name(struct folio *folio) { return atomic_long_dec_and_test(names_of(folio)); }
 HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
 HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
 HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
@@ -227,6 +229,7 @@ HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear
 HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
 HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
 HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
+HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, &folio->flags); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
@@ -252,40 +255,32 @@ HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page
 HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
 HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_add_drain_all)(); }
 
-/* --- the lock of a family --- */
+/* --- locks --- */
 static_assert(sizeof(struct kapi_rwsem) >= sizeof(struct rw_semaphore));
-static struct lock_class_key family_lock;
-HELPER struct rw_semaphore *rwsem_of(struct kapi_rwsem *lock) { return (struct rw_semaphore *)lock; }
-HELPER void kapi_rwsem_init(struct kapi_rwsem *lock) { __init_rwsem(rwsem_of(lock), "cowmem_family", &family_lock); }
+static struct lock_class_key object_lock, limits_lock, spinlock_class;
+HELPER struct rw_semaphore *rwsem_of(const struct kapi_rwsem *lock) { return (struct rw_semaphore *)lock; }
+HELPER void kapi_rwsem_init(struct kapi_rwsem *lock, enum kapi_lock_class of) { if (of == KAPI_LOCK_OBJECT) __init_rwsem(rwsem_of(lock), "cowmem_object", &object_lock); else __init_rwsem(rwsem_of(lock), "cowmem_limits", &limits_lock); }
 HELPER void kapi_rwsem_lock_shared(struct kapi_rwsem *lock) { down_read(rwsem_of(lock)); }
+HELPER void kapi_rwsem_lock_shared_below(struct kapi_rwsem *lock) { down_read_nested(rwsem_of(lock), SINGLE_DEPTH_NESTING); }
 HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
-HELPER bool kapi_rwsem_trylock(struct kapi_rwsem *lock) { return down_write_trylock(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
+static_assert(sizeof(struct kapi_spinlock) >= sizeof(spinlock_t));
+HELPER spinlock_t *spinlock_of(struct kapi_spinlock *lock) { return (spinlock_t *)lock; }
+HELPER void kapi_spinlock_init(struct kapi_spinlock *lock) { spin_lock_init(spinlock_of(lock)); lockdep_set_class(spinlock_of(lock), &spinlock_class); }
+HELPER void kapi_spinlock_lock(struct kapi_spinlock *lock) { spin_lock(spinlock_of(lock)); }
+HELPER void kapi_spinlock_unlock(struct kapi_spinlock *lock) { spin_unlock(spinlock_of(lock)); }
+
+/* --- nodes of trees --- */
+HELPER void *kapi_node_alloc(bool leaf, bool may_reclaim) { return kmem_cache_alloc(leaf ? cowmem_leaf_cache : cowmem_node_cache, __GFP_ZERO | (may_reclaim ? GFP_KERNEL : GFP_NOWAIT | __GFP_NOWARN)); }
+HELPER void kapi_node_free(void *node) { cowmem_node_free(node); }
 
 /* --- the object's address_space --- */
-HELPER struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index) { return xa_load(&mapping->i_pages, index); }
-/* Each entry has a mark, so that one which is far from the last is found by a few looks at bitmaps. */
-#define IN_TABLE XA_MARK_2
-HELPER struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index, unsigned long last) { return xa_find(&mapping->i_pages, index, last, IN_TABLE); }
-HELPER int insert_locked(struct xa_state *xas, struct folio *folio) { if (xas_load(xas)) return -EBUSY; xas_store(xas, folio); xas_set_mark(xas, IN_TABLE); return xas_error(xas); }
-HELPER int insert_once(struct xa_state *xas, struct folio *folio) { int err; xas_lock_irq(xas); err = insert_locked(xas, folio); xas_unlock_irq(xas); return err; }
-HELPER int insert(struct address_space *mapping, unsigned long index, struct folio *folio, gfp_t gfp) { XA_STATE(xas, &mapping->i_pages, index); int err; do err = insert_once(&xas, folio); while (xas_nomem(&xas, gfp)); return err; }
-HELPER int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_KERNEL_ACCOUNT); }
-HELPER int kapi_mapping_insert_ahead(struct address_space *mapping, unsigned long index, struct folio *folio) { return insert(mapping, index, folio, GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT); }
-HELPER void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index, struct folio *folio) { insert(mapping, index, folio, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL); }
-HELPER void kapi_mapping_erase(struct address_space *mapping, unsigned long index) { xa_erase_irq(&mapping->i_pages, index); }
-HELPER bool kapi_mapping_lie_together(unsigned long index, unsigned long other) { return index >> XA_CHUNK_SHIFT == other >> XA_CHUNK_SHIFT; }
-HELPER void kapi_mapping_erase_together(struct address_space *mapping, unsigned long index) { XA_STATE_ORDER(xas, &mapping->i_pages, index, XA_CHUNK_SHIFT); xas_lock_irq(&xas); xas_store(&xas, NULL); xas_unlock_irq(&xas); }
+HELPER void kapi_mapping_set_home(struct address_space *mapping, void *home) { mapping->i_private_data = home; }
+HELPER void *kapi_mapping_home(const struct address_space *mapping) { return mapping->i_private_data; }
+HELPER void kapi_mapping_call_present(struct address_space *mapping) { cowmem_mapping_call_present(mapping); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
-HELPER void kapi_mapping_lock_table(struct address_space *mapping) { xa_lock_irq(&mapping->i_pages); }
-HELPER void kapi_mapping_unlock_table(struct address_space *mapping) { xa_unlock_irq(&mapping->i_pages); }
-HELPER void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index, struct folio *folio) { __xa_store(&mapping->i_pages, index, folio, 0); }
-/* The nodes still name the other table as theirs: only the kernel's LRU of shadow nodes asks, and none of ours is on that. */
-HELPER void give_entries(struct xarray *from, struct xarray *to) { to->xa_flags = from->xa_flags; rcu_assign_pointer(to->xa_head, rcu_dereference_raw(from->xa_head)); from->xa_flags &= ~XA_FLAGS_MARK(IN_TABLE); RCU_INIT_POINTER(from->xa_head, NULL); }
-HELPER void kapi_mapping_give_table(struct address_space *from, struct address_space *to) { xa_lock_irq(&from->i_pages); give_entries(&from->i_pages, &to->i_pages); xa_unlock_irq(&from->i_pages); }
-HELPER void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index) { __xa_erase(&mapping->i_pages, index); }
 HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
 
@@ -380,20 +375,12 @@ HELPER void kapi_own_mm_unlock(void) { mmap_read_unlock(current->mm); }
 HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_lookup(current->mm, address); }
 HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
 
-static_assert(sizeof(struct kapi_walk) == sizeof(struct xa_state));
-HELPER struct xa_state *xas_of(struct kapi_walk *walk) { return (struct xa_state *)walk; }
-HELPER void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first) { *xas_of(walk) = (struct xa_state)__XA_STATE(&mapping->i_pages, first, 0, 0); }
-HELPER struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_entry(xas_of(walk), last); } while (xas_retry(xas_of(walk), folio)); return folio; }
-HELPER struct folio *kapi_walk_next_far(struct kapi_walk *walk, unsigned long last) { struct folio *folio; do { folio = xas_next_marked(xas_of(walk), last, IN_TABLE); } while (xas_retry(xas_of(walk), folio)); return folio; }
-HELPER struct folio *kapi_walk_reload(struct kapi_walk *walk) { return xas_reload(xas_of(walk)); }
-HELPER unsigned long kapi_walk_index(const struct kapi_walk *walk) { return ((const struct xa_state *)walk)->xa_index; }
-
 /* --- the object's inode --- */
 HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
-HELPER struct inode *kapi_inode_of(struct folio *folio) { return cowmem_inode_of(folio); }
+HELPER bool kapi_folio_is_ours(const struct folio *folio) { return cowmem_folio_is_ours(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
@@ -453,24 +440,16 @@ static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
 HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
 HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
 HELPER bool kapi_ref_try_get(struct kapi_refcount *ref) { bool got = refcount_inc_not_zero(ref_of(ref)); smp_rmb(); return got; }
+HELPER void kapi_ref_get(struct kapi_refcount *ref) { refcount_inc(ref_of(ref)); }
+HELPER int kapi_ref_read(const struct kapi_refcount *ref) { return refcount_read((const refcount_t *)ref); }
+HELPER bool kapi_ref_is_one(const struct kapi_refcount *ref) { return smp_load_acquire(&ref->value) == 1; } /* with the release of who drops another */
+HELPER void kapi_users_init(struct kapi_users *users) { refcount_set(ref_of(&users->count), 1); }
+HELPER bool kapi_users_try_get(struct kapi_users *users) { return refcount_inc_not_zero(ref_of(&users->count)); }
+HELPER void kapi_users_put(struct kapi_users *users) { if (refcount_dec_and_test(ref_of(&users->count))) { smp_mb__after_atomic(); wake_up_var(users); } } /* with the one of who waits */
+HELPER void kapi_users_put_and_wait(struct kapi_users *users) { if (!refcount_dec_and_test(ref_of(&users->count))) wait_var_event(users, !refcount_read(ref_of(&users->count))); }
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
 HELPER void *kapi_slot_alloc_nowait(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
-HELPER void *kapi_slot_alloc_may_reclaim(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_KERNEL); }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
-struct table {
-	struct xarray xarray;
-	struct rcu_head rcu;
-};
-HELPER struct xarray *table_init(struct table *table) { if (table) xa_init(&table->xarray); return &table->xarray; }
-HELPER struct xarray *kapi_table_create(void) { return table_init(kmalloc(sizeof(struct table), GFP_KERNEL_ACCOUNT)); }
-HELPER void kapi_table_free(struct xarray *xarray) { struct table *table = (struct table *)xarray; kfree_rcu(table, rcu); }
-HELPER bool kapi_table_reserve(struct xarray *table, unsigned long index) { return !xa_reserve(table, index, GFP_KERNEL_ACCOUNT); }
-HELPER void kapi_table_give(struct xarray *from, struct xarray *to) { xa_lock(from); give_entries(from, to); xa_unlock(from); }
-HELPER bool kapi_table_empty(const struct xarray *table) { return xa_empty(table); }
-HELPER void *kapi_table_load(struct xarray *table, unsigned long index) { return xa_load(table, index); }
-HELPER int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old) { return xa_err(*old = xa_store(table, index, entry, GFP_NOWAIT | __GFP_NOWARN)); }
-HELPER void *kapi_table_erase(struct xarray *table, unsigned long index) { return xa_erase(table, index); }
-HELPER void *kapi_table_find(struct xarray *table, unsigned long *index, unsigned long last) { return xa_find(table, index, last, XA_PRESENT); }
 
 /* --- compressed memory --- */
 HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
@@ -547,7 +526,9 @@ HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); 
 HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
 HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
-HELPER void kapi_smp_mb(void) { smp_mb(); } /* src/layers/family.h: with what it pairs */
+HELPER void kapi_preempt_disable(void) { preempt_disable(); }
+HELPER void kapi_preempt_enable(void) { preempt_enable(); }
+HELPER void kapi_smp_mb(void) { smp_mb(); } /* src/layers/object_lock.h: with what it pairs */
 HELPER void kapi_smp_rmb(void) { smp_rmb(); } /* the same */
 HELPER void kapi_smp_mb_after_lock(void) { smp_mb__after_spinlock(); }
 HELPER bool kapi_speculate_private(void) { return READ_ONCE(cowmem_parameters.speculate_private); }

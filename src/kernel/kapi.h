@@ -190,7 +190,7 @@ bool kapi_vmf_write_protected(const struct vm_fault *vmf);
 /* --- folios: order 0, of the object's mapping --- */
 struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
-struct folio *kapi_folio_alloc_surely(int node); /* there, if it has memory */
+struct folio *kapi_folio_alloc_near(int node); /* there, if it has memory */
 enum kapi_node {
 	KAPI_ANY_NODE = -1,
 };
@@ -214,15 +214,16 @@ unsigned long kapi_folio_index(const struct folio *folio);
 bool kapi_folio_uptodate(const struct folio *folio);
 bool kapi_folio_mapped(const struct folio *folio);
 void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index);
-/* From the table of one mapping to that of another, with the page lock held. */
+/* From one mapping to another, with the page lock held; behind all that was done before. */
 void kapi_folio_rehome(struct folio *folio, struct address_space *mapping);
 void kapi_folio_detach(struct folio *folio);
 void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length);
-/* Lists of folios that nobody else looks at, linked by themselves. */
-void kapi_folio_link(struct folio *folio, struct folio *next);
-struct folio *kapi_folio_next(const struct folio *folio);
-void kapi_folio_push(struct folio **list, struct folio *folio);
-struct folio *kapi_folio_pop(struct folio **list);
+/* How many names it has (store/home.h). True: that was the last. */
+unsigned long kapi_folio_names(const struct folio *folio);
+void kapi_folio_set_names(struct folio *folio, unsigned long names);
+void kapi_folio_add_name(struct folio *folio);
+bool kapi_folio_try_add_name(struct folio *folio); /* false: it has none */
+bool kapi_folio_drop_name(struct folio *folio);
 bool kapi_folio_trylock(struct folio *folio);
 /* Waits for a second at most. Sleeps. */
 bool kapi_folio_lock_soon(struct folio *folio);
@@ -245,6 +246,7 @@ void kapi_folio_mark_written(struct folio *folio);
 /* One page-out at a time for a page; no lock, and nobody waits for it. */
 bool kapi_folio_try_begin_page_out(struct folio *folio);
 void kapi_folio_end_page_out(struct folio *folio);
+bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
 int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
 bool kapi_folio_mlocked(const struct folio *folio);
@@ -280,45 +282,59 @@ void kapi_ref_init(struct kapi_refcount *ref);
 bool kapi_ref_try_get(struct kapi_refcount *ref);
 bool kapi_ref_put(struct kapi_refcount *ref); /* true: that was the last */
 
-/* --- the lock of a family --- */
-/* struct rw_semaphore, with what a debug kernel adds. */
-struct kapi_rwsem {
-	unsigned long opaque[32];
+/* How many use something, and who waits until nobody does. */
+struct kapi_users {
+	struct kapi_refcount count;
 };
-void kapi_rwsem_init(struct kapi_rwsem *lock);
+void kapi_ref_get(struct kapi_refcount *ref);
+int kapi_ref_read(const struct kapi_refcount *ref);
+/* Whether there is only one; what who dropped another did before is seen then. */
+bool kapi_ref_is_one(const struct kapi_refcount *ref);
+void kapi_users_init(struct kapi_users *users); /* one */
+bool kapi_users_try_get(struct kapi_users *users);
+void kapi_users_put(struct kapi_users *users);
+/* The first one goes, and waits for the others; nobody comes any more. */
+void kapi_users_put_and_wait(struct kapi_users *users);
+
+/* --- locks --- */
+#ifdef COWMEM_DEBUG_LOCKS
+#define KAPI_LOCK_WORDS 32
+#else
+#define KAPI_LOCK_WORDS 6
+#endif
+/* struct rw_semaphore, and spinlock_t, with what a debug kernel adds. */
+struct kapi_rwsem {
+	unsigned long opaque[KAPI_LOCK_WORDS];
+};
+enum kapi_lock_class { KAPI_LOCK_OBJECT, KAPI_LOCK_LIMITS };
+void kapi_rwsem_init(struct kapi_rwsem *lock, enum kapi_lock_class of);
 void kapi_rwsem_lock_shared(struct kapi_rwsem *lock);
+void kapi_rwsem_lock_shared_below(struct kapi_rwsem *lock); /* with another of its class held */
 bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_lock(struct kapi_rwsem *lock);
-bool kapi_rwsem_trylock(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock(struct kapi_rwsem *lock);
+struct kapi_spinlock {
+	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 12 : 1];
+};
+void kapi_spinlock_init(struct kapi_spinlock *lock);
+void kapi_spinlock_lock(struct kapi_spinlock *lock);
+void kapi_spinlock_unlock(struct kapi_spinlock *lock);
+
+/* --- nodes of trees --- */
+/* Zeroed, at an address that 16 divides. May reclaim, or never sleeps. */
+void *kapi_node_alloc(bool leaf, bool may_reclaim);
+void kapi_node_free(void *node); /* after a grace period */
 
 /* --- the object's address_space: its page index, its mappings --- */
-struct folio *kapi_mapping_load(struct address_space *mapping, unsigned long index);
-struct folio *kapi_mapping_find(struct address_space *mapping, unsigned long *index,
-                                unsigned long last);
-int kapi_mapping_insert(struct address_space *mapping, unsigned long index, struct folio *folio);
-/* The same, with none for want of memory. */
-int kapi_mapping_insert_ahead(struct address_space *mapping, unsigned long index,
-                              struct folio *folio);
-/* The same, with as much patience as it takes. */
-void kapi_mapping_insert_surely(struct address_space *mapping, unsigned long index,
-                                struct folio *folio);
-void kapi_mapping_erase(struct address_space *mapping, unsigned long index);
-/* Whether two entries are in one node of the table; what takes all out of the node of @index. */
-bool kapi_mapping_lie_together(unsigned long index, unsigned long other);
-void kapi_mapping_erase_together(struct address_space *mapping, unsigned long index);
+/* What the module has for a mapping of its own. */
+void kapi_mapping_set_home(struct address_space *mapping, void *home);
+void *kapi_mapping_home(const struct address_space *mapping);
+/* Has mincore() say that all of it is in memory, rather than nothing. */
+void kapi_mapping_call_present(struct address_space *mapping);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
 
-void kapi_mapping_lock_table(struct address_space *mapping);
-void kapi_mapping_unlock_table(struct address_space *mapping);
-void kapi_mapping_store_locked(struct address_space *mapping, unsigned long index,
-                               struct folio *folio);
-void kapi_mapping_erase_locked(struct address_space *mapping, unsigned long index);
-/* All entries of @from are those of @to then, which has none, and nobody else knows. */
-void kapi_mapping_give_table(struct address_space *from, struct address_space *to);
-/* The object of a mapping that is just being found through a locked page of it. */
 /* Whether some VMA maps it. */
 bool kapi_mapping_mapped(struct address_space *mapping);
 struct inode *kapi_mapping_host(const struct address_space *mapping);
@@ -430,24 +446,13 @@ bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct addr
 struct folio *kapi_page_folio(struct page *page);
 /* Whether it is an anonymous page of its own: not large, not merged. */
 bool kapi_folio_is_copy(const struct folio *folio);
-/* The kernel's cursor over an xarray, under RCU; src/kernel/helpers.c checks that it fits. */
-struct kapi_walk {
-	unsigned long state[7];
-};
-void kapi_walk_start(struct kapi_walk *walk, struct address_space *mapping, unsigned long first);
-struct folio *kapi_walk_next(struct kapi_walk *walk, unsigned long last);
-/* The same, fast where entries lie far from each other; with nobody at work on the table. */
-struct folio *kapi_walk_next_far(struct kapi_walk *walk, unsigned long last);
-struct folio *kapi_walk_reload(struct kapi_walk *walk);
-unsigned long kapi_walk_index(const struct kapi_walk *walk);
-
 /* --- the object's inode --- */
 struct inode *kapi_inode_create(void);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
-/* The inode of any page, which is locked; with a reference. Null: it is none of ours. */
-struct inode *kapi_inode_of(struct folio *folio);
+/* Whether any page, which is locked, is one of the module's. */
+bool kapi_folio_is_ours(const struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
@@ -502,20 +507,7 @@ void kapi_lru_del(struct folio *folio);
 /* --- slots of paged-out pages --- */
 /* The memory of a slot stays a slot's under RCU. */
 void *kapi_slot_alloc_nowait(void);
-void *kapi_slot_alloc_may_reclaim(void);
 void kapi_slot_free(void *slot);
-/* Has memory for an entry at @index, which is empty. False: there is none. Sleeps. */
-bool kapi_table_reserve(struct xarray *table, unsigned long index);
-struct xarray *kapi_table_create(void);
-void kapi_table_free(struct xarray *table); /* empty, or null */
-/* As kapi_mapping_give_table(). */
-void kapi_table_give(struct xarray *from, struct xarray *to);
-bool kapi_table_empty(const struct xarray *table);
-void *kapi_table_load(struct xarray *table, unsigned long index);
-/* 0 and what was there before, or -ENOMEM. Does not sleep. */
-int kapi_table_store(struct xarray *table, unsigned long index, void *entry, void **old);
-void *kapi_table_erase(struct xarray *table, unsigned long index);
-void *kapi_table_find(struct xarray *table, unsigned long *index, unsigned long last);
 
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
@@ -597,6 +589,8 @@ bool kapi_knows_poison(void);
 bool kapi_node_has_memory(unsigned int node);
 bool kapi_node_allowed(unsigned int node);
 void kapi_cond_resched(void);
+void kapi_preempt_disable(void);
+void kapi_preempt_enable(void);
 void kapi_smp_mb(void);
 void kapi_smp_rmb(void);
 void kapi_smp_mb_after_lock(void);

@@ -61,7 +61,8 @@ unsigned long cowmem_counter_sum(enum cowmem_counter counter);
 struct inode *cowmem_inode_create(void);
 int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
-struct inode *cowmem_inode_of(struct folio *folio);
+bool cowmem_folio_is_ours(const struct folio *folio);
+void cowmem_mapping_call_present(struct address_space *mapping);
 
 /* Machine checks of objects' pages (src/device/memory_failure.c). */
 int cowmem_memory_failure_init(void);
@@ -83,8 +84,9 @@ void cowmem_backing_close(struct file *file);
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
-/* Slots of the store: their memory stays a slot's under RCU. */
-extern struct kmem_cache *cowmem_slot_cache;
+/* Slots of the store: their memory stays a slot's under RCU. Nodes of trees: freed after a grace period. */
+extern struct kmem_cache *cowmem_slot_cache, *cowmem_leaf_cache, *cowmem_node_cache;
+void cowmem_node_free(void *node);
 
 /*
  * A page was written: PAGEMAP will say so, and the store's copy is no longer good. Who

@@ -1,174 +1,153 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What a snapshot may cost (layers/pages.h: CopyLimit). A page that the object writes is
- * copied, and what was there stays for the snapshots that see it: each counts it, and one
- * of them may not want that, or be given up for it. A page that the object punches or cuts
- * off stays for them, too. A hole that it writes does not: nothing is kept there.
- */
+/* What a snapshot may cost (layers/copy_limit.h). */
+#include "layers/copy_limit.h"
 #include "layers/pages.h"
 
 namespace cowmem {
 
-void Pages::limit_copies(const Pages &by, CopyLimit limit)
-{
-	copy_limit_ = limit;
-	copied_by_ = by.number_;
-}
+namespace {
 
-/* Whether what @writer has copied, and @more, is more than what was agreed. */
-bool Pages::is_over_limit(const Pages &writer, unsigned long more) const
+/* How many pages of @snapshot's are not what @other has there. */
+unsigned long count_differences(const Pages &snapshot, const Pages &other)
 {
-	return in_use_ && copied_by_ == writer.number_ && copies_ + more > copy_limit_.max;
-}
+	unsigned long count = 0;
 
-bool Pages::may_copy(const Pages &source) const
-{
-	for (const Pages *layer = parent_;; layer = layer->parent_) {
-		layer->held();
-		if (layer->is_over_limit(*this, 1) && !layer->copy_limit_.drops)
-			return false;
-		if (layer == &source)
-			return true;
-	}
-}
+	for (Index index = 0; index != no_index; index++) {
+		{
+			const Rcu rcu;
 
-/* Adds @n to what the layers above, up to @source, have of @writer's copies. */
-void Pages::add_copies(const Pages &writer, const Pages &source, unsigned long n)
-{
-	Pages *layer = this;
-
-	do {
-		layer = layer->parent_;
-		if (layer->copied_by_ == writer.number_)
-			__atomic_fetch_add(&layer->copies_, n, __ATOMIC_RELAXED);
-	} while (layer != &source);
-}
-
-/* Drops the snapshots that have more than was agreed. One after the other, since others may go with one. */
-Pages *Pages::drop_over_limit(Pages *gone)
-{
-	for (Pages *layer = parent_; layer;) {
-		layer->held();
-		if (layer->copy_limit_.drops && layer->is_over_limit(*this)) {
-			gone = layer->drop(gone);
-			layer = parent_;
-		} else {
-			layer = layer->parent_;
+			index = Tree::next_difference(snapshot.tree(), other.tree(), index,
+			                              no_index);
+			if (index == no_index)
+				break;
+			count += static_cast<bool>(snapshot.tree().at(index));
 		}
-	}
-	return gone;
-}
-
-Pages *Pages::count_copy(const Pages &source)
-{
-	add_copies(*this, source, 1);
-	return drop_over_limit(nullptr);
-}
-
-/* add_copies() for each page that is seen in parents from @first to @last. */
-void Pages::add_left(Index first, Index last, unsigned long n)
-{
-	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
-		if (!has(index))
-			add_copies(*this, layer_of(index), n);
 		kapi_cond_resched();
 	}
+	return count;
 }
 
-void Pages::uncount_left(Index first, Index last)
+/* How many pages from @first to @last both have. */
+unsigned long count_shared(const Pages &snapshot, const Pages &other, Index first, Index last)
 {
-	add_left(first, last, ~0UL); /* one less */
+	unsigned long count = 0;
+
+	for (Index index = first; (index = other.next_data(index, last)) != no_index; index++) {
+		{
+			const Rcu rcu;
+			const Entry entry = snapshot.tree().at(index);
+
+			count += entry && entry.same_as(other.tree().at(index));
+		}
+		kapi_cond_resched();
+		if (index == last)
+			break;
+	}
+	return count;
 }
 
-int Pages::count_left(Index first, Index last, Pages *&gone)
+} /* namespace */
+
+CopyLimits::Leaving::Leaving(Pages &of)
+	: of_{of}, locked_{__atomic_load_n(&of.limits_.some_, __ATOMIC_RELAXED)}
+{
+	if (locked_)
+		kapi_rwsem_lock(&of_.limits_.lock_);
+}
+
+CopyLimits::Leaving::~Leaving()
+{
+	if (locked_)
+		kapi_rwsem_unlock(&of_.limits_.lock_);
+	if (!dropping_)
+		return;
+	for (Members at{of_.family()}; at; at.next())
+		if (is_counted(*at) && at->counted_.copies > at->counted_.limit.max)
+			at->drop();
+}
+
+bool CopyLimits::Leaving::is_counted(const Pages &snapshot) const
+{
+	return snapshot.counted_.origin == of_.number_ && snapshot.counted_.limit.max != ~0UL &&
+	       !snapshot.dropped();
+}
+
+/* Whether what is pending may be. */
+int CopyLimits::Leaving::try_all()
 {
 	int err = 0;
 
-	add_left(first, last, 1);
-	for (Pages *layer = parent_; layer && err != -KAPI_EDQUOT; layer = layer->parent_) {
-		layer->held();
-		if (layer->is_over_limit(*this))
-			err = layer->copy_limit_.drops ? -KAPI_EAGAIN : -KAPI_EDQUOT;
+	for (Members at{of_.family()}; at; at.next()) {
+		const Counted &counted = at->counted_;
+
+		if (is_counted(*at) && counted.copies + counted.pending > counted.limit.max &&
+		    !counted.limit.drops)
+			err = -KAPI_EDQUOT;
 	}
-	if (err == -KAPI_EAGAIN)
-		gone = drop_over_limit(gone);
-	/* Pages of the dropped ones may be this one's by now; the others have the same as before. */
-	if (err)
-		uncount_left(first, last);
 	return err;
 }
 
-/* Whether some layer above counts copies of @writer's. */
-bool Pages::counts_above(const Pages &writer) const
+int CopyLimits::Leaving::may_leave(Index first, Index last)
 {
-	for (const Pages *layer = parent_; layer; layer = layer->parent_)
-		if (layer->copied_by_ == writer.number_ && layer->copies())
-			return true;
-	return false;
+	bool some = false;
+
+	if (!locked_)
+		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
+	for (Members at{of_.family()}; at; at.next()) {
+		if (!is_counted(*at))
+			continue;
+		some = true;
+		at->counted_.pending = count_shared(*at, of_, first, last);
+	}
+	__atomic_store_n(&of_.limits_.some_, some, __ATOMIC_RELAXED);
+	return try_all();
 }
 
-/* What is seen at @index counts for the layers above that see it, and is not to any more. */
-void Pages::uncount_above(const Pages &writer, Index index)
+/* A snapshot that is younger than the one which is restored counts nothing any more. */
+int CopyLimits::Leaving::may_become(const Pages &target)
 {
-	const Pages &source = layer_of(index);
-
-	source.held_shared();
-	if (&source != this && !source.is_hole(index))
-		add_copies(writer, source, ~0UL); /* one less */
+	if (!locked_)
+		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
+	for (Members at{of_.family()}; at; at.next())
+		if (is_counted(*at))
+			at->counted_.pending =
+				at->number_ > target.number_
+					? 0
+					: count_differences(*at, target) - at->counted_.copies;
+	if (const int err = try_all())
+		return err;
+	for (Members at{of_.family()}; at; at.next())
+		if (is_counted(*at) && at->number_ > target.number_)
+			at->counted_.origin = 0;
+	return 0;
 }
 
-void Pages::uncount_copies(Pages &target)
+void CopyLimits::Leaving::done()
 {
-	target.held();
-	if (target.copied_by_ == number_)
-		__atomic_store_n(&target.copies_, 0, __ATOMIC_RELAXED);
-	if (!target.counts_above(*this))
+	if (!locked_)
 		return;
+	for (Members at{of_.family()}; at; at.next()) {
+		Counted &counted = at->counted_;
 
-	/* From there on all was left to the parents when the object was cut. */
-	Index cut = no_index;
-
-	for (const Pages *layer = this; layer != &target; layer = layer->parent_)
-		cut = min_of(cut, layer->end_of_parent());
-	for (Index index = 0;
-	     cut && (index = next_entry(index, cut - 1, true, &target)) != no_index; index++) {
-		target.uncount_above(*this, index);
-		kapi_cond_resched();
-	}
-	for (Index index = cut; (index = target.next_data(index, no_index)) != no_index; index++) {
-		target.uncount_above(*this, index);
-		kapi_cond_resched();
+		if (!is_counted(*at))
+			continue;
+		__atomic_store_n(&counted.copies, counted.copies + counted.pending,
+		                 __ATOMIC_RELAXED);
+		counted.pending = 0;
+		dropping_ |= counted.copies > counted.limit.max;
 	}
 }
 
-/*
- * Its file is good for nothing any more, and keeps the inode instead of the tree, when that
- * lets go of it. @gone, and what has gone by this.
- */
-Pages *Pages::drop(Pages *gone)
+unsigned long count_copies(const Pages &snapshot)
 {
-	inode *const node = kapi_mapping_host(mapping_);
+	const Counted &counted = snapshot.counted();
 
-	kapi_inode_try_get(node);
-	__atomic_store_n(&dropped_, true, __ATOMIC_RELAXED);
-	kapi_inode_set_size(node, 0);
-	if (kapi_mapping_mapped(mapping_)) {
-		unmap_all(0, no_index);
-		unmap_late(*this, 0, no_index);
-	}
-	in_use_ = false;
-	kapi_count(COWMEM_COUNT_snapshots_dropped);
-	return leave(gone);
-}
-
-void Pages::put_gone(Pages *gone)
-{
-	while (gone) {
-		Pages *next = gone->next_gone_;
-
-		kapi_inode_put(kapi_mapping_host(gone->mapping_));
-		gone = next;
-	}
+	if (counted.limit.max != ~0UL || !counted.origin)
+		return __atomic_load_n(&counted.copies, __ATOMIC_RELAXED);
+	for (Members at{snapshot.family()}; at; at.next())
+		if (at->number() == counted.origin)
+			return count_differences(snapshot, *at);
+	return 0;
 }
 
 } /* namespace cowmem */

@@ -71,8 +71,7 @@ private:
  * are others in @there, which is of the same family. @index is where to go on then: last + 1
  * at the end. 0; -ENOMEM, -EFAULT, -EINTR, -ESTALE: one was dropped. Sleeps.
  */
-int list_changed(Pages &here, const Pages &there, Index &index, Index last, ChangedList &list)
-	EXCLUDES(here);
+int list_changed(Pages &here, const Pages &there, Index &index, Index last, ChangedList &list);
 
 } /* namespace cowmem */
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Freezing: an object gives its pages to a layer of their own, where nobody writes them
- * any more (Pages::give_all()). What it costs follows the pages that it had for itself:
- * those that were written since the last time. No table is copied: the layer gets the
- * object's, and the object an empty one.
+ * Freezing: what is an object's own becomes the family's, where nobody writes it any more
+ * (Pages::freeze()). What it costs follows the pages that were the object's own: those that
+ * were written since the last time. No tree is copied: the snapshot has the same root.
  *
  * A snapshot made so is of one instant, though its pages are write-protected one after the
  * other, and TLBs are flushed once, behind that. Who writes a page that is protected
  * already waits until all are; so nothing that happens after a write which came too late
  * can be in the snapshot.
  */
-#include "rmap/own_entries.h"
+#include "kernel/alloc.h"
+#include "layers/own_entries.h"
 
 namespace cowmem {
 
@@ -27,7 +27,7 @@ struct Protect {
 
 	/*
 	 * Who has locked a page before the entry is read may be about to map it; who does
-	 * so later is none of the faults, which find nothing while the family is locked.
+	 * so later is none of the faults, which find nothing while the object is locked.
 	 */
 	void looks_at(const folio *page, Index index)
 	{
@@ -53,6 +53,18 @@ struct Protect {
 	Index locked = no_index; /* the first page that a fault had locked */
 };
 
+/* Whether a page that is in a slot was written since, or page-out is just finding that out. */
+bool may_be_stale(folio *page)
+{
+	bool stale = kapi_folio_dirty(page);
+
+	/* Page-out claims a page before it takes the mark, and gives that back before the claim. */
+	kapi_smp_rmb();
+	stale |= kapi_folio_going_out(page);
+	kapi_smp_rmb();
+	return stale || kapi_folio_dirty(page);
+}
+
 } /* namespace */
 
 /* No page of its own is written through a page table any more, when this returns. */
@@ -64,54 +76,174 @@ void Pages::write_protect()
 		visit_own_entries(*this, first, protect);
 		first = protect.locked;
 		if (first != no_index)
-			PageLock mapped_by_now{at(first)};
+			if (const FolioRef page = get(first))
+				PageLock mapped_by_now{page.get()};
 	}
 }
 
-/* Somebody has a reference to @page, locked, and may be writing it: @to gets a copy instead. */
-void Pages::keep(Index index, folio *page, Pages &to)
-{
-	FolioRef copy{kapi_folio_alloc_surely(kapi_folio_node(page))};
+/* A page that stays an object's own, whose name this has until it is at its place again. */
+struct Pages::Kept : Allocated {
+	folio *page;
+	Kept *next;
+};
 
+/*
+ * Somebody has a reference to its own @page at @index, locked, and may be writing it: the tree
+ * gets a copy for the family instead, and the page goes to @kept.
+ */
+int Pages::put_copy(Index index, folio *page, Kept *&kept)
+{
+	FolioRef copy{kapi_folio_alloc_near(kapi_folio_node(page))};
+	auto *keeps = copy ? new (Gfp::kernel_account) Kept{{}, page, kept} : nullptr;
+
+	if (!keeps)
+		return -KAPI_ENOMEM;
 	if (kapi_folio_copy(copy.get(), page)) {
-		kapi_folio_rehome(page, to.mapping_); /* it is damaged: who reads it will be told */
-		return;
+		family_.home()->take(page); /* it is damaged: who reads it will be told */
+		delete keeps;
+		return 0;
 	}
 	kapi_folio_set_dirty(page);
 	kapi_folio_keep_written(page);
 	kapi_folio_set_dirty(copy.get());
 	kapi_folio_keep_written(copy.get());
-	kapi_folio_mark_uptodate(copy.get());
-	kapi_folio_attach(copy.get(), to.mapping_, index);
+	family_.home()->attach(copy.get(), index);
+
+	const Entry entry = entry_of(index);
+
+	kapi_folio_get(copy.get());
+	if (put(index, entry, Entry{copy.get()}, false, false)) {
+		family_.home()->unattach(copy.get());
+		kapi_folio_put(copy.get());
+		delete keeps;
+		return -KAPI_ENOMEM;
+	}
+	/* With a slot, the name of the page goes with that. */
+	if (entry.slot()) {
+		entry.slot()->uncount(home_);
+		kapi_folio_get(page);
+		add_name(page);
+		entry.drop();
+	}
 	add_to_lru(copy.get());
-	kapi_mapping_lock_table(to.mapping_);
-	kapi_mapping_store_locked(to.mapping_, index, copy.release());
-	kapi_mapping_unlock_table(to.mapping_);
-	kapi_mapping_insert_surely(mapping_, index, page);
-	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	kapi_count(COWMEM_COUNT_pages_frozen_copied);
+	kept = keeps;
+	return 0;
 }
 
-void Pages::give_all(Pages &to)
+/* The slot at @index, whose bytes are stale, is not in the tree any more, but the page alone. */
+void Pages::leave_slot(Index index, const Seen &seen)
 {
-	folio *pages = link_all();
+	bool done;
 
-	to.held();
-	write_protect();
-	kapi_mapping_give_table(mapping_, to.mapping_);
-	slots_.give_all(to.slots_);
-	__atomic_store_n(&to.resident_, resident_, __ATOMIC_RELAXED);
-	__atomic_store_n(&resident_, 0, __ATOMIC_RELAXED);
-	while (folio *page = kapi_folio_pop(&pages)) {
+	kapi_folio_get(seen.page.get());
+	add_name(seen.page.get());
+	{
+		const Rcu rcu;
+
+		done = tree_.exchange(index, seen.entry, Entry{seen.page.get()});
+	}
+	if (done)
+		seen.slot->uncount(home_);
+	(done ? seen.entry : Entry{seen.page.get()}).drop();
+}
+
+/* What is its own at @index becomes the family's; or a copy of that, and the page goes to @kept. */
+int Pages::freeze_one(Index index, Kept *&kept)
+{
+	SharedHome &shared = *family_.home();
+
+	for (;;) {
+		const Seen seen = see(index);
+		folio *page = seen.page.get();
+
+		if (!page) {
+			if (seen.slot && seen.slot->take_out_of(home_, shared)) {
+				home_.remove_slot(*seen.slot);
+				shared.add_slot(*seen.slot);
+			}
+			return 0;
+		}
+
 		const PageLock lock{page};
 
-		if (foreign_references(page))
-			keep(kapi_folio_index(page), page, to);
-		else
-			kapi_folio_rehome(page, to.mapping_);
+		/* Page-out may have put it into a slot, or have taken it out. */
+		if (entry_of(index) != seen.entry)
+			continue;
+		if (!owns(page))
+			return 0;
+		if (foreign_references(page) > 1)
+			return put_copy(index, page, kept);
+		if (seen.slot && may_be_stale(page)) {
+			leave_slot(index, seen);
+			continue;
+		}
+		if (seen.slot) {
+			home_.remove_slot(*seen.slot);
+			shared.add_slot(*seen.slot);
+		}
+		shared.take(page);
+		return 0;
+	}
+}
+
+/* @page, which was kept, is its own at its place again, where a copy is. 0 or -ENOMEM. */
+int Pages::put_back(folio *page)
+{
+	const Index index = kapi_folio_index(page);
+
+	for (;;) {
+		const Entry copy = entry_of(index);
+
+		switch (put(index, copy, Entry{page}, true, false)) {
+		case 0:
+			copy.drop();
+			return 0;
+		case -KAPI_ENOMEM:
+			return -KAPI_ENOMEM;
+		}
+	}
+}
+
+/* What has become the family's until memory was short is no object's own. */
+void Pages::clear_marks()
+{
+	for (Index index = 0; (index = tree_.next_own(index, no_index)) != no_index; index++) {
+		const Seen seen = see(index);
+
+		if (!seen || !is_own(seen))
+			tree_.clear_own(index);
+	}
+}
+
+int Pages::freeze(Pages &made)
+{
+	Kept *kept = nullptr;
+	int err = 0;
+
+	write_protect();
+	for (Index index = 0; !err && (index = tree_.next_own(index, no_index)) != no_index;
+	     index++) {
+		err = freeze_one(index, kept);
 		kapi_cond_resched();
 	}
+	if (!err) {
+		tree_.clear_own();
+		made.tree_.become(tree_);
+	} else {
+		clear_marks();
+	}
+	while (kept) {
+		if (!put_back(kept->page)) {
+			delete std::exchange(kept, kept->next);
+			continue;
+		}
+		/* Without the other tree the way there is this one's alone, which takes no memory. */
+		err = -KAPI_ENOMEM;
+		made.tree_.clear();
+	}
+	return err;
 }
 
 } /* namespace cowmem */

@@ -37,8 +37,7 @@ Object *Object::create(Family &family, unsigned int cow)
 		family.put();
 	else
 		kapi_count(COWMEM_COUNT_objects_created);
-	if (!object || !object->pages_.create()) {
-		delete object;
+	if (!object) {
 		kapi_inode_put(node);
 		return nullptr;
 	}
@@ -53,38 +52,13 @@ int Object::open(file *f)
 
 	if (!object)
 		return -KAPI_ENOMEM;
-	object->pages_.set_in_use(true);
 	kapi_file_bind(f, object->inode_, object);
 	return 0;
 }
 
-void Object::close(const file *f)
-{
-	Object &object = of(f);
-	Pages *gone;
-	bool dropped;
-
-	/* Only who has the file could give it relatives. */
-	if (!object.pages_.has_relatives())
-		return kapi_inode_put(object.inode_);
-
-	/* The file's reference is the tree's: who comes next may free all of it while we unlock. */
-	Family &family = object.family_.get();
-	{
-		Exclusive lock{object.pages_};
-
-		dropped = object.pages_.dropped();
-		object.pages_.set_in_use(false);
-		gone = object.pages_.left() ? nullptr : object.pages_.leave();
-	}
-	Pages::put_gone(gone);
-	if (dropped)
-		kapi_inode_put(object.inode_);
-	family.put();
-}
-
 Object::~Object()
 {
+	pages_.leave_family();
 	pages_.remove_all();
 	family_.put();
 	kapi_count(COWMEM_COUNT_objects_freed);
@@ -117,118 +91,120 @@ int Object::resize(long long bytes, bool grows)
 	while ((err = try_resize(bytes, grows)) == -KAPI_EAGAIN) {
 		const Index cut = index_of(min_of(bytes, size()));
 
-		err = pages_.own(cut);
+		err = pages_.break_cow(cut);
 		if (!err)
 			err = pages_.bring_in(cut, cut, count);
 		if (err)
-			return error_of_own(err);
+			return error_of_break_cow(err);
 	}
 	return err;
 }
 
-/* Whether a new end at @bytes cuts a page that has to be brought in first. */
-bool Object::cuts_what_is_out(long long bytes) const
+/*
+ * Whether a new end at @bytes cuts a page that has to become its own, or be brought in, first;
+ * otherwise the page that is cut, if one is, goes to @tail, and does not go out any more.
+ */
+bool Object::cuts_what_is_not_own(long long bytes, FolioRef &tail) const
 {
-	return (fixed_size_ || bytes < size()) && tail_is_out(min_of(bytes, size()));
+	const long long end = min_of(bytes, size());
+
+	tail = {};
+	if (!(fixed_size_ || bytes < size()) || end % KAPI_PAGE_SIZE == 0)
+		return false;
+
+	Seen seen = pages_.see(index_of(end));
+
+	if (seen && !(seen.page && pages_.owns(seen.page.get())))
+		return true;
+	tail = std::move(seen.page);
+	return false;
 }
 
-/* -EAGAIN: the page that is to be cut has to be brought in first, and nothing changed. */
+/* -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing changed. */
 int Object::try_resize(long long bytes, bool grows)
 {
-	Pages *gone = nullptr;
-	int err = 0;
-	{
-		Exclusive lock{pages_};
-		long long old = 0;
-		bool cuts = false;
-		/* The page that is cut is copied then, which leaves it to the snapshots, too. */
-		const Index left =
-			cuts_what_is_out(bytes) ? index_of(min_of(bytes, size())) : index_up(bytes);
+	CopyLimits::Leaving leaving{pages_};
+	FolioRef tail;
+	Exclusive lock{pages_};
+	const Index end = index_up(bytes);
+	long long old;
+	bool cuts;
 
-		do
-			err = pages_.count_left(left, no_index, gone);
-		while (err == -KAPI_EAGAIN);
-		if (!err) {
-			SizeLock size_lock{inode_};
+	/* The page that is cut is copied then, which leaves it to the snapshots, too. */
+	if (cuts_what_is_not_own(bytes, tail)) {
+		const int err = leaving.may_leave(index_of(min_of(bytes, size())), no_index);
 
-			old = size();
-			/*
-			 * What a mapping stored behind the end is gone when the end moves. (An unset
-			 * size that is only fixed further out may have a write at its end right now.)
-			 */
-			cuts = fixed_size_ || bytes < old;
-			if (cuts_what_is_out(bytes)) {
-				err = -KAPI_EAGAIN;
-			} else {
-				kapi_inode_set_size(inode_, bytes);
-				__atomic_store_n(&fixed_size_, !grows, __ATOMIC_RELAXED);
-			}
-		}
-		if (err == -KAPI_EAGAIN)
-			pages_.uncount_left(left, no_index);
-		if (!err) {
-			if (cuts)
-				zero_tail(min_of(bytes, old));
-			pages_.cut_parent(index_up(bytes));
-			pages_.remove(index_up(bytes), no_index, PrivateCopies::zap);
-		}
+		return err ? err : -KAPI_EAGAIN;
 	}
-	Pages::put_gone(gone);
-	return err;
+	if (const int err = leaving.may_leave(end, no_index))
+		return err;
+	if (!pages_.tree().own_way(end))
+		return -KAPI_ENOMEM;
+	{
+		SizeLock size_lock{inode_};
+
+		old = size();
+		/*
+		 * What a mapping stored behind the end is gone when the end moves. (An unset
+		 * size that is only fixed further out may have a write at its end right now.)
+		 */
+		cuts = fixed_size_ || bytes < old;
+		if (cuts_what_is_not_own(bytes, tail))
+			return -KAPI_EAGAIN;
+		kapi_inode_set_size(inode_, bytes);
+		__atomic_store_n(&fixed_size_, !grows, __ATOMIC_RELAXED);
+	}
+	if (cuts && tail)
+		zero_tail(tail.get(), min_of(bytes, old));
+	pages_.remove(end, no_index, PrivateCopies::zap);
+	leaving.done();
+	return 0;
 }
 
-/* Whether byte @end is within a page that is a snapshot's, or not in memory, but in the store. */
-bool Object::tail_is_out(long long end) const
-{
-	const Index index = index_of(end);
-
-	return end % KAPI_PAGE_SIZE && !pages_.at(index) && !pages_.is_hole(index);
-}
-
-/* Zeroes the last page from byte @end on, if that is within a page that is there. */
-void Object::zero_tail(long long end)
+/* Zeroes @tail, the last page, from byte @end on. */
+void Object::zero_tail(folio *tail, long long end)
 {
 	const size_t kept = static_cast<size_t>(end) % KAPI_PAGE_SIZE;
-	const FolioRef tail = pages_.get(index_of(end));
 
-	if (kept && tail && !kapi_folio_poisoned(tail.get())) {
-		kapi_folio_zero_range(tail.get(), kept, KAPI_PAGE_SIZE - kept);
-		kapi_folio_mark_written(tail.get());
+	if (!kapi_folio_poisoned(tail)) {
+		kapi_folio_zero_range(tail, kept, KAPI_PAGE_SIZE - kept);
+		kapi_folio_mark_written(tail);
 	}
 }
 
-/* A batch of punch(): @next is behind it then. -EAGAIN: again, with as many as @missing in @holes. */
-int Object::punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
+/* A batch of punch(). -EAGAIN: once more. */
+int Object::punch_some(Index first, Index last)
 {
-	Pages *gone = nullptr;
-	int err;
-	{
-		Exclusive lock{pages_};
+	CopyLimits::Leaving leaving{pages_};
+	Exclusive lock{pages_};
 
-		err = pages_.hide_parent(next, last, holes, missing, gone);
-		if (!err)
-			pages_.remove(next, last, PrivateCopies::keep);
-	}
-	Pages::put_gone(gone);
-	if (!err)
-		next = last + 1;
-	return err;
+	if (const int err = leaving.may_leave(first, last))
+		return err;
+	if (!pages_.tree().own_way(first) || !pages_.tree().own_way(last))
+		return -KAPI_ENOMEM;
+	pages_.remove(first, last, PrivateCopies::keep);
+	leaving.done();
+	return 0;
 }
 
 int Object::punch(Index &next, Index last)
 {
-	Holes holes;
-	unsigned int missing = 0;
-	int err = 0;
+	constexpr Index at_once = 4096; /* pages for which the faults of the object wait */
 
-	while (!err && next <= last) {
-		err = punch_some(next, last, holes, missing);
-		if (err == -KAPI_EAGAIN)
-			err = holes.have(missing) ? 0 : -KAPI_ENOMEM;
-		if (!err && next <= last && kapi_signal_pending())
-			err = -KAPI_EINTR;
+	while (next <= last) {
+		const Index data = pages_.next_data(next, last);
+		const Index end =
+			data == no_index ? last : min_of(last, data - data % at_once + at_once - 1);
+		const int err = punch_some(next, end);
+
+		if (err && err != -KAPI_EAGAIN)
+			return err;
+		if (!err)
+			next = end + 1;
+		if (next <= last && kapi_signal_pending())
+			return -KAPI_EINTR;
 	}
-	return err;
+	return 0;
 }
 
 void Object::become_as(const Object &other)

@@ -31,11 +31,8 @@ public:
 
 	/* A fresh object behind @f, or -ENOMEM and @f as it was. Sleeps. */
 	static int open(file *f);
-	/*
-	 * @f is closed. With the last reference to the inode the object goes too; where others
-	 * of the family see its pages, that is when they have gone.
-	 */
-	static void close(const file *f);
+	/* @f is closed. With the last reference to the inode the object goes. */
+	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
 	~Object();
 
 	long long size() const { return kapi_inode_size(inode_); }
@@ -80,7 +77,7 @@ public:
 	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
 	/* CLONE: a file of a new object that is as this one is now. The same. */
 	int clone(file *&made) EXCLUDES(pages_);
-	/* RESTORE: is as @snapshot, which it came from, was. 0, -ESTALE or -EINVAL: it did not. */
+	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 
 	/* enum cowmem_cow: what the next mmap() takes. */
@@ -123,16 +120,14 @@ private:
 	static Object *create(Family &family, unsigned int cow);
 	/* The last reference to it, if it has never had a file. */
 	void discard() { kapi_inode_put(inode_); }
-	Object *create_relative() const;
-	int freeze_into(Object &layer) REQUIRES(pages_);
-	int become_child_of(Pages *parent, Index end) REQUIRES(pages_);
+	Object *create_relative(bool frozen) const;
+	int give_tree(Object &made) REQUIRES(pages_);
+	int try_restore(Object &snapshot) EXCLUDES(pages_);
 
-	bool tail_is_out(long long end) const REQUIRES(pages_);
-	void zero_tail(long long end) REQUIRES(pages_);
-	bool cuts_what_is_out(long long bytes) const REQUIRES(pages_);
+	static void zero_tail(folio *tail, long long end);
+	bool cuts_what_is_not_own(long long bytes, FolioRef &tail) const REQUIRES(pages_);
 	int try_resize(long long bytes, bool grows) EXCLUDES(pages_);
-	int punch_some(Index &next, Index last, Holes &holes, unsigned int &missing)
-		EXCLUDES(pages_);
+	int punch_some(Index first, Index last) EXCLUDES(pages_);
 	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
 	void become_as(const Object &other);
 
@@ -145,48 +140,11 @@ private:
 	bool frozen_ = false;     /* a snapshot */
 };
 
-/* What a call says of an error of Pages::own(). */
-inline int error_of_own(int error)
+/* What a call says of an error of Pages::break_cow(). */
+inline int error_of_break_cow(int error)
 {
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
-
-/* The layers above an object, one after the other, each kept while it is looked at. */
-class Layers {
-public:
-	explicit Layers(Object &below) : at_{&below.pages()} { next(); }
-	~Layers() { put(); }
-	Layers(const Layers &) = delete;
-	Layers &operator=(const Layers &) = delete;
-
-	explicit operator bool() const { return at_; }
-	Pages &pages() const { return *at_; }
-	void next()
-	{
-		Pages *up;
-		inode *kept = nullptr;
-		{
-			Shared lock{*at_};
-
-			up = at_->parent();
-			if (up && kapi_inode_try_get(kapi_mapping_host(up->mapping())))
-				kept = kapi_mapping_host(up->mapping());
-		}
-		put();
-		kept_ = kept;
-		at_ = kept ? up : nullptr;
-	}
-
-private:
-	void put()
-	{
-		if (kept_)
-			kapi_inode_put(kept_);
-	}
-
-	Pages *at_;
-	inode *kept_ = nullptr;
-};
 
 /* Holds off write() for a scope. */
 class WriteLock {

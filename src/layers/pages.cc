@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The pages of an object (layers/pages.h). */
-#include "kernel/minmax.h"
-#include "rmap/own_entries.h"
+#include "layers/own_entries.h"
 #include "layers/pages.h"
-#include "device/poison.h"
-#include "store/store.h"
 #include "rmap/visitors.h"
+#include "store/store.h"
 
 namespace cowmem {
 
@@ -27,117 +25,54 @@ struct Erase {
 		kapi_mm_update_peak(mm);
 		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
 		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
-		give_back(slot); /* not the last reference: the table has one */
+		give_back(slot); /* not the last reference: the tree's name has one */
 		return true;
 	}
 };
 
 } /* namespace */
 
-/*
- * Puts @fresh at @index, unless another CPU was first: then that one's page it is. The
- * slot stays: as long as nobody writes the page, it can go out again without being
- * stored (R47). What the core allocates is clean.
- */
-FolioRef Pages::fill(Index index, Fresh &fresh)
+/* --- what is seen --- */
+Seen Pages::see(Index index) const
 {
-	return fill_from(slots_.at(index), index, fresh);
+	for (;;) {
+		Seen seen;
+		const Rcu rcu;
+
+		seen.entry = tree_.at(index);
+		if (!seen.entry)
+			return seen;
+
+		StoreSlot *slot = seen.entry.slot();
+		folio *page = seen.entry.page();
+
+		if (slot && kapi_ref_try_get(&slot->references))
+			seen.slot = SlotRef{slot};
+		if (page && kapi_folio_try_get(page))
+			seen.page = FolioRef{page};
+		/* Now that they stay what they are: what was looked for, or something else by now. */
+		if (seen.slot.get() == slot && seen.page.get() == page &&
+		    tree_.at(index) == seen.entry && seen.entry.page() == page)
+			return seen;
+	}
 }
 
-FolioRef Pages::fill_from(const StoreSlot *slot, Index index, Fresh &fresh)
+bool Pages::try_get(Index index, FolioRef &page) const
 {
-	folio *page = fresh.page.get();
+	const Rcu rcu;
+	const Entry entry = tree_.at(index);
+	folio *found = entry.page();
 
-	if (slot && slot->is_hole())
-		slot = nullptr;
-	if (!slot || (slot->is_backed() && slot == fresh.backed.get()))
-		fresh.error = 0;
-	else
-		fresh.error = slot->is_backed() ? -KAPI_EAGAIN : store.read(*slot, page);
-	if (fresh.error == -KAPI_EAGAIN) {
-		fresh.backed = slots_.get(index);
-		fresh.zeroed = false; /* by the time that it comes here again */
-	}
-	if (fresh.error)
-		return {};
-	if (!slot && !fresh.zeroed)
-		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
-	if (!slot)
-		kapi_folio_set_dirty(page);
-	if (!slot || slot->is_written())
-		kapi_folio_keep_written(page);
-	if (const int err = insert(index, page, fresh.ahead)) {
-		fresh.error = err == -KAPI_ENOMEM ? err : 0;
-		return fresh.error ? FolioRef{} : get(index);
-	}
-	if (slot) {
-		fresh.brought_in = true;
-		kapi_count(COWMEM_COUNT_pages_brought_in);
-	}
-	return std::move(fresh.page);
-}
-
-/* Puts @page, which has its bytes and marks, where none is. 0, -ENOMEM, -EBUSY: there is one. */
-int Pages::insert(Index index, folio *page, bool ahead)
-{
-	kapi_folio_mark_uptodate(page);
-	kapi_folio_attach(page, mapping_, index);
-	kapi_folio_get(page); /* the table's: fault-around may look it up at once */
-
-	const int err = ahead ? kapi_mapping_insert_ahead(mapping_, index, page)
-	                      : kapi_mapping_insert(mapping_, index, page);
-
-	if (err) {
-		kapi_folio_detach(page);
-		kapi_folio_put(page);
-		return err;
-	}
-	add_to_lru(page, ahead);
-	__atomic_fetch_add(&resident_, 1, __ATOMIC_RELAXED);
-	kapi_count(COWMEM_COUNT_pages_allocated);
-	return 0;
-}
-
-Index Pages::next(Index from, Index last) const
-{
-	return kapi_mapping_find(mapping_, &from, last) ? from : no_index;
-}
-
-bool Pages::is_hole(Index index) const
-{
-	const Pages &layer = layer_of(index);
-
-	if (kapi_mapping_load(layer.mapping_, index))
+	if (found && !kapi_folio_try_get(found))
 		return false;
-
-	const SlotRef slot = layer.slots_.get(index);
-
-	return !slot || slot->is_hole();
+	page = FolioRef{found};
+	return !found || (tree_.at(index) == entry && entry.page() == found);
 }
 
-Index Pages::next_entry(Index from, Index last, bool pages, const Pages *stop) const
+Index Pages::next_resident(Index from, Index last) const
 {
-	Index found = no_index;
-
-	for (const Pages *layer = this; layer != stop; layer = layer->parent()) {
-		Index slot = from, page = from;
-
-		if (layer->slots_.find(slot, last))
-			found = min_of(found, slot);
-		if (pages && kapi_mapping_find(layer->mapping_, &page, last))
-			found = min_of(found, page);
-		if (!layer->parent() || layer->end_of_parent() <= from)
-			break;
-		last = min_of(last, layer->end_of_parent() - 1);
-	}
-	return found;
-}
-
-Index Pages::next_paged_out(Index from, Index last) const
-{
-	for (Index index = from; (index = next_entry(index, last, false, nullptr)) != no_index;
-	     index++) {
-		if (!kapi_mapping_load(layer_of(index).mapping_, index) && !is_hole(index))
+	for (Index index = from; (index = next_data(index, last)) != no_index; index++) {
+		if (resident(index))
 			return index;
 		kapi_cond_resched();
 		if (index == last)
@@ -146,11 +81,10 @@ Index Pages::next_paged_out(Index from, Index last) const
 	return no_index;
 }
 
-Index Pages::next_data(Index from, Index last) const
+Index Pages::next_out(Index from, Index last) const
 {
-	for (Index index = from; (index = next_entry(index, last, true, nullptr)) != no_index;
-	     index++) {
-		if (!is_hole(index))
+	for (Index index = from; (index = next_data(index, last)) != no_index; index++) {
+		if (is_out(index))
 			return index;
 		kapi_cond_resched();
 		if (index == last)
@@ -159,156 +93,147 @@ Index Pages::next_data(Index from, Index last) const
 	return no_index;
 }
 
-Index Pages::next_hole(Index from, Index last) const
+Index Pages::next_own(Index from, Index last) const
 {
-	while (from <= last && !is_hole(from))
-		from++;
-	return from;
-}
+	for (Index index = from; (index = tree_.next_own(index, last)) != no_index; index++) {
+		const folio *page = resident(index);
 
-/* --- the tree --- */
-unsigned long Pages::next_number()
-{
-	static unsigned long last;
-
-	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
-}
-
-unsigned int Pages::depth() const
-{
-	unsigned int above = 0;
-
-	for (const Pages *layer = this; (layer = layer->parent());)
-		above++;
-	return above;
-}
-
-void Pages::set_parent(Pages *parent, Index end)
-{
-	if (parent_) {
-		(previous_sibling_ ? previous_sibling_->next_sibling_ : parent_->first_child_) =
-			next_sibling_;
-		if (next_sibling_)
-			next_sibling_->previous_sibling_ = previous_sibling_;
-	}
-	__atomic_store_n(&end_of_parent_, end, __ATOMIC_RELAXED);
-	__atomic_store_n(&parent_, parent, __ATOMIC_RELEASE);
-	if (!parent)
-		return;
-	has_relatives_ = parent->has_relatives_ = true;
-	previous_sibling_ = nullptr;
-	next_sibling_ = parent->first_child_;
-	if (next_sibling_)
-		next_sibling_->previous_sibling_ = this;
-	parent->first_child_ = this;
-}
-
-/* Whether there is some place from @first to @last where it looks to its parent. */
-bool Pages::sees_of_parent(Index first, Index last) const
-{
-	if (first >= end_of_parent())
-		return false;
-	for (Index index = first; index <= last; index++)
-		if (!has(index))
-			return true;
-	return false;
-}
-
-const Pages *Pages::next_viewer(const Pages *at, Index first, Index last) const
-{
-	for (const Pages *child = at->first_child_; child; child = child->next_sibling_)
-		if (child->sees_of_parent(first, last))
-			return child;
-	for (; at != this; at = at->parent())
-		for (const Pages *next = at->next_sibling_; next; next = next->next_sibling_)
-			if (next->sees_of_parent(first, last))
-				return next;
-	return nullptr;
-}
-
-/* The last index of a batch from @first on: as many places as may need a hole with the lock held once. */
-static Index end_of_batch(Index first, Index last)
-{
-	constexpr Index at_once = 512;
-
-	return min_of(last, first + at_once - 1);
-}
-
-/* The next place from @from to @last where something is seen of the parent that it has now, or no_index. */
-Index Pages::next_of_parent(Index from, Index last) const
-{
-	if (!parent_ || from > last || from >= end_of_parent())
-		return no_index;
-	parent_->held_shared();
-	return parent_->next_data(from, min_of(last, end_of_parent() - 1));
-}
-
-/* How many places from @first to @last need a hole so that nothing is seen of the parent there. */
-unsigned int Pages::count_to_hide(Index first, Index last) const
-{
-	unsigned int count = 0;
-
-	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++)
-		count += !has_hole(index);
-	return count;
-}
-
-/* Has memory in the table for slots at the places that need a hole. False: no memory, for all of them. */
-bool Pages::reserve_to_hide(Index first, Index last)
-{
-	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
-		if (!has_slot(index) && !slots_.reserve(index))
-			return false;
+		if (page && owns(page))
+			return index;
 		kapi_cond_resched();
+		if (index == last)
+			break;
 	}
-	return true;
+	return no_index;
 }
 
-/* Gives back the memory that reserve_to_hide() had, where no slot has come. */
-void Pages::unreserve(Index first, Index last)
+/* --- what adds a page --- */
+/* 0; -EAGAIN: something else than @old is there by now; -ENOMEM. As Tree::put() says. */
+int Pages::put(Index index, Entry old, Entry entry, bool own, bool ahead)
 {
-	for (Index index = first; index <= last; index++)
-		if (!has_slot(index))
-			slots_.drop(index);
-}
+	Tree::Spare spare;
 
-/* Has holes where something is seen of the parent; there is memory for them. */
-void Pages::put_holes(Index first, Index last, Holes &holes)
-{
-	for (Index index = first; (index = next_of_parent(index, last)) != no_index; index++) {
-		/* A page of its own goes when the range is removed, and is not what the slot says until then. */
-		if (folio *page = at(index))
-			kapi_folio_set_dirty(page);
-		if (!has_hole(index)) {
-			SlotRef hole = holes.take();
-
-			(void)set_slot(index, hole);
+	for (;;) {
+		switch (tree_.put(index, old, entry, own, spare)) {
+		case Tree::Change::done:
+			return 0;
+		case Tree::Change::changed:
+			return -KAPI_EAGAIN;
+		case Tree::Change::no_memory:
+			if (ahead || !tree_.fill(spare, index))
+				return -KAPI_ENOMEM;
 		}
 	}
 }
 
-int Pages::hide_parent(Index first, Index &last, Holes &holes, unsigned int &missing, Pages *&gone)
+/* Puts @fresh where nothing is. None and no error: another CPU was first. */
+FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 {
-	const Index from = next_of_parent(first, last);
+	folio *page = fresh.page.get();
+	Home &home = home_of_new();
 
-	if (from == no_index)
-		return 0;
-	last = end_of_batch(from, last);
-	if (const unsigned int wanted = count_to_hide(from, last); wanted > holes.count()) {
-		missing = wanted;
-		return -KAPI_EAGAIN;
+	if (!fresh.zeroed)
+		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
+	fresh.zeroed = true;
+	kapi_folio_set_dirty(page);
+	kapi_folio_keep_written(page);
+	home.attach(page, index);
+	kapi_folio_get(page);
+	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
+		home.unattach(page);
+		kapi_folio_put(page);
+		fresh.error = err == -KAPI_ENOMEM ? err : 0;
+		return {};
 	}
-
-	const int err = reserve_to_hide(from, last) ? count_left(from, last, gone) : -KAPI_ENOMEM;
-
-	/* After -EAGAIN the holes of a dropped snapshot, under pages of this one's, may be none any more. */
-	if (!err)
-		put_holes(from, last, holes);
-	unreserve(from, last);
-	return err;
+	add_to_lru(page, fresh.ahead);
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	return std::move(fresh.page);
 }
 
-/* Takes the PTEs of a range out of every page table that has some. */
+/*
+ * What is out, and seen by nobody else, is its own, so that it can be mapped to be written. The
+ * mark keeps a thread that has the slot, and is copying what it has, from putting the copy here.
+ */
+void Pages::adopt(Index index, const Seen &seen)
+{
+	constexpr int tree_and_caller = 2;
+	StoreSlot &slot = *seen.slot;
+
+	if (frozen_ || is_own(seen) || !tree_.may_be_alone(index) ||
+	    !tree_.set_own(index, seen.entry))
+		return;
+
+	SharedHome &shared = *family_.home();
+
+	if (kapi_ref_read(&slot.references) == tree_and_caller && slot.take_out_of(shared, home_)) {
+		shared.remove_slot(slot);
+		home_.add_slot(slot);
+	} else {
+		tree_.clear_own(index);
+	}
+}
+
+/*
+ * Puts @fresh, with the bytes of the slot that is seen, into that. None and no error: another
+ * CPU was first. As long as nobody writes the page, it can go out again without being stored.
+ * What the core allocates is clean.
+ */
+FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
+{
+	folio *page = fresh.page.get();
+	StoreSlot &slot = *seen.slot;
+
+	if (slot.is_backed() && &slot != fresh.backed.get()) {
+		fresh.backed = std::move(seen.slot);
+		fresh.zeroed = false; /* by the time that it comes here again */
+		fresh.error = -KAPI_EAGAIN;
+		return {};
+	}
+	if (!slot.is_backed()) {
+		fresh.zeroed = false;
+		fresh.error = store.read(slot, page);
+		if (fresh.error)
+			return {};
+	}
+	adopt(index, seen);
+	if (slot.is_written())
+		kapi_folio_keep_written(page);
+
+	Home &home = slot.home();
+
+	home.attach(page, index);
+	kapi_folio_get(page);
+	if (!slot.come_in(page)) {
+		home.unattach(page);
+		kapi_folio_put(page);
+		return {};
+	}
+	add_to_lru(page, fresh.ahead);
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	kapi_count(COWMEM_COUNT_pages_brought_in);
+	fresh.brought_in = true;
+	return std::move(fresh.page);
+}
+
+FolioRef Pages::fill(Index index, Fresh &fresh)
+{
+	fresh.error = 0;
+	for (;;) {
+		Seen seen;
+
+		if (!is_hole(index))
+			seen = see(index);
+		if (seen.page)
+			return std::move(seen.page);
+
+		FolioRef page = seen.slot ? fill_slot(index, seen, fresh) : fill_hole(index, fresh);
+
+		if (page || fresh.error)
+			return page;
+	}
+}
+
+/* --- what takes pages away --- */
 void Pages::unmap(Index first, Index last, PrivateCopies copies)
 {
 	const unsigned long long to_the_end = 0;
@@ -316,273 +241,139 @@ void Pages::unmap(Index first, Index last, PrivateCopies copies)
 		last == no_index ? to_the_end
 				 : static_cast<unsigned long long>(bytes_at(last - first + 1));
 
-	kapi_mapping_unmap(mapping_, static_cast<unsigned long long>(bytes_at(first)), length,
+	kapi_mapping_unmap(mapping(), static_cast<unsigned long long>(bytes_at(first)), length,
 	                   copies == PrivateCopies::zap);
 }
 
-/* @page has left the table. In this order: who puts a page back on the LRU looks at the mapping after that. */
-void Pages::forget(folio *page)
+/* Pages that are damaged are not seen there any more: what stands for them in page tables goes. */
+void Pages::forget_poisoned(Index first, Index last)
 {
-	kapi_folio_detach(page);
-	kapi_lru_del(page);
+	if (!__atomic_load_n(&some_are_poisoned, __ATOMIC_RELAXED))
+		return;
+	for (Index index = first; (index = next_resident(index, last)) != no_index; index++) {
+		const FolioRef page = get(index);
+
+		if (page && kapi_folio_poisoned(page.get()))
+			forget_poison(mapping(), index, page.get());
+		if (index == last)
+			break;
+	}
 }
 
 /*
- * Takes @page out of the table; the table's reference goes to the caller. With the
- * page lock held nobody can map it any more: a fault that returned it has mapped it by
- * now, and who maps without that lock follows the commit rule, with a writer at work.
+ * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
+ * any page is still mapped when it loses its name; and, where private copies have to go,
+ * once more at the end, for the copy that the core was making of a locked page. A
+ * copy that the handler makes cannot be under way: it is mapped with the lock held
+ * shared, or by the commit rule (layers/object_lock.h).
  */
-void Pages::detach(Index index, folio *page)
+void Pages::remove(Index first, Index last, PrivateCopies copies)
 {
-	const PageLock lock{page};
-
-	let_go(index, page);
-	kapi_mapping_erase(mapping_, index);
-	forget(page);
-	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
+	unmap(first, last, copies);
+	forget_poisoned(first, last);
+	tree_.remove(first, last);
+	if (copies == PrivateCopies::zap)
+		unmap(first, last, copies);
 }
 
-/* The last of what page tables say of @page, locked. */
-void Pages::let_go(Index index, folio *page)
+void Pages::become(const Pages &target)
 {
-	if (kapi_folio_mapped(page))
-		unmap(index, index, PrivateCopies::keep);
-	if (kapi_folio_poisoned(page))
-		forget_poison(mapping_, index, page);
-}
+	Erase erase;
 
-/* The same for all pages, linked by link_all(): what lies together leaves the table together. */
-void Pages::detach_all(folio *pages)
-{
-	for (folio *page = pages, *next; page; page = next) {
-		const Index index = kapi_folio_index(page);
+	/* What a fault has locked, and maps late, is unmapped when it loses its name. */
+	visit_own_entries(*this, 0, erase);
+	for (Index from = 0; from != no_index;) {
+		const Index first = [&] {
+			const Rcu rcu;
 
-		next = kapi_folio_next(page);
-		{
-			const PageLock lock{page};
+			return Tree::next_difference(tree_, target.tree_, from, no_index);
+		}();
 
-			let_go(index, page);
-			forget(page);
-		}
-		if (!next || !kapi_mapping_lie_together(index, kapi_folio_index(next)))
-			kapi_mapping_erase_together(mapping_, index);
+		if (first == no_index)
+			break;
+
+		folio *page = resident(first);
+
+		if (page && !owns(page))
+			unmap(first, first, PrivateCopies::keep);
+		if (page)
+			forget_poisoned(first, first);
 		kapi_cond_resched();
+		from = first + 1;
 	}
-	__atomic_store_n(&resident_, 0, __ATOMIC_RELAXED);
+	tree_.become(target.tree_);
 }
 
 /*
  * With its references frozen nobody can take another on the old page: not GUP, which
  * has seen it in a page table, nor write(), which has one while it stores.
  */
+int Pages::try_replace(Index index, folio *old, folio *page)
+{
+	constexpr int name_and_caller = 2;
+	const NoPreemption who_waits_for_it_goes_on;
+
+	if (!kapi_folio_freeze(old, name_and_caller))
+		return -KAPI_EAGAIN;
+	if (const int err = kapi_folio_copy(page, old)) {
+		kapi_folio_unfreeze(old, name_and_caller);
+		return err;
+	}
+	if (kapi_folio_written(old))
+		kapi_folio_keep_written(page);
+	if (kapi_folio_dirty(old))
+		kapi_folio_set_dirty(page);
+	home_.attach(page, index);
+	{
+		const Rcu rcu;
+		const Entry entry = tree_.at(index);
+
+		if (entry.slot())
+			entry.slot()->hold_instead(page);
+		else
+			tree_.exchange(index, entry, Entry{page});
+	}
+	detach(old);
+	kapi_folio_unfreeze(old, 1);
+	return 0;
+}
+
 int Pages::replace(Index index, folio *old, FolioRef &fresh)
 {
-	constexpr int table_and_caller = 2;
 	folio *page = fresh.get();
-	PageLock lock{page};
+	const PageLock lock{page};
 
-	kapi_folio_mark_uptodate(page);
-	kapi_folio_attach(page, mapping_, index);
-	kapi_mapping_lock_table(mapping_);
-
-	int err = kapi_folio_freeze(old, table_and_caller) ? 0 : -KAPI_EAGAIN;
-
-	if (!err) {
-		err = kapi_folio_copy(page, old);
-		if (!err) {
-			if (kapi_folio_written(old))
-				kapi_folio_keep_written(page);
-			if (kapi_folio_dirty(old))
-				kapi_folio_set_dirty(page);
-			kapi_mapping_store_locked(mapping_, index, fresh.release());
-		}
-		kapi_folio_unfreeze(old, err ? table_and_caller : 1);
-	}
-	kapi_mapping_unlock_table(mapping_);
-	forget(err ? page : old);
-	if (!err) {
-		add_to_lru(page);
-		kapi_count(COWMEM_COUNT_pages_allocated);
-		kapi_count(COWMEM_COUNT_pages_moved);
-		kapi_count(COWMEM_COUNT_pages_freed);
-	}
-	return err;
+	if (const int err = try_replace(index, old, page))
+		return err;
+	add_to_lru(fresh.release());
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	kapi_count(COWMEM_COUNT_pages_moved);
+	return 0;
 }
 
-/*
- * The slot was set before the page goes, and the table is changed with the page's
- * references frozen, as in replace(). Who wrote without a page table had one, and left
- * the mark before he let go of it.
- */
-bool Pages::page_out(Index index, folio *page)
+unsigned long Pages::next_number()
 {
-	constexpr int table_and_caller = 2;
+	static unsigned long last;
 
-	kapi_mapping_lock_table(mapping_);
-
-	bool out = kapi_folio_freeze(page, table_and_caller);
-
-	if (out && (kapi_folio_dirty(page) || kapi_folio_poisoned(page))) {
-		kapi_folio_unfreeze(page, table_and_caller);
-		out = false;
-	}
-	if (out)
-		kapi_mapping_erase_locked(mapping_, index);
-	kapi_mapping_unlock_table(mapping_);
-	if (!out)
-		return false;
-	slots_.get(index)->set_written(kapi_folio_written(page));
-	forget(page);
-	kapi_folio_unfreeze(page, 1);
-	__atomic_fetch_sub(&resident_, 1, __ATOMIC_RELAXED);
-	kapi_count(COWMEM_COUNT_pages_paged_out);
-	kapi_count(COWMEM_COUNT_pages_freed);
-	return true;
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
-void Pages::free_list(folio *list)
+/* Its file is good for nothing any more. */
+void Pages::drop()
 {
-	while (folio *page = kapi_folio_pop(&list)) {
-		kapi_folio_put(page);
-		kapi_count(COWMEM_COUNT_pages_freed);
-		kapi_cond_resched();
-	}
-}
+	Exclusive lock{*this};
 
-/* Takes every page from @first to @last out of the table: a list, linked by the folios. */
-folio *Pages::detach_range(Index first, Index last)
-{
-	folio *removed = nullptr;
-
-	for (Index index = first; folio *page = kapi_mapping_find(mapping_, &index, last);
-	     index++) {
-		detach(index, page);
-		kapi_folio_push(&removed, page);
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-	return removed;
-}
-
-/*
- * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
- * any page is still mapped when it is detached; and, where private copies have to go,
- * once more at the end, for the copy that the core was making of a locked page. A
- * copy that the handler makes cannot be under way: it is mapped with the lock held
- * shared, or by the commit rule (layers/family.h).
- */
-void Pages::remove(Index first, Index last, PrivateCopies copies)
-{
-	unmap(first, last, copies);
-	unmap_parents(first, last);
-
-	folio *removed = detach_range(first, last);
-
-	slots_.drop(first, last, parent_ ? end_of_parent() : 0);
-	if (copies == PrivateCopies::zap)
-		unmap(first, last, copies);
-	free_list(removed);
-}
-
-/* The last of the neighbours from @first on that are all its own. */
-Index Pages::end_of_run(Index first) const
-{
-	while (has(first + 1)) {
-		first++;
-		kapi_cond_resched();
-	}
-	return first;
-}
-
-/*
- * Unmaps pages of @layer, a parent, from @first to @last once more, where a fault had one
- * locked and was still about to map it.
- */
-void Pages::unmap_late(const Pages &layer, Index first, Index last)
-{
-	for (Index index = first; (index = layer.next(index, last)) != no_index; index++) {
-		folio *page = layer.at(index);
-		PageLock lock{page};
-
-		if (kapi_folio_mapped(page))
-			unmap(index, index, PrivateCopies::keep);
-		if (kapi_folio_poisoned(page))
-			forget_poison(mapping_, index, page);
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-}
-
-void Pages::unmap_parents(Index first, Index last)
-{
-	for (Pages *layer = parent_; layer; layer = layer->parent()) {
-		layer->held();
-		unmap_late(*layer, first, last);
-	}
-}
-
-void Pages::unmap_where(const Pages &layer)
-{
-	for (Index first = 0; (first = layer.next_own(first, no_index)) != no_index; first++) {
-		const Index last = layer.end_of_run(first);
-
-		unmap(first, last, PrivateCopies::keep);
-		unmap_late(layer, first, last);
-		first = last;
-	}
-}
-
-/* Links some pages from @first on behind @last, if that is one. Where to go on, or no_index. */
-Index Pages::link_some(Index first, folio *&last) const
-{
-	constexpr unsigned int at_once = 512; /* between looks at whether others want the CPU */
-	Walk walk{*this, first, no_index};
-
-	for (unsigned int n = 0; folio *page = walk.next_far(); n++) {
-		if (n == at_once)
-			return walk.index();
-		kapi_folio_link(page, nullptr);
-		if (last)
-			kapi_folio_link(last, page);
-		last = page;
-	}
-	return no_index;
-}
-
-folio *Pages::link_all()
-{
-	folio *last = nullptr;
-
-	for (Index index = 0; index != no_index;) {
-		index = link_some(index, last);
-		kapi_cond_resched();
-	}
-	return at(next(0, no_index));
-}
-
-/* What a fault has locked, and maps late, is unmapped when it is detached. */
-void Pages::remove_own()
-{
-	folio *const pages = link_all();
-	Erase erase;
-
-	visit_own_entries(*this, 0, erase);
-	detach_all(pages);
-	slots_.drop(0, no_index, 0);
-	free_list(pages);
+	if (dropped_)
+		return;
+	__atomic_store_n(&dropped_, true, __ATOMIC_RELAXED);
+	kapi_inode_set_size(kapi_mapping_host(mapping()), 0);
+	remove(0, no_index, PrivateCopies::keep);
+	kapi_count(COWMEM_COUNT_snapshots_dropped);
 }
 
 void Pages::remove_all()
 {
-	assume_alone();
-
-	folio *const pages = link_all();
-
-	detach_all(pages);
-	slots_.drop(0, no_index, 0);
-	free_list(pages);
+	tree_.clear();
 }
 
 } /* namespace cowmem */

@@ -1,116 +1,568 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What becomes of layers that nobody uses any more: one without children goes; one with a
- * single child becomes one with it, the smaller of the two moving into the other. (A page
- * that is not moved so, since the parent is large, is taken over when it is written.)
- */
-#include "layers/pages.h"
+/* Persistent trees (layers/tree.h). */
+#include <bit>
+
+#include "kernel/minmax.h"
+#include "kernel/rcu.h"
+#include "layers/tree.h"
 
 namespace cowmem {
 
-namespace {
+/* Nodes that a change takes out of a tree, dropped when this ends, with no spinlock held. */
+class Tree::Replaced {
+public:
+	Replaced() = default;
+	~Replaced()
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			Node::put(node_[i].node, node_[i].level);
+	}
+	Replaced(const Replaced &) = delete;
+	Replaced &operator=(const Replaced &) = delete;
 
-unsigned long entries(const Pages &pages)
+	void add(Node *node, unsigned int level) { node_[count_++] = {node, level}; }
+
+private:
+	/* On one way: those that were copied, and those that became empty. */
+	Root node_[2 * (max_height + 2)];
+	unsigned int count_ = 0;
+};
+
+/* The same for entries of one leaf. */
+class Tree::Removed {
+public:
+	Removed() = default;
+	~Removed()
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			entry_[i].remove();
+	}
+	Removed(const Removed &) = delete;
+	Removed &operator=(const Removed &) = delete;
+
+	void add(Entry entry)
+	{
+		if (entry)
+			entry_[count_++] = entry;
+	}
+
+private:
+	Entry entry_[Node::entries];
+	unsigned int count_ = 0;
+};
+
+/* The nodes on the way to an index, by their levels. */
+struct Tree::Way {
+	Node *node[max_height + 1]; /* from the lowest level that there is one at to the root's */
+	unsigned int level;         /* the root's */
+	unsigned int end;           /* the lowest */
+};
+
+Tree::Spare::~Spare()
 {
-	return pages.resident() + pages.slots().count();
+	if (leaf_)
+		kapi_node_free(leaf_);
+	while (count_)
+		kapi_node_free(inner_[--count_]);
 }
 
-} /* namespace */
+bool Tree::Spare::fill(unsigned int height)
+{
+	if (!leaf_)
+		leaf_ = Node::create(true, true);
+	while (leaf_ && count_ < min_of(height, max_height + 1)) {
+		inner_[count_] = Node::create(false, true);
+		if (!inner_[count_])
+			return false;
+		count_++;
+	}
+	return leaf_;
+}
+
+Node *Tree::Spare::take(bool leaf)
+{
+	Node *node = Node::create(leaf, false);
+
+	if (node)
+		return node;
+	if (leaf)
+		return std::exchange(leaf_, nullptr);
+	return count_ ? inner_[--count_] : nullptr;
+}
+
+bool Tree::fill(Spare &spare, Index index) const
+{
+	unsigned int level = root().level;
+
+	while (!fits(index, level))
+		level++;
+	return spare.fill(level + 1);
+}
+
+/* --- look-ups --- */
+Node *Tree::leaf(Index index) const
+{
+	auto [node, level] = root();
+	unsigned int shift = shift_of(level + 1);
+
+	if (!fits(index, level))
+		return nullptr;
+	for (; node && level; level--) {
+		shift -= Node::inner_bits;
+		node = node->child(static_cast<unsigned int>(index >> shift) % Node::children);
+	}
+	return node;
+}
+
+Entry Tree::at(Index index) const
+{
+	for (;;) {
+		const Node *node = leaf(index);
+		const Entry entry = node ? node->entry(place(index, 0)) : Entry{};
+
+		/* The leaf was replaced, and what has replaced it can be seen by now. */
+		if (entry != Entry::dead())
+			return entry;
+	}
+}
+
+/* The first index from @from to @last on the way to which @has says yes at each node. */
+template <class Has>
+Index Tree::find(Index from, Index last, Has has) const
+{
+	const Root top = root();
+
+	while (top.node && from <= last && fits(from, top.level)) {
+		const Node *node = top.node;
+
+		for (unsigned int level = top.level; node; level--) {
+			const unsigned int first = place(from, level),
+					   end = level ? Node::children : Node::entries;
+			unsigned int i = first;
+
+			while (i < end && !has(*node, level, i))
+				i++;
+			if (i == end) {
+				from = end_of(from, level);
+				if (!from)
+					return no_index;
+				break;
+			}
+			if (i != first)
+				from = ((from >> shift_of(level)) - first + i) << shift_of(level);
+			if (from > last)
+				return no_index;
+			if (!level)
+				return from;
+			node = node->child(i);
+		}
+		/* Without a node it has just been removed: from the top once more. */
+	}
+	return no_index;
+}
+
+Index Tree::next(Index from, Index last) const
+{
+	return find(from, last, [](const Node &node, unsigned int level, unsigned int i) {
+		return level ? node.child(i) != nullptr : static_cast<bool>(node.entry(i));
+	});
+}
+
+/* The first from @from to @last that is the tree's own, in @node, which has @from's place at @level. */
+Index Tree::next_own_in(const Node &node, unsigned int level, Index from, Index last)
+{
+	const unsigned int shift = shift_of(level);
+	unsigned int i = place(from, level);
+
+	for (unsigned long left = node.own() >> i; left; left = i < 64 ? node.own() >> i : 0) {
+		const auto skipped = static_cast<unsigned int>(std::countr_zero(left));
+
+		if (skipped)
+			from = ((from >> shift) + skipped) << shift;
+		i += skipped;
+		if (from > last)
+			break;
+		if (!level)
+			return from;
+		if (const Index found = next_own_in(*node.child(i), level - 1, from, last);
+		    found != no_index)
+			return found;
+		from = ((from >> shift) + 1) << shift;
+		i++;
+	}
+	return no_index;
+}
+
+Index Tree::next_own(Index from, Index last) const
+{
+	const auto [node, level] = root();
+
+	return node && fits(from, level) ? next_own_in(*node, level, from, last) : no_index;
+}
+
+/* What @root, of a tree of which a node at @level is being looked at, has at the next lower level for @index. */
+Tree::Root Tree::part(Root root, Index index, unsigned int level)
+{
+	if (root.node && root.level == level)
+		return {root.node->child(place(index, level)), level - 1};
+	return place(index, level) ? Root{nullptr, 0} : root;
+}
+
+/* next_difference() of what two trees have at @level, where @from has a place. */
+Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, Index last)
+{
+	const unsigned int shift = shift_of(level);
+	const unsigned int end = level ? Node::children : Node::entries;
+
+	if (a.node == b.node)
+		return no_index;
+	for (unsigned int i = place(from, level); i < end && from <= last; i++) {
+		if (!level) {
+			const Entry entry_a = a.node ? a.node->entry(i) : Entry{};
+			const Entry entry_b = b.node ? b.node->entry(i) : Entry{};
+
+			if (!entry_a.same_as(entry_b))
+				return from;
+		} else if (const Index found =
+		                   next_difference_in(part(a, from, level), part(b, from, level),
+		                                      level - 1, from, last);
+		           found != no_index) {
+			return found;
+		}
+		from = ((from >> shift) + 1) << shift;
+		if (!from)
+			break;
+	}
+	return no_index;
+}
+
+Index Tree::next_difference(const Tree &a, const Tree &b, Index from, Index last)
+{
+	const Root root_a = a.root(), root_b = b.root();
+	const unsigned int top = max_of(root_a.level, root_b.level);
+
+	return fits(from, top) ? next_difference_in(root_a, root_b, top, from, last) : no_index;
+}
+
+/* --- changes: with the lock held --- */
+
+/* Has a root at a level at which @index has a place. */
+bool Tree::grow(Index index, Spare &spare)
+{
+	Root top = root();
+
+	if (!top.node) {
+		while (!fits(index, top.level))
+			top.level++;
+		set_root(top);
+		return true;
+	}
+	while (!fits(index, top.level)) {
+		Node *above = spare.take(false);
+
+		if (!above)
+			return false;
+		if (top.node->is_alone() && top.node->own())
+			above->set_own(0);
+		above->set(0, top.node);
+		top = {above, top.level + 1};
+		set_root(top);
+	}
+	return true;
+}
+
+/* A copy of @node, which others have, too, or a new one for none; null: no memory. */
+[[gnu::noinline]] Node *Tree::make_node(Node *node, unsigned int level, Spare &spare,
+                                        Replaced &replaced)
+{
+	Node *made = spare.take(!level);
+
+	if (!made || !node)
+		return made;
+	replaced.add(node, level);
+	return node->copy(!level, made);
+}
+
+/* @node, if the tree has that alone, or as make_node() says. */
+inline Node *Tree::own_node(Node *node, unsigned int level, Spare &spare, Replaced &replaced)
+{
+	return node && node->is_alone() ? node : make_node(node, level, spare, replaced);
+}
 
 /*
- * What it sees in @from, its parent, becomes its own. False: there is no memory, or somebody
- * has a reference, and some is left.
+ * Makes the nodes on the way to @index, from the root down to @down_to, the tree's alone; a
+ * copy is seen when it is whole. False: no memory; what is copied by then stays so.
  */
-bool Pages::take_all(Pages &from)
+bool Tree::own_way(Index index, Way &way, unsigned int down_to, Missing missing, Spare &spare,
+                   Replaced &replaced)
 {
-	const Index end = end_of_parent();
+	if (missing == Missing::made && !grow(index, spare))
+		return false;
 
-	for (Index index = 0; end && (index = from.next_own(index, end - 1)) != no_index; index++) {
-		if (!has(index) && take_over(index, from, nullptr))
+	const Root top = root();
+
+	way.level = way.end = top.level;
+	if (missing == Missing::left && (!top.node || !fits(index, top.level)))
+		return true;
+
+	Node *node = own_node(top.node, top.level, spare, replaced);
+	unsigned int shift = shift_of(top.level + 1);
+
+	if (!node)
+		return false;
+	if (node != top.node)
+		set_root({node, top.level});
+	way.node[top.level] = node;
+	for (unsigned int level = top.level; level > down_to; level--) {
+		shift -= Node::inner_bits;
+
+		const unsigned int i = static_cast<unsigned int>(index >> shift) % Node::children;
+		Node *child = node->child(i);
+
+		if (!child && missing == Missing::left)
+			return true;
+
+		Node *mine = own_node(child, level - 1, spare, replaced);
+
+		if (!mine)
 			return false;
-		kapi_cond_resched();
+		if (mine != child)
+			node->set(i, mine);
+		way.node[level - 1] = node = mine;
+		way.end = level - 1;
 	}
 	return true;
 }
 
-/* What this one has, a layer without users, goes to @to, its parent. False as above. */
-bool Pages::give_to_parent(Pages &to)
+/* Whether the way down to @index's leaf is there, and the tree's alone. */
+bool Tree::alone_way(Index index, Way &way) const
 {
-	if (end_of_parent() != no_index)
-		to.remove(end_of_parent(), no_index, PrivateCopies::keep);
-	to.cut_parent(end_of_parent());
-	/* What it does not see is not there any more. */
-	set_parent(&to, no_index);
-	for (Index index = 0; (index = next_own(index, no_index)) != no_index; index++) {
-		to.remove(index, index, PrivateCopies::keep);
-		to.slots_.drop(index);
-		if (to.take_over(index, *this, nullptr))
+	auto [node, level] = root();
+
+	way.level = level;
+	if (!fits(index, level))
+		return false;
+	for (;; level--) {
+		if (!node || !node->is_alone())
 			return false;
-		kapi_cond_resched();
+		way.node[level] = node;
+		if (!level)
+			return true;
+		node = node->child(place(index, level));
 	}
+}
+
+/* Where the leaf has marks, so have the nodes above it. */
+void Tree::mark(Index index, const Way &way)
+{
+	const bool some = way.node[0]->own();
+
+	way.node[0]->set_own(place(index, 0));
+	for (unsigned int level = 1; !some && level <= way.level; level++)
+		way.node[level]->set_own(place(index, level));
+}
+
+void Tree::unmark(Index index, const Way &way)
+{
+	way.node[0]->clear_own(place(index, 0));
+	for (unsigned int level = 1; level <= way.level && !way.node[level - 1]->own(); level++)
+		way.node[level]->clear_own(place(index, level));
+}
+
+Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spare)
+{
+	Replaced replaced;
+	Way way;
+	const Spinning lock{lock_};
+
+	if (!own_way(index, way, 0, Missing::made, spare, replaced))
+		return Change::no_memory;
+	if (own && way.node[0]->own() >> place(index, 0) & 1)
+		return Change::changed;
+	if (!way.node[0]->exchange(place(index, 0), old, entry))
+		return Change::changed;
+	if (own)
+		mark(index, way);
+	else
+		unmark(index, way);
+	return Change::done;
+}
+
+bool Tree::exchange(Index index, Entry old, Entry entry) const
+{
+	Node *node = leaf(index);
+
+	return node && node->exchange(place(index, 0), old, entry);
+}
+
+bool Tree::may_be_alone(Index index) const
+{
+	const Rcu rcu;
+	Way way;
+
+	return alone_way(index, way);
+}
+
+bool Tree::set_own(Index index, Entry entry)
+{
+	const Spinning lock{lock_};
+	const unsigned int i = place(index, 0);
+	Way way;
+
+	if (!alone_way(index, way) || way.node[0]->own() >> i & 1 || way.node[0]->entry(i) != entry)
+		return false;
+	mark(index, way);
 	return true;
 }
 
-Pages *Pages::merge_with_only_child()
+void Tree::clear_own(Index index)
 {
-	Pages &child = *only_child();
+	const Spinning lock{lock_};
+	Way way;
 
-	child.held();
-	if (entries(*this) <= entries(child)) {
-		if (!child.take_all(*this))
-			return nullptr;
-		child.set_parent(parent(), min_of(end_of_parent(), child.end_of_parent()));
-		set_parent(nullptr, 0);
-		kapi_count(COWMEM_COUNT_layers_merged);
-		return this;
-	}
-	if (child.in_use_ || !child.has_children() || !child.give_to_parent(*this))
-		return nullptr;
-	child.set_parent(nullptr, 0);
-	while (Pages *grandchild = child.first_child_) {
-		grandchild->held();
-		grandchild->set_parent(this, grandchild->end_of_parent());
-	}
-	kapi_count(COWMEM_COUNT_layers_merged);
-	return &child;
+	if (alone_way(index, way))
+		unmark(index, way);
 }
 
-void Pages::add_to_gone(Pages *&gone)
+void Tree::clear_own()
 {
-	/* The file of a dropped one may stay for long, and nobody sees what is left. */
-	if (dropped_)
-		remove_own();
-	left_ = true;
-	next_gone_ = gone;
-	gone = this;
+	const auto [node, level] = root();
+
+	if (node)
+		node->clear_own_all(level);
 }
 
-Pages *Pages::leave(Pages *gone)
+bool Tree::own_way(Index index)
 {
-	Pages *layer = this;
+	Spare spare;
 
-	while (layer && !layer->in_use_ && !layer->has_children()) {
-		Pages *above = layer->parent();
+	for (;;) {
+		{
+			Replaced replaced;
+			Way way;
+			const Spinning lock{lock_};
 
-		layer->held();
-		layer->set_parent(nullptr, 0);
-		layer->add_to_gone(gone);
-		layer = above;
-	}
-	while (layer) {
-		Pages *above = layer->parent();
-
-		layer->held();
-		if (!layer->in_use_ && layer->only_child()) {
-			if (Pages *merged = layer->merge_with_only_child()) {
-				merged->held();
-				merged->add_to_gone(gone);
-			}
+			if (own_way(index, way, 0, Missing::left, spare, replaced))
+				return true;
 		}
-		/* It may have a child now that is small enough. */
-		layer = above;
+		if (!fill(spare, index))
+			return false;
 	}
-	return gone;
+}
+
+/* The nodes on @way, which is down to the level @way.end, that have nothing any more, go. */
+void Tree::prune(Index index, Way &way, Replaced &replaced)
+{
+	for (unsigned int level = way.end; way.node[level]->is_empty(!level); level++) {
+		replaced.add(way.node[level], level);
+		if (level == way.level) {
+			set_root({nullptr, 0});
+			return;
+		}
+		way.node[level + 1]->set(place(index, level + 1), static_cast<Node *>(nullptr));
+	}
+}
+
+/* Removes what is found first from @first to @last: a whole node, or some entries. */
+Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
+{
+	Replaced replaced;
+	Removed removed;
+	Way way;
+	const Spinning lock{lock_};
+	const Index index = next(first, last);
+
+	if (index == no_index)
+		return Step::all;
+
+	const auto is_within = [&](unsigned int level) {
+		const Index end = end_of(index, level) - 1;
+		const unsigned int bits = shift_of(level + 1);
+
+		return (bits < 64 ? index >> bits << bits : 0) >= first && end <= last;
+	};
+	const Root top = root();
+	unsigned int level = top.level;
+
+	if (is_within(level)) {
+		set_root({nullptr, 0});
+		replaced.add(top.node, level);
+		return Step::some;
+	}
+	while (level && !is_within(level - 1))
+		level--;
+	if (!own_way(index, way, level, Missing::left, spare, replaced))
+		return Step::no_memory;
+	if (level) {
+		const unsigned int i = place(index, level);
+
+		replaced.add(way.node[level]->child(i), level - 1);
+		way.node[level]->set(i, static_cast<Node *>(nullptr));
+		way.node[level]->clear_own(i);
+	} else {
+		const Index end = min_of(last, end_of(index, 0) - 1);
+
+		for (Index at = index; at <= end; at++) {
+			removed.add(way.node[0]->take(place(at, 0)));
+			way.node[0]->clear_own(place(at, 0));
+		}
+	}
+	for (unsigned int above = level + 1; above <= way.level && !way.node[above - 1]->own();
+	     above++)
+		way.node[above]->clear_own(place(index, above));
+	prune(index, way, replaced);
+	return Step::some;
+}
+
+bool Tree::remove(Index first, Index last)
+{
+	Spare spare;
+
+	for (;;) {
+		switch (remove_some(first, last, spare)) {
+		case Step::all:
+			return true;
+		case Step::some:
+			kapi_cond_resched();
+			break;
+		case Step::no_memory:
+			if (!fill(spare, first))
+				return false;
+		}
+	}
+}
+
+void Tree::clear()
+{
+	Root old;
+	{
+		const Spinning lock{lock_};
+
+		old = root();
+		set_root({nullptr, 0});
+	}
+	if (old.node)
+		Node::put(old.node, old.level);
+}
+
+void Tree::become(const Tree &from)
+{
+	Root old, fresh;
+	{
+		const Spinning lock{from.lock_};
+
+		fresh = from.root();
+		if (fresh.node)
+			fresh.node->get();
+	}
+	{
+		const Spinning lock{lock_};
+
+		old = root();
+		set_root(fresh);
+	}
+	if (old.node)
+		Node::put(old.node, old.level);
 }
 
 } /* namespace cowmem */

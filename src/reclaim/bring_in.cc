@@ -19,7 +19,6 @@ class Neighbours {
 public:
 	/* Finds those with slots close behind @slot, the slot of @index. */
 	void find(const Pages &pages, Index index, Index last, const StoreSlot &slot)
-		REQUIRES_SHARED(pages)
 	{
 		const unsigned int window = min_of(kapi_backing_readahead(), max + 1);
 
@@ -31,8 +30,11 @@ public:
 
 			fresh = {{}, false};
 			fresh.ahead = true;
-			if (!pages.at(next))
-				fresh.backed = pages.slot(next);
+
+			Seen seen = pages.see(next);
+
+			if (!seen.page)
+				fresh.backed = std::move(seen.slot);
 			if (!fresh.backed || !fresh.backed->is_backed() ||
 			    Backing::place(*fresh.backed) - Backing::place(slot) >= window)
 				break;
@@ -79,7 +81,7 @@ public:
 			Fresh &fresh = fresh_[i];
 
 			/* Without its slot it is no longer what was paged out, but a hole. */
-			if (fresh.page && pages.slot(first_ + i).get() == fresh.backed.get())
+			if (fresh.page && pages.see(first_ + i).slot.get() == fresh.backed.get())
 				pages.get_or_fill(first_ + i, fresh);
 			inserted += fresh.brought_in;
 		}
@@ -130,14 +132,12 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef
 	for (;;) {
 		{
 			Shared lock{*this};
-			Pages &layer = layer_of(index);
 
-			layer.held_shared();
 			if (!is_hole(index))
-				layer.get_or_fill(index, fresh);
-			count += neighbours.insert(layer);
+				get_or_fill(index, fresh);
+			count += neighbours.insert(*this);
 			if (fresh.error == -KAPI_EAGAIN)
-				neighbours.find(layer, index, last, *fresh.backed);
+				neighbours.find(*this, index, last, *fresh.backed);
 		}
 		count += fresh.brought_in;
 		if (fresh.error != -KAPI_EAGAIN)
@@ -151,20 +151,16 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef
 /* Whether there was something to be had. */
 bool Pages::bring_one_along(Index index, int node)
 {
-	Pages &layer = layer_of(index);
+	Seen seen = see(index);
 
-	layer.held_shared();
-
-	const StoreSlot *slot = layer.at(index) ? nullptr : layer.slots_.at(index);
-
-	if (!slot || slot->is_hole() || slot->is_backed())
+	if (seen.page || !seen.slot || seen.slot->is_backed())
 		return false;
 
 	Fresh fresh{FolioRef{kapi_folio_alloc_ahead(node)}, false};
 
 	fresh.ahead = true;
 	if (fresh.page)
-		layer.fill_from(slot, index, fresh);
+		fill_slot(index, seen, fresh);
 	return fresh.brought_in;
 }
 

@@ -2,6 +2,7 @@
 /* Page-out (reclaim/page_out.h). */
 #include "reclaim/page_out.h"
 #include "store/store.h"
+#include "layers/viewers.h"
 #include "rmap/visitors.h"
 
 namespace cowmem {
@@ -61,19 +62,15 @@ enum class Copy : unsigned char {
 	made,   /* its slot was just set, and has its bytes */
 };
 
-/* Whether there is a slot at @index for a page that has been written since. */
-bool is_stale(const Pages &pages, Index index) REQUIRES_SHARED(pages)
-{
-	const folio *page = pages.at(index);
-
-	return page && kapi_folio_dirty(page) && pages.has_slot(index);
-}
-
 /* Neighbouring pages on their way out; at each step, some drop out. */
 class Cluster {
 public:
-	Cluster(Index first, Index last, const PageOut &how, PagedOut &result)
-		: first_{first},
+	/* Of those that are at home in @home. */
+	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+	        PagedOut &result)
+		: pages_{pages},
+		  home_{home},
+		  first_{first},
 		  count_{static_cast<unsigned int>(last - first + 1)},
 		  how_{how},
 		  result_{result}
@@ -88,23 +85,33 @@ public:
 	Cluster &operator=(const Cluster &) = delete;
 
 	/* Whether there is something to do about any page. */
-	bool select(Pages &pages) REQUIRES_SHARED(pages);
-	void store(const Pages &pages);
-	void remove(Pages &pages) REQUIRES(pages);
+	bool select();
+	void store();
+	void remove();
 
 private:
-	bool claim_all(Pages &pages) REQUIRES_SHARED(pages);
+	bool claim_all();
+	bool may_take(const Seen &seen, Index index) const;
+	SlotRef find_slot(Index index, const folio *page) const;
 	void stored(unsigned int i, Put result);
 	void put_aside(const Put *refused);
-	void spare_accessed(const Pages &pages) REQUIRES_SHARED(pages);
-	void protect(const Pages &pages) REQUIRES_SHARED(pages);
-	bool lock(Pages &pages, unsigned int i) REQUIRES(pages);
-	void finish(Pages &pages, unsigned int i, Unmapped unmapped) REQUIRES(pages);
+	void spare_accessed();
+	void protect();
+	bool lock(unsigned int i);
+	bool put_into_slot(unsigned int i);
+	void exchange(const Pages &pages, unsigned int i, Entry old) const;
+	bool may_be_in_tlbs() const;
+	bool take_out(unsigned int i);
+	void drop_stale_slot(unsigned int i) const;
+	void finish(unsigned int i, Unmapped unmapped);
 
 	void give_up(unsigned int i)
 	{
-		if (claim_[i] && copy_[i] == Copy::wanted)
+		/* What is shared is not written: without a slot it is not in the store, whatever it says. */
+		if (claim_[i] && copy_[i] == Copy::wanted && !home_.is_shared())
 			kapi_folio_set_dirty(claim_[i].get());
+		if (claim_[i])
+			drop_stale_slot(i);
 		claim_[i].give_up();
 	}
 	/* The page is done with; @why is the counter that says how. */
@@ -121,38 +128,82 @@ private:
 			batch.page[i] = claim_[i].get();
 	}
 
+	Pages &pages_;
+	Home &home_;
+	const ObjectLock::Reading reading_ = pages_.read();
 	const Index first_;
 	const unsigned int count_;
 	const PageOut &how_;
 	PagedOut &result_;
 	Claim claim_[Batch::max];
-	SlotRef slot_[Batch::max]; /* what store() made */
+	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
 };
 
-bool Cluster::claim_all(Pages &pages)
+/* A page of the object's own that was written since it had its slot needs no memory for both. */
+void Cluster::drop_stale_slot(unsigned int i) const
+{
+	folio *page = claim_[i].get();
+
+	if (home_.is_shared() || !kapi_folio_dirty(page) || !kapi_folio_trylock(page))
+		return;
+
+	const Seen seen = pages_.see(first_ + i);
+
+	if (seen.slot && seen.page.get() == page && home_.owns(page) && kapi_folio_dirty(page))
+		pages_.leave_slot(first_ + i, seen);
+	kapi_folio_unlock(page);
+}
+
+/* Whether it is at home in the cluster's home, and for the caller to take. */
+bool Cluster::may_take(const Seen &seen, Index index) const
+{
+	return seen.page && home_.owns(seen.page.get()) &&
+	       (how_.shared || !home_.is_shared() ||
+	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(index)));
+}
+
+/* The slot that a page of the family is in for some member, or none. */
+SlotRef Cluster::find_slot(Index index, const folio *page) const
+{
+	for (Members at{static_cast<SharedHome &>(home_).family()}; at; at.next()) {
+		Seen seen = at->see(index);
+
+		if (seen.slot && seen.page.get() == page)
+			return std::move(seen.slot);
+	}
+	return {};
+}
+
+bool Cluster::claim_all()
 {
 	bool some = false;
 
 	for (unsigned int i = 0; i < count_; i++) {
-		folio *page = pages.at(first_ + i);
+		Seen seen = pages_.see(first_ + i);
+		folio *page = seen.page.get();
+		constexpr int known = 1;
 
-		if (!page)
+		if (!may_take(seen, first_ + i))
 			continue;
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
 		else if (kapi_folio_mlocked(page))
 			result_.mlocked++;
-		else if (foreign_references(page) || !claim_[i].take(page))
+		else if (foreign_references(page) > known || !claim_[i].take(page))
 			result_.busy++;
 		else
 			some = true;
+		slot_[i] = std::move(seen.slot);
+		/* Where a leaf was being copied the page may be in its slot for others only. */
+		if (claim_[i] && home_.is_shared() && !slot_[i] && kapi_folio_names(page) > 1)
+			slot_[i] = find_slot(first_ + i, page);
 	}
 	return some;
 }
 
 /* A page that somebody has locked is being used, and is not waited for (R66). */
-void Cluster::spare_accessed(const Pages &pages)
+void Cluster::spare_accessed()
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
@@ -162,7 +213,7 @@ void Cluster::spare_accessed(const Pages &pages)
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
 		batch.page[i] = locked[i] ? claim_[i].get() : nullptr;
 	}
-	walk_viewers(pages, batch, found);
+	walk_viewers(home_, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
@@ -175,17 +226,23 @@ void Cluster::spare_accessed(const Pages &pages)
  * PG_dirty first, then the entries: who takes a dirty bit out of a page table after that
  * sets it again, and what the walk finds is known here.
  */
-void Cluster::protect(const Pages &pages)
+void Cluster::protect()
 {
 	Batch batch{first_, count_};
 	Clean found;
 
-	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] &&
-		    (kapi_folio_take_dirty(claim_[i].get()) || !pages.has_slot(first_ + i)))
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!claim_[i])
+			continue;
+		if (kapi_folio_take_dirty(claim_[i].get())) {
 			copy_[i] = Copy::wanted;
+			kapi_folio_keep_written(claim_[i].get());
+		} else if (!slot_[i]) {
+			copy_[i] = Copy::wanted;
+		}
+	}
 	fill(batch);
-	walk_viewers(pages, batch, found);
+	walk_viewers(home_, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!found.dirty[i])
 			continue;
@@ -194,21 +251,17 @@ void Cluster::protect(const Pages &pages)
 	}
 }
 
-bool Cluster::select(Pages &pages)
+bool Cluster::select()
 {
-	bool stale = false, some = false;
-
-	for (unsigned int i = 0; i < count_; i++)
-		stale |= is_stale(pages, first_ + i);
-	if (!claim_all(pages))
-		return stale;
-
+	if (!claim_all())
+		return false;
 	if (!how_.accessed)
-		spare_accessed(pages);
-	protect(pages);
+		spare_accessed();
+	protect();
 	for (const Claim &claim : claim_)
-		some |= static_cast<bool>(claim);
-	return stale || some;
+		if (claim)
+			return true;
+	return false;
 }
 
 /* How storing a page ended. */
@@ -257,20 +310,25 @@ void Cluster::put_aside(const Put *refused)
 	}
 }
 
-void Cluster::store(const Pages &pages)
+void Cluster::store()
 {
 	const bool has_backing = backing.serves(!how_.waits);
-	unsigned long slots = pages.slots().count();
+	unsigned long slots = home_.slot_count();
 	Put refused[Batch::max] = {}; /* not `stored`: by memory, why */
 	bool some = false;
 
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i] || copy_[i] != Copy::wanted)
 			continue;
-		if (slots >= how_.max_slots && !pages.has_slot(first_ + i)) {
+
+		const bool more = !slot_[i];
+
+		if (slots >= how_.max_slots && more) {
 			stored(i, Put::full);
 			continue;
 		}
+
+		slot_[i] = {};
 
 		const Put result = cowmem::store.put(claim_[i].get(), slot_[i]);
 
@@ -280,7 +338,7 @@ void Cluster::store(const Pages &pages)
 		} else {
 			stored(i, result);
 		}
-		slots += claim_[i] && !pages.has_slot(first_ + i);
+		slots += claim_[i] && more;
 		kapi_cond_resched();
 	}
 	if (some)
@@ -288,35 +346,105 @@ void Cluster::store(const Pages &pages)
 	kapi_test_step(COWMEM_STEP_STORED, nullptr);
 }
 
-/* Locks what is still the object's page, and gives it its new slot. */
-bool Cluster::lock(Pages &pages, unsigned int i)
+/* Has what names the page at its place in @pages' tree, @old, name the slot instead. The page is locked. */
+void Cluster::exchange(const Pages &pages, unsigned int i, Entry old) const
+{
+	StoreSlot *slot = slot_[i].get();
+	bool done;
+
+	kapi_ref_get(&slot->references);
+	{
+		const Rcu rcu;
+
+		done = pages.tree().exchange(first_ + i, old, Entry{slot});
+	}
+	/* One of the two is nobody's name any more; nor is it the page's last. */
+	(done ? old : Entry{slot}).drop();
+}
+
+/* Whether the slot is the page's only name then. */
+bool Cluster::put_into_slot(unsigned int i)
 {
 	folio *page = claim_[i].get();
 
-	if (pages.at(first_ + i) != page || kapi_folio_poisoned(page))
-		return false;
+	if (copy_[i] != Copy::good) {
+		/* Without a name it is just leaving its home. */
+		kapi_folio_get(page);
+		if (!kapi_folio_try_add_name(page)) {
+			kapi_folio_put(page);
+			return false;
+		}
+		slot_[i]->hold(page);
+		copy_[i] = Copy::made;
+	}
+	if (!home_.is_shared()) {
+		const Seen seen = pages_.see(first_ + i);
+
+		if (seen.page.get() == page && seen.slot.get() != slot_[i].get())
+			exchange(pages_, i, seen.entry);
+	} else if (kapi_folio_names(page) > 1) {
+		for (Members at{static_cast<SharedHome &>(home_).family()}; at; at.next())
+			exchange(*at, i, Entry{page});
+	}
+	return kapi_folio_names(page) == 1;
+}
+
+/* Locks what is still a page of the home, and puts it into its slot. */
+bool Cluster::lock(unsigned int i)
+{
+	folio *page = claim_[i].get();
+
 	if (how_.waits)
 		kapi_folio_lock(page);
 	else if (!kapi_folio_trylock(page))
 		return false;
-	if (copy_[i] == Copy::good)
+	if (home_.owns(page) && !kapi_folio_poisoned(page) && put_into_slot(i))
 		return true;
-	if (pages.set_slot(first_ + i, slot_[i])) {
-		copy_[i] = Copy::made;
-		return true;
-	}
 	kapi_folio_unlock(page);
 	return false;
 }
 
+/*
+ * Who freezes the object, or has it become another, changes the entries of its own pages first,
+ * and flushes TLBs behind the last: until then a page that no entry maps may be written. Whoever
+ * begins to after this finds no entry of it.
+ */
+bool Cluster::may_be_in_tlbs() const
+{
+	kapi_smp_mb();
+	return !home_.is_shared() && !(reading_.quiet() && pages_.unchanged(reading_));
+}
+
+/* Takes a page that is mapped nowhere out of its slot. False: somebody has a reference, or has written it. */
+bool Cluster::take_out(unsigned int i)
+{
+	constexpr int slot_and_claim = 2;
+	folio *page = claim_[i].get();
+
+	const NoPreemption who_waits_for_it_goes_on;
+
+	if (!kapi_folio_freeze(page, slot_and_claim))
+		return false;
+	if (kapi_folio_dirty(page) || kapi_folio_poisoned(page) || may_be_in_tlbs()) {
+		kapi_folio_unfreeze(page, slot_and_claim);
+		return false;
+	}
+	slot_[i]->set_written(kapi_folio_written(page));
+	slot_[i]->go_out(home_);
+	detach(page);
+	kapi_folio_unfreeze(page, 1);
+	kapi_count(COWMEM_COUNT_pages_paged_out);
+	return true;
+}
+
 /* The page was unmapped, or not, and why. */
-void Cluster::finish(Pages &pages, unsigned int i, Unmapped unmapped)
+void Cluster::finish(unsigned int i, Unmapped unmapped)
 {
 	folio *page = claim_[i].get();
-	const bool out = unmapped == Unmapped::success && pages.page_out(first_ + i, page);
+	const bool out = unmapped == Unmapped::success && take_out(i);
 
-	/* Memory for both is for those pages only that came back and were not written. */
-	if (!out && copy_[i] == Copy::made)
+	/* Memory for both is for those pages only that came back and were not written, and for what is shared. */
+	if (!out && copy_[i] == Copy::made && !home_.is_shared())
 		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
 	switch (unmapped) {
@@ -338,52 +466,30 @@ void Cluster::finish(Pages &pages, unsigned int i, Unmapped unmapped)
 	return drop(i, out ? result_.out : result_.busy);
 }
 
-void Cluster::remove(Pages &pages)
+void Cluster::remove()
 {
 	Batch batch{first_, count_};
 	Unmap<Leave::nothing> unmapped{{.mlock = false, .access = how_.accessed}};
 
 	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] && !lock(pages, i))
+		if (claim_[i] && !lock(i))
 			drop(i, result_.busy);
 	fill(batch);
-	walk_viewers(pages, batch, unmapped);
+	walk_viewers(home_, batch, unmapped);
 	for (unsigned int i = 0; i < count_; i++)
 		if (claim_[i])
-			finish(pages, i, unmapped.result(batch, i));
-	for (unsigned int i = 0; i < count_; i++)
-		if (is_stale(pages, first_ + i))
-			pages.drop_slot(first_ + i);
+			finish(i, unmapped.result(batch, i));
 }
 
-void page_out_cluster(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
+void page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+                      PagedOut &result)
 {
-	Cluster cluster{first, last, how, result};
-	bool some;
+	Cluster cluster{pages, home, first, last, how, result};
 
-	if (how.waits) {
-		Shared lock{pages};
-
-		some = cluster.select(pages);
-	} else {
-		if (!pages.try_lock_shared())
-			return;
-		some = cluster.select(pages);
-		pages.unlock_shared();
-	}
-	if (!some)
+	if (!cluster.select())
 		return;
-	cluster.store(pages);
-	if (how.waits) {
-		Exclusive lock{pages};
-
-		cluster.remove(pages);
-	} else {
-		if (!pages.try_lock())
-			return;
-		cluster.remove(pages);
-		pages.unlock();
-	}
+	cluster.store();
+	cluster.remove();
 }
 
 } /* namespace */
@@ -395,7 +501,9 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 	for (Index at = first;;) {
 		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
-		page_out_cluster(pages, at, stop, how, result);
+		page_out_cluster(pages, pages.home(), at, stop, how, result);
+		if (SharedHome *shared = pages.family().home())
+			page_out_cluster(pages, *shared, at, stop, how, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Page-out: pages of an object go from memory into the store.
+ * Page-out: pages go from memory into the store.
  *
- * In three steps, for a cluster of neighbours at a time, so that no fault ever waits for
- * a page to be compressed:
+ * In three steps, for a cluster of neighbours at a time, and with no lock of an object or a
+ * family, so that no fault ever waits for a page to be compressed:
  *
- *   1  With the object's lock shared: pages that were used lately are passed over
- *      (second chance). The others are write-protected, and lose PG_dirty.
- *   2  With no lock: those that have no good slot are compressed. They stay mapped, to
- *      be read; who writes one does as ever, and its dirty bit tells.
- *   3  As a writer of the family's count: they are unmapped. Where no dirty bit came back,
- *      from any page table or from who writes without one, the slot has what the page
- *      has: the page is taken out of the table, with its references frozen.
+ *   1  Pages that were used lately are passed over (second chance). The others are
+ *      write-protected, and lose PG_dirty.
+ *   2  Those that have no good slot are compressed. They stay mapped, to be read; who writes
+ *      one does as ever, and its dirty bit tells.
+ *   3  Each is locked, and put into its slot, which takes its place in all trees that name it;
+ *      then it is unmapped for all who see it. Where no dirty bit came back, from any page
+ *      table or from who writes without one, and nobody has a reference, the slot has what the
+ *      page has: the page is taken out of the slot, with its references frozen. Kernel
+ *      counterpart: __remove_mapping().
  *
  * While the store reads a page nobody has it exclusively, since whoever writes it makes
  * what is being stored worthless (R59).
@@ -28,6 +30,7 @@ struct PageOut {
 	bool waits;              /* for locks: false in memory reclaim */
 	bool accessed;           /* pages, too, that were used lately (R71) */
 	unsigned long max_slots; /* that the object may have */
+	bool shared;             /* pages, too, that relatives may see */
 };
 
 /* What became of the pages, and why; a page that is not in memory is not counted. */
@@ -46,8 +49,8 @@ struct PagedOut {
 };
 
 /*
- * Pages out what it can of @first to @last, some at a time, and adds to @result. Sleeps
- * unless told otherwise, but on the lock of the mappings.
+ * Pages out what it can of what @pages sees from @first to @last, some at a time, and adds to
+ * @result. Sleeps unless told otherwise, but on the locks of mappings.
  */
 void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
 	EXCLUDES(pages);

@@ -5,13 +5,12 @@
  */
 #include "layers/object.h"
 #include "reclaim/page_out.h"
-#include "rmap/walk.h"
 
 namespace cowmem {
 
 namespace {
 
-/* The cluster of neighbours that a page is in, and its object, kept for as long as this lives. */
+/* The cluster of neighbours that a page is in, and an object that sees it, kept for as long as this lives. */
 class ClusterOf {
 public:
 	ClusterOf() = default;
@@ -23,19 +22,21 @@ public:
 	ClusterOf(const ClusterOf &) = delete;
 	ClusterOf &operator=(const ClusterOf &) = delete;
 
-	/* Nothing, if the page has left its object, or that is going. */
+	/* Nothing, if the page has left its home, or that is going. */
 	void find(folio *page)
 	{
-		/* As long as the page is locked and its object's, the object stays (P3). */
+		/* As long as the page is locked and at home somewhere, the home stays. */
 		if (!kapi_folio_trylock(page))
 			return;
+		if (const address_space *mapping = kapi_folio_mapping(page)) {
+			const Home &home = Home::of(page);
+			const Index index = kapi_folio_index(page);
 
-		const address_space *mapping = kapi_folio_mapping(page);
-		inode *host = mapping ? kapi_mapping_host(mapping) : nullptr;
-
-		if (host && kapi_inode_try_get(host)) {
-			inode_ = host;
-			first_ = kapi_folio_index(page) / Batch::max * Batch::max;
+			if (home.is_shared())
+				find_member(static_cast<const SharedHome &>(home), index, page);
+			else
+				keep(kapi_mapping_host(mapping));
+			first_ = index / Batch::max * Batch::max;
 		}
 		kapi_folio_unlock(page);
 	}
@@ -52,15 +53,30 @@ public:
 		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
 		PagedOut result;
 
-		cowmem::page_out(
-			object.pages(), first_, first_ + Batch::max - 1,
-			{.waits = false, .accessed = false, .max_slots = object.max_slots()},
-			result);
+		cowmem::page_out(object.pages(), first_, first_ + Batch::max - 1,
+		                 {.waits = false,
+		                  .accessed = false,
+		                  .max_slots = object.max_slots(),
+		                  .shared = true},
+		                 result);
 		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
 		return result.out;
 	}
 
 private:
+	bool keep(inode *node)
+	{
+		if (kapi_inode_try_get(node))
+			inode_ = node;
+		return inode_;
+	}
+	void find_member(const SharedHome &home, Index index, const folio *page)
+	{
+		for (Members at{home.family()}; at; at.next())
+			if (at->resident(index) == page && keep(kapi_mapping_host(at->mapping())))
+				return;
+	}
+
 	inode *inode_ = nullptr;
 	Index first_ = 0;
 };

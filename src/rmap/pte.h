@@ -12,6 +12,7 @@
 #define COWMEM_PTE_H
 
 #include "kernel/kapi.h"
+#include "kernel/rcu.h"
 
 namespace cowmem {
 
@@ -83,15 +84,6 @@ inline bool may_store_untold(const vm_area_struct *vma)
 {
 	return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
 }
-
-/* A read-side critical section of RCU for a scope. */
-class Rcu {
-public:
-	Rcu() { kapi_rcu_lock(); }
-	~Rcu() { kapi_rcu_unlock(); }
-	Rcu(const Rcu &) = delete;
-	Rcu &operator=(const Rcu &) = delete;
-};
 
 /*
  * The page table that covers an address, kept from being freed for a scope; or none:

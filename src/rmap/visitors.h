@@ -24,12 +24,14 @@ inline void give_back(const Slot &slot)
 struct Inspect : Visitor {
 	bool visit(Slot &slot)
 	{
+		entries[slot.nth]++;
 		dirty[slot.nth] |= slot.pte.dirty();
 		locked[slot.nth] |= kapi_vma_locked(slot.vma);
 		young[slot.nth] += slot.pte.young() && kapi_vma_has_recency(slot.vma);
 		return false;
 	}
 
+	unsigned int entries[Batch::max] = {};
 	bool dirty[Batch::max] = {};         /* some entry is */
 	bool locked[Batch::max] = {};        /* some VMA is: mlock() */
 	unsigned int young[Batch::max] = {}; /* entries, as Referenced counts them */
@@ -111,8 +113,8 @@ struct Despite {
  * Takes every entry of the batch's pages away, in the order of R69: data cache, entry,
  * TLBs, dirty bit to the page, peak of RSS, what stays, counters, rmap, reference. An
  * entry of an mlocked VMA or a young one spares its page, unless @despite says otherwise
- * (R71, R73). The page locks must be held; who does not poison must be a writer of the
- * family, so that no entry comes behind the walk. Kernel counterpart: try_to_unmap_one().
+ * (R71, R73). The page locks must be held; whether an
+ * entry came behind the walk its holder has to find out. Kernel counterpart: try_to_unmap_one().
  */
 template <Leave leave>
 struct Unmap : Visitor {
@@ -186,6 +188,14 @@ struct Unpoison : Visitor {
 		kapi_pte_clear(slot.vma, slot.address, slot.entry);
 		return false;
 	}
+};
+
+/* A fault that is about to write to a page through an entry of a shared mapping. */
+struct Writer {
+	folio *held; /* what is there now, with a reference of the writer's */
+	vm_area_struct *vma;
+	unsigned long address;
+	bool may_write = false; /* out: the entry permits it now */
 };
 
 /* What @pte becomes, the new entry of @slot: as after a store, if that is what @writer came for. */
@@ -301,6 +311,15 @@ struct Thaw : Visitor {
 
 	folio *const page;
 };
+
+/* Empties the entries of @mapping that an Unmap with Leave::poison left for @page, page @index of it. */
+inline void forget_poison(address_space *mapping, Index index, folio *page)
+{
+	const ObjectMappings mappings{mapping};
+	Unpoison unpoison;
+
+	walk(mappings, Batch{index, page}, unpoison);
+}
 
 } /* namespace cowmem */
 

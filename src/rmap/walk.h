@@ -17,13 +17,14 @@
  *
  *   write lock of an object (i_rwsem)
  *   mmap_lock, VMA lock
- *   Pages (the lock of the family)
+ *   what limits of snapshots count (layers/copy_limit.h)
+ *   the lock of an object (layers/object_lock.h)
  *   page lock
  *   i_mmap_rwsem, shared        a walk of an object's mappings
  *   anon_vma root, shared       a walk of a private copy's; never with the above
  *   mmu_notifier ranges         opened with the tree locked, before the table is
  *   PTE lock
- *   i_pages' xa_lock
+ *   a tree's spinlock, a family's
  *
  * The walk allocates nothing, so that it can be part of reclaim; it sleeps on the
  * tree's lock only. It holds a PTE lock for one batch at most (R75).
@@ -33,8 +34,9 @@
 
 #include <optional>
 
+#include "kernel/folio.h"
+#include "kernel/index.h"
 #include "kernel/minmax.h"
-#include "layers/pages.h"
 #include "rmap/pte.h"
 #include "kernel/steps.h"
 
@@ -42,7 +44,7 @@ namespace cowmem {
 
 /*
  * Neighbouring pages, for one walk; a hole, or a page that the walk is to leave alone, is null.
- * Whoever makes one sees to it that its pages stay what they are: by Pages, held shared.
+ * Whoever makes one has a reference on each.
  */
 struct Batch {
 	static constexpr unsigned int max = 32; /* seed 001's CLUSTER_SIZE (R75) */
@@ -50,14 +52,6 @@ struct Batch {
 	Batch(Index at, folio *only) : first{at}, count{1} { page[0] = only; }
 	/* Some places, for which the pages are still to be filled in. */
 	Batch(Index at, unsigned int places) : first{at}, count{places} {}
-	/* The pages seen from @at on, as many as go into a batch but none after @last. */
-	Batch(const Pages &pages, Index at, Index stop) REQUIRES_SHARED(pages)
-		: first{at}, count{static_cast<unsigned int>(min_of<Index>(stop - at, max - 1)) + 1}
-	{
-		for (unsigned int i = 0; i < count; i++)
-			page[i] = pages.seen(at + i);
-	}
-
 	Index last() const { return first + count - 1; }
 	Index end() const { return first + count; }
 
@@ -388,23 +382,6 @@ Probes walk(const Source &source, const Batch &batch, V &visitor, vm_area_struct
 	}
 	if (last && !visitor.done())
 		walking::visit_vma(last, batch, visitor, probes);
-	return probes;
-}
-
-/* The same in the mappings of all objects that can see the batch's pages, which are of @layer. */
-template <class V>
-Probes walk_viewers(const Pages &layer, const Batch &batch, V &visitor) REQUIRES_SHARED(layer)
-{
-	Probes probes;
-
-	for (const Pages *at = &layer; at && !visitor.done();
-	     at = layer.next_viewer(at, batch.first, batch.last())) {
-		const ObjectMappings mappings{at->mapping()};
-		const Probes some = walk(mappings, batch, visitor);
-
-		probes.looked_at += some.looked_at;
-		probes.mismatched += some.mismatched;
-	}
 	return probes;
 }
 

@@ -1,52 +1,148 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Slots: where the bytes of paged-out pages are (store/store.h), and the table of an
- * object's.
+ * Slots: where the bytes of paged-out pages are (store/store.h).
  *
- * A slot never changes while anybody has a reference on it, but for its mark. The
- * table has one; so has whoever is just reading from it, so that to drop a slot needs
- * no wait (R87). A slot's memory is only ever used for slots under RCU, so a look-up
- * takes a reference first and sees whether it is the right one afterwards.
+ * Where a slot's bytes are never changes. Each tree that has it for an entry has a reference;
+ * so has whoever is just reading from it, so that to drop a slot needs no wait. A slot's
+ * memory is only ever used for slots under RCU, so a look-up takes a reference first and sees
+ * whether it is the right one afterwards.
+ *
+ * A page that has a slot is in it, also while it is in memory: then it is there once for all
+ * who see it, and can go out again without being stored. If such a page is dirty, the slot's
+ * bytes are stale.
  */
 #ifndef COWMEM_SLOT_H
 #define COWMEM_SLOT_H
 
 #include <utility>
 
-#include "kernel/kapi.h"
+#include "store/home.h"
 
 namespace cowmem {
-
-/* The number of a page in an object. */
-using Index = unsigned long;
 
 /* Where one page's bytes are. */
 struct StoreSlot {
 	kapi_refcount references;
 	unsigned short
-		length;     /* bytes that it takes in the store; in the backing store: is_lost() */
-	unsigned char how;  /* how to read it: the store's business */
-	bool written;       /* kapi_folio_written() of the page that went out */
-	unsigned long what; /* a handle of the store; the word that fills the page; a place */
+		length;      /* bytes that it takes in the store; in the backing store: is_lost() */
+	unsigned char how;   /* how to read it: the store's business */
+	unsigned char marks; /* written, counted */
+	unsigned long what;  /* a handle of the store; the word that fills the page; a place */
+	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
 
 	/* `how`: the word in `what` fills the page; otherwise a compressor's number, but for the last. */
 	static constexpr unsigned char same_filled = 0;
 	/* `how`: in the backing store, at the place and with the checksum in `what`. */
 	static constexpr unsigned char backed = 255;
 
-	/* `how`: no bytes, but a hole, where an ancestor has something (layers/pages.h). */
-	static constexpr unsigned char hole = 254;
-
 	bool is_backed() const { return how == backed; }
-	bool is_hole() const { return how == hole; }
+	/* The page, or null: it is out. */
+	folio *page() const
+	{
+		const unsigned long value = __atomic_load_n(&where, __ATOMIC_ACQUIRE);
+
+		return value & is_out ? nullptr : reinterpret_cast<folio *>(value);
+	}
+	/* The home of the page: it stays, for who keeps it from becoming another's. */
+	Home &home() const
+	{
+		for (;;) {
+			const unsigned long value = __atomic_load_n(&where, __ATOMIC_ACQUIRE);
+
+			if (value & is_out)
+				return *reinterpret_cast<Home *>(value - is_out);
+			if (const FolioRef kept{try_get_page()})
+				return Home::of(kept.get());
+		}
+	}
+	/* Whether it is out, and its page at home in @home: a hint, under RCU. */
+	bool is_of(const Home &home) const
+	{
+		return __atomic_load_n(&where, __ATOMIC_ACQUIRE) ==
+		       reinterpret_cast<unsigned long>(&home) + is_out;
+	}
+	/* The page, referenced, or null. */
+	folio *try_get_page() const
+	{
+		while (folio *found = page()) {
+			if (!kapi_folio_try_get(found))
+				continue;
+			if (page() == found)
+				return found;
+			kapi_folio_put(found);
+		}
+		return nullptr;
+	}
+	/* The page, which is in memory, is in it from now on: a name. Of who has just made it. */
+	void hold(folio *page)
+	{
+		where = reinterpret_cast<unsigned long>(page);
+		marks = counted;
+		Home::of(page).add_slot(*this);
+	}
+	/* @home, that of its page, which is locked, does not count it any more. */
+	void uncount(Home &home)
+	{
+		if (clear(counted))
+			home.remove_slot(*this);
+	}
+	bool is_counted() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & counted; }
+	/* The same for a page that is there instead of another, whose name it takes over. */
+	void hold_instead(folio *page)
+	{
+		__atomic_store_n(&where, reinterpret_cast<unsigned long>(page), __ATOMIC_RELEASE);
+	}
+	/* The page has come into memory, and is at home there. False: another was faster. */
+	[[nodiscard]] bool come_in(folio *page)
+	{
+		unsigned long home = reinterpret_cast<unsigned long>(&Home::of(page)) + is_out;
+
+		return __atomic_compare_exchange_n(&where, &home,
+		                                   reinterpret_cast<unsigned long>(page), false,
+		                                   __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	}
+	/* The page, whose home is @home, goes out. */
+	void go_out(const Home &home)
+	{
+		__atomic_store_n(&where, reinterpret_cast<unsigned long>(&home) + is_out,
+		                 __ATOMIC_RELEASE);
+	}
+	/* The page is out, and at home in @home from now on. False: it comes in, or was faster to be so. */
+	[[nodiscard]] bool take_out_of(Home &from, Home &home)
+	{
+		unsigned long old = reinterpret_cast<unsigned long>(&from) + is_out;
+
+		return __atomic_compare_exchange_n(&where, &old,
+		                                   reinterpret_cast<unsigned long>(&home) + is_out,
+		                                   false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	}
+	static constexpr unsigned long is_out = 1;
 	/* Whether the last read from the backing store failed. */
 	bool is_lost() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
 	void set_lost(bool value) { __atomic_store_n(&length, value, __ATOMIC_RELAXED); }
-	bool is_written() const { return __atomic_load_n(&written, __ATOMIC_RELAXED); }
-	void set_written(bool value) { __atomic_store_n(&written, value, __ATOMIC_RELAXED); }
-	bool take_written() { return __atomic_exchange_n(&written, false, __ATOMIC_RELAXED); }
+	/* kapi_folio_written() of the page that went out. */
+	bool is_written() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & written; }
+	void set_written(bool value)
+	{
+		if (value)
+			__atomic_fetch_or(&marks, written, __ATOMIC_RELAXED);
+		else
+			clear(written);
+	}
+	bool take_written() { return clear(written); }
+
+private:
+	/* `marks`: of the page; in the sum of its home. */
+	static constexpr unsigned char written = 1, counted = 2;
+
+	bool clear(unsigned char mark)
+	{
+		return __atomic_fetch_and(&marks, static_cast<unsigned char>(~mark),
+		                          __ATOMIC_RELAXED) &
+		       mark;
+	}
 };
-static_assert(sizeof(StoreSlot) == 16, "slots are metadata of every paged-out page");
+static_assert(sizeof(StoreSlot) == 24, "slots are metadata of every paged-out page");
 
 /* Gives back what @slot has in the store, and its memory. */
 void free_slot(StoreSlot *slot);
@@ -77,89 +173,6 @@ public:
 
 private:
 	StoreSlot *slot_ = nullptr;
-};
-
-/* Slots that say that there is nothing, made before a lock is taken under which they are wanted. */
-class Holes {
-public:
-	Holes() = default;
-	~Holes();
-	Holes(const Holes &) = delete;
-	Holes &operator=(const Holes &) = delete;
-
-	/* Has at least @wanted from now on. False: no memory. Sleeps, and may reclaim. */
-	[[nodiscard]] bool have(unsigned int wanted);
-	unsigned int count() const { return count_; }
-	/* One of them, of which there must be one. Never sleeps. */
-	SlotRef take();
-
-private:
-	StoreSlot *first_ = nullptr; /* each has the next for its `what` */
-	unsigned int count_ = 0;
-};
-
-/* The slots of an object, by the index of their pages. Holes are not in any sum. */
-class Slots {
-public:
-	/* What they are and take, for STORE_STAT. */
-	struct Sum {
-		unsigned long slots = 0, same_filled = 0, bytes = 0, backed = 0;
-	};
-
-	Slots() = default;
-	~Slots() { kapi_table_free(table_); }
-	Slots(const Slots &) = delete;
-	Slots &operator=(const Slots &) = delete;
-
-	/* Whether there was memory for it. Sleeps. To be called once. */
-	[[nodiscard]] bool create() { return table_ = kapi_table_create(); }
-
-	bool empty() const { return kapi_table_empty(table_); }
-	/* Whether there is one at @index, if nobody changes that. */
-	bool has(Index index) const { return !empty() && kapi_table_load(table_, index); }
-	/* Whether it is in the backing store; cheap where none is. A hint, as has(). */
-	bool is_backed(Index index) const
-	{
-		if (!__atomic_load_n(&sum_.backed, __ATOMIC_RELAXED))
-			return false;
-
-		const SlotRef slot = get(index);
-
-		return slot && slot->is_backed();
-	}
-	/* The slot at @index, or none. Never sleeps. */
-	SlotRef get(Index index) const;
-	/* The same for who keeps the table from being changed. */
-	StoreSlot *at(Index index) const
-	{
-		return empty() ? nullptr : static_cast<StoreSlot *>(kapi_table_load(table_, index));
-	}
-	/* Puts @slot at @index, in the place of another or none. False: no memory, and no change. */
-	[[nodiscard]] bool set(Index index, SlotRef &slot);
-	/* Has memory for a slot at @index, where there is none. False: there is no memory. Sleeps. */
-	[[nodiscard]] bool reserve(Index index) { return kapi_table_reserve(table_, index); }
-	/* All are @to's then, which has none. */
-	void give_all(Slots &to);
-	/* Puts the slot at @index, which there is, at the same in @to, which has reserved it. */
-	void move(Index index, Slots &to);
-	/* Drops what is at @index, if there is a slot. */
-	void drop(Index index);
-	/* The same for @first to @last, but for holes before @end_of_holes. Sleeps. */
-	void drop(Index first, Index last, Index end_of_holes);
-	/* Makes @index that of the first slot at or after it and not after @last; or false. */
-	bool find(Index &index, Index last) const
-	{
-		return !empty() && kapi_table_find(table_, &index, last);
-	}
-
-	Sum sum() const;
-	unsigned long count() const { return __atomic_load_n(&sum_.slots, __ATOMIC_RELAXED); }
-
-private:
-	void add(const StoreSlot &slot, unsigned long sign);
-
-	xarray *table_ = nullptr;
-	Sum sum_;
 };
 
 } /* namespace cowmem */

@@ -27,15 +27,16 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 	return first;
 }
 
-/* Has @memory, if there is some, for a slot that takes nothing yet. Nobody else sees it until its count is set. */
-StoreSlot *new_slot(unsigned char how, void *memory = kapi_slot_alloc_nowait())
+/* A slot that takes nothing yet. Nobody else sees it until its count is set. */
+StoreSlot *new_slot(unsigned char how)
 {
-	auto *made = static_cast<StoreSlot *>(memory);
+	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait());
 
 	if (made) {
 		made->how = how;
 		made->length = 0;
-		made->written = false;
+		made->marks = 0;
+		made->where = 0;
 	}
 	return made;
 }
@@ -148,37 +149,6 @@ Put Store::put(folio *page, SlotRef &slot)
 	return result;
 }
 
-bool Holes::have(unsigned int wanted)
-{
-	while (count_ < wanted) {
-		StoreSlot *made = new_slot(StoreSlot::hole, kapi_slot_alloc_may_reclaim());
-
-		if (!made)
-			return false;
-		made->what = reinterpret_cast<unsigned long>(first_);
-		first_ = made;
-		count_++;
-	}
-	return true;
-}
-
-SlotRef Holes::take()
-{
-	StoreSlot *taken = first_;
-
-	first_ = reinterpret_cast<StoreSlot *>(taken->what);
-	count_--;
-	taken->what = 0;
-	kapi_ref_init(&taken->references);
-	return SlotRef{taken};
-}
-
-Holes::~Holes()
-{
-	while (count_)
-		take();
-}
-
 Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
 	StoreSlot *made = new_slot(StoreSlot::backed);
@@ -198,7 +168,7 @@ int Store::read(const StoreSlot &slot, folio *page)
 {
 	bool good = true;
 
-	if (slot.how == StoreSlot::same_filled || slot.is_hole()) {
+	if (slot.how == StoreSlot::same_filled) {
 		const Mapped mapped{page};
 
 		kapi_fill(mapped.words(), slot.what, words);
@@ -218,14 +188,8 @@ void Store::free(const StoreSlot &slot)
 {
 	if (slot.is_backed())
 		backing.free(slot);
-	else if (slot.how != StoreSlot::same_filled && !slot.is_hole())
+	else if (slot.how != StoreSlot::same_filled)
 		kapi_zs_free(pool_, slot.what);
-}
-
-void free_slot(StoreSlot *slot)
-{
-	store.free(*slot);
-	kapi_slot_free(slot);
 }
 
 } /* namespace cowmem */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Whether all is so that is said of a family's layers (layers/pages.h): every link, page,
- * slot and page-table entry is looked at, and nothing is taken from what the module uses to
- * find its way. For tests, which see to it that nobody faults or maps meanwhile: a fault
- * that holds a page lock only may be about to map what it found.
+ * Whether all is so that is said of a family's pages (layers/pages.h): every page, slot and
+ * page-table entry is looked at. For tests, which see to it that nobody faults or maps meanwhile:
+ * a fault that holds a page lock only may be about to map what it found.
  */
 #include <linux/cowmem.h>
 
 #include "layers/object.h"
+#include "layers/viewers.h"
 #include "store/store.h"
 #include "testing/testing.h"
 #include "rmap/visitors.h"
@@ -51,234 +51,164 @@ bool same_bytes(folio *a, folio *b)
 	return kapi_same_bytes(first.bytes(), second.bytes(), KAPI_PAGE_SIZE);
 }
 
-/* The right to page a page out for a scope, if nobody has it: then its marks stand still. */
-class NoPageOut {
-public:
-	explicit NoPageOut(folio *page)
-		: page_{kapi_folio_try_begin_page_out(page) ? page : nullptr}
-	{
-	}
-	~NoPageOut()
-	{
-		if (page_)
-			kapi_folio_end_page_out(page_);
-	}
-	NoPageOut(const NoPageOut &) = delete;
-	NoPageOut &operator=(const NoPageOut &) = delete;
-
-	explicit operator bool() const { return page_; }
-
-private:
-	folio *const page_;
-};
-
 } /* namespace */
 
 class Check {
 public:
-	/* With the family's lock held alone. */
-	cowmem_test_wrong tree_of(const Pages &some);
+	cowmem_test_wrong family_of(Pages &some);
 
 private:
-	void fail(const char *what, const Pages &layer, Index index = no_index)
+	void fail(const char *what, const Pages &pages, Index index = no_index)
 	{
 		if (!wrong_.what)
-			wrong_ = {what, layer.number_, index};
+			wrong_ = {what, pages.number_, index};
 	}
-	static bool is_frozen(const Pages &layer) { return Object::of(layer).frozen_; }
-	static const Pages *next_below(const Pages &top, const Pages *at);
-	const Pages *top_of(const Pages &some);
-	void links(const Pages &layer);
-	void life(const Pages &layer);
-	void pages(const Pages &layer);
-	void saved(const Pages &layer, Index index, folio *page);
-	void slots(const Pages &layer);
-	void end(const Pages &layer);
-	void mappings(const Pages &layer);
-	void entries(const Pages &layer, const Batch &batch);
+	template <class Visit>
+	void each(Pages &some, Visit visit);
+	void member(Pages &pages);
+	void page(Pages &pages, Index index, const Seen &seen);
+	void saved(const Pages &pages, Index index, const Seen &seen);
+	void end(const Pages &pages);
+	void mappings(const Pages &pages);
+	void entries(const Pages &pages, const Batch &batch);
+	static void forget(const Pages &pages);
 
 	cowmem_test_wrong wrong_ = {nullptr, 0, 0};
-	unsigned long mapped_ = 0, found_ = 0;
-	const FolioRef scratch_{kapi_folio_alloc_surely(0)};
+	unsigned long mapped_ = 0, found_ = 0, shared_ = 0;
+	const FolioRef scratch_{kapi_folio_alloc(false)};
 };
 
-/* Each above, up to who has no parent. */
-const Pages *Check::top_of(const Pages &some)
+/* Each member, or the one that has no relatives. */
+template <class Visit>
+void Check::each(Pages &some, Visit visit)
 {
-	const Pages *at = &some;
-
-	for (unsigned int above = 0; at->parent_; above++, at = at->parent_) {
-		if (above < COWMEM_LAYERS_MAX)
-			continue;
-		fail("too many parents, or a circle", some);
-		return nullptr;
-	}
-	return at;
-}
-
-/* Over links that links() has seen to be good. */
-const Pages *Check::next_below(const Pages &top, const Pages *at)
-{
-	if (at->first_child_)
-		return at->first_child_;
-	for (; at != &top; at = at->parent_)
-		if (at->next_sibling_)
-			return at->next_sibling_;
-	return nullptr;
-}
-
-/* A child that was met before has another before it, or another parent: so there is no circle. */
-void Check::links(const Pages &layer)
-{
-	const Pages *before = nullptr;
-
-	for (const Pages *child = layer.first_child_; child && !wrong_.what;
-	     before = child, child = child->next_sibling_) {
-		if (child->parent_ != &layer)
-			fail("a child has another parent", *child);
-		if (child->previous_sibling_ != before)
-			fail("a child has another before it", *child);
-		if (&child->family_ != &layer.family_)
-			fail("a child is of another family", *child);
-		if (!child->has_relatives_ || !layer.has_relatives_)
-			fail("a relative is said to have none", *child);
-	}
-}
-
-/* Only what is frozen has children, and what nobody uses has some, or has left the tree. */
-void Check::life(const Pages &layer)
-{
-	if (layer.first_child_ && !is_frozen(layer))
-		fail("a layer with children is not frozen", layer);
-	if (!layer.first_child_ && !layer.in_use_ && !layer.left_)
-		fail("a layer is there for nobody", layer);
-}
-
-/* P1, P2, P5. */
-void Check::pages(const Pages &layer)
-{
-	unsigned long count = 0;
-
-	layer.held();
-	for (Index index = 0; folio *page = kapi_mapping_find(layer.mapping_, &index, no_index);
-	     index++) {
-		if (!layer.owns(page) || kapi_folio_index(page) != index)
-			return fail("a page says that it is elsewhere", layer, index);
-		if (!kapi_folio_uptodate(page))
-			fail("a page is not uptodate", layer, index);
-		if (foreign_references(page) < 0)
-			fail("a page has too few references", layer, index);
-		saved(layer, index, page);
-		mapped_ += kapi_folio_mapcount(page);
-		count++;
-		kapi_cond_resched();
-	}
-	if (count != layer.resident())
-		fail("resident() is wrong", layer);
+	if (!some.is_member_)
+		visit(some);
+	for (Members at{some.family()}; at; at.next())
+		visit(*at);
 }
 
 /*
- * A page without any mark that it was written is in the store, byte for byte. Dirty entries
- * of other objects than its own are wrong in any case, and found by entries().
+ * A page that is in a slot without any mark that it was written is in the store, byte for byte.
+ * Dirty entries of other objects than its own are wrong in any case, and found by entries().
  */
-void Check::saved(const Pages &layer, Index index, folio *page)
+void Check::saved(const Pages &pages, Index index, const Seen &seen)
 {
-	const NoPageOut claim{page};
+	folio *page = seen.page.get();
 
-	if (!claim || kapi_folio_dirty(page) || kapi_folio_poisoned(page))
+	if (!seen.slot || kapi_folio_dirty(page) || kapi_folio_poisoned(page))
 		return;
 	{
-		const ObjectMappings own{layer.mapping_};
-		Inspect seen;
+		const ObjectMappings own{pages.mapping()};
+		Inspect inspected;
 
-		walk(own, Batch{index, page}, seen);
-		if (seen.dirty[0])
+		walk(own, Batch{index, page}, inspected);
+		if (inspected.dirty[0])
 			return;
 	}
-
-	const SlotRef slot = layer.slots_.get(index);
-
-	if (!slot || slot->is_hole())
-		fail("a clean page is not in the store", layer, index);
-	else if (!slot->is_backed() &&
-	         (store.read(*slot, scratch_.get()) || !same_bytes(scratch_.get(), page)))
-		fail("a clean page is not as in the store", layer, index);
+	if (!seen.slot->is_backed() &&
+	    (store.read(*seen.slot, scratch_.get()) || !same_bytes(scratch_.get(), page)))
+		fail("a clean page is not as in the store", pages, index);
 }
 
-void Check::slots(const Pages &layer)
+/* P1; a page that is seen by several members is counted once: it is claimed, until all have been looked at. */
+void Check::page(Pages &pages, Index index, const Seen &seen)
 {
-	const Slots::Sum said = layer.slots_.sum();
-	Slots::Sum sum;
+	folio *page = seen.page.get();
+	constexpr int known = 1;
 
-	for (Index index = 0; layer.slots_.find(index, no_index); index++) {
-		const SlotRef slot = layer.slots_.get(index);
-
-		kapi_cond_resched();
-		if (slot->is_hole())
-			continue;
-		sum.slots++;
-		sum.backed += slot->is_backed();
-		sum.same_filled += !slot->is_backed() && !slot->length;
-		sum.bytes += slot->is_backed() ? 0U : slot->length;
+	if (!pages.owns(page) && !(pages.is_member_ && pages.family().home()->owns(page)))
+		fail("a page is at home elsewhere", pages, index);
+	if (kapi_folio_index(page) != index)
+		fail("a page says that it is elsewhere", pages, index);
+	if (!kapi_folio_uptodate(page))
+		fail("a page is not uptodate", pages, index);
+	if (!kapi_folio_names(page) || kapi_folio_names(page) > 1UL << 40)
+		fail("a page has no name", pages, index);
+	if (foreign_references(page) < known)
+		fail("a page has too few references", pages, index);
+	saved(pages, index, seen);
+	if (kapi_folio_try_begin_page_out(page)) {
+		mapped_ += kapi_folio_mapcount(page);
+		shared_ += !pages.owns(page);
 	}
-	if (sum.slots != said.slots || sum.backed != said.backed ||
-	    sum.same_filled != said.same_filled || sum.bytes != said.bytes)
-		fail("the sum of slots is wrong", layer);
 }
 
-/* O1, also of what is seen of others. */
-void Check::end(const Pages &layer)
+/* P2 */
+void Check::member(Pages &pages)
 {
-	const Object &object = Object::of(layer);
+	unsigned long own = 0, own_slots = 0;
 
-	layer.held();
-	if (!layer.in_use_ || !object.fixed_size())
+	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
+		const Seen seen = pages.see(index);
+
+		if (seen.page)
+			page(pages, index, seen);
+		own += seen.page && pages.owns(seen.page.get());
+		own_slots += seen.slot && &seen.slot->home() == &pages.home();
+		if (seen.page && pages.owns(seen.page.get()) &&
+		    pages.tree().next_own(index, index) == no_index)
+			fail("an own page has no mark", pages, index);
+		kapi_cond_resched();
+	}
+	if (own != pages.own_pages())
+		fail("own_pages() is wrong", pages);
+	if (own_slots != pages.own_slots().slots)
+		fail("the sum of slots is wrong", pages);
+	end(pages);
+	mappings(pages);
+}
+
+/* O1 */
+void Check::end(const Pages &pages)
+{
+	const Object &object = Object::of(pages);
+
+	if (!object.fixed_size())
 		return;
-	if (const Index index = layer.next_data(object.end_index(), no_index); index != no_index)
-		fail("something is seen beyond the end", layer, index);
+	if (const Index index = pages.next_data(object.end_index(), no_index); index != no_index)
+		fail("something is seen beyond the end", pages, index);
 }
 
-/* P4, P7: nothing is mapped but what is seen, and nothing frozen can be written. */
-void Check::entries(const Pages &layer, const Batch &batch)
+/* P4, P6: nothing is mapped but what is seen, and nothing shared can be written. */
+void Check::entries(const Pages &pages, const Batch &batch)
 {
-	const ObjectMappings own{layer.mapping_};
+	const ObjectMappings own{pages.mapping()};
 	Compare found;
 
 	walk(own, batch, found);
 	found_ += found.entries;
 	for (unsigned int i = 0; i < batch.count; i++) {
 		if (found.stale[i])
-			fail("what is mapped is not what is seen", layer, batch.first + i);
-		else if (found.to_write[i] && (is_frozen(layer) || !layer.owns(batch.page[i])))
-			fail("a frozen page can be written", layer, batch.first + i);
+			fail("what is mapped is not what is seen", pages, batch.first + i);
+		else if (found.to_write[i] && !pages.owns(batch.page[i]))
+			fail("a shared page can be written", pages, batch.first + i);
 	}
 }
 
-void Check::mappings(const Pages &layer)
+void Check::mappings(const Pages &pages)
 {
-	const Index end = end_of_mappings(layer);
+	const Index end = end_of_mappings(pages);
 
-	layer.held();
-	if (end && !layer.in_use_ && !layer.dropped_)
-		fail("a layer is mapped that has no file", layer);
 	for (Index first = 0; first < end; first += Batch::max)
-		entries(layer, Batch{layer, first, end - 1});
+		entries(pages, SeenBatch{pages, first, end - 1}.batch);
 }
 
-cowmem_test_wrong Check::tree_of(const Pages &some)
+void Check::forget(const Pages &pages)
 {
-	const Pages *const top = top_of(some);
+	for (Index index = 0; (index = pages.next_resident(index, no_index)) != no_index; index++)
+		if (const FolioRef page = pages.get(index))
+			kapi_folio_end_page_out(page.get());
+}
 
-	for (const Pages *layer = top; layer && !wrong_.what; layer = next_below(*top, layer)) {
-		links(*layer);
-		life(*layer);
-		pages(*layer);
-		slots(*layer);
-		end(*layer);
-		mappings(*layer);
-	}
-	if (!wrong_.what && mapped_ != found_)
+cowmem_test_wrong Check::family_of(Pages &some)
+{
+	each(some, [&](Pages &pages) { member(pages); });
+	each(some, [&](Pages &pages) { forget(pages); });
+	if (mapped_ != found_)
 		fail("a page is mapped where nobody sees it", some);
+	if (some.is_member_ && shared_ != some.family().home()->pages())
+		fail("the family has other pages than are seen", some);
 	return wrong_;
 }
 
@@ -287,8 +217,7 @@ cowmem_test_wrong Check::tree_of(const Pages &some)
 extern "C" cowmem_test_wrong cowmem_test_check(file *f)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	cowmem::Check check;
 	cowmem::Exclusive lock{pages};
 
-	return check.tree_of(pages);
+	return cowmem::Check{}.family_of(pages);
 }

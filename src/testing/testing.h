@@ -57,14 +57,17 @@ struct file *cowmem_test_clone(struct file *file);
 int cowmem_test_restore(struct file *file, struct file *snapshot);
 /* The page in memory that the object sees, if that is where it is; no reference. */
 struct folio *cowmem_test_seen(struct file *file, unsigned long index);
-/* The first index at or after @from where the object has something of its own, or ~0UL. */
+/* Exchanges the page that is seen for another, or none; false: something else is there. References stay. */
+bool cowmem_test_exchange(struct file *file, unsigned long index, struct folio *old,
+                          struct folio *fresh);
+/* The first index at or after @from where the object's tree marks something as its own, or ~0UL. */
 unsigned long cowmem_test_next_own(struct file *file, unsigned long from);
 
-/* Holds the lock of the object's family alone, but with its count even. */
+/* Holds the object's lock alone, but with its count even. */
 void cowmem_test_lock(struct file *file);
 void cowmem_test_unlock(struct file *file);
 
-/* The sequence count of the object's family (layers/family.h). */
+/* The sequence count of the object (layers/object_lock.h). */
 unsigned long cowmem_test_count(struct file *file);
 
 /* Adds to a plain variable: a data race, wherever two threads do it at once. */

@@ -67,9 +67,10 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
                                      cowmem_page *page)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	const cowmem::SeenBatch seen{pages, index, index};
 	cowmem::Shared lock{pages};
 
-	cowmem::describe(pages, cowmem::Batch{pages, index, index}, clear, page);
+	cowmem::describe(pages, seen.batch, clear, page);
 }
 
 extern "C" void cowmem_test_resize(file *f, long long bytes)
@@ -97,7 +98,10 @@ extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long
 
 	kapi_drain_folio_batches_everywhere();
 	cowmem::page_out(object.pages(), first, last,
-	                 {.waits = true, .accessed = accessed, .max_slots = object.max_slots()},
+	                 {.waits = true,
+	                  .accessed = accessed,
+	                  .max_slots = object.max_slots(),
+	                  .shared = true},
 	                 result);
 	answer->out = result.out;
 	answer->reused = result.reused;
@@ -109,13 +113,13 @@ extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long
 
 extern "C" unsigned long cowmem_test_slots(file *f)
 {
-	return cowmem::Object::of(f).pages().slots().count();
+	return cowmem::Object::of(f).pages().own_slots().slots;
 }
 
 extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, unsigned long count)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	cowmem::SlotRef slot = pages.slot(index);
+	cowmem::SlotRef slot = std::move(pages.see(index).slot);
 	unsigned long wrong = 0;
 
 	for (unsigned long i = 0; i < count; i++)
@@ -123,7 +127,7 @@ extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, un
 	{
 		cowmem::Exclusive lock{pages};
 
-		pages.drop_slot(index);
+		pages.remove(index, index, cowmem::PrivateCopies::keep);
 	}
 	for (unsigned long i = 0; i < count; i++)
 		wrong += kapi_ref_put(&slot->references);
@@ -153,32 +157,39 @@ extern "C" int cowmem_test_restore(file *f, file *snapshot)
 extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	cowmem::Shared lock{pages};
 
-	return pages.seen(index);
+	return pages.resident(index);
+}
+
+extern "C" bool cowmem_test_exchange(file *f, unsigned long index, folio *old, folio *fresh)
+{
+	const cowmem::Rcu rcu;
+
+	return cowmem::Object::of(f).pages().tree().exchange(index, cowmem::Entry{old},
+	                                                     cowmem::Entry{fresh});
 }
 
 extern "C" unsigned long cowmem_test_next_own(file *f, unsigned long from)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	cowmem::Shared lock{pages};
+	cowmem::Exclusive lock{pages};
 
-	return pages.next_own(from, cowmem::no_index);
+	return pages.tree().next_own(from, cowmem::no_index);
 }
 
 extern "C" void cowmem_test_lock(file *f)
 {
-	cowmem::Object::of(f).pages().family().lock_quietly();
+	cowmem::Object::of(f).pages().lock_quietly();
 }
 
 extern "C" void cowmem_test_unlock(file *f)
 {
-	cowmem::Object::of(f).pages().family().unlock_quietly();
+	cowmem::Object::of(f).pages().unlock_quietly();
 }
 
 extern "C" unsigned long cowmem_test_count(file *f)
 {
-	return cowmem::Object::of(f).family().count();
+	return cowmem::Object::of(f).pages().count();
 }
 
 extern "C" unsigned long cowmem_test_race()

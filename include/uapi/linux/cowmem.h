@@ -96,12 +96,12 @@ struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
 	__u32 flags;          /* in: 0 */
 	__u64 bytes;          /* out: size of the object in bytes */
-	__u64 resident_pages; /* out: pages of memory that the object holds */
+	__u64 resident_pages; /* out: pages of memory that are its own; of a snapshot: that it sees */
 	__u32 cow;            /* out: enum cowmem_cow that the next mmap() will take */
 	__u32 state;          /* out: COWMEM_STATE_* */
-	__u64 layers;         /* out: snapshots that a page may have to be looked for in */
-	__u64 copies;         /* out: of a snapshot, what counts for its max_copies */
-	__u64 max_copies;     /* out: of a snapshot, its limit; ~0: none */
+	__u64 layers; /* out: other objects of its family: snapshots, clones, what they are of */
+	__u64 copies; /* out: of a snapshot, what counts for its max_copies */
+	__u64 max_copies; /* out: of a snapshot, its limit; ~0: none */
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
@@ -171,6 +171,9 @@ struct cowmem_set_cow {
  * set. What memory pressure does is the same without being asked. The store is memory,
  * where pages are compressed, and the file or device behind it, if there is one, for
  * those that this does not take.
+ * Of an object that is no snapshot, what relatives may see, too, is left alone: with a
+ * descriptor of a snapshot, which need not be open for writing, all that it sees goes out,
+ * for all who see it.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
  */
 #define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
@@ -257,14 +260,14 @@ struct cowmem_store_limit {
  * that it was taken of.
  * EBADF: not open for reading. EINVAL: max_copies or COWMEM_SNAPSHOT_DROP without
  * COWMEM_SNAPSHOT_LIMIT; of CLONE, any flag or max_copies. ENOMEM, EMFILE, ENFILE: no memory, or
- * no descriptor. ESTALE: it was dropped. EMLINK: there are COWMEM_LAYERS_MAX layers, one for
- * each snapshot that was taken of one taken before, and is still wanted. Then nothing changed.
+ * no descriptor. ESTALE: it was dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came
+ * from one. Then nothing changed.
  *
  * A page that the object writes afterwards is copied, and what was there stays for the
  * snapshot; what the object punches or cuts off stays, too. With COWMEM_SNAPSHOT_LIMIT
  * max_copies pages may stay so. What would leave it one more fails, and changes nothing:
- * write(), PUNCH and RESIZE with EDQUOT, a store to a mapping with SIGBUS; until the snapshot
- * is closed, or the object restored to it. (So do stores of the kernel's own: for a process
+ * write(), PUNCH, RESIZE, and RESTORE to a younger one with EDQUOT, a store to a mapping with
+ * SIGBUS; until the snapshot is closed, or the object restored to it, or to an older one. (So do stores of the kernel's own: for a process
  * that dies it can then not write OWNER_DIED to a robust mutex, nor clear the word of
  * set_tid_address(), in a page that may not be copied, and tells nobody.) With
  * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
@@ -278,7 +281,7 @@ struct cowmem_store_limit {
  * nothing of it, who is killed in a RESTORE an object that is as before it or as after it; in
  * a write, PUNCH or RESIZE, one of which each page is.
  */
-#define COWMEM_LAYERS_MAX 256U
+#define COWMEM_LAYERS_MAX 65536U
 #define COWMEM_SNAPSHOT_LIMIT (1U << 0)
 #define COWMEM_SNAPSHOT_DROP (1U << 1)
 
@@ -291,12 +294,13 @@ struct cowmem_snapshot {
 };
 
 /*
- * RESTORE: the object is again as it was when @fd, a snapshot of it, was taken, in content,
- * size, store limit, and whether it grows by itself. Mappings stay; private copies in them,
- * too, also beyond the end. Snapshots taken since are as they were, but the object
- * cannot be restored to them. What it costs follows the pages written since.
- * EBADF: not open for writing, or @fd is not open, or not for reading. EINVAL: @fd is nothing
- * that this object came from. ESTALE: @fd was dropped.
+ * RESTORE: the object is as @fd is, a snapshot of it, or of any object that came from the same
+ * one, in content, size, store limit, and whether it grows by itself: back, forward, or sideways.
+ * Mappings stay; private copies in them, too, also beyond the end. What it costs follows the
+ * pages that differ.
+ * EBADF: not open for writing, or @fd is not open, or not for reading. EINVAL: @fd is no snapshot
+ * of the family. EDQUOT: more pages would be left to an older snapshot than its limit permits.
+ * ESTALE: @fd was dropped.
  */
 struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */
@@ -349,7 +353,7 @@ struct cowmem_diff {
  * in the order of the pages. The answer for one page is whole and of one moment; if
  * there is no room for a page's entries, the call ends before that page, and `next`
  * says where to go on. Asked are the mappings of this object: a page that it shares with
- * snapshots and clones may be mapped by theirs, too (PAGEMAP's mapcount has all).
+ * snapshots and clones may be mapped by theirs, too.
  *
  * Shown are mappings by processes that the caller may ptrace (for reading) and that
  * have a PID in his PID namespace; the others, and those that are just exiting, are
@@ -413,14 +417,20 @@ struct cowmem_rmap {
 #define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
 
 /* cowmem_page.flags */
-#define COWMEM_PAGE_RESIDENT (1U << 0)   /* in memory; with neither this nor PAGED_OUT a hole */
-#define COWMEM_PAGE_DIRTY (1U << 1)      /* written, or made, since that was last cleared */
+#define COWMEM_PAGE_RESIDENT \
+	(1U << 0)                   /* in memory; with neither this, PAGED_OUT, nor SHARED a hole */
+#define COWMEM_PAGE_DIRTY (1U << 1) /* written, or made, since that was last cleared */
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)
 #define COWMEM_PAGE_LOCKED (1U << 5)    /* mapped where mlock forbids to take it away */
 #define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
-#define COWMEM_PAGE_SHARED (1U << 7) /* a snapshot's: the object has it while it is not written */
+/*
+ * Relatives may see it, too, and the object does while it is not written. With a descriptor of a
+ * snapshot all the rest is told as of other pages; of any other object what the mappings of that
+ * say: RESIDENT, if one maps it, mapcount, how many entries do.
+ */
+#define COWMEM_PAGE_SHARED (1U << 7)
 
 struct cowmem_page {
 	__u32 flags;      /* COWMEM_PAGE_* */

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * All entries of all pages that an object has for itself, in one mapping after the other.
+ * All entries of all pages that are an object's own, in one mapping after the other.
  *
  * Not by walk(), which goes from some pages to their mappings: here that would be the same
  * page tables again and again, and a TLB flush for each few pages. This goes along the
- * pages, which are linked by Pages::link_all(), and flushes once, behind the last: who
- * changes these page tables, too, knows by tlb_flush_pending. Kernel counterpart:
- * change_protection(), zap_page_range_single().
+ * pages, and flushes once, behind the last: who changes these page tables, too, knows by
+ * tlb_flush_pending. Kernel counterpart: change_protection(), zap_page_range_single().
  */
 #ifndef COWMEM_OWN_ENTRIES_H
 #define COWMEM_OWN_ENTRIES_H
 
-#include "kernel/minmax.h"
-#include "rmap/walk.h"
+#include "layers/pages.h"
 
 namespace cowmem {
 
@@ -34,20 +32,14 @@ public:
 	void run(Index first)
 	{
 		mm_struct *mm = kapi_vma_mm(vma_);
+		Index index = next(max_of(first, kapi_vma_first_index(vma_)));
 
-		first = max_of(first, kapi_vma_first_index(vma_));
-
-		folio *page = first <= last_ ? find(first) : nullptr;
-
-		if (!page)
+		if (index == no_index)
 			return;
 
-		const Notified<V::event> notified{mm, *address_of(vma_, first),
-		                                  *address_of(vma_, last_) + KAPI_PAGE_SIZE};
-
 		kapi_mm_begin_flush_later(mm);
-		while (page) {
-			page = visit_some(page);
+		while (index != no_index) {
+			index = visit_some(index);
 			kapi_cond_resched();
 		}
 		if (end_)
@@ -57,51 +49,69 @@ public:
 	}
 
 private:
-	/* The first page at or after @first. */
-	folio *find(Index first) const
+	/* The first of the pages at or after @first, or no_index. */
+	Index next(Index first) const
 	{
-		return kapi_mapping_find(pages_.mapping(), &first, last_);
+		return first <= last_ ? pages_.tree().next_own(first, last_) : no_index;
 	}
 
 	/*
-	 * Visits some pages from @page on, within one page table and one hold of its lock (R75).
-	 * Where to go on, or null.
+	 * Visits some pages from @index on, within one page table and one hold of its lock (R75).
+	 * Where to go on, or no_index.
 	 */
-	folio *visit_some(folio *page)
+	Index visit_some(Index index)
 	{
-		const unsigned long address = *address_of(vma_, kapi_folio_index(page));
-		const Index behind = kapi_folio_index(page) +
-		                     ((kapi_table_end(address) - address) >> KAPI_PAGE_SHIFT);
+		const unsigned long address = *address_of(vma_, index);
+		const Index behind =
+			index + ((kapi_table_end(address) - address) >> KAPI_PAGE_SHIFT);
+		/* Secondary MMUs lose these pages, and no others beyond the last. */
+		const Notified<V::event> notified{kapi_vma_mm(vma_), address,
+		                                  end_of_some(index, behind)};
 		PageTable table{kapi_vma_mm(vma_), address};
 
 		if (table) {
 			kapi_test_step(COWMEM_STEP_TABLE, nullptr);
-			return table.lock() ? go_along(page, behind, &table) : page;
+			return table.lock() ? go_along(index, behind, &table) : index;
 		}
 
-		folio *const next = go_along(page, behind, nullptr);
+		const Index end = [&] {
+			const Rcu rcu;
+
+			return go_along(index, behind, nullptr);
+		}();
 
 		/* Who had one of them locked put a table there before he let go of it. */
 		kapi_test_step(COWMEM_STEP_NO_TABLE, nullptr);
-		return PageTable{kapi_vma_mm(vma_), address} ? page : next;
+		return PageTable{kapi_vma_mm(vma_), address} ? index : end;
 	}
 
-	/* From @page on, before index @behind, with @table locked or none there. */
-	folio *go_along(folio *page, Index behind, const PageTable *table)
+	/* The address behind the last of those that visit_some() visits, if somebody wants to know. */
+	unsigned long end_of_some(Index index, Index behind) const
 	{
-		for (unsigned int n = 0; n < Batch::max; n++) {
-			const Index index = kapi_folio_index(page);
+		Index last = index;
 
-			if (index >= behind)
-				return page;
-			visitor_.looks_at(page, index);
-			if (table)
-				visit(*table, page, *address_of(vma_, index));
-			page = kapi_folio_next(page);
-			if (!page || kapi_folio_index(page) > last_)
-				return nullptr;
+		if (!kapi_mm_has_notifiers(kapi_vma_mm(vma_)))
+			return 0;
+		for (unsigned int n = 1; n < Batch::max && index < behind; n++) {
+			last = index;
+			index = next(index + 1);
 		}
-		return page;
+		return *address_of(vma_, index < behind ? index : last) + KAPI_PAGE_SIZE;
+	}
+
+	/* From @index on, before @behind, with @table locked or none there. */
+	Index go_along(Index index, Index behind, const PageTable *table)
+	{
+		for (unsigned int n = 0; n < Batch::max && index < behind; n++) {
+			/* It may go out to the store just now, but then nothing maps it. */
+			if (folio *page = pages_.resident_rcu(index)) {
+				visitor_.looks_at(page, index);
+				if (table)
+					visit(*table, page, *address_of(vma_, index));
+			}
+			index = next(index + 1);
+		}
+		return index;
 	}
 
 	void visit(const PageTable &table, folio *page, unsigned long address)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a snapshot may cost. A page that its origin writes is copied, and what was there stays
+ * for the snapshot; so does a page that the origin punches, cuts off, or restores away. A
+ * snapshot may have a limit to how many pages stay so, beyond which the origin's change fails,
+ * or the snapshot is dropped. A hole that is written does not count: nothing is kept there.
+ */
+#ifndef COWMEM_COPY_LIMIT_H
+#define COWMEM_COPY_LIMIT_H
+
+#include "kernel/alloc.h"
+#include "kernel/index.h"
+
+namespace cowmem {
+
+class Pages;
+
+/* How many pages may be kept for a snapshot alone, and what if that is not enough. */
+struct CopyLimit {
+	unsigned long max = ~0UL;
+	bool drops = false; /* the snapshot is given up; otherwise the change fails */
+};
+
+/* Of a snapshot: whose it is, its limit, and what counts for that. */
+struct Counted {
+	unsigned long origin = 0; /* the number of the object whose changes count; or 0 */
+	CopyLimit limit = {};
+	unsigned long copies = 0;
+	unsigned long pending = 0; /* what the change that is under way adds */
+};
+
+/* Of an object: whether changes have to look at limits, and the lock that has one look at a time. */
+class CopyLimits {
+public:
+	CopyLimits() { kapi_rwsem_init(&lock_, KAPI_LOCK_LIMITS); }
+	CopyLimits(const CopyLimits &) = delete;
+	CopyLimits &operator=(const CopyLimits &) = delete;
+
+	/* One more snapshot has a limit. With the object's lock held alone. */
+	void add() { __atomic_store_n(&some_, true, __ATOMIC_RELAXED); }
+
+	/*
+	 * A change of the object @of that leaves pages to snapshots, for a scope that begins
+	 * before the object's lock is taken, and ends behind that: then the snapshots for
+	 * which it was too much are dropped. Sleeps.
+	 */
+	class Leaving {
+	public:
+		explicit Leaving(Pages &of);
+		~Leaving();
+		Leaving(const Leaving &) = delete;
+		Leaving &operator=(const Leaving &) = delete;
+
+		/*
+		 * What @of has from @first to @last is to be left to its snapshots. 0; -EDQUOT: not
+		 * so much; -EAGAIN: there is a limit now that was not there when this began. With
+		 * the object's lock.
+		 */
+		int may_leave(Index first, Index last);
+		/* It is to become as @target, the snapshot that it is restored to. The same. */
+		int may_become(const Pages &target);
+		/* What was asked for last has been done. */
+		void done();
+
+	private:
+		bool is_counted(const Pages &snapshot) const;
+		int try_all();
+
+		Pages &of_;
+		const bool locked_;
+		bool dropping_ = false;
+	};
+
+private:
+	bool some_ = false;
+	kapi_rwsem lock_;
+};
+
+/* How many pages @snapshot keeps that its origin has not, or has otherwise. Sleeps. */
+unsigned long count_copies(const Pages &snapshot);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_COPY_LIMIT_H */

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The nodes of trees (layers/node.h). */
+#include "layers/tree.h"
+
+namespace cowmem {
+
+Node *Node::create(bool leaf, bool may_reclaim)
+{
+	auto *node = static_cast<Node *>(kapi_node_alloc(leaf, may_reclaim));
+
+	if (node)
+		kapi_ref_init(&node->references_);
+	return node;
+}
+
+/*
+ * In a leaf that others have, too, a page may be exchanged for its slot meanwhile, and then be
+ * gone; a slot stays. A page that is still there when it has been referenced has a name that
+ * stays until page-out has seen the reference.
+ */
+void Node::copy_entries(Node &to) const
+{
+	for (unsigned int i = 0; i < entries; i++) {
+		for (;;) {
+			const Entry found = entry(i);
+			folio *page = found.bare();
+
+			if (found.slot())
+				kapi_ref_get(&found.slot()->references);
+			if (page && !kapi_folio_try_get(page))
+				continue;
+			if (page && entry(i) != found) {
+				kapi_folio_put(page);
+				continue;
+			}
+			if (page)
+				add_name(page);
+			to.slot_[i] = found.value_;
+			break;
+		}
+	}
+}
+
+void Node::copy_children(Node &to) const
+{
+	for (unsigned int i = 0; i < children; i++) {
+		Node *node = child(i);
+
+		if (node)
+			node->get();
+		to.slot_[i] = slot_[i];
+	}
+}
+
+Node *Node::copy(bool leaf, Node *memory)
+{
+	if (memory && leaf)
+		copy_entries(*memory);
+	else if (memory)
+		copy_children(*memory);
+	return memory;
+}
+
+void Node::clear_own_all(unsigned int level)
+{
+	if (level)
+		for (unsigned int i = 0; i < children; i++)
+			if (own_ >> i & 1)
+				child(i)->clear_own_all(level - 1);
+	own_ = 0;
+}
+
+bool Node::is_empty(bool leaf) const
+{
+	for (unsigned int i = 0; i < (leaf ? entries : children); i++)
+		if (slot_[i])
+			return false;
+	return true;
+}
+
+void Node::put(Node *node, unsigned int level)
+{
+	if (!kapi_ref_put(&node->references_))
+		return;
+	for (unsigned int i = 0; i < (level ? children : entries); i++) {
+		if (level) {
+			if (Node *child = node->child(i))
+				put(child, level - 1);
+		} else if (const Entry entry = node->take(i, Entry::dead())) {
+			entry.remove();
+		}
+	}
+	kapi_cond_resched();
+	kapi_node_free(node);
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A persistent tree: what one object has at each index. Trees share what they have in common:
+ * to copy one is a pointer to its root, and to change one copies the nodes on the way to the
+ * entry that others point to, too. So what is at an index is found in as many steps whatever
+ * relatives there are, and what two trees differ in is found without a look at what they share.
+ *
+ * Locks: look-ups need RCU only. Changes take the tree's spinlock, for one entry or node at a
+ * time; memory is had before. Names (store/home.h) that a change drops are dropped behind it.
+ *
+ * A node is a tree's alone if there is one pointer to each node on the way to it from the
+ * root: then nobody else can come to point to it but by this tree, whose object's lock keeps
+ * that away from changes (layers/pages.h).
+ */
+#ifndef COWMEM_TREE_H
+#define COWMEM_TREE_H
+
+#include "kernel/spinning.h"
+#include "layers/node.h"
+
+namespace cowmem {
+
+class Tree {
+public:
+	static constexpr unsigned int max_height =
+		9; /* of 64 bits, four are a leaf's, and six each node's */
+
+	Tree() { kapi_spinlock_init(&lock_); }
+	~Tree() { clear(); }
+	Tree(const Tree &) = delete;
+	Tree &operator=(const Tree &) = delete;
+
+	/* What is at @index. Under RCU, or with something that keeps it there. */
+	Entry at(Index index) const;
+	/* The first index at or after @from, and not after @last, where there is something; or no_index. The same. */
+	Index next(Index from, Index last) const;
+	/* The same for what is its own: of who keeps it from being changed. */
+	Index next_own(Index from, Index last) const;
+	/* The same for where two trees have other versions of a page. */
+	static Index next_difference(const Tree &a, const Tree &b, Index from, Index last);
+
+	/*
+	 * The pages in memory from @first to @last, one after the other, under RCU: none is
+	 * referenced, and the tree may change between the calls.
+	 */
+	class Walk {
+	public:
+		Walk(const Tree &tree, Index first, Index last)
+			: tree_{tree}, next_{first}, last_{last}
+		{
+		}
+		/* The next page, or null. */
+		folio *next()
+		{
+			for (; next_ <= last_; next_++) {
+				if (!leaf_ || !place(next_, 0)) {
+					next_ = tree_.next(next_, last_);
+					leaf_ = next_ == no_index ? nullptr : tree_.leaf(next_);
+					if (!leaf_)
+						return nullptr;
+				}
+				if (folio *page = leaf_->entry(place(next_, 0)).page()) {
+					index_ = next_++;
+					return page;
+				}
+			}
+			return nullptr;
+		}
+		/* Where next() found it. */
+		Index index() const { return index_; }
+		/* Whether it is still there, or was until this leaf was replaced. */
+		bool finds(const folio *page) const
+		{
+			return leaf_->entry(place(index_, 0)).page() == page;
+		}
+
+	private:
+		const Tree &tree_;
+		const Node *leaf_ = nullptr; /* of the index before next_ */
+		Index index_ = no_index, next_;
+		const Index last_;
+	};
+
+	/* Memory for nodes, had before it is needed. */
+	class Spare {
+	public:
+		Spare() = default;
+		~Spare();
+		Spare(const Spare &) = delete;
+		Spare &operator=(const Spare &) = delete;
+
+		/* Has what one change may need. False: no memory. May reclaim. */
+		[[nodiscard]] bool fill(unsigned int height);
+		/* A node, from here or, without a sleep, from the allocator; or null. */
+		Node *take(bool leaf);
+
+	private:
+		Node *leaf_ = nullptr, *inner_[max_height + 1];
+		unsigned int count_ = 0;
+	};
+	/* Memory for a change at @index: see put(). */
+	[[nodiscard]] bool fill(Spare &spare, Index index) const;
+
+	enum class Change {
+		done,
+		changed,   /* something else is there by now, or what is there is its own */
+		no_memory, /* fill() a Spare first; nothing changed */
+	};
+	/*
+	 * Puts @entry, a name with its reference, at @index, where @old is; that one's name is
+	 * the caller's then. @own: it is for the tree's object alone. Never sleeps, but drops
+	 * nodes, which may: not under RCU.
+	 */
+	Change put(Index index, Entry old, Entry entry, bool own, Spare &spare);
+	/*
+	 * Exchanges @old at @index, wherever that node is, for @entry, which names the same
+	 * page. The names go as for put(). Under RCU. Never sleeps.
+	 */
+	bool exchange(Index index, Entry old, Entry entry) const;
+
+	/* Whether the way to @index was the tree's alone just now: a hint. Never sleeps. */
+	bool may_be_alone(Index index) const;
+	/*
+	 * @entry at @index is its own from now on: put() does not replace it any more. False: the
+	 * way there is not the tree's alone, something else is there, or it is its own already.
+	 */
+	[[nodiscard]] bool set_own(Index index, Entry entry);
+	/* It is not, after all, or not any more. */
+	void clear_own(Index index);
+	/* Nothing is its own any more. Of who holds the object's lock alone. */
+	void clear_own();
+
+	/* Makes the way to @index the tree's alone. False: no memory. For remove(), which then has what it needs. */
+	[[nodiscard]] bool own_way(Index index);
+	/* Removes all from @first to @last. If own_way() was for both ends, never fails. Sleeps. */
+	bool remove(Index first, Index last);
+	/* Removes all. Sleeps. */
+	void clear();
+	/* Has all that @from has, none of which is its own, instead of what it had. Sleeps. */
+	void become(const Tree &from);
+
+private:
+	/* A root and the level that it is at, of which a leaf's is 0. */
+	struct Root {
+		Node *node;
+		unsigned int level;
+	};
+	/* Nodes that were replaced, to be put when the lock is not held any more. */
+	class Replaced;
+	class Removed;
+	struct Way;
+
+	static unsigned int shift_of(unsigned int level)
+	{
+		return level ? Node::leaf_bits + (level - 1) * Node::inner_bits : 0;
+	}
+	/* The place of @index in a node at @level. */
+	static unsigned int place(Index index, unsigned int level)
+	{
+		return static_cast<unsigned int>(index >> shift_of(level)) %
+		       (level ? Node::children : Node::entries);
+	}
+	/* The first index that a node at @level which has @index has not, or 0. */
+	static Index end_of(Index index, unsigned int level)
+	{
+		const unsigned int bits = shift_of(level + 1);
+
+		return bits < 64 ? ((index >> bits) + 1) << bits : 0;
+	}
+	static bool fits(Index index, unsigned int level)
+	{
+		const unsigned int bits = shift_of(level + 1);
+
+		return bits >= 64 || !(index >> bits);
+	}
+	Root root() const
+	{
+		const unsigned long value = __atomic_load_n(&root_, __ATOMIC_CONSUME);
+
+		return {reinterpret_cast<Node *>(value & ~15UL),
+		        static_cast<unsigned int>(value & 15)};
+	}
+	void set_root(Root root)
+	{
+		__atomic_store_n(&root_, reinterpret_cast<unsigned long>(root.node) | root.level,
+		                 __ATOMIC_RELEASE);
+	}
+	Node *leaf(Index index) const;
+	bool grow(Index index, Spare &spare);
+	Node *make_node(Node *node, unsigned int level, Spare &spare, Replaced &replaced);
+	Node *own_node(Node *node, unsigned int level, Spare &spare, Replaced &replaced);
+	enum class Missing { made, left };
+	bool own_way(Index index, Way &way, unsigned int down_to, Missing missing, Spare &spare,
+	             Replaced &replaced);
+	bool alone_way(Index index, Way &way) const;
+	void mark(Index index, const Way &way);
+	void unmark(Index index, const Way &way);
+	void prune(Index index, Way &way, Replaced &replaced);
+	enum class Step { some, all, no_memory };
+	Step remove_some(Index first, Index last, Spare &spare);
+	static Root part(Root root, Index index, unsigned int level);
+	static Index next_own_in(const Node &node, unsigned int level, Index from, Index last);
+	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last);
+	template <class Has>
+	Index find(Index from, Index last, Has has) const;
+
+	unsigned long root_ = 0; /* a Root: nodes are at addresses that 16 divides */
+	mutable kapi_spinlock lock_;
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_TREE_H */

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Homes and names of pages (store/home.h). */
+#include "store/home.h"
+#include "rmap/visitors.h"
+
+namespace cowmem {
+
+bool some_are_poisoned;
+
+/* In this order: reclaim, which puts a page back on its list, looks at the mapping after that. */
+void detach(folio *page)
+{
+	Home::of(page).add(~0UL);
+	kapi_folio_set_names(page, 0);
+	kapi_folio_detach(page);
+	kapi_lru_del(page);
+	kapi_count(COWMEM_COUNT_pages_freed);
+}
+
+void unmap_late(folio *page)
+{
+	if (Home::of(page).is_shared())
+		return;
+
+	const PageLock lock{page};
+	address_space *mapping = kapi_folio_mapping(page);
+
+	if (mapping && kapi_folio_mapped(page))
+		kapi_mapping_unmap(mapping, kapi_folio_index(page) << KAPI_PAGE_SHIFT,
+		                   KAPI_PAGE_SIZE, false);
+}
+
+/*
+ * With the page lock held nobody can map the page any more: a fault that returned it locked
+ * has mapped it by now, and a fault that maps it without that lock follows the commit rule.
+ */
+void drop_name(folio *page)
+{
+	if (kapi_folio_drop_name(page)) {
+		const PageLock lock{page};
+		address_space *mapping = kapi_folio_mapping(page);
+		const Index index = kapi_folio_index(page);
+
+		if (kapi_folio_mapped(page))
+			kapi_mapping_unmap(mapping, index << KAPI_PAGE_SHIFT, KAPI_PAGE_SIZE,
+			                   false);
+		if (kapi_folio_poisoned(page))
+			forget_poison(mapping, index, page);
+		detach(page);
+	}
+	kapi_folio_put(page);
+}
+
+} /* namespace cowmem */

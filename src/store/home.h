@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Homes: an address_space that pages have for their mapping, and how many of them it has.
+ * An object is the home of the pages that only it may write; a family, of those that may be
+ * seen by several of its members, and are written by none.
+ *
+ * A page has names: the leaves of trees (layers/tree.h) that have it for an entry, and the
+ * slot that it is in, if it is in one. Each name has a reference. With the last name the page
+ * leaves its home. Who adds a name has another reference beforehand, and drops a name before
+ * its reference, so that whoever counts references and names never counts too few of the first.
+ */
+#ifndef COWMEM_HOME_H
+#define COWMEM_HOME_H
+
+#include "kernel/folio.h"
+#include "kernel/index.h"
+
+namespace cowmem {
+
+struct StoreSlot;
+
+/* What some slots are and take, for STORE_STAT. */
+struct SlotSum {
+	unsigned long slots = 0, same_filled = 0, bytes = 0, backed = 0;
+
+	/* Adds what @slot is, @n times. */
+	void add(const StoreSlot &slot, unsigned long n = 1);
+};
+
+class Home {
+public:
+	explicit Home(address_space *mapping, bool is_shared = false)
+		: mapping_{mapping}, is_shared_{is_shared}
+	{
+		kapi_mapping_set_home(mapping, this);
+	}
+	Home(const Home &) = delete;
+	Home &operator=(const Home &) = delete;
+
+	/* The home of @page, which has a name, and is locked or has its name kept. */
+	static Home &of(const folio *page)
+	{
+		return *static_cast<Home *>(kapi_mapping_home(kapi_folio_mapping(page)));
+	}
+
+	address_space *mapping() const { return mapping_; }
+	/* Whether it is a family's. */
+	bool is_shared() const { return is_shared_; }
+	/* A hint, unless something keeps @page where it is: its lock, or who alone may move it. */
+	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
+	/* Pages in memory. */
+	unsigned long pages() const { return __atomic_load_n(&pages_, __ATOMIC_RELAXED); }
+
+	/* @page, uptodate and of nobody, is page @index of it from now on, with one name, which the caller gives it. */
+	void attach(folio *page, Index index)
+	{
+		kapi_folio_mark_uptodate(page);
+		kapi_folio_set_names(page, 1);
+		kapi_folio_attach(page, mapping_, index);
+		add(1);
+	}
+	/* The reverse, for a page that nobody has found. */
+	void unattach(folio *page)
+	{
+		kapi_folio_detach(page);
+		kapi_folio_set_names(page, 0);
+		kapi_folio_take_dirty(page);
+		kapi_folio_take_written(page);
+		add(~0UL);
+	}
+	/* @page, which is locked and another's, is its own from now on. */
+	void take(folio *page)
+	{
+		of(page).add(~0UL);
+		add(1);
+		kapi_folio_rehome(page, mapping_);
+	}
+
+	/* The slots of its pages. */
+	const SlotSum &slots() const { return slots_; }
+	unsigned long slot_count() const
+	{
+		return __atomic_load_n(&slots_.slots, __ATOMIC_RELAXED);
+	}
+	void add_slot(const StoreSlot &slot) { slots_.add(slot); }
+	void remove_slot(const StoreSlot &slot) { slots_.add(slot, ~0UL); }
+
+private:
+	friend void detach(folio *page);
+	void add(unsigned long n) { __atomic_fetch_add(&pages_, n, __ATOMIC_RELAXED); }
+
+	address_space *const mapping_;
+	unsigned long pages_ = 0;
+	SlotSum slots_;
+	const bool is_shared_;
+};
+
+/* @page, locked and mapped nowhere, has lost its last name, and leaves its home. */
+void detach(folio *page);
+
+/* Whether some page was ever marked as damaged: page tables may say so. */
+extern bool some_are_poisoned;
+
+/* One more name for @page, which has a name that is kept meanwhile; the caller's reference is the new name's. */
+inline void add_name(folio *page)
+{
+	kapi_folio_add_name(page);
+}
+
+/* Takes @page, if it is an object's own, out of all page tables, behind who has it locked to map it. Sleeps. */
+void unmap_late(folio *page);
+
+/* Drops a name of @page and its reference. Takes the page lock. Sleeps. */
+void drop_name(folio *page);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_HOME_H */
