@@ -157,7 +157,8 @@ static void probes_do_not_follow_the_clones(void)
 		if (n != size)
 			continue;
 		/* All of them have the page mapped, as the snapshot has it. */
-		CHECK_EQ(page_state(last->fd, 0, pages).mapcount, n);
+		CHECK_EQ(page_state(source, 0, pages).mapcount, n);
+		CHECK_EQ(page_state(last->fd, 0, pages).mapcount, 1);
 		check_own_page(last, pages++, n);
 		size *= 10;
 	}

@@ -307,7 +307,8 @@ static void balance(struct counts before)
 	                 SINCE(before, speculative_abort_poisoned) +
 	                 SINCE(before, speculative_abort_no_table) +
 	                 SINCE(before, speculative_abort_changed) +
-	                 SINCE(before, speculative_abort_reaped),
+	                 SINCE(before, speculative_abort_reaped) +
+	                 SINCE(before, speculative_abort_shared),
 	         SINCE(before, locked_retries));
 }
 
