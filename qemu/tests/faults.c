@@ -254,7 +254,7 @@ static void neighbours_are_not_for_all(void)
 #define LOCK_STAT "/proc/lock_stat"
 #define LOCK_STAT_ON "/proc/sys/kernel/lock_stat"
 
-/* How often the lock of any family of objects was taken since the reset. */
+/* How often the lock of any object was taken since the reset. */
 static unsigned long acquisitions(void)
 {
 	FILE *file = fopen(LOCK_STAT, "re");
@@ -266,7 +266,7 @@ static unsigned long acquisitions(void)
 		unsigned long taken;
 		char *numbers = strchr(line, ':');
 
-		if (strstr(line, "cowmem_family") && numbers &&
+		if (strstr(line, "cowmem_object") && numbers &&
 		    sscanf(numbers + 1, "%*s %*s %*s %*s %*s %*s %*s %lu", &taken) == 1)
 			sum += taken;
 	}

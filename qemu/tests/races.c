@@ -283,7 +283,7 @@ struct contention {
 };
 
 /* What keeps faults and removal apart, and what each page table has. */
-#define OBJECTS_LOCK "cowmem_family"
+#define OBJECTS_LOCK "cowmem_object"
 #define PTE_LOCK "ptlock_ptr("
 
 /* What lock_stat knows of a class of locks. */

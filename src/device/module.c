@@ -298,8 +298,10 @@ static int __init memory_init(void)
 	struct kmem_cache_args args = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
 
 	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &args, SLAB_TYPESAFE_BY_RCU);
-	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, 16, SLAB_ACCOUNT, NULL);
-	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, 16, SLAB_ACCOUNT, NULL);
+	cowmem_leaf_cache =
+		kmem_cache_create("cowmem_leaf", 144, 16, SLAB_ACCOUNT | SLAB_NO_MERGE, NULL);
+	cowmem_node_cache =
+		kmem_cache_create("cowmem_node", 528, 16, SLAB_ACCOUNT | SLAB_NO_MERGE, NULL);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
 		return 0;
 	memory_exit();
