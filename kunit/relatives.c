@@ -124,5 +124,13 @@ bool is_written(struct other *other)
 {
 	struct folio *folio = cowmem_test_seen(writes.file, writes.index);
 
-	return folio != writes.old || byte_of(folio, writes.offset) == 0xee;
+	const unsigned long *word;
+
+	if (folio != writes.old)
+		return true;
+	if (!folio)
+		return false;
+	/* It may just be freed; then it is another that is seen the next time. */
+	word = folio_address(folio) + ALIGN_DOWN(writes.offset, sizeof(*word));
+	return (u8)(READ_ONCE_NOCHECK(*word) >> writes.offset % sizeof(*word) * 8) == 0xee;
 }
