@@ -189,7 +189,8 @@ int Object::punch_some(Index first, Index last)
 
 int Object::punch(Index &next, Index last)
 {
-	constexpr Index at_once = 4096; /* pages for which the faults of the object wait */
+	constexpr Index at_once =
+		Node::children * Node::entries; /* the faults of the object wait */
 
 	while (next <= last) {
 		const Index data = pages_.next_data(next, last);
