@@ -49,8 +49,7 @@ int copy(folio *page, const Seen &seen, Wait how)
 		return kapi_folio_poisoned(seen.page.get())
 		               ? -KAPI_EHWPOISON
 		               : kapi_folio_copy(page, seen.page.get());
-	return seen.slot->is_backed() ? backing.read(*seen.slot, page, how)
-	                              : store.read(*seen.slot, page);
+	return read_slot(*seen.slot, page, how);
 }
 
 } /* namespace */
@@ -75,16 +74,6 @@ int Pages::break_cow(Index index, const Asker &asker)
 		if (err != -KAPI_EAGAIN)
 			return err;
 	}
-}
-
-/* Its page, locked, and its slot are at home with the object from now on. */
-void Pages::take(const Seen &seen)
-{
-	if (seen.slot) {
-		family_.home()->remove_slot(*seen.slot);
-		home_.add_slot(*seen.slot);
-	}
-	home_.take(seen.page.get());
 }
 
 /*
@@ -112,7 +101,7 @@ int Pages::try_reuse(Index index, const Seen &seen, Writer *writer)
 		    references_to_read(mapping(), index, page) > known ||
 		    !tree_.set_own(index, seen.entry))
 			return -KAPI_EAGAIN;
-		take(seen);
+		home_.take(page, seen.slot.get());
 	}
 	kapi_count(COWMEM_COUNT_pages_taken_over);
 	reuse_around(index, writer);
@@ -152,7 +141,7 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 			return err;
 		}
 		put_in_front(index, seen, page, asker.writer);
-		home_.take(page);
+		home_.take(page, nullptr);
 		add_to_lru(page);
 		leaving.done();
 	}
@@ -221,7 +210,7 @@ void Pages::reuse_around(Index index, Writer *writer)
 		if (entry_of(index + i) == seen[i].entry && tree_.may_be_alone(index + i) &&
 		    is_last_name(seen[i]) && foreign_references(page) <= 1 &&
 		    !kapi_folio_poisoned(page) && tree_.set_own(index + i, seen[i].entry)) {
-			take(seen[i]);
+			home_.take(page, seen[i].slot.get());
 			reused++;
 		} else {
 			batch.page[i] = nullptr;

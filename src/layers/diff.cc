@@ -73,8 +73,7 @@ private:
 		page = room.get();
 		if (!page)
 			return -KAPI_ENOMEM;
-		return source.slot->is_backed() ? backing.read(*source.slot, page, Wait::killable)
-		                                : store.read(*source.slot, page);
+		return read_slot(*source.slot, page, Wait::killable);
 	}
 
 	FolioRef here_, there_;

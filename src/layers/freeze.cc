@@ -93,13 +93,15 @@ struct Pages::Kept : Allocated {
  */
 int Pages::put_copy(Index index, folio *page, Kept *&kept)
 {
+	const Entry entry = entry_of(index);
 	FolioRef copy{kapi_folio_alloc_near(kapi_folio_node(page))};
 	auto *keeps = copy ? new (Gfp::kernel_account) Kept{{}, page, kept} : nullptr;
 
 	if (!keeps)
 		return -KAPI_ENOMEM;
 	if (kapi_folio_copy(copy.get(), page)) {
-		family_.home()->take(page); /* it is damaged: who reads it will be told */
+		family_.home()->take(page,
+		                     entry.slot()); /* it is damaged: who reads it will be told */
 		delete keeps;
 		return 0;
 	}
@@ -108,9 +110,6 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 	kapi_folio_set_dirty(copy.get());
 	kapi_folio_keep_written(copy.get());
 	family_.home()->attach(copy.get(), index);
-
-	const Entry entry = entry_of(index);
-
 	kapi_folio_get(copy.get());
 	if (put(index, entry, Entry{copy.get()}, false, false)) {
 		family_.home()->unattach(copy.get());
@@ -135,18 +134,10 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 /* The slot at @index, whose bytes are stale, is not in the tree any more, but the page alone. */
 void Pages::leave_slot(Index index, const Seen &seen)
 {
-	bool done;
-
 	kapi_folio_get(seen.page.get());
 	add_name(seen.page.get());
-	{
-		const Rcu rcu;
-
-		done = tree_.exchange(index, seen.entry, Entry{seen.page.get()});
-	}
-	if (done)
+	if (exchange(index, seen.entry, Entry{seen.page.get()}))
 		seen.slot->uncount(home_);
-	(done ? seen.entry : Entry{seen.page.get()}).drop();
 }
 
 /* What is its own at @index becomes the family's; or a copy of that, and the page goes to @kept. */
@@ -159,10 +150,8 @@ int Pages::freeze_one(Index index, Kept *&kept)
 		folio *page = seen.page.get();
 
 		if (!page) {
-			if (seen.slot && seen.slot->take_out_of(home_, shared)) {
-				home_.remove_slot(*seen.slot);
-				shared.add_slot(*seen.slot);
-			}
+			if (seen.slot && seen.slot->take_out_of(home_, shared))
+				shared.take_slot(*seen.slot, home_);
 			return 0;
 		}
 
@@ -179,11 +168,7 @@ int Pages::freeze_one(Index index, Kept *&kept)
 			leave_slot(index, seen);
 			continue;
 		}
-		if (seen.slot) {
-			home_.remove_slot(*seen.slot);
-			shared.add_slot(*seen.slot);
-		}
-		shared.take(page);
+		shared.take(page, seen.slot.get());
 		return 0;
 	}
 }

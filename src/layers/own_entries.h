@@ -4,8 +4,9 @@
  *
  * Not by walk(), which goes from some pages to their mappings: here that would be the same
  * page tables again and again, and a TLB flush for each few pages. This goes along the
- * pages, and flushes once, behind the last: who changes these page tables, too, knows by
- * tlb_flush_pending. Kernel counterpart: change_protection(), zap_page_range_single().
+ * pages, and flushes once, behind the last. Until then TLBs may know more than the entries
+ * say: the kernel asks for tlb_flush_pending, page-out for the object's count. Kernel
+ * counterpart: change_protection(), zap_page_range_single().
  */
 #ifndef COWMEM_OWN_ENTRIES_H
 #define COWMEM_OWN_ENTRIES_H

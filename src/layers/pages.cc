@@ -69,42 +69,51 @@ bool Pages::try_get(Index index, FolioRef &page) const
 	return !found || (tree_.at(index) == entry && entry.page() == found);
 }
 
-Index Pages::next_resident(Index from, Index last) const
+bool Pages::exchange(Index index, Entry old, Entry fresh) const
 {
-	for (Index index = from; (index = next_data(index, last)) != no_index; index++) {
-		if (resident(index))
+	bool done;
+	{
+		const Rcu rcu;
+
+		done = tree_.exchange(index, old, fresh);
+	}
+	(done ? old : fresh).drop();
+	return done;
+}
+
+/* The first index from @from to @last that @next finds and @is says yes of; or no_index. */
+template <class Next, class Is>
+Index Pages::next_that(Index from, Index last, Next next, Is is)
+{
+	for (Index index = from; (index = next(index, last)) != no_index; index++) {
+		if (is(index))
 			return index;
 		kapi_cond_resched();
 		if (index == last)
 			break;
 	}
 	return no_index;
+}
+
+Index Pages::next_resident(Index from, Index last) const
+{
+	return next_that(
+		from, last, [&](Index at, Index end) { return next_data(at, end); },
+		[&](Index at) { return resident(at) != nullptr; });
 }
 
 Index Pages::next_out(Index from, Index last) const
 {
-	for (Index index = from; (index = next_data(index, last)) != no_index; index++) {
-		if (is_out(index))
-			return index;
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-	return no_index;
+	return next_that(
+		from, last, [&](Index at, Index end) { return next_data(at, end); },
+		[&](Index at) { return is_out(at); });
 }
 
 Index Pages::next_own(Index from, Index last) const
 {
-	for (Index index = from; (index = tree_.next_own(index, last)) != no_index; index++) {
-		const folio *page = resident(index);
-
-		if (page && owns(page))
-			return index;
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-	return no_index;
+	return next_that(
+		from, last, [&](Index at, Index end) { return tree_.next_own(at, end); },
+		[&](Index at) { return is_own_page(at); });
 }
 
 /* --- what adds a page --- */
@@ -165,12 +174,10 @@ void Pages::adopt(Index index, const Seen &seen)
 
 	SharedHome &shared = *family_.home();
 
-	if (kapi_ref_read(&slot.references) == tree_and_caller && slot.take_out_of(shared, home_)) {
-		shared.remove_slot(slot);
-		home_.add_slot(slot);
-	} else {
+	if (kapi_ref_read(&slot.references) == tree_and_caller && slot.take_out_of(shared, home_))
+		home_.take_slot(slot, shared);
+	else
 		tree_.clear_own(index);
-	}
 }
 
 /*

@@ -120,6 +120,8 @@ public:
 	 * whether it still is. False: it was just going. Never sleeps.
 	 */
 	bool try_get(Index index, FolioRef &page) const;
+	/* Has @fresh, which names the same page, at @index in place of @old: whether that was there. Drops the other name. */
+	bool exchange(Index index, Entry old, Entry fresh) const;
 	/* A page of its own that is seen there, locked, is in its slot no more, which is stale. */
 	void leave_slot(Index index, const Seen &seen);
 	/* The page in memory at @index, referenced, or none. */
@@ -297,7 +299,6 @@ private:
 	{
 		return seen.page ? owns(seen.page.get()) : &seen.slot->home() == &home_;
 	}
-	void take(const Seen &seen) REQUIRES_SHARED(this);
 	int try_reuse(Index index, const Seen &seen, Writer *writer) REQUIRES_SHARED(this);
 	int try_copy(Index index, const Seen &seen, const Asker &asker) EXCLUDES(this);
 	void put_in_front(Index index, const Seen &seen, folio *page, Writer *writer)
@@ -329,12 +330,16 @@ private:
 	}
 	unsigned int own_run_before(Index index) const
 	{
-		return run(index, [&](Index at) {
-			const folio *page = resident(at);
-
-			return page && owns(page);
-		});
+		return run(index, [&](Index at) { return is_own_page(at); });
 	}
+	bool is_own_page(Index index) const
+	{
+		const folio *page = resident(index);
+
+		return page && owns(page);
+	}
+	template <class Next, class Is>
+	static Index next_that(Index from, Index last, Next next, Is is);
 
 	Home home_;
 	Tree tree_;

@@ -350,16 +350,10 @@ void Cluster::store()
 void Cluster::exchange(const Pages &pages, unsigned int i, Entry old) const
 {
 	StoreSlot *slot = slot_[i].get();
-	bool done;
 
 	kapi_ref_get(&slot->references);
-	{
-		const Rcu rcu;
-
-		done = pages.tree().exchange(first_ + i, old, Entry{slot});
-	}
-	/* One of the two is nobody's name any more; nor is it the page's last. */
-	(done ? old : Entry{slot}).drop();
+	/* What is dropped is not the page's last name, so that its lock is not taken again. */
+	pages.exchange(first_ + i, old, Entry{slot});
 }
 
 /* Whether the slot is the page's only name then. */

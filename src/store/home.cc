@@ -17,17 +17,28 @@ void detach(folio *page)
 	kapi_count(COWMEM_COUNT_pages_freed);
 }
 
+namespace {
+
+/* Takes @page, locked and at home, out of all page tables that still map it. */
+void unmap(folio *page)
+{
+	if (kapi_folio_mapped(page))
+		kapi_mapping_unmap(kapi_folio_mapping(page),
+		                   kapi_folio_index(page) << KAPI_PAGE_SHIFT, KAPI_PAGE_SIZE,
+		                   false);
+}
+
+} /* namespace */
+
 void unmap_late(folio *page)
 {
 	if (Home::of(page).is_shared())
 		return;
 
 	const PageLock lock{page};
-	address_space *mapping = kapi_folio_mapping(page);
 
-	if (mapping && kapi_folio_mapped(page))
-		kapi_mapping_unmap(mapping, kapi_folio_index(page) << KAPI_PAGE_SHIFT,
-		                   KAPI_PAGE_SIZE, false);
+	if (kapi_folio_mapping(page))
+		unmap(page);
 }
 
 /*
@@ -38,14 +49,10 @@ void drop_name(folio *page)
 {
 	if (kapi_folio_drop_name(page)) {
 		const PageLock lock{page};
-		address_space *mapping = kapi_folio_mapping(page);
-		const Index index = kapi_folio_index(page);
 
-		if (kapi_folio_mapped(page))
-			kapi_mapping_unmap(mapping, index << KAPI_PAGE_SHIFT, KAPI_PAGE_SIZE,
-			                   false);
+		unmap(page);
 		if (kapi_folio_poisoned(page))
-			forget_poison(mapping, index, page);
+			forget_poison(kapi_folio_mapping(page), kapi_folio_index(page), page);
 		detach(page);
 	}
 	kapi_folio_put(page);

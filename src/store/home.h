@@ -68,12 +68,20 @@ public:
 		kapi_folio_take_written(page);
 		add(~0UL);
 	}
-	/* @page, which is locked and another's, is its own from now on. */
-	void take(folio *page)
+	/* @page, which is locked and another's, is its own from now on, and so is its slot, if it is in one. */
+	void take(folio *page, const StoreSlot *slot)
 	{
 		of(page).add(~0UL);
 		add(1);
+		if (slot)
+			take_slot(*slot, of(page));
 		kapi_folio_rehome(page, mapping_);
+	}
+	/* The slot of a page that was @from's is in its sum from now on. */
+	void take_slot(const StoreSlot &slot, Home &from)
+	{
+		from.remove_slot(slot);
+		add_slot(slot);
 	}
 
 	/* The slots of its pages. */

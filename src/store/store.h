@@ -70,6 +70,12 @@ private:
 
 extern Store store;
 
+/* Store::read(), also of what is in the backing store. -EINTR, if @how permits that. */
+inline int read_slot(StoreSlot &slot, folio *page, Wait how)
+{
+	return slot.is_backed() ? backing.read(slot, page, how) : store.read(slot, page);
+}
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_STORE_H */
