@@ -1075,15 +1075,9 @@ static void every_kind_waits_unlocked(void)
 /* Whether @child sleeps where no signal ends that, or only a fatal one. */
 static bool sleeps_deeply(pid_t child)
 {
-	char path[32], text[256] = "", *state;
-	int fd;
+	char text[512];
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", child);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	state = strrchr(text, ')');
-	return state && state[2] == 'D';
+	return proc_stat(child, text, sizeof(text))[1] == 'D';
 }
 
 enum { RESIZES, PREFETCHES, DIFFERS, READS, WRITES, CALLS };

@@ -236,6 +236,25 @@ static inline long minor_faults(void)
 	return usage.ru_minflt;
 }
 
+/* What /proc/PID/stat says behind the name, in @text: a blank, the state, and so on. */
+static inline const char *proc_stat(pid_t pid, char *text, size_t room)
+{
+	char path[32], *name_end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	length = read(fd, text, room - 1);
+	MUST(length > 0);
+	close(fd);
+	text[length] = 0;
+	name_end = strrchr(text, ')');
+	MUST(name_end);
+	return name_end + 1;
+}
+
 /* Every 8-byte word of a page says which page it is, and which @generation. */
 static inline void fill_page(void *page, uint64_t number, uint64_t generation)
 {

@@ -606,17 +606,11 @@ static void room_without_end(int fd)
 /* Ticks, of 10 ms, that process @pid has spent in the kernel. */
 static long system_time(pid_t pid)
 {
-	char path[32], text[512] = "", *after;
+	char text[512];
 	long ticks = -1;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	after = strrchr(text, ')');
-	MUST(after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %ld",
-	                     &ticks) == 1);
+	MUST(sscanf(proc_stat(pid, text, sizeof(text)),
+	            " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %ld", &ticks) == 1);
 	return ticks;
 }
 
