@@ -310,7 +310,7 @@ def tell_profile(arch, out):
     """The same works once more, with every instruction put down to its function."""
     columns = {row: [(row.work, "cowmem"), (row.work, row.peer),
                      *((work, "anon") for work, _ in (row.floor.parts if row.floor else ()))]
-               for row in ROWS if row.unit == "instructions" and row.peer == "memfd"}  # fmt: skip
+               for row in ROWS if row.unit == "instructions"}  # fmt: skip
     works = sorted({work for of_row in columns.values() for work, _ in of_row})
     tracer = bench_profile.Tracer(out, guest.build_program(ROOT / "qemu/bench.c", arch))
     figures = measure(arch, out, f"{MIB} {ROUNDS} {' '.join(works)}", [tracer.step], tracer.qemu)

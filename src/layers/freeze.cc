@@ -194,7 +194,9 @@ int Pages::put_back(folio *page)
 /* What has become the family's until memory was short is no object's own. */
 void Pages::clear_marks()
 {
-	for (Index index = 0; (index = tree_.next_own(index, no_index)) != no_index; index++) {
+	Tree::OwnWalk walk{tree_, 0, no_index};
+
+	for (Index index; (index = walk.next()) != no_index;) {
 		const Seen seen = see(index);
 
 		if (!seen || !is_own(seen))
@@ -208,8 +210,9 @@ int Pages::freeze(Pages &made)
 	int err = 0;
 
 	write_protect();
-	for (Index index = 0; !err && (index = tree_.next_own(index, no_index)) != no_index;
-	     index++) {
+	Tree::OwnWalk walk{tree_, 0, no_index};
+
+	for (Index index; !err && (index = walk.next()) != no_index;) {
 		err = freeze_one(index, kept);
 		kapi_cond_resched();
 	}

@@ -33,14 +33,15 @@ public:
 	void run(Index first)
 	{
 		mm_struct *mm = kapi_vma_mm(vma_);
-		Index index = next(max_of(first, kapi_vma_first_index(vma_)));
+		OwnWalk walk{from(max_of(first, kapi_vma_first_index(vma_)))};
+		Index index = walk.next();
 
 		if (index == no_index)
 			return;
 
 		kapi_mm_begin_flush_later(mm);
 		while (index != no_index) {
-			index = visit_some(index);
+			index = visit_some(index, walk);
 			kapi_cond_resched();
 		}
 		if (end_)
@@ -50,17 +51,15 @@ public:
 	}
 
 private:
-	/* The first of the pages at or after @first, or no_index. */
-	Index next(Index first) const
-	{
-		return first <= last_ ? pages_.tree().next_own(first, last_) : no_index;
-	}
+	using OwnWalk = Tree::OwnWalk;
+
+	OwnWalk from(Index first) const { return {pages_.tree(), first, last_}; }
 
 	/*
-	 * Visits some pages from @index on, within one page table and one hold of its lock (R75).
-	 * Where to go on, or no_index.
+	 * Visits some pages, @index and those that @walk finds behind it, within one page table
+	 * and one hold of its lock (R75). Where to go on, or no_index.
 	 */
-	Index visit_some(Index index)
+	Index visit_some(Index index, OwnWalk &walk)
 	{
 		const unsigned long address = *address_of(vma_, index);
 		const Index behind =
@@ -72,18 +71,21 @@ private:
 
 		if (table) {
 			kapi_test_step(COWMEM_STEP_TABLE, nullptr);
-			return table.lock() ? go_along(index, behind, &table) : index;
+			return table.lock() ? go_along(index, walk, behind, &table) : index;
 		}
 
 		const Index end = [&] {
 			const Rcu rcu;
 
-			return go_along(index, behind, nullptr);
+			return go_along(index, walk, behind, nullptr);
 		}();
 
-		/* Who had one of them locked put a table there before he let go of it. */
+		/* A fault that had one of them locked put a table there before it let go of the page. */
 		kapi_test_step(COWMEM_STEP_NO_TABLE, nullptr);
-		return PageTable{kapi_vma_mm(vma_), address} ? index : end;
+		if (!PageTable{kapi_vma_mm(vma_), address})
+			return end;
+		walk = from(index + 1);
+		return index;
 	}
 
 	/* The address behind the last of those that visit_some() visits, if somebody wants to know. */
@@ -93,15 +95,18 @@ private:
 
 		if (!kapi_mm_has_notifiers(kapi_vma_mm(vma_)))
 			return 0;
+
+		OwnWalk walk{from(index + 1)};
+
 		for (unsigned int n = 1; n < Batch::max && index < behind; n++) {
 			last = index;
-			index = next(index + 1);
+			index = walk.next();
 		}
 		return *address_of(vma_, index < behind ? index : last) + KAPI_PAGE_SIZE;
 	}
 
-	/* From @index on, before @behind, with @table locked or none there. */
-	Index go_along(Index index, Index behind, const PageTable *table)
+	/* The same before @behind, with @table locked or none there. */
+	Index go_along(Index index, OwnWalk &walk, Index behind, const PageTable *table)
 	{
 		for (unsigned int n = 0; n < Batch::max && index < behind; n++) {
 			/* It may go out to the store just now, but then nothing maps it. */
@@ -110,7 +115,7 @@ private:
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
 			}
-			index = next(index + 1);
+			index = walk.next();
 		}
 		return index;
 	}

@@ -168,36 +168,49 @@ Index Tree::next(Index from, Index last) const
 	});
 }
 
-/* The first from @from to @last that is the tree's own, in @node, which has @from's place at @level. */
-Index Tree::next_own_in(const Node &node, unsigned int level, Index from, Index last)
+Tree::OwnWalk::OwnWalk(const Tree &tree, Index first, Index last) : first_{first}, last_{last}
 {
-	const unsigned int shift = shift_of(level);
-	unsigned int i = place(from, level);
+	const auto [node, level] = tree.root();
 
-	for (unsigned long left = node.own() >> i; left; left = i < 64 ? node.own() >> i : 0) {
-		const auto skipped = static_cast<unsigned int>(std::countr_zero(left));
-
-		if (skipped)
-			from = ((from >> shift) + skipped) << shift;
-		i += skipped;
-		if (from > last)
-			break;
-		if (!level)
-			return from;
-		if (const Index found = next_own_in(*node.child(i), level - 1, from, last);
-		    found != no_index)
-			return found;
-		from = ((from >> shift) + 1) << shift;
-		i++;
-	}
-	return no_index;
+	level_ = top_ = level;
+	at_[top_] = {node, 0, 0};
+	if (node && fits(first, level))
+		enter(*node);
 }
 
-Index Tree::next_own(Index from, Index last) const
+/* Goes on at @node, which is at its level and place. */
+void Tree::OwnWalk::enter(const Node &node)
 {
-	const auto [node, level] = root();
+	auto &at = at_[level_];
 
-	return node && fits(from, level) ? next_own_in(*node, level, from, last) : no_index;
+	at.node = &node;
+	at.left = node.own();
+	if (at.begin < first_)
+		at.left &= ~0UL << place(first_, level_);
+}
+
+Index Tree::OwnWalk::next()
+{
+	while (level_ <= top_) {
+		auto &at = at_[level_];
+
+		if (!at.left) {
+			level_++;
+			continue;
+		}
+
+		const auto i = static_cast<unsigned int>(std::countr_zero(at.left));
+		const Index begin = at.begin + (static_cast<Index>(i) << shift_of(level_));
+
+		if (begin > last_)
+			break;
+		at.left &= at.left - 1;
+		if (!level_)
+			return begin;
+		at_[--level_].begin = begin;
+		enter(*at.node->child(i));
+	}
+	return no_index;
 }
 
 /* What @root, of a tree of which a node at @level is being looked at, has at the next lower level for @index. */

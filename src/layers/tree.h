@@ -34,8 +34,8 @@ public:
 	Entry at(Index index) const;
 	/* The first index at or after @from, and not after @last, where there is something; or no_index. The same. */
 	Index next(Index from, Index last) const;
-	/* The same for what is its own: of who keeps it from being changed. */
-	Index next_own(Index from, Index last) const;
+	/* The same for what is its own. The caller keeps marks from being changed. */
+	Index next_own(Index from, Index last) const { return OwnWalk{*this, from, last}.next(); }
 	/* The same for where two trees have other versions of a page. */
 	static Index next_difference(const Tree &a, const Tree &b, Index from, Index last);
 
@@ -79,6 +79,28 @@ public:
 		const Node *leaf_ = nullptr; /* of the index before next_ */
 		Index index_ = no_index, next_;
 		const Index last_;
+	};
+
+	/*
+	 * The indexes from @first to @last of what is its own, one after the other. The caller
+	 * keeps marks from being made; those that were cleared may still be told.
+	 */
+	class OwnWalk {
+	public:
+		OwnWalk(const Tree &tree, Index first, Index last);
+		/* The next index, or no_index. */
+		Index next();
+
+	private:
+		void enter(const Node &node);
+
+		Index first_, last_;
+		struct {
+			const Node *node;
+			Index begin;        /* the first index of the node */
+			unsigned long left; /* marks that are still to be followed */
+		} at_[max_height + 1];      /* by level */
+		unsigned int level_, top_;
 	};
 
 	/* Memory for nodes, had before it is needed. */
@@ -199,7 +221,6 @@ private:
 	enum class Step { some, all, no_memory };
 	Step remove_some(Index first, Index last, Spare &spare);
 	static Root part(Root root, Index index, unsigned int level);
-	static Index next_own_in(const Node &node, unsigned int level, Index from, Index last);
 	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last);
 	template <class Has>
 	Index find(Index from, Index last, Has has) const;
