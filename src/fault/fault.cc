@@ -151,8 +151,8 @@ void unlock_page(folio *page)
 Outcome unlock_mapping(Fault &fault, Outcome outcome)
 {
 	fault.pin.take(kapi_vma_file(fault.vma));
-	fault.major = true;
-	kapi_event_major_fault(kapi_vma_mm(fault.vma));
+	if (fault.major)
+		kapi_event_major_fault(kapi_vma_mm(fault.vma));
 	trace(fault, kind_of(fault.vmf), outcome);
 	fault.unlocked = true;
 	kapi_vmf_unlock(fault.vmf);
@@ -189,6 +189,9 @@ Outcome bring_in_unlocked(Fault &fault)
 	FolioRef page{kapi_folio_alloc_for(fault.vmf, false)};
 	const int node = node_for_neighbours(fault, page.get());
 	unsigned long long count = 0;
+
+	fault.major = true;
+
 	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
 	const int err =
 		fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
@@ -231,13 +234,18 @@ std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *pag
  */
 std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 {
-	Shared lock{fault.object->pages()};
+	Pages &pages = fault.object->pages();
+
+	if (!pages.lock_shared(is_killable(fault)))
+		return unlock_mapping(fault, Outcome::killed);
+
+	Shared lock{pages, held};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
 
-	const FolioRef source = fault.object->pages().get(fault.index);
+	const FolioRef source = pages.get(fault.index);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
@@ -309,7 +317,11 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 {
 	Pages &pages = fault.object->pages();
 	const Kind kind = kind_of(fault.vmf);
-	Shared lock{pages};
+
+	if (!pages.lock_shared(is_killable(fault)))
+		return unlock_mapping(fault, Outcome::killed);
+
+	Shared lock{pages, held};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))

@@ -69,8 +69,11 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 	if (!fresh.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
 
+	/* The path that takes the lock waits for it, and may be killed in that. */
+	if (!pages.try_lock_shared())
+		return COWMEM_COUNT_speculative_abort_odd;
 	{
-		Shared lock{pages};
+		Shared lock{pages, held};
 
 		if (!fault.object->holds(fault.index))
 			return COWMEM_COUNT_speculative_abort_end;

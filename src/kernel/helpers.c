@@ -262,6 +262,7 @@ HELPER struct rw_semaphore *rwsem_of(const struct kapi_rwsem *lock) { return (st
 HELPER void kapi_rwsem_init(struct kapi_rwsem *lock, enum kapi_lock_class of) { if (of == KAPI_LOCK_OBJECT) __init_rwsem(rwsem_of(lock), "cowmem_object", &object_lock); else __init_rwsem(rwsem_of(lock), "cowmem_limits", &limits_lock); }
 HELPER void kapi_rwsem_lock_shared(struct kapi_rwsem *lock) { down_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock_shared_below(struct kapi_rwsem *lock) { down_read_nested(rwsem_of(lock), SINGLE_DEPTH_NESTING); }
+HELPER int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock) { return down_read_killable(rwsem_of(lock)); }
 HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }

@@ -309,7 +309,8 @@ struct kapi_rwsem {
 enum kapi_lock_class { KAPI_LOCK_OBJECT, KAPI_LOCK_LIMITS };
 void kapi_rwsem_init(struct kapi_rwsem *lock, enum kapi_lock_class of);
 void kapi_rwsem_lock_shared(struct kapi_rwsem *lock);
-void kapi_rwsem_lock_shared_below(struct kapi_rwsem *lock); /* with another of its class held */
+void kapi_rwsem_lock_shared_below(struct kapi_rwsem *lock);   /* with another of its class held */
+int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock); /* -EINTR: a fatal signal */
 bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_lock(struct kapi_rwsem *lock);

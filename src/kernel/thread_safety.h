@@ -23,11 +23,16 @@
 
 namespace cowmem {
 
+/* Says that a lock is held already, and is to be let go at the end of the scope. */
+enum Held { held };
+
 /* Holds @L shared for a scope. */
 template <class L>
 class SCOPED_CAPABILITY Shared {
 public:
 	explicit Shared(L &lock) ACQUIRE_SHARED(lock) : lock_{lock} { lock_.lock_shared(); }
+	/* The caller has just taken it. */
+	Shared(L &lock, Held) REQUIRES_SHARED(lock) : lock_{lock} {}
 	~Shared() RELEASE_ANY() { lock_.unlock_shared(); }
 	Shared(const Shared &) = delete;
 	Shared &operator=(const Shared &) = delete;

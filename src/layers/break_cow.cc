@@ -62,7 +62,10 @@ int Pages::break_cow(Index index, const Asker &asker)
 		if (!seen || is_own(seen))
 			return 0;
 		if (tree_.may_be_alone(index)) {
-			Shared lock{*this};
+			if (!lock_shared(asker.killable))
+				return -KAPI_EINTR;
+
+			Shared lock{*this, held};
 			const int err = try_reuse(index, seen, asker.writer);
 
 			if (err != -KAPI_EAGAIN)
@@ -124,7 +127,10 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 
 	CopyLimits::Leaving leaving{*this};
 	{
-		Shared lock{*this};
+		if (!lock_shared(asker.killable))
+			return -KAPI_EINTR;
+
+		Shared lock{*this, held};
 
 		if (const int err = leaving.may_leave(index, index))
 			return err;

@@ -20,21 +20,10 @@ namespace {
  * Takes the permission to write from the entries, and the dirty bits to the pages. Kernel
  * counterpart: page_mkclean_one().
  */
-struct Protect {
+struct Protect : LockedBefore {
 	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
 
 	static bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
-
-	/*
-	 * Who has locked a page before the entry is read may be about to map it; who does
-	 * so later is none of the faults, which find nothing while the object is locked.
-	 */
-	void looks_at(const folio *page, Index index)
-	{
-		if (kapi_folio_locked(page))
-			locked = min_of(locked, index);
-		kapi_smp_rmb();
-	}
 
 	static bool visit(Slot &slot)
 	{
@@ -49,8 +38,6 @@ struct Protect {
 		}
 		return true;
 	}
-
-	Index locked = no_index; /* the first page that a fault had locked */
 };
 
 /* Whether a page that is in a slot was written since, or page-out is just finding that out. */
@@ -66,20 +53,6 @@ bool may_be_stale(folio *page)
 }
 
 } /* namespace */
-
-/* No page of its own is written through a page table any more, when this returns. */
-void Pages::write_protect()
-{
-	for (Index first = 0; first != no_index;) {
-		Protect protect;
-
-		visit_own_entries(*this, first, protect);
-		first = protect.locked;
-		if (first != no_index)
-			if (const FolioRef page = get(first))
-				PageLock mapped_by_now{page.get()};
-	}
-}
 
 /* A page that stays an object's own, whose name this has until it is at its place again. */
 struct Pages::Kept : Allocated {
@@ -209,11 +182,12 @@ int Pages::freeze(Pages &made)
 	Kept *kept = nullptr;
 	int err = 0;
 
-	write_protect();
+	/* Then no page of its own is written through a page table any more. */
+	visit_own_entries<Protect>(*this);
 	Tree::OwnWalk walk{tree_, 0, no_index};
 
 	for (Index index; !err && (index = walk.next()) != no_index;) {
-		err = freeze_one(index, kept);
+		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
 		kapi_cond_resched();
 	}
 	if (!err) {

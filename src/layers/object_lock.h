@@ -55,6 +55,14 @@ public:
 	ObjectLock &operator=(const ObjectLock &) = delete;
 
 	void lock_shared() ACQUIRE_SHARED() { kapi_rwsem_lock_shared(&lock_); }
+	/* False: a fatal signal ended the wait, which that does only if @killable. */
+	[[nodiscard]] bool lock_shared(bool killable) TRY_ACQUIRE_SHARED(true)
+	{
+		if (killable)
+			return !kapi_rwsem_lock_shared_killable(&lock_);
+		kapi_rwsem_lock_shared(&lock_);
+		return true;
+	}
 	bool try_lock_shared() TRY_ACQUIRE_SHARED(true)
 	{
 		return kapi_rwsem_trylock_shared(&lock_);

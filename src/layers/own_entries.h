@@ -139,16 +139,44 @@ private:
 	unsigned long start_ = 0, end_ = 0; /* addresses, of what is to be flushed */
 };
 
-/* The same in all mappings. */
-template <class V>
-void visit_own_entries(const Pages &pages, Index first, V &visitor)
-{
-	const ObjectMappings mappings{pages.mapping()};
+/* Of a visitor: the first of the pages that a fault had locked, and may map yet. */
+struct LockedBefore {
+	/*
+	 * A fault that has locked a page before the entry is read may be about to map it; none
+	 * locks a page later, since faults find nothing while the object is locked.
+	 */
+	void looks_at(const folio *page, Index index)
+	{
+		if (kapi_folio_locked(page))
+			locked = min_of(locked, index);
+		kapi_smp_rmb();
+	}
 
-	for (auto *at = mappings.first(first, no_index); at;
-	     at = mappings.next(at, first, no_index))
-		if (visitor.enters(at))
-			OwnEntries<V>{at, pages, visitor}.run(first);
+	Index locked = no_index;
+};
+
+/*
+ * The same in all mappings, until no fault has one of the pages locked any more: then no entry
+ * comes that V has not visited. V is a LockedBefore. With the object's lock held alone.
+ */
+template <class V>
+void visit_own_entries(const Pages &pages)
+{
+	for (Index first = 0; first != no_index;) {
+		V visitor;
+		{
+			const ObjectMappings mappings{pages.mapping()};
+
+			for (auto *at = mappings.first(first, no_index); at;
+			     at = mappings.next(at, first, no_index))
+				if (visitor.enters(at))
+					OwnEntries<V>{at, pages, visitor}.run(first);
+		}
+		first = visitor.locked;
+		if (first != no_index)
+			if (const FolioRef page = pages.get(first))
+				PageLock mapped_by_now{page.get()};
+	}
 }
 
 } /* namespace cowmem */

@@ -10,11 +10,10 @@ namespace cowmem {
 namespace {
 
 /* Takes away the entries of pages that go. Kernel counterpart: zap_present_folio_ptes(). */
-struct Erase {
+struct Erase : LockedBefore {
 	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
 
 	static bool enters(const vm_area_struct *) { return true; }
-	static void looks_at(const folio *, Index) {}
 
 	static bool visit(Slot &slot)
 	{
@@ -283,12 +282,9 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 		unmap(first, last, copies);
 }
 
-void Pages::become(const Pages &target)
+int Pages::become(const Pages &target, Tree &left)
 {
-	Erase erase;
-
-	/* What a fault has locked, and maps late, is unmapped when it loses its name. */
-	visit_own_entries(*this, 0, erase);
+	visit_own_entries<Erase>(*this);
 	for (Index from = 0; from != no_index;) {
 		const Index first = [&] {
 			const Rcu rcu;
@@ -305,10 +301,14 @@ void Pages::become(const Pages &target)
 			unmap(first, first, PrivateCopies::keep);
 		if (page)
 			forget_poisoned(first, first);
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
 		kapi_cond_resched();
 		from = first + 1;
 	}
+	left.become(tree_);
 	tree_.become(target.tree_);
+	return 0;
 }
 
 /*

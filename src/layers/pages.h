@@ -236,8 +236,8 @@ public:
 	/*
 	 * All that is its own becomes the family's, and can be written by none; and @made, which has
 	 * nothing and is nobody's yet, has the same tree. What somebody may be writing without a page
-	 * table stays its own, and @made has a copy. 0; -ENOMEM: @made has nothing, and some is the
-	 * family's, which does no harm. Sleeps. (layers/freeze.cc)
+	 * table stays its own, and @made has a copy. 0; -ENOMEM, -EINTR, a fatal signal: @made has
+	 * nothing, and some is the family's, which does no harm. Sleeps. (layers/freeze.cc)
 	 */
 	int freeze(Pages &made) REQUIRES(this);
 	/*
@@ -246,8 +246,12 @@ public:
 	 * tree().own_way() for both ends. Sleeps.
 	 */
 	void remove(Index first, Index last, PrivateCopies copies) REQUIRES(this);
-	/* Sees what @target, which is frozen, sees, and nothing else any more. Sleeps. */
-	void become(const Pages &target) REQUIRES(this);
+	/*
+	 * Sees what @target, which is frozen, sees, and nothing else any more. What it saw goes to
+	 * @left, an empty tree: that can be freed when the object's faults go on. 0; -EINTR: a
+	 * fatal signal, and all is as it was. Sleeps.
+	 */
+	[[nodiscard]] int become(const Pages &target, Tree &left) REQUIRES(this);
 	/* Takes @page, one of the object's own at @index, out of all page tables of the object. */
 	void unmap(Index first, Index last, PrivateCopies copies);
 	/*
@@ -305,7 +309,6 @@ private:
 		REQUIRES_SHARED(this);
 	void reuse_around(Index index, Writer *writer) REQUIRES_SHARED(this);
 	/* layers/freeze.cc */
-	void write_protect() REQUIRES(this);
 	struct Kept;
 	int freeze_one(Index index, Kept *&kept) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);

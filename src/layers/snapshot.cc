@@ -91,6 +91,7 @@ int Object::try_restore(Object &snapshot)
 {
 	WriteLock writes{*this};
 	CopyLimits::Leaving leaving{pages_};
+	Tree left; /* is freed when faults go on */
 	Exclusive lock{pages_};
 	/* A snapshot takes no other's lock. */
 	SharedBelow undropped{snapshot.pages_};
@@ -99,7 +100,8 @@ int Object::try_restore(Object &snapshot)
 		return -KAPI_ESTALE;
 	if (const int err = leaving.may_become(snapshot.pages_))
 		return err;
-	pages_.become(snapshot.pages_);
+	if (const int err = pages_.become(snapshot.pages_, left))
+		return err;
 	become_as(snapshot);
 	leaving.done();
 	kapi_count(COWMEM_COUNT_restores);
