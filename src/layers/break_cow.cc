@@ -187,8 +187,8 @@ void Pages::put_in_front(Index index, const Seen &seen, folio *page, Writer *wri
  */
 void Pages::reuse_around(Index index, Writer *writer)
 {
-	Batch batch{index, 1 + min_of(2 * own_run_before(index), Batch::max - 1)};
-	Seen seen[Batch::max];
+	UNINITIALIZED Batch batch{index, 1 + min_of(2 * own_run_before(index), Batch::max - 1)};
+	UNINITIALIZED Seen seen[Batch::max];
 	Permit permit{writer};
 	unsigned long reused = 0;
 

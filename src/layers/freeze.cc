@@ -167,7 +167,7 @@ int Pages::put_back(folio *page)
 /* What has become the family's until memory was short is no object's own. */
 void Pages::clear_marks()
 {
-	Tree::OwnWalk walk{tree_, 0, no_index};
+	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
 
 	for (Index index; (index = walk.next()) != no_index;) {
 		const Seen seen = see(index);
@@ -184,7 +184,7 @@ int Pages::freeze(Pages &made)
 
 	/* Then no page of its own is written through a page table any more. */
 	visit_own_entries<Protect>(*this);
-	Tree::OwnWalk walk{tree_, 0, no_index};
+	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
 
 	for (Index index; !err && (index = walk.next()) != no_index;) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);

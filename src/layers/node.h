@@ -51,6 +51,13 @@ public:
 		return Entry{__atomic_exchange_n(&slot_[i], entry.value_, __ATOMIC_SEQ_CST)};
 	}
 
+	/* Whether both have the same at @i, now. */
+	bool has_same(unsigned int i, const Node &other) const
+	{
+		return __atomic_load_n(&slot_[i], __ATOMIC_RELAXED) ==
+		       __atomic_load_n(&other.slot_[i], __ATOMIC_RELAXED);
+	}
+
 	/* Of an inner node. */
 	Node *child(unsigned int i) const
 	{

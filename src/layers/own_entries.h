@@ -33,7 +33,7 @@ public:
 	void run(Index first)
 	{
 		mm_struct *mm = kapi_vma_mm(vma_);
-		OwnWalk walk{from(max_of(first, kapi_vma_first_index(vma_)))};
+		UNINITIALIZED OwnWalk walk{from(max_of(first, kapi_vma_first_index(vma_)))};
 		Index index = walk.next();
 
 		if (index == no_index)

@@ -119,7 +119,7 @@ Index Pages::next_own(Index from, Index last) const
 /* 0; -EAGAIN: something else than @old is there by now; -ENOMEM. As Tree::put() says. */
 int Pages::put(Index index, Entry old, Entry entry, bool own, bool ahead)
 {
-	Tree::Spare spare;
+	UNINITIALIZED Tree::Spare spare;
 
 	for (;;) {
 		switch (tree_.put(index, old, entry, own, spare)) {

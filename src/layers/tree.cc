@@ -226,11 +226,14 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 {
 	const unsigned int shift = shift_of(level);
 	const unsigned int end = level ? Node::children : Node::entries;
+	const bool both = a.node && b.node && a.level == level && b.level == level;
 
 	if (a.node == b.node)
 		return no_index;
 	for (unsigned int i = place(from, level); i < end && from <= last; i++) {
-		if (!level) {
+		if (both && a.node->has_same(i, *b.node)) {
+			/* most are: nothing to go into */
+		} else if (!level) {
 			const Entry entry_a = a.node ? a.node->entry(i) : Entry{};
 			const Entry entry_b = b.node ? b.node->entry(i) : Entry{};
 
@@ -384,8 +387,8 @@ void Tree::unmark(Index index, const Way &way)
 
 Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spare)
 {
-	Replaced replaced;
-	Way way;
+	UNINITIALIZED Replaced replaced;
+	UNINITIALIZED Way way;
 	const Spinning lock{lock_};
 
 	if (!own_way(index, way, 0, Missing::made, spare, replaced))
@@ -411,7 +414,7 @@ bool Tree::exchange(Index index, Entry old, Entry entry) const
 bool Tree::may_be_alone(Index index) const
 {
 	const Rcu rcu;
-	Way way;
+	UNINITIALIZED Way way;
 
 	return alone_way(index, way);
 }
@@ -420,7 +423,7 @@ bool Tree::set_own(Index index, Entry entry)
 {
 	const Spinning lock{lock_};
 	const unsigned int i = place(index, 0);
-	Way way;
+	UNINITIALIZED Way way;
 
 	if (!alone_way(index, way) || way.node[0]->own() >> i & 1 || way.node[0]->entry(i) != entry)
 		return false;

@@ -16,6 +16,7 @@
 #define COWMEM_TREE_H
 
 #include "kernel/spinning.h"
+#include "kernel/uninitialized.h"
 #include "layers/node.h"
 
 namespace cowmem {

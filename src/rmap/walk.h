@@ -39,6 +39,7 @@
 #include "kernel/minmax.h"
 #include "rmap/pte.h"
 #include "kernel/steps.h"
+#include "kernel/uninitialized.h"
 
 namespace cowmem {
 
@@ -280,7 +281,7 @@ template <class V>
 void visit_entries(const PageTable &table, const Span &span, const Batch &batch, V &visitor,
                    Probes &probes)
 {
-	Changes changes;
+	UNINITIALIZED Changes changes;
 
 	for (unsigned int i = 0; i < span.pages() && !visitor.done(); i++) {
 		Slot slot = slot_of(table, span, batch, i);
