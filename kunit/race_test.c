@@ -6,6 +6,7 @@
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "mapping.h"
 
@@ -267,7 +268,66 @@ static void private_writes_do_not_exclude_each_other(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0xee, peek(private + PAGE_SIZE));
 }
 
+/* --- a fault that waits for the object's lock --- */
+
+static void poke_killably(struct other *at)
+{
+	allow_signal(SIGKILL);
+	other_poke(at);
+}
+
+static void peek_killably(struct other *at)
+{
+	allow_signal(SIGKILL);
+	other_peek(at);
+}
+
+/* Kills the thread whose fault waits for the object: it is gone while the wait would go on. */
+static void kill_in_fault(struct mapping *m, unsigned long address, void (*run)(struct other *))
+{
+	struct kunit *test = m->test;
+	const unsigned long killed = COUNT(killed), majors = COUNT(major_faults);
+
+	other.address = address;
+	cowmem_test_lock(m->file);
+	other_start(&other, m, run);
+	KUNIT_EXPECT_TRUE(test, other_is_blocked(&other));
+	KUNIT_EXPECT_EQ(test, killed, COUNT(killed));
+	send_sig(SIGKILL, other.task, 1);
+	KUNIT_EXPECT_TRUE(test, other_ends(&other));
+	cowmem_test_unlock(m->file);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, -EFAULT, other.result);
+	KUNIT_EXPECT_EQ(test, killed + 1, COUNT(killed));
+	KUNIT_EXPECT_EQ(test, majors, COUNT(major_faults));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address)));
+}
+
+static void a_fault_that_waits_for_the_object_can_be_killed(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared, private;
+	struct file *snapshot;
+
+	shared = mapping_map(m, 3, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11));
+	snapshot = cowmem_test_snapshot(m->file, ~0UL);
+	KUNIT_ASSERT_NOT_NULL(test, snapshot);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared + PAGE_SIZE, 0x22));
+	private = mapping_map(m, 2, MAP_PRIVATE);
+	shared = mapping_map(m, 3, MAP_SHARED);
+	kill_in_fault(m, private, poke_killably);
+	kill_in_fault(m, shared, poke_killably);
+	kill_in_fault(m, shared + PAGE_SIZE, peek_killably);
+	kill_in_fault(m, shared + 2 * PAGE_SIZE, poke_killably);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x33));
+	KUNIT_EXPECT_EQ(test, 0x33, peek(private));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private + PAGE_SIZE));
+	filp_close(snapshot, NULL);
+}
+
 static struct kunit_case race_cases[] = {
+	KUNIT_CASE(a_fault_that_waits_for_the_object_can_be_killed),
 	KUNIT_CASE(truncation_before_the_lock),
 	KUNIT_CASE(truncation_after_the_lock),
 	KUNIT_CASE(truncation_after_the_look_up),

@@ -7,6 +7,7 @@
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "mapping.h"
 #include "relatives.h"
@@ -513,6 +514,60 @@ static void each_mapping_is_flushed_once(struct kunit *test)
 	}
 }
 
+static void kill_myself(struct mapping *m, struct vm_fault *vmf)
+{
+	send_sig(SIGKILL, current, 1);
+}
+
+/* Has a fatal signal come to this thread when the entries of the pages have been visited. */
+static void will_be_killed(struct mapping *m)
+{
+	allow_signal(SIGKILL);
+	mapping_at(m, COWMEM_STEP_FLUSHED, kill_myself);
+}
+
+static void was_killed(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, fatal_signal_pending(current));
+	flush_signals(current);
+	disallow_signal(SIGKILL);
+}
+
+static void a_snapshot_that_is_killed_leaves_nothing(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 2, MAP_SHARED), taken = COUNT(snapshots);
+
+	poke_page(m, a, 0, 0x11);
+	poke_page(m, a, 1, 0x11);
+	will_be_killed(m);
+	snapshot = cowmem_test_snapshot(m->file, ANY);
+	was_killed(test);
+	KUNIT_EXPECT_NULL(test, snapshot);
+	KUNIT_EXPECT_EQ(test, taken, COUNT(snapshots));
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(m->file, 0), 0));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(a + PAGE_SIZE));
+}
+
+static void a_restore_that_is_killed_changes_nothing(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 2, MAP_SHARED), restored = COUNT(restores);
+
+	poke_page(m, a, 0, 0x11);
+	snapshot = snapshot_of(m, ANY);
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
+	will_be_killed(m);
+	KUNIT_EXPECT_EQ(test, -EINTR, cowmem_test_restore(m->file, snapshot));
+	was_killed(test);
+	KUNIT_EXPECT_EQ(test, restored, COUNT(restores));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(a));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(m->file, 0), 0));
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore(m->file, snapshot));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(a));
+}
+
 /* The entries of a page for one who writes and for one who reads, and the page that is frozen. */
 static struct {
 	unsigned long writer, reader;
@@ -999,6 +1054,8 @@ static struct kunit_case interleaving_cases[] = {
 static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(entries_of_all_mappings_are_protected),
 	KUNIT_CASE(each_mapping_is_flushed_once),
+	KUNIT_CASE(a_snapshot_that_is_killed_leaves_nothing),
+	KUNIT_CASE(a_restore_that_is_killed_changes_nothing),
 	KUNIT_CASE(the_writers_entry_is_the_last),
 	KUNIT_CASE(a_page_being_copied_is_no_neighbour),
 	KUNIT_CASE(mapped_late_at_the_first_table),

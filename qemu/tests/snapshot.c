@@ -972,6 +972,87 @@ static void a_long_punch_can_be_killed(void)
 	check_returned(before);
 }
 
+/* What a process writes, once all of them are there. */
+struct writer {
+	atomic_int *ready;
+	int of;
+	char *map;
+	uint64_t pages;
+};
+
+static void write_with_the_others(const struct writer *w)
+{
+	atomic_fetch_add(w->ready, 1);
+	while (atomic_load(w->ready) < w->of)
+		;
+	for (uint64_t i = 0; i < w->pages; i += 4)
+		w->map[i * PAGE] = 2;
+}
+
+/* Nobody had to wait for a lock since, nor was an object's lock held alone. */
+static void check_nobody_waited(struct counts before)
+{
+	CHECK_EQ(SINCE(before, object_locked_alone), 0);
+	CHECK_EQ(SINCE(before, object_lock_waits), 0);
+	CHECK_EQ(SINCE(before, spinlock_waits), 0);
+	CHECK_EQ(SINCE(before, page_lock_waits), 0);
+}
+
+/* Processes write, all at once, each its clone of one snapshot. */
+static void relatives_wait_for_no_relative(void)
+{
+	enum { WRITERS = 4, MIBS = 4 };
+	const uint64_t pages = MIBS * (1 << 20) / PAGE;
+	struct counts before = counts_now(), running;
+	int fd = object_open(), clones[WRITERS], then;
+	char *map = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct writer w[WRITERS];
+	pid_t child[WRITERS];
+	atomic_int *ready =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	MUST(ready != MAP_FAILED);
+	for (uint64_t i = 0; i < pages; i++)
+		map[i * PAGE] = 1;
+	then = snapshot(fd);
+	for (int i = 0; i < WRITERS; i++) {
+		clones[i] = clone_of(then);
+		w[i] = (struct writer){.ready = ready,
+		                       .of = WRITERS,
+		                       .pages = pages,
+		                       .map = object_map(clones[i], pages * PAGE,
+		                                         PROT_READ | PROT_WRITE, MAP_SHARED)};
+	}
+	running = counts_now();
+	for (int i = 0; i < WRITERS; i++) {
+		child[i] = fork();
+		MUST(child[i] >= 0);
+		if (!child[i]) {
+			write_with_the_others(&w[i]);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		int status;
+
+		MUST(waitpid(child[i], &status, 0) == child[i]);
+		CHECK_EQ(status, 0);
+	}
+	CHECK_EQ(SINCE(running, pages_copied_up), WRITERS * pages / 4);
+	check_nobody_waited(running);
+	for (int i = 0; i < WRITERS; i++) {
+		for (uint64_t p = 0; p < pages; p++)
+			CHECK_EQ(w[i].map[p * PAGE], p % 4 ? 1 : 2);
+		munmap(w[i].map, pages * PAGE);
+		close(clones[i]);
+	}
+	munmap(ready, PAGE);
+	munmap(map, pages * PAGE);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
 int main(void)
 {
 	static const struct test_case cases[] = {
@@ -981,6 +1062,7 @@ int main(void)
 		{"there can be too many layers", "", too_many_layers},
 		{"relatives learn nothing of each other", "", relatives_learn_nothing},
 		{"clones go their own way", "", clones_go_their_own_way},
+		{"who writes waits for no relative", "", relatives_wait_for_no_relative},
 		{"the last to see a page gets it without a copy", "", the_last_takes_over},
 		{"who writes here and there takes over no more than that", "",
 	         takes_over_what_is_written},

@@ -136,7 +136,7 @@ cowmem_counter locks_of(Kind kind)
 
 void lock_page(folio *page, Kind kind)
 {
-	kapi_folio_lock(page);
+	cowmem::lock_page(page);
 	kapi_count(COWMEM_COUNT_page_locks);
 	kapi_count(locks_of(kind));
 }

@@ -33,7 +33,7 @@
 	X(mapped, "faults whose page the handler mapped, or made writable, itself")       \
 	X(over_limit, "faults that a snapshot does not allow to copy its page: SIGBUS")       \
 	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
-	X(killed, "faults that a fatal signal ended while they waited for the backing store") \
+	X(killed, "faults that a fatal signal ended while they waited")                   \
 	X(waited, "faults that a page had to be read for from the backing store: come again")   \
 	X(major_faults, "faults that brought a page in, or copied it from the store")     \
 	X(reused, "pages mapped writable and clean by a fault that reads (R46)")          \
@@ -96,6 +96,10 @@
 	X(clones, "CLONE, done")                                                            \
 	X(restores, "RESTORE, done")                                                        \
 	X(pages_compared, "pages that DIFF compared, written in one of two objects since they parted") \
+	X(object_locked_alone, "times that an object's lock was held alone, to take something from it") \
+	X(object_lock_waits, "times that a fault or a call had to wait for that to end")      \
+	X(spinlock_waits, "times that the lock of a tree, or of a family's list, was not free") \
+	X(page_lock_waits, "times that a page lock was not free")                          \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

@@ -77,10 +77,18 @@ private:
 	void *const bytes_;
 };
 
+/* Takes the page lock. Sleeps. */
+inline void lock_page(folio *page)
+{
+	if (kapi_folio_locked(page))
+		kapi_count(COWMEM_COUNT_page_lock_waits);
+	kapi_folio_lock(page);
+}
+
 /* Holds the page lock of a folio, which the caller keeps alive, for a scope. Sleeps. */
 class PageLock {
 public:
-	explicit PageLock(folio *page) : folio_{page} { kapi_folio_lock(folio_); }
+	explicit PageLock(folio *page) : folio_{page} { lock_page(folio_); }
 	~PageLock() { kapi_folio_unlock(folio_); }
 	PageLock(const PageLock &) = delete;
 	PageLock &operator=(const PageLock &) = delete;

@@ -270,6 +270,7 @@ HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)
 static_assert(sizeof(struct kapi_spinlock) >= sizeof(spinlock_t));
 HELPER spinlock_t *spinlock_of(struct kapi_spinlock *lock) { return (spinlock_t *)lock; }
 HELPER void kapi_spinlock_init(struct kapi_spinlock *lock) { spin_lock_init(spinlock_of(lock)); lockdep_set_class(spinlock_of(lock), &spinlock_class); }
+HELPER bool kapi_spinlock_is_locked(struct kapi_spinlock *lock) { return spin_is_locked(spinlock_of(lock)); }
 HELPER void kapi_spinlock_lock(struct kapi_spinlock *lock) { spin_lock(spinlock_of(lock)); }
 HELPER void kapi_spinlock_unlock(struct kapi_spinlock *lock) { spin_unlock(spinlock_of(lock)); }
 

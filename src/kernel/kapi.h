@@ -319,6 +319,7 @@ struct kapi_spinlock {
 	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 12 : 1];
 };
 void kapi_spinlock_init(struct kapi_spinlock *lock);
+bool kapi_spinlock_is_locked(struct kapi_spinlock *lock); /* a hint */
 void kapi_spinlock_lock(struct kapi_spinlock *lock);
 void kapi_spinlock_unlock(struct kapi_spinlock *lock);
 

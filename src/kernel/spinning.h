@@ -9,7 +9,12 @@ namespace cowmem {
 
 class Spinning {
 public:
-	explicit Spinning(kapi_spinlock &lock) : lock_{lock} { kapi_spinlock_lock(&lock_); }
+	explicit Spinning(kapi_spinlock &lock) : lock_{lock}
+	{
+		if (kapi_spinlock_is_locked(&lock_))
+			kapi_count(COWMEM_COUNT_spinlock_waits);
+		kapi_spinlock_lock(&lock_);
+	}
 	~Spinning() { kapi_spinlock_unlock(&lock_); }
 	Spinning(const Spinning &) = delete;
 	Spinning &operator=(const Spinning &) = delete;

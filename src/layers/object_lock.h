@@ -54,10 +54,15 @@ public:
 	ObjectLock(const ObjectLock &) = delete;
 	ObjectLock &operator=(const ObjectLock &) = delete;
 
-	void lock_shared() ACQUIRE_SHARED() { kapi_rwsem_lock_shared(&lock_); }
+	void lock_shared() ACQUIRE_SHARED()
+	{
+		count_wait();
+		kapi_rwsem_lock_shared(&lock_);
+	}
 	/* False: a fatal signal ended the wait, which that does only if @killable. */
 	[[nodiscard]] bool lock_shared(bool killable) TRY_ACQUIRE_SHARED(true)
 	{
+		count_wait();
 		if (killable)
 			return !kapi_rwsem_lock_shared_killable(&lock_);
 		kapi_rwsem_lock_shared(&lock_);
@@ -73,6 +78,7 @@ public:
 		kapi_rwsem_lock(&lock_);
 		__atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
 		kapi_smp_mb();
+		kapi_count(COWMEM_COUNT_object_locked_alone);
 	}
 	void unlock() RELEASE()
 	{
@@ -120,6 +126,12 @@ public:
 #endif
 
 private:
+	void count_wait() const
+	{
+		if (!read().quiet())
+			kapi_count(COWMEM_COUNT_object_lock_waits);
+	}
+
 	unsigned long count_ = 0;
 	kapi_rwsem lock_;
 };

@@ -389,7 +389,7 @@ bool Cluster::lock(unsigned int i)
 	folio *page = claim_[i].get();
 
 	if (how_.waits)
-		kapi_folio_lock(page);
+		lock_page(page);
 	else if (!kapi_folio_trylock(page))
 		return false;
 	if (home_.owns(page) && !kapi_folio_poisoned(page) && put_into_slot(i))

@@ -136,10 +136,13 @@ extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, un
 
 extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
 {
-	file *made;
-	const int err = cowmem::Object::of(f).snapshot(made, {.max = max_copies, .drops = true});
+	file *made = nullptr;
 
-	return err ? nullptr : made;
+	if (!cowmem::Object::of(f).snapshot(made, {.max = max_copies, .drops = true}))
+		return made;
+	if (made)
+		kapi_file_put(made);
+	return nullptr;
 }
 
 extern "C" file *cowmem_test_clone(file *f)
