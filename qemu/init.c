@@ -355,6 +355,16 @@ static void mount_all(void)
 	}
 }
 
+/*
+ * With the first cpuset, and behind the last, the kernel patches its page allocator, of which
+ * QEMU may run on what is not there any more (scripts/vm.py). So one stays.
+ */
+static void keep_cpuset(void)
+{
+	write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset");
+	mkdir("/sys/fs/cgroup/stays", 0755);
+}
+
 int main(void)
 {
 	char *line = NULL;
@@ -362,6 +372,7 @@ int main(void)
 	FILE *script;
 
 	mount_all();
+	keep_cpuset();
 	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	write_file("/proc/sys/kernel/printk", "8");
 

@@ -288,7 +288,7 @@ def read_contention(boot, lines, status):
 
 
 def prepare(plan, codes, suites, kernel_dir, source):
-    """Build all that one boot needs into an initramfs; the steps it will take come back."""
+    """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
     guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock")
@@ -308,9 +308,13 @@ def prepare(plan, codes, suites, kernel_dir, source):
     for code in codes:
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
-    files["etc/run"] = ("\n".join(steps + [""]).encode(), 0o644)
-    initramfs.write(out / "initramfs.gz", files)
-    return steps
+    return files, steps
+
+
+def write_initramfs(plan, files, steps):
+    path = OUT / plan.name / "initramfs.gz"
+    initramfs.write(path, files | {"etc/run": ("\n".join([*steps, ""]).encode(), 0o644)})
+    return path
 
 
 def boot(plan, codes, suites):
@@ -318,9 +322,19 @@ def boot(plan, codes, suites):
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, plan.arch)
     detects_races = plan.kind == "kcsan"
-    steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
+    files, steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
+    again = []  # steps that a second VM takes once more, to come where the first was
+    left = list(steps)  # those that have not come to their end
+
+    def resume(finished):
+        again[:] = [step.line for step in finished if step.line.startswith(("limit ", "load "))]
+        return write_initramfs(plan, files, [*again, *left])
 
     def on_step(step):
+        if again:
+            again.pop(0)
+            return
+        left.remove(step.line)
         word, _, argument = step.line.partition(" ")
         name = pathlib.Path(argument.partition(" ")[0]).stem
         if word == "run" and name == CONTENTION.stem:
@@ -332,13 +346,14 @@ def boot(plan, codes, suites):
 
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
-    result = vm.boot(plan.arch, kernel_dir, out / "initramfs.gz", log, nodes=2, smp=plan.smp,
+    result = vm.boot(plan.arch, kernel_dir, write_initramfs(plan, files, steps), log, nodes=2, smp=plan.smp,
                      append=plan.append, extra_qemu=plan.extra_qemu,
-                     allow=[SEEDED_RACE] if detects_races else (), on_step=on_step)  # fmt: skip
+                     allow=[SEEDED_RACE] if detects_races else (), on_step=on_step, resume=resume)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
-    unfinished = [step for step in result.steps if step.status is None]
-    for step in unfinished + [vm.Step(line, 0.0) for line in steps[len(result.steps) :]]:
-        on_step(step)
+    unfinished = {step.line: step for step in result.steps if step.status is None}
+    again.clear()
+    for line in list(left):
+        on_step(unfinished.get(line) or vm.Step(line, 0.0))
     tests = [Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)]
     if detects_races:
         tests.append(Test(f"the race that {plan.name} has to find", "passed" if result.allowed else "failed"))

@@ -63,6 +63,8 @@ RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
 RULER = "======"
 PLAIN = re.compile(r"\b(?:read|write) (?:\(reordered\) )?to 0x")  # not "(marked)"; where it is comes next
 OURS = re.compile(r"\[cowmem\w*\]")
+INT3 = "Oops: int3"
+RIP = re.compile(r"\bRIP: 0010:(\S+)")
 
 stopping = threading.Event()  # no VM is booted once more
 running = set()  # the QEMU processes, for kill_all()
@@ -88,6 +90,7 @@ class Result:
     problems: list[str] = dataclasses.field(default_factory=list)
     allowed: list[str] = dataclasses.field(default_factory=list)
     foreign: list[str] = dataclasses.field(default_factory=list)  # data races of the kernel's own
+    stale_int3: str = ""  # where the kernel's own code hit one, which was the end
     seconds: float = 0.0
 
 
@@ -100,6 +103,7 @@ class Console:
         self.step = None
         self.done = False
         self.race = []  # the lines of a KCSAN report that has not come to its end
+        self.int3 = ""  # an oops of which it is not known yet where that was
 
     def feed(self, raw):
         line = STAMP.sub("", raw.rstrip("\r\n"))
@@ -111,7 +115,11 @@ class Console:
         else:
             if self.step:
                 self.step.kernel.append(line)
-            if self.race or RACE in line:
+            if self.int3 or INT3 in line:
+                self.feed_int3(line)
+            elif self.result.stale_int3:
+                pass  # how the kernel ended for it
+            elif self.race or RACE in line:
                 self.feed_race(line)
             elif BAD.search(line):
                 self.judge(line)
@@ -119,6 +127,20 @@ class Console:
     def judge(self, line):
         allowed = any(pattern.search(line) for pattern in self.allow)
         (self.result.allowed if allowed else self.result.problems).append(line)
+
+    def feed_int3(self, line):
+        """While the kernel patches its code there is an int3, which it expects. On several CPUs QEMU
+        may go on executing that when it is not there any more (it drops translated code before
+        it stores, and another CPU may translate in between): then the kernel oopses.
+        """
+        self.int3 = self.int3 or line
+        if not (where := RIP.search(line)):
+            return
+        if OURS.search(line):
+            self.judge(self.int3)
+        else:
+            self.result.stale_int3 = where[1]
+        self.int3 = ""
 
     def feed_race(self, line):
         """The kernel has data races of its own. Ours is one with a plain access in our code."""
@@ -161,14 +183,16 @@ def numa(nodes, smp, mem):
 
 
 def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, append="", silence=SILENCE,
-         icount=False, extra_qemu=(), allow=(), on_step=None):
+         icount=False, extra_qemu=(), allow=(), on_step=None, resume=None):
     """Run a VM with `mem` MiB to its end, or until it has said nothing for `silence` seconds;
     the whole console goes to `log_path`.
 
     With `icount`, which takes one CPU, a nanosecond of the guest is one instruction.
 
     `allow` lists patterns of bad lines that the caller expects: they end in
-    `allowed`, not in `problems`. `on_step` is called with each Step as it ends.
+    `allowed`, not in `problems`. `on_step` is called with each Step as it ends. `resume`
+    makes an initramfs for what is left to do after some Steps: a VM that ended of a stale
+    int3 is followed by another, once.
     """
     qemu, machine, told = MACHINES[arch]
     clock = ["-accel", "tcg,thread=multi"]
@@ -182,11 +206,22 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, app
         *extra_qemu,
     ]  # fmt: skip
     result = run(command, log_path, silence, allow, on_step)
-    if result.steps or stopping.is_set():
-        return result
-    print(f"vm: {qemu} ended before PID 1 after {result.seconds:.0f} s ({'; '.join(result.problems)}): "
-          f"booting once more", file=sys.stderr, flush=True)  # fmt: skip
-    return run(command, log_path, silence, allow, on_step, "a")
+    if not result.steps and not stopping.is_set():
+        print(f"vm: {qemu} ended before PID 1 after {result.seconds:.0f} s ({'; '.join(result.problems)}): "
+              f"booting once more", file=sys.stderr, flush=True)  # fmt: skip
+        result = run(command, log_path, silence, allow, on_step, "a")
+    if result.stale_int3 and resume and not stopping.is_set():
+        finished = [step for step in result.steps if step.status is not None]
+        print(f"vm: {qemu} ran an int3 that the kernel had patched away, in {result.stale_int3}: "
+              f"another VM goes on after {finished[-1].line if finished else 'nothing'}", file=sys.stderr, flush=True)  # fmt: skip
+        command[command.index("-initrd") + 1] = str(resume(finished))
+        rest = run(command, log_path, silence, allow, on_step, "a")
+        rest.steps[:0], rest.seconds = finished, rest.seconds + result.seconds
+        rest.problems[:0], rest.allowed[:0] = result.problems, result.allowed
+        result = rest
+    if result.stale_int3:
+        result.problems.append(f"an int3 that the kernel had patched away, in {result.stale_int3}")
+    return result
 
 
 def run(command, log_path, silence, allow, on_step, mode="w"):
@@ -215,7 +250,7 @@ def run(command, log_path, silence, allow, on_step, mode="w"):
     if hangs:
         where = f" during: {console.step.line}" if console.step else ""
         result.problems.append(f"nothing said for {silence} s{where}")
-    elif not console.done:
+    elif not console.done and not result.stale_int3:
         result.problems.append(f"the VM ended (QEMU's exit code {process.returncode}) before its run did")
     return result
 
