@@ -31,7 +31,7 @@ tree=$("$root/scripts/kernel.sh" source)
 # the versions are checked on purpose.
 ignored=CODE_INDENT,LEADING_SPACE,COMPLEX_MACRO,MULTISTATEMENT_MACRO_USE_DO_WHILE,MACRO_ARG_UNUSED
 ignored+=,TRAILING_SEMICOLON,EXPORT_SYMBOL,TRAILING_STATEMENTS,LINUX_VERSION_CODE,SPLIT_STRING
-ignored+=,LONG_LINE,LONG_LINE_STRING,SPACING,REPEATED_WORD,INDENTED_LABEL
+ignored+=,LONG_LINE,LONG_LINE_STRING,SPACING,REPEATED_WORD,INDENTED_LABEL,USE_LOCKDEP
 check checkpatch perl "$tree/scripts/checkpatch.pl" --no-tree --terse --no-summary --quiet \
 	--ignore "$ignored" -f "${c_side[@]}"
 

@@ -6,6 +6,6 @@
 #ifndef COWMEM_UNINITIALIZED_H
 #define COWMEM_UNINITIALIZED_H
 
-#define UNINITIALIZED [[clang::uninitialized]]
+#define UNINITIALIZED __attribute__((uninitialized))
 
 #endif /* COWMEM_UNINITIALIZED_H */
