@@ -334,7 +334,7 @@ static void unknown_commands(void)
 			known |= commands[i].number == _IO(COWMEM_IOC_TYPE, number);
 		/* Theirs are in snapshot.c: each makes a descriptor, or wants one. */
 		known |= _IO(COWMEM_IOC_TYPE, number) >= COWMEM_IOC_SNAPSHOT &&
-		         _IO(COWMEM_IOC_TYPE, number) <= COWMEM_IOC_RESTORE;
+		         _IO(COWMEM_IOC_TYPE, number) <= COWMEM_IOC_SNAPSHOT_SET;
 		if (!known)
 			CHECK_ERRNO(ioctl(fd, _IO(COWMEM_IOC_TYPE, number), &argument), ENOTTY);
 		CHECK_ERRNO(ioctl(fd, _IOWR(COWMEM_IOC_TYPE, number, union argument), &argument),

@@ -441,6 +441,7 @@ static void check_dropped(int fd, int then)
 	struct cowmem_mapping mapping;
 	struct cowmem_rmap rmap;
 	struct cowmem_page state;
+	int made[2];
 
 	CHECK(dropped(then));
 	CHECK_EQ(object_stat(then).bytes, 0);
@@ -449,6 +450,7 @@ static void check_dropped(int fd, int then)
 	CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, then, 0), ESTALE);
 	CHECK_ERRNO(relative(then, COWMEM_IOC_SNAPSHOT), ESTALE);
 	CHECK_ERRNO(relative(then, COWMEM_IOC_CLONE), ESTALE);
+	CHECK_ERRNO(snapshot_set(fd, (const int[]){fd, then}, made, 2), ESTALE);
 	CHECK_ERRNO(restore(fd, then), ESTALE);
 	CHECK_EQ(diff_ask(fd, then, &diff, 0, PAGES, &changed, 1), -ESTALE);
 	CHECK_EQ(diff_ask(then, fd, &diff, 0, PAGES, &changed, 1), -ESTALE);

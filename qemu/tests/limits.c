@@ -397,6 +397,21 @@ static bool take_snapshot(struct attempt *a)
 	return true;
 }
 
+/* Of this and another object. */
+static bool take_set(struct attempt *a)
+{
+	int fd[2] = {a->fd, open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC)}, then[2];
+	bool done;
+
+	if (fd[1] < 0)
+		return false;
+	done = CHECK_DONE_OR(snapshot_set(fd[1], fd, then, 2), ENOMEM);
+	for (int i = 0; i < 2 && done; i++)
+		close(then[i]);
+	close(fd[1]);
+	return done;
+}
+
 static bool take_clone(struct attempt *a)
 {
 	int clone;
@@ -669,6 +684,7 @@ static void failing_calls(void)
 		{"punch", punch_page, MAP_SHARED, 0, false, false, 1, 0, 0},
 		{"resize", resize_to_same, MAP_SHARED, 0, false, false, ALL, 0, 0},
 		{"SNAPSHOT", take_snapshot, 0, 0, false, true, ALL, 0, 0},
+		{"SNAPSHOT_SET", take_set, 0, 0, false, true, ALL, 0, 0},
 		{"CLONE", take_clone, 0, 0, false, true, ALL, 0, 0},
 		{"RMAP", ask_who, 0, 0, false, true, ALL, 0, 0},
 		{"PAGEMAP", ask_states, 0, 0, false, false, ALL, 0, 0},
@@ -715,7 +731,7 @@ static void no_more_files(void)
 	struct cowmem_snapshot arg = {.size = sizeof(arg)};
 	struct setting files[] = {{.path = "/proc/sys/fs/file-max", .wanted = "0"}};
 	const struct rlimit none = {0, 0};
-	int fd = object_open(), status;
+	int fd = object_open(), made, status;
 	pid_t child;
 
 	set_all(files, 1);
@@ -726,9 +742,11 @@ static void no_more_files(void)
 		MUST(!setuid(1000));
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), ENFILE);
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), ENFILE);
+		CHECK_ERRNO(snapshot_set(fd, &fd, &made, 1), ENFILE);
 		MUST(!setrlimit(RLIMIT_NOFILE, &none));
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMFILE);
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMFILE);
+		CHECK_ERRNO(snapshot_set(fd, &fd, &made, 1), EMFILE);
 		_exit(test_failed);
 	}
 	MUST(waitpid(child, &status, 0) == child);

@@ -30,6 +30,19 @@ static inline int clone_of(int fd)
 	return made;
 }
 
+/* Snapshots of @count objects, asked for with @fd. */
+static inline int snapshot_set(int fd, const int *objects, int *snapshots, unsigned int count)
+{
+	struct cowmem_snapshot_set arg = {
+		.size = sizeof(arg),
+		.objects = (uintptr_t)objects,
+		.snapshots = (uintptr_t)snapshots,
+		.count = count,
+	};
+
+	return ioctl(fd, COWMEM_IOC_SNAPSHOT_SET, &arg);
+}
+
 static inline int restore(int fd, int to)
 {
 	struct cowmem_restore arg = {.size = sizeof(arg), .fd = to};

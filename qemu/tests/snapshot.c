@@ -130,8 +130,17 @@ static int descriptors(void)
 
 static void bad_arguments(void)
 {
-	static const unsigned int commands[] = {COWMEM_IOC_SNAPSHOT, COWMEM_IOC_CLONE,
-	                                        COWMEM_IOC_RESTORE};
+	static const struct {
+		unsigned int number;
+		uint32_t size, first_size; /* of its struct */
+	} commands[] = {
+		{COWMEM_IOC_SNAPSHOT, sizeof(struct cowmem_snapshot),
+	         sizeof(struct cowmem_snapshot)},
+		{COWMEM_IOC_CLONE, sizeof(struct cowmem_snapshot), sizeof(struct cowmem_snapshot)},
+		{COWMEM_IOC_RESTORE, sizeof(struct cowmem_restore), sizeof(struct cowmem_restore)},
+		{COWMEM_IOC_SNAPSHOT_SET, sizeof(struct cowmem_snapshot_set),
+	         sizeof(struct cowmem_snapshot_set)},
+	};
 	struct counts before = counts_now();
 	int fd = object_open(), null = open("/dev/null", O_RDWR | O_CLOEXEC), open_before;
 	struct cowmem_snapshot *read_only =
@@ -144,27 +153,45 @@ static void bad_arguments(void)
 	MUST(!mprotect(read_only, PAGE, PROT_READ));
 	open_before = descriptors();
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
-		struct cowmem_snapshot arg = {.size = sizeof(arg) - 1};
+		const unsigned int number = commands[i].number;
+		union {
+			struct cowmem_snapshot snapshot;
+			struct cowmem_restore restore;
+			struct cowmem_snapshot_set set;
+			unsigned char bytes[128];
+		} arg = {.snapshot.size = 0};
 
-		CHECK_ERRNO(ioctl(null, commands[i], &arg), ENOTTY);
-		CHECK_ERRNO(ioctl(fd, commands[i], NULL), EFAULT);
-		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
-		arg.size = PAGE + 1;
-		CHECK_ERRNO(ioctl(fd, commands[i], &arg), E2BIG);
-		arg.size = sizeof(arg);
-		for (int bit = 0; bit < 32; bit++) {
-			arg.flags = 1U << bit;
-			if (commands[i] != COWMEM_IOC_SNAPSHOT ||
-			    arg.flags != COWMEM_SNAPSHOT_LIMIT)
-				CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
+		CHECK_ERRNO(ioctl(null, commands[i].number, &arg), ENOTTY);
+		CHECK_ERRNO(ioctl(fd, commands[i].number, NULL), EFAULT);
+		for (; arg.snapshot.size < commands[i].first_size; arg.snapshot.size++)
+			CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), EINVAL);
+		arg.snapshot.size = PAGE + 1;
+		CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), E2BIG);
+		arg.snapshot.size = sizeof(arg);
+		for (size_t at = commands[i].size; at < sizeof(arg); at++) {
+			arg.bytes[at] = 1; /* of which the module does not know */
+			CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), E2BIG);
+			arg.bytes[at] = 0;
 		}
-		arg.flags = 0;
-		arg.__reserved = 1;
-		CHECK_ERRNO(ioctl(fd, commands[i], &arg), EINVAL);
-		arg.__reserved = 0;
-		arg.max_copies = 1; /* of which no flag says so */
-		CHECK_ERRNO(ioctl(fd, commands[i], &arg),
-		            commands[i] == COWMEM_IOC_RESTORE ? E2BIG : EINVAL);
+		for (int bit = 0; bit < 32; bit++) {
+			arg.snapshot.flags = 1U << bit;
+			if (number != COWMEM_IOC_SNAPSHOT ||
+			    arg.snapshot.flags != COWMEM_SNAPSHOT_LIMIT)
+				CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), EINVAL);
+		}
+		arg.snapshot.flags = 0;
+		if (number == COWMEM_IOC_RESTORE)
+			arg.restore.__reserved = 1;
+		else if (number == COWMEM_IOC_SNAPSHOT_SET)
+			arg.set.__reserved = 1;
+		else
+			arg.snapshot.__reserved = 1;
+		CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), EINVAL);
+		if (number != COWMEM_IOC_SNAPSHOT && number != COWMEM_IOC_CLONE)
+			continue;
+		arg.snapshot.__reserved = 0;
+		arg.snapshot.max_copies = 1; /* of which no flag says so */
+		CHECK_ERRNO(ioctl(fd, commands[i].number, &arg), EINVAL);
 	}
 	/* The answer cannot be told: there is no descriptor, and nothing is lost. */
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, read_only), EFAULT);
@@ -185,7 +212,7 @@ static void too_many_layers(void)
 	const unsigned int most = COWMEM_LAYERS_MAX - 1; /* beside the object itself */
 	struct counts before = counts_now();
 	struct cowmem_snapshot arg = {.size = sizeof(arg)};
-	int fd, *made;
+	int fd, *made, another;
 	char *map;
 
 	if (debug_kernel())
@@ -201,6 +228,7 @@ static void too_many_layers(void)
 	}
 	CHECK_EQ(object_stat(fd).layers, most);
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMLINK);
+	CHECK_ERRNO(snapshot_set(fd, &fd, &another, 1), EMLINK);
 	map[0] = 1;
 	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMLINK);
 	for (unsigned int i = 0; i < most; i++) {

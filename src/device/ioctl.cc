@@ -8,6 +8,7 @@
 #include "reclaim/page_out.h"
 #include "device/poison.h"
 #include "device/query.h"
+#include "layers/snapshot_set.h"
 #include "store/store.h"
 
 namespace cowmem {
@@ -40,6 +41,8 @@ template <>
 constexpr unsigned int first_size<cowmem_store_limit> = 16;
 template <>
 constexpr unsigned int first_size<cowmem_snapshot> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_snapshot_set> = 32;
 template <>
 constexpr unsigned int first_size<cowmem_restore> = 16;
 template <>
@@ -129,7 +132,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
 	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
 	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
-	                 COWMEM_FEATURE_RESIZE_GROWS |
+	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
 	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
@@ -196,29 +199,51 @@ int set_cow(Object &object, Argument<cowmem_set_cow> &set)
 	return 0;
 }
 
+/* A descriptor, and the file for it, for a scope: unless it was installed nothing is left of them. */
+class Descriptor {
+public:
+	Descriptor() = default;
+	~Descriptor()
+	{
+		if (made_)
+			kapi_file_put(made_);
+		if (fd_ >= 0)
+			kapi_fd_cancel(fd_);
+	}
+	Descriptor(const Descriptor &) = delete;
+	Descriptor &operator=(const Descriptor &) = delete;
+
+	/* Its number from now on, or -EMFILE. */
+	int reserve() { return fd_ = kapi_fd_reserve(); }
+	/* Where the file goes, once. */
+	file *&made() { return made_; }
+	/* The process has it, for what is made. */
+	void install()
+	{
+		kapi_fd_install(fd_, std::exchange(made_, nullptr));
+		fd_ = -1;
+	}
+
+private:
+	int fd_ = -1;
+	file *made_ = nullptr;
+};
+
 /* A descriptor for the file that @make gives, SNAPSHOT's or CLONE's. */
 template <class Make>
 int make_relative(Argument<cowmem_snapshot> &arg, Make make)
 {
-	const int fd = kapi_fd_reserve();
-	file *made = nullptr;
+	Descriptor descriptor;
 
-	if (fd < 0)
-		return fd;
-
-	int err = make(made);
-
-	arg->fd = fd;
-	if (!err)
-		err = arg.put();
-	if (!err) {
-		kapi_fd_install(fd, made);
-		return 0;
-	}
-	if (made)
-		kapi_file_put(made);
-	kapi_fd_cancel(fd);
-	return err;
+	arg->fd = descriptor.reserve();
+	if (arg->fd < 0)
+		return arg->fd;
+	if (const int err = make(descriptor.made()))
+		return err;
+	if (const int err = arg.put())
+		return err;
+	descriptor.install();
+	return 0;
 }
 
 int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
@@ -242,7 +267,7 @@ int clone(Object &object, Argument<cowmem_snapshot> &arg)
 /* The object behind a descriptor that an argument names, kept for a scope; or why there is none. */
 class Other {
 public:
-	explicit Other(int fd) : file_{kapi_file_of_fd(fd)} {}
+	Other() = default;
 	~Other()
 	{
 		if (file_)
@@ -251,9 +276,10 @@ public:
 	Other(const Other &) = delete;
 	Other &operator=(const Other &) = delete;
 
-	/* 0; -EBADF: no file is open there, or not for reading; -EINVAL: it is no object's. */
-	int error() const
+	/* Is that of @fd, once. 0; -EBADF: no file is open there, or not for reading; -EINVAL: it is no object's. */
+	int get(int fd)
 	{
+		file_ = kapi_file_of_fd(fd);
 		if (!file_)
 			return -KAPI_EBADF;
 		if (!kapi_file_is_ours(file_))
@@ -264,16 +290,62 @@ public:
 	Object *operator->() const { return &Object::of(file_); }
 
 private:
-	file *const file_;
+	file *file_ = nullptr;
 };
+
+/* What SNAPSHOT_SET is about. */
+struct SetOfSnapshots : Allocated {
+	int fd[COWMEM_SNAPSHOT_SET_MAX]; /* the objects', and then the snapshots' */
+	Other origin[COWMEM_SNAPSHOT_SET_MAX];
+	Descriptor descriptor[COWMEM_SNAPSHOT_SET_MAX];
+	SnapshotSet set;
+};
+
+int snapshot_set(SetOfSnapshots &of, const cowmem_snapshot_set &arg)
+{
+	const size_t bytes = arg.count * sizeof(of.fd[0]);
+
+	if (const int err = kapi_user_get(of.fd, bytes, arg.objects, bytes))
+		return err;
+	for (unsigned int i = 0; i < arg.count; i++) {
+		if (const int err = of.origin[i].get(of.fd[i]))
+			return err;
+		if (!of.set.add(*of.origin[i], of.descriptor[i].made()))
+			return -KAPI_EINVAL;
+	}
+	for (unsigned int i = 0; i < arg.count; i++) {
+		of.fd[i] = of.descriptor[i].reserve();
+		if (of.fd[i] < 0)
+			return of.fd[i];
+	}
+	if (const int err = of.set.take())
+		return err;
+	if (const int err = kapi_user_put(arg.snapshots, of.fd, bytes))
+		return err;
+	for (unsigned int i = 0; i < arg.count; i++)
+		of.descriptor[i].install();
+	return 0;
+}
+
+int snapshot_set(Object &, Argument<cowmem_snapshot_set> &arg)
+{
+	if (arg->__reserved || !arg->count || arg->count > COWMEM_SNAPSHOT_SET_MAX)
+		return -KAPI_EINVAL;
+
+	auto *of = new (Gfp::kernel_account) SetOfSnapshots;
+	const int err = of ? snapshot_set(*of, *arg) : -KAPI_ENOMEM;
+
+	delete of;
+	return err;
+}
 
 int restore(Object &object, Argument<cowmem_restore> &arg)
 {
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
 
-	const Other from{arg->fd};
-	const int err = from.error();
+	Other from;
+	const int err = from.get(arg->fd);
 
 	return err ? err : object.restore(*from);
 }
@@ -283,9 +355,9 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 	if (diff->__reserved || !is_range(diff->offset, diff->length))
 		return -KAPI_EINVAL;
 
-	const Other other{diff->fd};
+	Other other;
 
-	if (const int err = other.error())
+	if (const int err = other.get(diff->fd))
 		return err;
 	if (&other->family() != &object.family())
 		return -KAPI_EINVAL;
@@ -653,6 +725,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call<cowmem_snapshot, snapshot>(
 			f, arg, Access::readable,
 			{.any = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP});
+	case COWMEM_IOC_SNAPSHOT_SET:
+		return call<cowmem_snapshot_set, snapshot_set>(f, arg, Access::dropped);
 	case COWMEM_IOC_CLONE:
 		return call<cowmem_snapshot, clone>(f, arg, Access::readable);
 	case COWMEM_IOC_RESTORE:

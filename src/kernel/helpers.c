@@ -257,7 +257,7 @@ HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_a
 
 /* --- locks --- */
 static_assert(sizeof(struct kapi_rwsem) >= sizeof(struct rw_semaphore));
-static struct lock_class_key object_lock, limits_lock, spinlock_class;
+static struct lock_class_key object_lock, limits_lock, set_lock, spinlock_class;
 HELPER struct rw_semaphore *rwsem_of(const struct kapi_rwsem *lock) { return (struct rw_semaphore *)lock; }
 HELPER void kapi_rwsem_init(struct kapi_rwsem *lock, enum kapi_lock_class of) { if (of == KAPI_LOCK_OBJECT) __init_rwsem(rwsem_of(lock), "cowmem_object", &object_lock); else __init_rwsem(rwsem_of(lock), "cowmem_limits", &limits_lock); }
 HELPER void kapi_rwsem_lock_shared(struct kapi_rwsem *lock) { down_read(rwsem_of(lock)); }
@@ -267,6 +267,12 @@ HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_rea
 HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
+struct lock_set { struct lockdep_map dep_map; };
+static_assert(sizeof(struct kapi_lock_set) >= sizeof(struct lock_set));
+HELPER struct lock_set *set_of(struct kapi_lock_set *set) { return (struct lock_set *)set; }
+HELPER void kapi_lock_set_begin(struct kapi_lock_set *set) { lockdep_init_map(&set_of(set)->dep_map, "cowmem_set", &set_lock, 0); mutex_acquire(&set_of(set)->dep_map, 0, 0, _RET_IP_); }
+HELPER void kapi_lock_set_end(struct kapi_lock_set *set) { mutex_release(&set_of(set)->dep_map, _RET_IP_); }
+HELPER void kapi_rwsem_lock_of_set(struct kapi_rwsem *lock, struct kapi_lock_set *set) { down_write_nest_lock(rwsem_of(lock), set_of(set)); }
 static_assert(sizeof(struct kapi_spinlock) >= sizeof(spinlock_t));
 HELPER spinlock_t *spinlock_of(struct kapi_spinlock *lock) { return (spinlock_t *)lock; }
 HELPER void kapi_spinlock_init(struct kapi_spinlock *lock) { spin_lock_init(spinlock_of(lock)); lockdep_set_class(spinlock_of(lock), &spinlock_class); }
@@ -388,6 +394,7 @@ HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return in
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
 HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
+HELPER void kapi_inode_lock_of_set(struct inode *inode, struct kapi_lock_set *set) { down_write_nest_lock(&inode->i_rwsem, set_of(set)); }
 HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }
 HELPER void kapi_inode_lock_size(struct inode *inode) { spin_lock(&inode->i_lock); }
 HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_lock); }

@@ -315,6 +315,16 @@ bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_lock(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock(struct kapi_rwsem *lock);
+/*
+ * Tells lockdep, for a scope, that the locks of one class which are taken with it are taken in an
+ * order; nobody waits for it. Kernel counterpart: struct ww_acquire_ctx.
+ */
+struct kapi_lock_set {
+	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 8 : 1];
+};
+void kapi_lock_set_begin(struct kapi_lock_set *set);
+void kapi_lock_set_end(struct kapi_lock_set *set);
+void kapi_rwsem_lock_of_set(struct kapi_rwsem *lock, struct kapi_lock_set *set);
 struct kapi_spinlock {
 	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 12 : 1];
 };
@@ -460,6 +470,7 @@ struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
 void kapi_inode_lock(struct inode *inode);
+void kapi_inode_lock_of_set(struct inode *inode, struct kapi_lock_set *set);
 void kapi_inode_unlock(struct inode *inode);
 void kapi_inode_lock_size(struct inode *inode);
 void kapi_inode_unlock_size(struct inode *inode);

@@ -19,6 +19,8 @@
 #define REQUIRES_SHARED(...) __attribute__((requires_shared_capability(__VA_ARGS__)))
 #define ASSERT_SHARED_CAPABILITY(...) __attribute__((assert_shared_capability(__VA_ARGS__)))
 #define ASSERT_CAPABILITY(...) __attribute__((assert_capability(__VA_ARGS__)))
+/* Of what takes locks that are not known by name: some of a list. */
+#define UNCHECKED __attribute__((no_thread_safety_analysis))
 #define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
 
 namespace cowmem {

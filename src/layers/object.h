@@ -103,11 +103,14 @@ public:
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
 	void lock_writes() { kapi_inode_lock(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
+	/* The same of several objects, in the order that rmap/walk.h has for them. */
+	void lock_writes_of_set(kapi_lock_set &set) { kapi_inode_lock_of_set(inode_, &set); }
 
 	static void operator delete(void *p) { kapi_free_rcu(p); }
 
 private:
 	friend class Check; /* src/testing/check.cc */
+	friend class SnapshotSet;
 	/* @family: with a reference. */
 	Object(inode *node, Family &family, unsigned int cow)
 		: inode_{node},
@@ -120,8 +123,9 @@ private:
 	static Object *create(Family &family, unsigned int cow);
 	/* The last reference to it, if it has never had a file. */
 	void discard() { kapi_inode_put(inode_); }
-	Object *create_relative(bool frozen) const;
+	int create_relative(bool frozen, file *&made) const;
 	int give_tree(Object &made) REQUIRES(pages_);
+	int give_snapshot(Object &made, CopyLimit limit) REQUIRES(pages_);
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
 
 	static void zero_tail(folio *tail, long long end);

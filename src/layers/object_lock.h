@@ -76,9 +76,13 @@ public:
 	void lock() ACQUIRE()
 	{
 		kapi_rwsem_lock(&lock_);
-		__atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
-		kapi_smp_mb();
-		kapi_count(COWMEM_COUNT_object_locked_alone);
+		make_odd();
+	}
+	/* The same for who takes those of several objects, in the order that rmap/walk.h has for them. */
+	void lock_of_set(kapi_lock_set &set) ACQUIRE()
+	{
+		kapi_rwsem_lock_of_set(&lock_, &set);
+		make_odd();
 	}
 	void unlock() RELEASE()
 	{
@@ -130,6 +134,13 @@ private:
 	{
 		if (!read().quiet())
 			kapi_count(COWMEM_COUNT_object_lock_waits);
+	}
+
+	void make_odd()
+	{
+		__atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
+		kapi_smp_mb();
+		kapi_count(COWMEM_COUNT_object_locked_alone);
 	}
 
 	unsigned long count_ = 0;

@@ -2,21 +2,26 @@
 /* Snapshots and clones (layers/object.h): objects that begin with the tree of another. */
 #include <linux/cowmem.h>
 
-#include "layers/object.h"
+#include "layers/snapshot_set.h"
 
 namespace cowmem {
 
-/* An object of the same family, or null: no memory. */
-Object *Object::create_relative(bool frozen) const
+/* A file of a new object of the same family, which has no pages. 0, -ENOMEM, -ENFILE. */
+int Object::create_relative(bool frozen, file *&made) const
 {
-	Object *made = family_.make_home() ? create(family_.get(), cow()) : nullptr;
+	Object *relative = family_.make_home() ? create(family_.get(), cow()) : nullptr;
 
-	if (made) {
-		made->frozen_ = frozen;
-		if (frozen)
-			made->pages_.set_frozen();
-	}
-	return made;
+	if (!relative)
+		return -KAPI_ENOMEM;
+	relative->frozen_ = frozen;
+	if (frozen)
+		relative->pages_.set_frozen();
+
+	const int err = kapi_file_create(relative->inode_, relative, !frozen, &made);
+
+	if (err)
+		relative->discard();
+	return err;
 }
 
 /* @made, which has no pages and is nobody's yet, becomes as this one is now. 0, -ENOMEM, -EMLINK, -ESTALE. */
@@ -33,46 +38,97 @@ int Object::give_tree(Object &made)
 	return 0;
 }
 
-int Object::snapshot(file *&made, CopyLimit limit)
+/* The same, and @made, a snapshot, is one within @limit. */
+int Object::give_snapshot(Object &made, CopyLimit limit)
 {
-	Object *layer = create_relative(true);
-
-	if (!layer)
-		return -KAPI_ENOMEM;
-	if (const int err = kapi_file_create(layer->inode_, layer, false, &made)) {
-		layer->discard();
-		return err;
-	}
-
-	WriteLock writes{*this};
-	Exclusive lock{pages_};
-	const int err = give_tree(*layer);
+	const int err = give_tree(made);
 
 	/* A snapshot writes nothing, so that nothing is ever copied for a snapshot of one. */
 	if (!frozen_)
-		layer->pages_.count_for(pages_, limit);
+		made.pages_.count_for(pages_, limit);
 	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
 	return err;
 }
 
-int Object::clone(file *&made)
+int Object::snapshot(file *&made, CopyLimit limit)
 {
-	Object *copy = create_relative(false);
-
-	if (!copy)
-		return -KAPI_ENOMEM;
-	if (const int err = kapi_file_create(copy->inode_, copy, true, &made)) {
-		copy->discard();
+	if (const int err = create_relative(true, made))
 		return err;
-	}
 
 	WriteLock writes{*this};
 	Exclusive lock{pages_};
-	const int err = give_tree(*copy);
+
+	return give_snapshot(of(made), limit);
+}
+
+int Object::clone(file *&made)
+{
+	if (const int err = create_relative(false, made))
+		return err;
+
+	WriteLock writes{*this};
+	Exclusive lock{pages_};
+	const int err = give_tree(of(made));
 
 	kapi_count_n(COWMEM_COUNT_clones, err ? 0 : 1);
 	return err;
 }
+
+/* --- several at once --- */
+/* In which order they are locked. RESTORE has an object's lock, and then that of a snapshot. */
+bool SnapshotSet::goes_before(const Object &a, const Object &b)
+{
+	return a.frozen() == b.frozen() ? &a < &b : b.frozen();
+}
+
+bool SnapshotSet::add(Object &object, file *&made)
+{
+	unsigned int place = 0;
+
+	while (place < count_ && goes_before(*member_[place].object, object))
+		place++;
+	if (place < count_ && member_[place].object == &object)
+		return false;
+	for (unsigned int i = count_++; i > place; i--)
+		member_[i] = member_[i - 1];
+	member_[place] = {&object, &made};
+	return true;
+}
+
+UNCHECKED void SnapshotSet::lock()
+{
+	kapi_lock_set_begin(&set_);
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->lock_writes_of_set(set_);
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->pages_.lock_of_set(set_);
+}
+
+UNCHECKED void SnapshotSet::unlock()
+{
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->pages_.unlock();
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->unlock_writes();
+	kapi_lock_set_end(&set_);
+}
+
+UNCHECKED int SnapshotSet::take()
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < count_; i++)
+		err = member_[i].object->create_relative(true, *member_[i].made);
+	if (err)
+		return err;
+	lock();
+	for (unsigned int i = 0; !err && i < count_; i++)
+		err = member_[i].object->give_snapshot(Object::of(*member_[i].made), {});
+	unlock();
+	return err;
+}
+
+/* --- and back --- */
 
 int Object::restore(Object &snapshot)
 {

@@ -15,10 +15,11 @@
  *
  * Lock order, top first, here and in all of cowmem:
  *
- *   write lock of an object (i_rwsem)
+ *   write lock of an object (i_rwsem); of several: as below
  *   mmap_lock, VMA lock
  *   what limits of snapshots count (layers/copy_limit.h)
- *   the lock of an object (layers/object_lock.h)
+ *   the lock of an object (layers/object_lock.h); of several (layers/snapshot_set.h): by their
+ *       addresses, those of snapshots behind all others
  *   page lock
  *   i_mmap_rwsem, shared        a walk of an object's mappings
  *   anon_vma root, shared       a walk of a private copy's; never with the above

@@ -54,6 +54,7 @@
 #define COWMEM_IOC_CLONE _IO(COWMEM_IOC_TYPE, 0x21)
 #define COWMEM_IOC_RESTORE _IO(COWMEM_IOC_TYPE, 0x22)
 #define COWMEM_IOC_DIFF _IO(COWMEM_IOC_TYPE, 0x23)
+#define COWMEM_IOC_SNAPSHOT_SET _IO(COWMEM_IOC_TYPE, 0x24)
 #define COWMEM_IOC_RMAP _IO(COWMEM_IOC_TYPE, 0x30)
 #define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
@@ -74,6 +75,7 @@
 #define COWMEM_FEATURE_SNAPSHOT (1ULL << 10) /* and CLONE and RESTORE */
 #define COWMEM_FEATURE_DIFF (1ULL << 11)
 #define COWMEM_FEATURE_RESIZE_GROWS (1ULL << 12) /* COWMEM_RESIZE_GROWS */
+#define COWMEM_FEATURE_SNAPSHOT_SET (1ULL << 13)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -291,6 +293,28 @@ struct cowmem_snapshot {
 	__s32 fd;         /* out */
 	__u32 __reserved; /* in: 0 */
 	__u64 max_copies; /* in: pages, with COWMEM_SNAPSHOT_LIMIT; or 0 */
+};
+
+/*
+ * SNAPSHOT_SET: a snapshot of each of several objects, all of one instant: all that a writer
+ * does, in whichever of them, before something that is in one of the snapshots is in the others,
+ * too. Each is as SNAPSHOT makes it, with no limit. The objects need not be of one family, and
+ * snapshots may be among them. Who writes one of the objects waits until all are done. Any
+ * descriptor of the device will do to ask.
+ * EINVAL: no object, or too many; one comes twice, or is none of this device. EBADF: one is not
+ * open, or not for reading. ENOMEM, EMFILE, ENFILE: no memory, or no descriptor. ESTALE: one was
+ * dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came from one. Then nothing changed,
+ * and there is no new descriptor.
+ */
+#define COWMEM_SNAPSHOT_SET_MAX 64U /* objects */
+
+struct cowmem_snapshot_set {
+	__u32 size;      /* in: sizeof(struct cowmem_snapshot_set) */
+	__u32 flags;     /* in: 0 */
+	__u64 objects;   /* in: address of an array of __s32, the objects' descriptors */
+	__u64 snapshots; /* in: address of another, for those of the snapshots, in the same order */
+	__u32 count;     /* in: how many each has, at most COWMEM_SNAPSHOT_SET_MAX */
+	__u32 __reserved; /* in: 0 */
 };
 
 /*
