@@ -193,6 +193,99 @@ static void a_range_is_punched(struct kunit *test)
 	expect_valid(m);
 }
 
+/* The same, restored: leaves that lie within the range are shared, those at its ends copied. */
+static void a_range_is_restored(struct kunit *test)
+{
+	static const unsigned long places[] = {10, 12, 20, 1020, 1030, 2050, 2060, 2070};
+	enum { FIRST = 1, LAST = 5, N = ARRAY_SIZE(places) };
+	struct mapping *m = test->priv;
+	unsigned long count, freed;
+	struct folio *folio[N];
+
+	for (unsigned int i = 0; i < N; i++) {
+		write_page(test, m->file, places[i], 0x11);
+		folio[i] = own_of(m->file, places[i]);
+	}
+	snapshot = snapshot_of(m, ANY);
+	for (unsigned int i = 0; i < N; i++)
+		write_page(test, m->file, places[i], 0x22);
+	/* What the snapshot has not: in a leaf that it has, in another, and in another inner node. */
+	write_page(test, m->file, 21, 0x22);
+	write_page(test, m->file, 500, 0x22);
+	write_page(test, m->file, 1500, 0x22);
+	count = cowmem_test_count(m->file);
+	freed = COUNT(pages_freed);
+	KUNIT_EXPECT_EQ(test, 0,
+	                cowmem_test_restore_range(m->file, snapshot, places[FIRST], places[LAST]));
+	/* The count moves for each end, and for each inner node by itself. */
+	KUNIT_EXPECT_EQ(test, count + 4 * 2, cowmem_test_count(m->file));
+	KUNIT_EXPECT_EQ(test, freed + LAST - FIRST + 1 + 3, COUNT(pages_freed));
+	for (unsigned int i = 0; i < N; i++) {
+		const bool within = i >= FIRST && i <= LAST;
+		/* A name for each leaf: that of the snapshot, and what the ends have copied. */
+		const bool copied = i == FIRST || i == LAST;
+
+		KUNIT_EXPECT_PTR_EQ(test, folio[i], shared_of(m, snapshot, places[i]));
+		if (within)
+			KUNIT_EXPECT_PTR_EQ(test, folio[i], shared_of(m, m->file, places[i]));
+		else
+			KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(m->file, places[i]), 0));
+		KUNIT_EXPECT_EQ_MSG(test, copied ? 2L : 1L, names(folio[i]), "page %lu", places[i]);
+	}
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, 21));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, 500));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, 1500));
+	expect_own(test, m->file, (const unsigned long[]){places[0], places[6], places[7]}, 3);
+	/* A leaf that is shared is copied by who writes there. */
+	write_page(test, m->file, places[2], 0x33);
+	KUNIT_EXPECT_PTR_EQ(test, folio[2], shared_of(m, snapshot, places[2]));
+	KUNIT_EXPECT_EQ(test, 0x11, byte_of(folio[2], 0));
+	expect_own(test, m->file,
+	           (const unsigned long[]){places[0], places[2], places[6], places[7]}, 4);
+	expect_valid(m);
+	/* Nothing differs there: nothing is done. */
+	count = cowmem_test_count(m->file);
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore_range(m->file, snapshot, 32, places[LAST]));
+	KUNIT_EXPECT_EQ(test, count, cowmem_test_count(m->file));
+}
+
+/* From and to trees of other heights, and none; leaves are shared whatever the heights. */
+static void a_range_of_another_height(struct kunit *test)
+{
+	static const unsigned long low = 3, high = 65536;
+	struct mapping *m = test->priv;
+	struct file *first = snapshot_of(m, ANY);
+	struct folio *folio;
+
+	write_page(test, m->file, low, 0x11);
+	folio = own_of(m->file, low);
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	snapshot = snapshot_of(m, ANY);
+	write_page(test, m->file, high, 0x22);
+	write_page(test, m->file, low + 1, 0x22);
+	/* Of one leaf alone into a high one. */
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore_range(m->file, snapshot, 0, 15));
+	KUNIT_EXPECT_PTR_EQ(test, folio, shared_of(m, m->file, low));
+	KUNIT_EXPECT_EQ(test, 1L, names(folio));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, low + 1));
+	expect_own(test, m->file, &high, 1);
+	made = snapshot_of(m, ANY);
+	/* Of none. */
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore_range(m->file, first, 0, high));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, low));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, high));
+	expect_own(test, m->file, NULL, 0);
+	/* Of a high one into none: what lies within the size. */
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore_range(m->file, made, 0, high - 1));
+	KUNIT_EXPECT_PTR_EQ(test, folio, shared_of(m, m->file, low));
+	KUNIT_EXPECT_EQ(test, 1L, names(folio));
+	KUNIT_EXPECT_NULL(test, cowmem_test_seen(m->file, high));
+	KUNIT_EXPECT_EQ(test, 0, cowmem_test_restore_range(m->file, made, high, high + 100));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(shared_of(m, m->file, high), 0));
+	expect_valid(m);
+	close_now(&first);
+}
+
 /* --- names --- */
 
 enum { A, B, C, OUT, NAMED };
@@ -463,6 +556,8 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(a_tree_grows),
 	KUNIT_CASE(a_shared_tree_grows),
 	KUNIT_CASE(a_range_is_punched),
+	KUNIT_CASE(a_range_is_restored),
+	KUNIT_CASE(a_range_of_another_height),
 	KUNIT_CASE(a_leaf_of_three),
 	KUNIT_CASE(each_is_closed),
 	KUNIT_CASE(only_what_holds_the_lock_alone_is_counted),

@@ -3,7 +3,7 @@
  * What must be refused, each with its errno, and that nothing has changed when it
  * was. Where the kernel's core answers before the module, memfd is asked as well.
  */
-#include "cowmem_test.h"
+#include "relatives.h"
 
 #include <grp.h>
 #include <signal.h>
@@ -432,6 +432,54 @@ static void bad_ranges(void)
 	CHECK(unchanged(fd, &before));
 	CHECK_EQ(object_punch(fd, 0, MAX_BYTES), 0);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	close(fd);
+}
+
+static void bad_ranges_to_restore(void)
+{
+	static const uint64_t bad[][2] = {
+		{1, PAGE},         {0, 1},        {0, PAGE + 1}, {PAGE, 0},       {1, 0},
+		{MAX_BYTES, PAGE}, {PAGE, -PAGE}, {-PAGE, PAGE}, {0, 1ULL << 63}, {1ULL << 63, 0},
+	};
+	int fd = some_object(), then = snapshot(fd), other = some_object();
+	struct cowmem_stat before = object_stat(fd);
+	struct cowmem_restore arg = {
+		.size = sizeof(arg), .fd = then, .__reserved = 1, .length = PAGE};
+	union argument *read_only =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t next;
+
+	MUST(read_only != MAP_FAILED);
+	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+		CHECK_ERRNO(restore_range(fd, then, bad[i][0], bad[i][1], &next), EINVAL);
+	CHECK_ERRNO(restore_range(fd, fd, 0, PAGE, &next), EINVAL);
+	CHECK_ERRNO(restore_range(other, then, 0, PAGE, &next), EINVAL);
+	CHECK_ERRNO(restore_range(fd, -1, 0, PAGE, &next), EBADF);
+	CHECK_ERRNO(restore_range(then, then, 0, PAGE, &next), EBADF);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_RESTORE, &arg), EINVAL);
+	CHECK(unchanged(fd, &before));
+
+	/* The answer cannot be told. To all of it there is none, and of that the first version knows alone. */
+	arg.__reserved = 0;
+	memcpy(read_only, &arg, sizeof(arg));
+	MUST(!mprotect(read_only, PAGE, PROT_READ));
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_RESTORE, read_only), EFAULT);
+	MUST(!mprotect(read_only, PAGE, PROT_READ | PROT_WRITE));
+	read_only->size = COWMEM_RESTORE_SIZE_VER0;
+	MUST(!mprotect(read_only, PAGE, PROT_READ));
+	MUST(pwrite(fd, "new", 3, PAGE) == 3);
+	CHECK_EQ(ioctl(fd, COWMEM_IOC_RESTORE, read_only), 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	CHECK_EQ(restore_range(fd, then, 0, 0, &next), 0);
+
+	/* All that there can be. */
+	MUST(pwrite(fd, "new", 3, PAGE) == 3);
+	CHECK_EQ(restore_range(fd, then, 0, MAX_BYTES, &next), 0);
+	CHECK_EQ(next, MAX_BYTES);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	munmap(read_only, PAGE);
+	close(other);
+	close(then);
 	close(fd);
 }
 
@@ -930,6 +978,7 @@ static const struct test_case cases[] = {
 	{"ioctl: descriptors of something else", "", foreign_descriptors},
 	{"RESIZE: too large", "", bad_resize},
 	{"ioctl: ranges misaligned, empty, overflowing, too many", "", bad_ranges},
+	{"bad ranges to restore", "", bad_ranges_to_restore},
 	{"a read-only descriptor", "", read_only_descriptor},
 	{"a write-only descriptor", "", write_only_descriptor},
 	{"a read-only descriptor says so to pwrite()", "", read_only_descriptor_says_so},

@@ -322,6 +322,50 @@ static void restored_to_a_younger_one(void)
 	close(fd);
 }
 
+/* RESTORE of a range leaves pages also to a snapshot younger than the one that it goes back to. */
+static void a_restored_range_counts(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), root, young, doomed;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+	uint64_t next;
+
+	fill(map, 0, PAGES, 1);
+	root = snapshot(fd);
+	fill(map, 0, LIMIT + 1, 2);
+	young = limited(fd, LIMIT, false);
+	CHECK_ERRNO(restore_range(fd, root, 0, (LIMIT + 1) * PAGE, &next), EDQUOT);
+	CHECK_EQ(next, 0);
+	CHECK(map_is(map, 0, LIMIT + 1, 2) && map_is(map, LIMIT + 1, PAGES, 1));
+	CHECK_EQ(object_stat(young).copies, 0);
+	CHECK_EQ(object_stat(root).copies, LIMIT + 1);
+	CHECK_EQ(restore_range(fd, root, PAGE, (PAGES - 1) * PAGE, &next), 0);
+	CHECK_EQ(next, PAGES * PAGE);
+	CHECK(map_is(map, 0, 1, 2) && map_is(map, 1, PAGES, 1));
+	CHECK_EQ(object_stat(young).copies, LIMIT);
+	CHECK_EQ(object_stat(root).copies, 1);
+	CHECK_ERRNO(restore_range(fd, root, 0, PAGE, &next), EDQUOT);
+	/* What it shares again does not count. */
+	CHECK_EQ(restore_range(fd, young, 2 * PAGE, PAGES * PAGE, &next), 0);
+	CHECK_EQ(object_stat(young).copies, 1);
+	CHECK_EQ(restore_range(fd, root, 0, PAGE, &next), 0);
+	CHECK_EQ(object_stat(young).copies, 2);
+	CHECK(layers_are_sound(fd));
+	/* The snapshot may be given up instead. */
+	doomed = limited(fd, 0, true);
+	CHECK_EQ(restore_range(fd, young, 0, PAGE, &next), 0);
+	CHECK(dropped(doomed));
+	CHECK(map_is(map, 0, 1, 2));
+	CHECK_ERRNO(restore_range(fd, doomed, 0, PAGE, &next), ESTALE);
+	CHECK_ERRNO(restore_range(fd, doomed, PAGES * PAGE, PAGE, &next), ESTALE);
+	munmap(map, PAGES * PAGE);
+	close(doomed);
+	close(young);
+	close(root);
+	close(fd);
+	check_returned(before);
+}
+
 /* A RESTORE to what a relative has leaves pages to an older snapshot, too. */
 static void a_restore_sideways_counts(void)
 {
@@ -601,6 +645,7 @@ static const struct test_case cases[] = {
 	{"a RESIZE that fails counts nothing", "", a_resize_that_fails_counts_nothing},
 	{"restored to a younger one", "", restored_to_a_younger_one},
 	{"a RESTORE sideways counts", "", a_restore_sideways_counts},
+	{"a RESTORE of a range counts", "", a_restored_range_counts},
 	{"a clone restores", "", a_clone_restores},
 	{"of a snapshot there is none", "", of_a_snapshot_there_is_none},
 	{"what clones write does not count", "", clones_do_not_count},

@@ -770,7 +770,21 @@ static bool punch_with_failure(int clone, unsigned int n, unsigned int *failed)
 	return disarm();
 }
 
-static void failing_punch(void)
+/* The same in a RESTORE of pages 1 to 6 to @then. */
+static bool restore_with_failure(int clone, int then, unsigned int n, unsigned int *failed)
+{
+	uint64_t next;
+
+	arm(n);
+	if (!CHECK_DONE_OR(restore_range(clone, then, PAGE, 6 * PAGE, &next), ENOMEM)) {
+		CHECK_EQ(next, PAGE);
+		(*failed)++;
+	}
+	return disarm();
+}
+
+/* Either leaves all as it was, or does all of it: to a clone of what has 1 to 8 on its pages. */
+static void failing_on_a_range(bool restores)
 {
 	static struct setting settings[] = {
 		{.path = DEBUG "failslab/verbose", .wanted = "0"},
@@ -782,7 +796,7 @@ static void failing_punch(void)
 	unsigned char page[PAGE], wanted[PAGE];
 	unsigned int failed = 0, n;
 	bool more = true;
-	int fd, clone;
+	int fd, clone, then;
 
 	if (access(FAIL_NTH, W_OK))
 		SKIP("this kernel has no fault injection");
@@ -794,16 +808,20 @@ static void failing_punch(void)
 		memset(page, 1 + i, PAGE);
 		MUST(pwrite(fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
 	}
+	then = snapshot(fd);
+	for (unsigned int i = 0; i < 8 && restores; i++)
+		MUST(!object_punch(fd, i * PAGE, PAGE));
 	set_all(settings, ARRAY_LENGTH(settings));
 	for (n = 1; more && n < 100; n++) {
 		const unsigned int failed_before = failed;
 
 		clone = clone_of(fd);
-		more = punch_with_failure(clone, n, &failed);
+		more = restores ? restore_with_failure(clone, then, n, &failed)
+		                : punch_with_failure(clone, n, &failed);
 		for (unsigned int i = 0; i < 8; i++) {
-			const bool gone = i > 0 && i < 7 && failed == failed_before;
+			const bool done = i > 0 && i < 7 && failed == failed_before;
 
-			memset(wanted, gone ? 0 : 1 + i, PAGE);
+			memset(wanted, done == restores ? 1 + i : 0, PAGE);
 			CHECK(pread(clone, page, PAGE, i * PAGE) == (ssize_t)PAGE &&
 			      !memcmp(page, wanted, PAGE));
 		}
@@ -815,8 +833,19 @@ static void failing_punch(void)
 	/* One that may not sleep is tried again: a single one that fails fails no call. */
 	CHECK(n > 2 && !more && !failed);
 	close(fail_nth);
+	close(then);
 	close(fd);
 	check_returned(before);
+}
+
+static void failing_punch(void)
+{
+	failing_on_a_range(false);
+}
+
+static void failing_restore(void)
+{
+	failing_on_a_range(true);
 }
 
 /* --- the object's index finds no memory for a node --- */
@@ -904,6 +933,8 @@ int main(void)
 		{"each allocation of page-out and swap-in fails", "R9", failing_page_outs},
 		{"no more files, and no more descriptors", "", no_more_files},
 		{"each allocation of a punch fails: nothing has changed", "", failing_punch},
+		{"each allocation of a RESTORE of a range fails: nothing has changed", "",
+	         failing_restore},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};

@@ -50,6 +50,17 @@ static inline int restore(int fd, int to)
 	return ioctl(fd, COWMEM_IOC_RESTORE, &arg);
 }
 
+/* The same of a range, in bytes. How far it came in @next. */
+static inline int restore_range(int fd, int to, uint64_t offset, uint64_t length, uint64_t *next)
+{
+	struct cowmem_restore arg = {
+		.size = sizeof(arg), .fd = to, .offset = offset, .length = length};
+	const int result = ioctl(fd, COWMEM_IOC_RESTORE, &arg);
+
+	*next = arg.next;
+	return result;
+}
+
 /* DIFF of @pages pages at page @index, against @other. 0 or -errno; the answer in @diff. */
 static inline int diff_ask(int fd, int other, struct cowmem_diff *diff, uint64_t index,
                            uint64_t pages, struct cowmem_changed *to, uint32_t capacity)

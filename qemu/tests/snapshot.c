@@ -137,7 +137,7 @@ static void bad_arguments(void)
 		{COWMEM_IOC_SNAPSHOT, sizeof(struct cowmem_snapshot),
 	         sizeof(struct cowmem_snapshot)},
 		{COWMEM_IOC_CLONE, sizeof(struct cowmem_snapshot), sizeof(struct cowmem_snapshot)},
-		{COWMEM_IOC_RESTORE, sizeof(struct cowmem_restore), sizeof(struct cowmem_restore)},
+		{COWMEM_IOC_RESTORE, sizeof(struct cowmem_restore), COWMEM_RESTORE_SIZE_VER0},
 		{COWMEM_IOC_SNAPSHOT_SET, sizeof(struct cowmem_snapshot_set),
 	         sizeof(struct cowmem_snapshot_set)},
 	};

@@ -128,13 +128,13 @@ int get_info(Object &, Argument<cowmem_info> &info)
 {
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
-	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
-	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
-	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
-	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
-	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
-	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+	info->features =
+		COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE |
+		COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
+		COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT | COWMEM_FEATURE_SNAPSHOT |
+		COWMEM_FEATURE_DIFF | COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
+		COWMEM_FEATURE_RESTORE_RANGE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -341,13 +341,23 @@ int snapshot_set(Object &, Argument<cowmem_snapshot_set> &arg)
 
 int restore(Object &object, Argument<cowmem_restore> &arg)
 {
-	if (arg->__reserved)
-		return -KAPI_EINVAL;
-
+	const bool all = !arg->offset && !arg->length;
 	Other from;
-	const int err = from.get(arg->fd);
 
-	return err ? err : object.restore(*from);
+	if (arg->__reserved || (!all && !is_range(arg->offset, arg->length)))
+		return -KAPI_EINVAL;
+	if (const int err = from.get(arg->fd))
+		return err;
+	if (all)
+		return object.restore(*from);
+
+	Index next = first_of(arg->offset);
+	const int err = object.restore(*from, next, last_of(arg->offset, arg->length));
+
+	arg->next = offset_of(next);
+	if (const int put = arg.put())
+		return put;
+	return err;
 }
 
 int diff(Object &object, Argument<cowmem_diff> &diff)

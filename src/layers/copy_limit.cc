@@ -46,6 +46,29 @@ unsigned long count_shared(const Pages &snapshot, const Pages &other, Index firs
 	return count;
 }
 
+/* How many pages of @snapshot's from @first to @last @a has, and @b has not. */
+unsigned long count_shared_with_one(const Pages &snapshot, const Pages &a, const Pages &b,
+                                    Index first, Index last)
+{
+	unsigned long count = 0;
+
+	for (Index index = first; index <= last; index++) {
+		{
+			const Rcu rcu;
+
+			index = Tree::next_difference(a.tree(), b.tree(), index, last);
+			if (index == no_index)
+				break;
+
+			const Entry entry = snapshot.tree().at(index);
+
+			count += entry && entry.same_as(a.tree().at(index));
+		}
+		kapi_cond_resched();
+	}
+	return count;
+}
+
 } /* namespace */
 
 CopyLimits::Leaving::Leaving(Pages &of)
@@ -120,6 +143,29 @@ int CopyLimits::Leaving::may_become(const Pages &target)
 		if (is_counted(*at) && at->number_ > target.number_)
 			at->counted_.origin = 0;
 	return 0;
+}
+
+/*
+ * What a snapshot shares with @of again does not count any more; but of that, what SNAPSHOT
+ * copied because it may be pinned never did.
+ */
+int CopyLimits::Leaving::may_become(const Pages &target, Index first, Index last)
+{
+	if (!locked_)
+		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
+	for (Members at{of_.family()}; at; at.next()) {
+		if (!is_counted(*at))
+			continue;
+
+		Counted &counted = at->counted_;
+		const unsigned long more =
+			counted.copies + count_shared_with_one(*at, of_, target, first, last);
+
+		counted.pending =
+			more - counted.copies -
+			min_of(more, count_shared_with_one(*at, target, of_, first, last));
+	}
+	return try_all();
 }
 
 void CopyLimits::Leaving::done()

@@ -59,6 +59,8 @@ public:
 		int may_leave(Index first, Index last);
 		/* It is to become as @target, the snapshot that it is restored to. The same. */
 		int may_become(const Pages &target);
+		/* The same from @first to @last only. */
+		int may_become(const Pages &target, Index first, Index last);
 		/* What was asked for last has been done. */
 		void done();
 

@@ -18,26 +18,23 @@ Node *Node::create(bool leaf, bool may_reclaim)
  * gone; a slot stays. A page that is still there when it has been referenced has a name that
  * stays until page-out has seen the reference.
  */
-void Node::copy_entries(Node &to) const
+Entry Node::name(unsigned int i) const
 {
-	for (unsigned int i = 0; i < entries; i++) {
-		for (;;) {
-			const Entry found = entry(i);
-			folio *page = found.bare();
+	for (;;) {
+		const Entry found = entry(i);
+		folio *page = found.bare();
 
-			if (found.slot())
-				kapi_ref_get(&found.slot()->references);
-			if (page && !kapi_folio_try_get(page))
-				continue;
-			if (page && entry(i) != found) {
-				kapi_folio_put(page);
-				continue;
-			}
-			if (page)
-				add_name(page);
-			to.slot_[i] = found.value_;
-			break;
+		if (found.slot())
+			kapi_ref_get(&found.slot()->references);
+		if (page && !kapi_folio_try_get(page))
+			continue;
+		if (page && entry(i) != found) {
+			kapi_folio_put(page);
+			continue;
 		}
+		if (page)
+			add_name(page);
+		return found;
 	}
 }
 
@@ -54,10 +51,12 @@ void Node::copy_children(Node &to) const
 
 Node *Node::copy(bool leaf, Node *memory)
 {
-	if (memory && leaf)
-		copy_entries(*memory);
-	else if (memory)
+	if (!memory)
+		return nullptr;
+	if (!leaf)
 		copy_children(*memory);
+	for (unsigned int i = 0; leaf && i < entries; i++)
+		memory->slot_[i] = name(i).value_;
 	return memory;
 }
 

@@ -45,6 +45,8 @@ public:
 		return __atomic_compare_exchange_n(&slot_[i], &old.value_, entry.value_, false,
 		                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	}
+	/* Another name of what is there, for who sees to it that the leaf stays. Never sleeps. */
+	Entry name(unsigned int i) const;
 	/* Takes out what is there. */
 	Entry take(unsigned int i, Entry entry = {})
 	{
@@ -78,7 +80,6 @@ public:
 	bool is_empty(bool leaf) const;
 
 private:
-	void copy_entries(Node &to) const;
 	void copy_children(Node &to) const;
 
 	/* The allocator's RCU head takes the place of both when the node is freed: no look-up reads them. */

@@ -79,6 +79,12 @@ public:
 	int clone(file *&made) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
+	/*
+	 * The same for its pages from @next to @last, as far as those are within its size, and
+	 * nothing else. @next becomes the first page of which that is not so. And -ENOMEM; -EINTR: a
+	 * fatal signal. Sleeps.
+	 */
+	int restore(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
 
 	/* enum cowmem_cow: what the next mmap() takes. */
 	unsigned int cow() const { return __atomic_load_n(&cow_, __ATOMIC_RELAXED); }
@@ -126,7 +132,12 @@ private:
 	int create_relative(bool frozen, file *&made) const;
 	int give_tree(Object &made) REQUIRES(pages_);
 	int give_snapshot(Object &made, CopyLimit limit) REQUIRES(pages_);
+	bool may_restore(const Object &snapshot) const
+	{
+		return &snapshot.family_ == &family_ && !frozen_ && snapshot.frozen_;
+	}
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
+	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
 
 	static void zero_tail(folio *tail, long long end);
 	bool cuts_what_is_not_own(long long bytes, FolioRef &tail) const REQUIRES(pages_);

@@ -311,6 +311,27 @@ int Pages::become(const Pages &target, Tree &left)
 	return 0;
 }
 
+bool Pages::become(const Pages &target, Tree::Part part)
+{
+	const auto next_difference = [&](Index from, Index last) {
+		const Rcu rcu;
+
+		return Tree::next_difference(tree_, target.tree_, from, last);
+	};
+
+	/* What differs one behind the other is unmapped at once. */
+	for (Index first = part.first, end;
+	     first <= part.last && (first = next_difference(first, part.last)) != no_index;
+	     first = end) {
+		end = first + 1;
+		while (end <= part.last && next_difference(end, end) == end)
+			end++;
+		unmap(first, end - 1, PrivateCopies::keep);
+		forget_poisoned(first, end - 1);
+	}
+	return tree_.become(target.tree_, part);
+}
+
 /*
  * With its references frozen nobody can take another on the old page: not GUP, which
  * has seen it in a page table, nor write(), which has one while it stores.

@@ -252,6 +252,15 @@ public:
 	 * fatal signal, and all is as it was. Sleeps.
 	 */
 	[[nodiscard]] int become(const Pages &target, Tree &left) REQUIRES(this);
+	/* The same for one part. False: no memory, and it sees what it saw. */
+	[[nodiscard]] bool become(const Pages &target, Tree::Part part) REQUIRES(this);
+	/* The first part from @from to @last of which this may be to see what @target sees; or first is no_index. */
+	Tree::Part next_part(const Pages &target, Index from, Index last) const
+	{
+		const Rcu rcu;
+
+		return Tree::next_part(tree_, target.tree_, from, last);
+	}
 	/* Takes @page, one of the object's own at @index, out of all page tables of the object. */
 	void unmap(Index first, Index last, PrivateCopies copies);
 	/*

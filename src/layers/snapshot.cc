@@ -134,7 +134,7 @@ int Object::restore(Object &snapshot)
 {
 	int err;
 
-	if (&snapshot.family_ != &family_ || frozen_ || !snapshot.frozen_)
+	if (!may_restore(snapshot))
 		return -KAPI_EINVAL;
 	do
 		err = try_restore(snapshot);
@@ -160,6 +160,56 @@ int Object::try_restore(Object &snapshot)
 		return err;
 	become_as(snapshot);
 	leaving.done();
+	kapi_count(COWMEM_COUNT_restores);
+	return 0;
+}
+
+/* -EAGAIN: once more. */
+int Object::restore_part(Object &snapshot, const Tree::Part &part)
+{
+	CopyLimits::Leaving leaving{pages_};
+	Exclusive lock{pages_};
+	SharedBelow undropped{snapshot.pages_};
+
+	if (snapshot.pages_.dropped())
+		return -KAPI_ESTALE;
+	if (part.last >= end_index())
+		return -KAPI_EAGAIN; /* it was cut meanwhile */
+	if (const int err = leaving.may_become(snapshot.pages_, part.first, part.last))
+		return err;
+	if (!pages_.become(snapshot.pages_, part))
+		return -KAPI_ENOMEM;
+	leaving.done();
+	return 0;
+}
+
+int Object::restore(Object &snapshot, Index &next, Index last)
+{
+	if (!may_restore(snapshot))
+		return -KAPI_EINVAL;
+	while (next <= last) {
+		/* What lies beyond the end stays nothing. */
+		const Index end = min_of(last + 1, end_index());
+		const Tree::Part part = next < end
+		                                ? pages_.next_part(snapshot.pages_, next, end - 1)
+		                                : Tree::Part{no_index, no_index};
+
+		/* Behind the look: what a dropped one has is no answer. */
+		if (snapshot.pages_.dropped())
+			return -KAPI_ESTALE;
+		next = min_of(part.first, last + 1);
+		if (next > last)
+			break;
+
+		const int err = restore_part(snapshot, part);
+
+		if (err && err != -KAPI_EAGAIN)
+			return err;
+		if (!err)
+			next = part.last + 1;
+		if (next <= last && kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
 	kapi_count(COWMEM_COUNT_restores);
 	return 0;
 }

@@ -51,6 +51,42 @@ private:
 	unsigned int count_ = 0;
 };
 
+/* What a tree has for leaves of one inner node, or none, each with a pointer to it, for a scope. */
+class Tree::Leaves {
+public:
+	/* Those of @part. */
+	Leaves(const Tree &of, Part part)
+	{
+		const Spinning lock{of.lock_};
+
+		for (Index at = part.first; at <= part.last; at = end_of(at, 0)) {
+			Node *leaf = of.leaf(at);
+
+			if (leaf)
+				leaf->get();
+			leaf_[place(at, 1)] = leaf;
+		}
+	}
+	~Leaves()
+	{
+		for (Node *leaf : leaf_)
+			if (leaf)
+				Node::put(leaf, 0);
+	}
+	Leaves(const Leaves &) = delete;
+	Leaves &operator=(const Leaves &) = delete;
+
+	/* That for @index, and another in its place. */
+	const Node *at(Index index) const { return leaf_[place(index, 1)]; }
+	Node *exchange(Index index, Node *leaf)
+	{
+		return std::exchange(leaf_[place(index, 1)], leaf);
+	}
+
+private:
+	Node *leaf_[Node::children] = {};
+};
+
 /* The nodes on the way to an index, by their levels. */
 struct Tree::Way {
 	Node *node[max_height + 1]; /* from the lowest level that there is one at to the root's */
@@ -378,10 +414,11 @@ void Tree::mark(Index index, const Way &way)
 		way.node[level]->set_own(place(index, level));
 }
 
-void Tree::unmark(Index index, const Way &way)
+/* What is at @index's place in the node at @level is not its own any more. */
+void Tree::unmark(Index index, const Way &way, unsigned int level)
 {
-	way.node[0]->clear_own(place(index, 0));
-	for (unsigned int level = 1; level <= way.level && !way.node[level - 1]->own(); level++)
+	way.node[level]->clear_own(place(index, level));
+	for (level++; level <= way.level && !way.node[level - 1]->own(); level++)
 		way.node[level]->clear_own(place(index, level));
 }
 
@@ -400,7 +437,7 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 	if (own)
 		mark(index, way);
 	else
-		unmark(index, way);
+		unmark(index, way, 0);
 	return Change::done;
 }
 
@@ -437,7 +474,7 @@ void Tree::clear_own(Index index)
 	Way way;
 
 	if (alone_way(index, way))
-		unmark(index, way);
+		unmark(index, way, 0);
 }
 
 void Tree::clear_own()
@@ -514,7 +551,6 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 
 		replaced.add(way.node[level]->child(i), level - 1);
 		way.node[level]->set(i, static_cast<Node *>(nullptr));
-		way.node[level]->clear_own(i);
 	} else {
 		const Index end = min_of(last, end_of(index, 0) - 1);
 
@@ -523,9 +559,7 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 			way.node[0]->clear_own(place(at, 0));
 		}
 	}
-	for (unsigned int above = level + 1; above <= way.level && !way.node[above - 1]->own();
-	     above++)
-		way.node[above]->clear_own(place(index, above));
+	unmark(index, way, level);
 	prune(index, way, replaced);
 	return Step::some;
 }
@@ -579,6 +613,68 @@ void Tree::become(const Tree &from)
 	}
 	if (old.node)
 		Node::put(old.node, old.level);
+}
+
+Tree::Part Tree::next_part(const Tree &a, const Tree &b, Index from, Index last)
+{
+	const Index index = next_difference(a, b, from, last);
+
+	if (index == no_index)
+		return {no_index, last};
+
+	/* From where its leaf begins, which is shared if all of it is to be. */
+	const Index first = max_of(from, index - place(index, 0));
+	const Index leaf_end = end_of(first, 0) - 1, node_end = end_of(first, 1) - 1;
+
+	if (place(first, 0) || last < leaf_end)
+		return {first, min_of(last, leaf_end)};
+	return {first, last < node_end ? last - place(last + 1, 0) : node_end};
+}
+
+/* As become() says: @leaves are the other's, and then what this one had. */
+bool Tree::try_become(Leaves &leaves, Part part, Spare &spare)
+{
+	const bool whole = !place(part.first, 0) && !place(part.last + 1, 0);
+	const unsigned int level = whole ? 1 : 0;
+	Replaced replaced;
+	Removed removed;
+	Way way;
+	const Spinning lock{lock_};
+
+	if (!grow(max_of(part.last, Index{whole ? Node::entries : 0}), spare) ||
+	    !own_way(part.first, way, level, Missing::made, spare, replaced))
+		return false;
+
+	Node &node = *way.node[level];
+
+	for (Index at = part.first; at <= part.last; at += whole ? Node::entries : 1) {
+		const unsigned int i = place(at, level);
+
+		if (whole) {
+			node.set(i, leaves.exchange(at, node.child(i)));
+		} else {
+			const Node *theirs = leaves.at(at);
+
+			if (node.entry(i).same_as(theirs ? theirs->entry(i) : Entry{}))
+				continue;
+			removed.add(node.take(i, theirs ? theirs->name(i) : Entry{}));
+		}
+		node.clear_own(i);
+	}
+	unmark(part.first, way, level);
+	prune(part.first, way, replaced);
+	return true;
+}
+
+bool Tree::become(const Tree &from, Part part)
+{
+	Leaves leaves{from, part};
+	Spare spare;
+
+	while (!try_become(leaves, part, spare))
+		if (!fill(spare, part.last))
+			return false;
+	return true;
 }
 
 } /* namespace cowmem */

@@ -162,6 +162,18 @@ public:
 	/* Has all that @from has, none of which is its own, instead of what it had. Sleeps. */
 	void become(const Tree &from);
 
+	/* What become() does at once: some entries of a leaf, or some leaves of an inner node. */
+	struct Part {
+		Index first, last;
+	};
+	/* The first part from @from to @last in which two trees differ; or first is no_index. As next_difference(). */
+	static Part next_part(const Tree &a, const Tree &b, Index from, Index last);
+	/*
+	 * The same as above for one part; it shares the leaves that are in it with @from then.
+	 * False: no memory, and it has what it had. Of who holds its object's lock alone. Sleeps.
+	 */
+	[[nodiscard]] bool become(const Tree &from, Part part);
+
 private:
 	/* A root and the level that it is at, of which a leaf's is 0. */
 	struct Root {
@@ -171,6 +183,7 @@ private:
 	/* Nodes that were replaced, to be put when the lock is not held any more. */
 	class Replaced;
 	class Removed;
+	class Leaves;
 	struct Way;
 
 	static unsigned int shift_of(unsigned int level)
@@ -217,10 +230,11 @@ private:
 	             Replaced &replaced);
 	bool alone_way(Index index, Way &way) const;
 	void mark(Index index, const Way &way);
-	void unmark(Index index, const Way &way);
+	void unmark(Index index, const Way &way, unsigned int level);
 	void prune(Index index, Way &way, Replaced &replaced);
 	enum class Step { some, all, no_memory };
 	Step remove_some(Index first, Index last, Spare &spare);
+	bool try_become(Leaves &leaves, Part part, Spare &spare);
 	static Root part(Root root, Index index, unsigned int level);
 	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last);
 	template <class Has>

@@ -27,6 +27,7 @@ EXPORT_SYMBOL_GPL(cowmem_test_describe);
 EXPORT_SYMBOL_GPL(cowmem_test_snapshot);
 EXPORT_SYMBOL_GPL(cowmem_test_clone);
 EXPORT_SYMBOL_GPL(cowmem_test_restore);
+EXPORT_SYMBOL_GPL(cowmem_test_restore_range);
 EXPORT_SYMBOL_GPL(cowmem_test_seen);
 EXPORT_SYMBOL_GPL(cowmem_test_next_own);
 EXPORT_SYMBOL_GPL(cowmem_test_exchange);

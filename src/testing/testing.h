@@ -55,6 +55,9 @@ unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, uns
 struct file *cowmem_test_snapshot(struct file *file, unsigned long max_copies);
 struct file *cowmem_test_clone(struct file *file);
 int cowmem_test_restore(struct file *file, struct file *snapshot);
+/* The same of pages @first to @last. */
+int cowmem_test_restore_range(struct file *file, struct file *snapshot, unsigned long first,
+                              unsigned long last);
 /* The page in memory that the object sees, if that is where it is; no reference. */
 struct folio *cowmem_test_seen(struct file *file, unsigned long index);
 /* Exchanges the page that is seen for another, or none; false: something else is there. References stay. */

@@ -157,6 +157,12 @@ extern "C" int cowmem_test_restore(file *f, file *snapshot)
 	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot));
 }
 
+extern "C" int cowmem_test_restore_range(file *f, file *snapshot, unsigned long first,
+                                         unsigned long last)
+{
+	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot), first, last);
+}
+
 extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();

@@ -76,6 +76,7 @@
 #define COWMEM_FEATURE_DIFF (1ULL << 11)
 #define COWMEM_FEATURE_RESIZE_GROWS (1ULL << 12) /* COWMEM_RESIZE_GROWS */
 #define COWMEM_FEATURE_SNAPSHOT_SET (1ULL << 13)
+#define COWMEM_FEATURE_RESTORE_RANGE (1ULL << 14)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -268,7 +269,7 @@ struct cowmem_store_limit {
  * A page that the object writes afterwards is copied, and what was there stays for the
  * snapshot; what the object punches or cuts off stays, too. With COWMEM_SNAPSHOT_LIMIT
  * max_copies pages may stay so. What would leave it one more fails, and changes nothing:
- * write(), PUNCH, RESIZE, and RESTORE to a younger one with EDQUOT, a store to a mapping with
+ * write(), PUNCH, RESIZE, and RESTORE to a younger one, or of a range, with EDQUOT, a store to a mapping with
  * SIGBUS; until the snapshot is closed, or the object restored to it, or to an older one. (So do stores of the kernel's own: for a process
  * that dies it can then not write OWNER_DIED to a robust mutex, nor clear the word of
  * set_tid_address(), in a page that may not be copied, and tells nobody.) With
@@ -281,7 +282,7 @@ struct cowmem_store_limit {
  * them on, and what only they kept goes with the last of them and of their mappings, however
  * whoever had those has ended. Who is killed while he takes a snapshot or a clone leaves
  * nothing of it, who is killed in a RESTORE an object that is as before it or as after it; in
- * a write, PUNCH or RESIZE, one of which each page is.
+ * a write, PUNCH, RESIZE or RESTORE of a range, one of which each page is.
  */
 #define COWMEM_LAYERS_MAX 65536U
 #define COWMEM_SNAPSHOT_LIMIT (1U << 0)
@@ -322,16 +323,28 @@ struct cowmem_snapshot_set {
  * one, in content, size, store limit, and whether it grows by itself: back, forward, or sideways.
  * Mappings stay; private copies in them, too, also beyond the end. What it costs follows the
  * pages that differ.
+ *
+ * With a range, the pages in that are as they are in @fd, holes where that has none, or ends
+ * before; all else about the object stays. The part of the range beyond the object's end is
+ * ignored. Where an end lies within a page, all of that page comes along, as a mapping sees it.
+ * It goes on in batches: a SNAPSHOT meanwhile may find some of the range restored. What it takes
+ * from snapshots counts for each with a limit, also for those younger than @fd.
  * EBADF: not open for writing, or @fd is not open, or not for reading. EINVAL: @fd is no snapshot
- * of the family. EDQUOT: more pages would be left to an older snapshot than its limit permits.
- * ESTALE: @fd was dropped.
+ * of the family; the range is not page aligned, empty but not 0, or overflowing. EDQUOT: more
+ * pages would be left to another snapshot than its limit permits. ESTALE: @fd was dropped. ENOMEM:
+ * no memory for a range. What lies before `next` is restored then, and the rest is as it was.
  */
 struct cowmem_restore {
 	__u32 size;       /* in: sizeof(struct cowmem_restore) */
 	__u32 flags;      /* in: 0 */
 	__s32 fd;         /* in */
 	__u32 __reserved; /* in: 0 */
+	__u64 offset;     /* in: bytes, a multiple of page_size */
+	__u64 length;     /* in: the same; if both are 0, all of the object is restored */
+	__u64 next;       /* out, of a range: how far it came; offset + length: all is restored */
 };
+
+#define COWMEM_RESTORE_SIZE_VER0 16U
 
 /*
  * DIFF: the pages whose bytes are not the same in this object and in that of @fd, one of its
