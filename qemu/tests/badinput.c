@@ -435,7 +435,7 @@ static void bad_ranges(void)
 	close(fd);
 }
 
-static void bad_ranges_to_restore(void)
+static void bad_ranges_of_relatives(void)
 {
 	static const uint64_t bad[][2] = {
 		{1, PAGE},         {0, 1},        {0, PAGE + 1}, {PAGE, 0},       {1, 0},
@@ -443,6 +443,8 @@ static void bad_ranges_to_restore(void)
 	};
 	int fd = some_object(), then = snapshot(fd), other = some_object();
 	struct cowmem_stat before = object_stat(fd);
+	struct cowmem_snapshot of_range = {
+		.size = sizeof(of_range), .offset = PAGE, .length = PAGE};
 	struct cowmem_restore arg = {
 		.size = sizeof(arg), .fd = then, .__reserved = 1, .length = PAGE};
 	union argument *read_only =
@@ -450,8 +452,17 @@ static void bad_ranges_to_restore(void)
 	uint64_t next;
 
 	MUST(read_only != MAP_FAILED);
-	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
 		CHECK_ERRNO(restore_range(fd, then, bad[i][0], bad[i][1], &next), EINVAL);
+		CHECK_ERRNO(clone_range(fd, bad[i][0], bad[i][1]), EINVAL);
+		CHECK_ERRNO(clone_range(then, bad[i][0], bad[i][1]), EINVAL);
+	}
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &of_range), EINVAL);
+	of_range.offset = 0;
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &of_range), EINVAL);
+	of_range.flags = COWMEM_SNAPSHOT_LIMIT;
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &of_range), EINVAL);
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &of_range), EINVAL);
 	CHECK_ERRNO(restore_range(fd, fd, 0, PAGE, &next), EINVAL);
 	CHECK_ERRNO(restore_range(other, then, 0, PAGE, &next), EINVAL);
 	CHECK_ERRNO(restore_range(fd, -1, 0, PAGE, &next), EBADF);
@@ -480,6 +491,33 @@ static void bad_ranges_to_restore(void)
 	munmap(read_only, PAGE);
 	close(other);
 	close(then);
+	close(fd);
+}
+
+/* A program that was built when the struct was shorter is served, and nothing behind that is touched. */
+static void older_callers_of_relatives(void)
+{
+	static const unsigned int numbers[] = {COWMEM_IOC_SNAPSHOT, COWMEM_IOC_CLONE};
+	int fd = some_object();
+
+	for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
+		for (uint32_t size = COWMEM_SNAPSHOT_SIZE_VER0;
+		     size <= sizeof(struct cowmem_snapshot); size++) {
+			union {
+				struct cowmem_snapshot arg;
+				unsigned char bytes[64];
+			} older = {.arg.size = size};
+
+			memset(older.bytes + size, 0x55, sizeof(older) - size);
+			CHECK_EQ(ioctl(fd, numbers[i], &older), 0);
+			CHECK_EQ(older.arg.size, size);
+			for (size_t at = size; at < sizeof(older); at++)
+				CHECK_EQ(older.bytes[at], 0x55);
+			CHECK_EQ(object_stat(older.arg.fd).resident_pages,
+			         numbers[i] == COWMEM_IOC_SNAPSHOT ? 2 : 0);
+			CHECK_EQ(lseek(older.arg.fd, 0, SEEK_HOLE), 2 * PAGE);
+			close(older.arg.fd);
+		}
 	close(fd);
 }
 
@@ -978,7 +1016,8 @@ static const struct test_case cases[] = {
 	{"ioctl: descriptors of something else", "", foreign_descriptors},
 	{"RESIZE: too large", "", bad_resize},
 	{"ioctl: ranges misaligned, empty, overflowing, too many", "", bad_ranges},
-	{"bad ranges to restore", "", bad_ranges_to_restore},
+	{"bad ranges to restore and to clone", "", bad_ranges_of_relatives},
+	{"ioctl: SNAPSHOT and CLONE of an older struct", "", older_callers_of_relatives},
 	{"a read-only descriptor", "", read_only_descriptor},
 	{"a write-only descriptor", "", write_only_descriptor},
 	{"a read-only descriptor says so to pwrite()", "", read_only_descriptor_says_so},

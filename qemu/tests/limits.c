@@ -422,6 +422,18 @@ static bool take_clone(struct attempt *a)
 	return true;
 }
 
+static bool take_clone_of_range(struct attempt *a)
+{
+	int clone;
+
+	if (!CHECK_DONE_OR(clone = clone_range(a->fd, PAGE, PAGE), ENOMEM))
+		return false;
+	CHECK_EQ(lseek(clone, 0, SEEK_DATA), PAGE);
+	CHECK_EQ(lseek(clone, PAGE, SEEK_HOLE), 2 * PAGE);
+	close(clone);
+	return true;
+}
+
 static bool resize_to_same(struct attempt *a)
 {
 	return !object_resize(a->fd, ALL * PAGE);
@@ -686,6 +698,7 @@ static void failing_calls(void)
 		{"SNAPSHOT", take_snapshot, 0, 0, false, true, ALL, 0, 0},
 		{"SNAPSHOT_SET", take_set, 0, 0, false, true, ALL, 0, 0},
 		{"CLONE", take_clone, 0, 0, false, true, ALL, 0, 0},
+		{"CLONE of a range", take_clone_of_range, 0, 0, false, true, ALL, 0, 0},
 		{"RMAP", ask_who, 0, 0, false, true, ALL, 0, 0},
 		{"PAGEMAP", ask_states, 0, 0, false, false, ALL, 0, 0},
 		{"MOVE", move_twice, 0, 0, false, true, ALL, 0, 0},

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* RESTORE of a range: what is in it is as the snapshot's, and nothing else has changed. */
+/*
+ * RESTORE of a range: what is in it is as the snapshot's, and nothing else has changed. CLONE of
+ * one: that and nothing else is in it.
+ */
 #include "answers.h"
 #include "counts.h"
 #include "relatives.h"
@@ -137,12 +140,39 @@ static bool file_is(const struct model *model)
 	return true;
 }
 
+/* Some of the object or of a snapshot, which goes its own way. */
+static void clone_some(void)
+{
+	const struct model *from = &then[random_below(SNAPSHOTS)];
+	struct model clone;
+	uint64_t first, count;
+
+	if (from->fd < 0)
+		from = &object;
+	some_range(&first, &count);
+	clone = new_model(clone_range(from->fd, first * PAGE, count * PAGE));
+	MUST(clone.fd >= 0);
+	clone.pages = from->pages;
+	memcpy(clone.byte + first * PAGE, from->byte + first * PAGE, count * PAGE);
+	CHECK_EQ(object_stat(clone.fd).bytes, from->pages * PAGE);
+	CHECK(file_is(&clone));
+	if (first < clone.pages) {
+		fill_page(clone.byte + first * PAGE, first, 1);
+		MUST(pwrite(clone.fd, clone.byte + first * PAGE, PAGE, (off_t)(first * PAGE)) ==
+		     (ssize_t)PAGE);
+		CHECK(file_is(&clone));
+	}
+	CHECK(layers_are_sound(clone.fd));
+	munmap(clone.byte, BYTES);
+	close(clone.fd);
+}
+
 static void as_the_model_says(void)
 {
-	static void (*const deeds[])(void) = {write_some,    write_some,   restore_some,
-	                                      restore_some,  restore_some, take_another,
-	                                      page_out_some, punch_some,   resize_it};
-	const unsigned int count = fewer_if_debug(1200);
+	static void (*const deeds[])(void) = {
+		write_some,   write_some,    restore_some, restore_some, restore_some,
+		take_another, page_out_some, punch_some,   resize_it,    clone_some};
+	const unsigned int count = fewer_if_debug(480);
 	struct counts before = counts_now();
 
 	random_state = 7;
@@ -220,6 +250,43 @@ static void only_what_differs_is_unmapped(void)
 	munmap(shared, FEW * PAGE);
 	close(to);
 	close(fd);
+	check_returned(before);
+}
+
+/* A clone of a range is one in all but the pages beside that, which are let go with what it is of. */
+static void a_range_is_cloned(void)
+{
+	enum { ALL = 1200, FIRST = 24, COUNT = 1100 };
+	struct counts before = counts_now();
+	int fd = object_open(), clone, of_clone;
+	char page[PAGE];
+
+	for (uint64_t i = 0; i < ALL; i++) {
+		fill_page(page, i, 1);
+		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	}
+	clone = clone_range(fd, FIRST * PAGE, COUNT * PAGE);
+	MUST(clone >= 0);
+	CHECK_EQ(fcntl(clone, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(object_stat(clone).bytes, ALL * PAGE);
+	CHECK_EQ(object_stat(clone).state, 0);
+	CHECK_EQ(lseek(clone, 0, SEEK_DATA), FIRST * PAGE);
+	CHECK_EQ(lseek(clone, FIRST * PAGE, SEEK_HOLE), (FIRST + COUNT) * PAGE);
+	CHECK_EQ(lseek(clone, (FIRST + COUNT) * PAGE, SEEK_DATA), -1);
+	/* Beyond the end, and of nothing: all holes. */
+	of_clone = clone_range(clone, 10 * ALL * PAGE, PAGE);
+	MUST(of_clone >= 0);
+	CHECK_EQ(lseek(of_clone, 0, SEEK_DATA), -1);
+	CHECK_EQ(object_stat(of_clone).bytes, ALL * PAGE);
+	close(of_clone);
+	CHECK_EQ(SINCE(before, pages_allocated), ALL);
+	CHECK_EQ(SINCE(before, clones), 2);
+	close(fd);
+	CHECK(COMES(SINCE(before, pages_freed) == ALL - COUNT));
+	for (uint64_t i = FIRST; i < FIRST + COUNT; i++)
+		CHECK(pread(clone, page, PAGE, (off_t)(i * PAGE)) == PAGE && page_is(page, i, 1));
+	CHECK(layers_are_sound(clone));
+	close(clone);
 	check_returned(before);
 }
 
@@ -301,8 +368,9 @@ static void it_can_be_killed(void)
 int main(void)
 {
 	static const struct test_case cases[] = {
-		{"ranges of snapshots are restored as a model says", "", as_the_model_says},
+		{"ranges are restored and cloned as a model says", "", as_the_model_says},
 		{"only what differs is unmapped", "", only_what_differs_is_unmapped},
+		{"a range is cloned", "", a_range_is_cloned},
 		{"size and growth stay", "", the_rest_stays},
 		{"a long RESTORE of a range can be killed", "", it_can_be_killed},
 	};

@@ -43,6 +43,14 @@ static inline int snapshot_set(int fd, const int *objects, int *snapshots, unsig
 	return ioctl(fd, COWMEM_IOC_SNAPSHOT_SET, &arg);
 }
 
+/* A clone of a range, in bytes. */
+static inline int clone_range(int fd, uint64_t offset, uint64_t length)
+{
+	struct cowmem_snapshot arg = {.size = sizeof(arg), .offset = offset, .length = length};
+
+	return ioctl(fd, COWMEM_IOC_CLONE, &arg) ? -1 : arg.fd;
+}
+
 static inline int restore(int fd, int to)
 {
 	struct cowmem_restore arg = {.size = sizeof(arg), .fd = to};

@@ -134,9 +134,8 @@ static void bad_arguments(void)
 		unsigned int number;
 		uint32_t size, first_size; /* of its struct */
 	} commands[] = {
-		{COWMEM_IOC_SNAPSHOT, sizeof(struct cowmem_snapshot),
-	         sizeof(struct cowmem_snapshot)},
-		{COWMEM_IOC_CLONE, sizeof(struct cowmem_snapshot), sizeof(struct cowmem_snapshot)},
+		{COWMEM_IOC_SNAPSHOT, sizeof(struct cowmem_snapshot), COWMEM_SNAPSHOT_SIZE_VER0},
+		{COWMEM_IOC_CLONE, sizeof(struct cowmem_snapshot), COWMEM_SNAPSHOT_SIZE_VER0},
 		{COWMEM_IOC_RESTORE, sizeof(struct cowmem_restore), COWMEM_RESTORE_SIZE_VER0},
 		{COWMEM_IOC_SNAPSHOT_SET, sizeof(struct cowmem_snapshot_set),
 	         sizeof(struct cowmem_snapshot_set)},

@@ -110,6 +110,13 @@ bool is_range(unsigned long long offset, unsigned long long length)
 	       length <= max - offset;
 }
 
+/* Whether an argument that may have a range has none, and means all of the object. */
+template <class T>
+bool is_all(const T &arg)
+{
+	return !arg.offset && !arg.length;
+}
+
 /* The pages of a range that is_range() has seen. */
 Index first_of(unsigned long long offset)
 {
@@ -128,13 +135,14 @@ int get_info(Object &, Argument<cowmem_info> &info)
 {
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
-	info->features =
-		COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE |
-		COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
-		COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT | COWMEM_FEATURE_SNAPSHOT |
-		COWMEM_FEATURE_DIFF | COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
-		COWMEM_FEATURE_RESTORE_RANGE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
-		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
+	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
+	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
+	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
+	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
+	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
+	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -252,16 +260,22 @@ int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
 	const CopyLimit limit{limited ? arg->max_copies : ~0UL,
 	                      (arg->flags & COWMEM_SNAPSHOT_DROP) != 0};
 
-	if (arg->__reserved || (!limited && (limit.drops || arg->max_copies)))
+	if (arg->__reserved || (!limited && (limit.drops || arg->max_copies)) || !is_all(*arg))
 		return -KAPI_EINVAL;
 	return make_relative(arg, [&](file *&made) { return object.snapshot(made, limit); });
 }
 
 int clone(Object &object, Argument<cowmem_snapshot> &arg)
 {
-	if (arg->__reserved || arg->max_copies)
+	const bool all = is_all(*arg);
+
+	if (arg->__reserved || arg->max_copies || (!all && !is_range(arg->offset, arg->length)))
 		return -KAPI_EINVAL;
-	return make_relative(arg, [&](file *&made) { return object.clone(made); });
+
+	const Index first = first_of(arg->offset);
+	const Index last = all ? no_index : last_of(arg->offset, arg->length);
+
+	return make_relative(arg, [&](file *&made) { return object.clone(made, first, last); });
 }
 
 /* The object behind a descriptor that an argument names, kept for a scope; or why there is none. */
@@ -341,7 +355,7 @@ int snapshot_set(Object &, Argument<cowmem_snapshot_set> &arg)
 
 int restore(Object &object, Argument<cowmem_restore> &arg)
 {
-	const bool all = !arg->offset && !arg->length;
+	const bool all = is_all(*arg);
 	Other from;
 
 	if (arg->__reserved || (!all && !is_range(arg->offset, arg->length)))

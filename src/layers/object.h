@@ -75,8 +75,8 @@ public:
 	 * @limit. 0, -ENOMEM, -EMLINK, -ESTALE. (src/layers/snapshot.cc)
 	 */
 	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
-	/* CLONE: a file of a new object that is as this one is now. The same. */
-	int clone(file *&made) EXCLUDES(pages_);
+	/* CLONE: a file of a new object that is as this one is now, but has no pages beside those from @first to @last. The same. */
+	int clone(file *&made, Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*

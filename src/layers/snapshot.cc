@@ -61,15 +61,25 @@ int Object::snapshot(file *&made, CopyLimit limit)
 	return give_snapshot(of(made), limit);
 }
 
-int Object::clone(file *&made)
+int Object::clone(file *&made, Index first, Index last)
 {
-	if (const int err = create_relative(false, made))
+	int err = create_relative(false, made);
+
+	if (err)
 		return err;
+	{
+		WriteLock writes{*this};
+		Exclusive lock{pages_};
 
-	WriteLock writes{*this};
-	Exclusive lock{pages_};
-	const int err = give_tree(of(made));
+		err = give_tree(of(made));
+	}
 
+	/* It is nobody's yet. */
+	Tree &tree = of(made).pages_.tree();
+
+	if (!err && ((first && !tree.remove(0, first - 1)) ||
+	             (last != no_index && !tree.remove(last + 1, no_index))))
+		err = -KAPI_ENOMEM;
 	kapi_count_n(COWMEM_COUNT_clones, err ? 0 : 1);
 	return err;
 }

@@ -149,7 +149,7 @@ extern "C" file *cowmem_test_clone(file *f)
 {
 	file *made;
 
-	return cowmem::Object::of(f).clone(made) ? nullptr : made;
+	return cowmem::Object::of(f).clone(made, 0, cowmem::no_index) ? nullptr : made;
 }
 
 extern "C" int cowmem_test_restore(file *f, file *snapshot)

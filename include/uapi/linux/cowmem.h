@@ -77,6 +77,7 @@
 #define COWMEM_FEATURE_RESIZE_GROWS (1ULL << 12) /* COWMEM_RESIZE_GROWS */
 #define COWMEM_FEATURE_SNAPSHOT_SET (1ULL << 13)
 #define COWMEM_FEATURE_RESTORE_RANGE (1ULL << 14)
+#define COWMEM_FEATURE_CLONE_RANGE (1ULL << 15)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -257,12 +258,14 @@ struct cowmem_store_limit {
  * in the snapshot is in it, too. Pages that may be pinned for DMA are copied, one after the other:
  * of what is written through such a pin meanwhile, each may be of another moment.
  * CLONE: a new descriptor of an object that is as this one is now, and goes its own way.
- * Of a snapshot it costs next to nothing.
+ * Of a snapshot it costs next to nothing. With a range, it has the pages that lie in that, at the
+ * same places, and holes elsewhere; all else is the same, the size, too.
  * Both are closed on exec, and share pages until these are written; what they share is in
  * memory, or in the store, once. A clone of a snapshot grows by itself if the object did
  * that it was taken of.
  * EBADF: not open for reading. EINVAL: max_copies or COWMEM_SNAPSHOT_DROP without
- * COWMEM_SNAPSHOT_LIMIT; of CLONE, any flag or max_copies. ENOMEM, EMFILE, ENFILE: no memory, or
+ * COWMEM_SNAPSHOT_LIMIT; of CLONE, any flag or max_copies, and a range that is not page aligned,
+ * empty but not 0, or overflowing; of SNAPSHOT, any range. ENOMEM, EMFILE, ENFILE: no memory, or
  * no descriptor. ESTALE: it was dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came
  * from one. Then nothing changed.
  *
@@ -294,7 +297,11 @@ struct cowmem_snapshot {
 	__s32 fd;         /* out */
 	__u32 __reserved; /* in: 0 */
 	__u64 max_copies; /* in: pages, with COWMEM_SNAPSHOT_LIMIT; or 0 */
+	__u64 offset;     /* in, of CLONE: bytes, a multiple of page_size */
+	__u64 length;     /* in: the same; if both are 0, all of the object is meant */
 };
+
+#define COWMEM_SNAPSHOT_SIZE_VER0 24U
 
 /*
  * SNAPSHOT_SET: a snapshot of each of several objects, all of one instant: all that a writer
