@@ -7,6 +7,7 @@
 #include "answers.h"
 #include "cgroup.h"
 #include "counts.h"
+#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
@@ -229,6 +230,78 @@ static void locked_under_pressure(void)
 	in_limited_cgroup(lock_and_work);
 }
 
+/* --- a family --- */
+
+/* Of @stride pages one is written: most of what the cgroup may have, by each of three who write. */
+static unsigned long stride;
+
+static unsigned long sparse_pages(void)
+{
+	return limit_pages() / 4 * 3;
+}
+
+/* The page tables go with the mapping: they cannot be reclaimed. */
+static void write_sparsely(int fd, uint64_t generation)
+{
+	const size_t bytes = sparse_pages() * stride * PAGE;
+	char *map = object_map(fd, bytes, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (unsigned long i = 0; i < sparse_pages(); i++)
+		fill_page(map + i * stride * PAGE, i, generation);
+	munmap(map, bytes);
+}
+
+static unsigned long wrong_pages(int fd, uint64_t generation)
+{
+	const size_t bytes = sparse_pages() * stride * PAGE;
+	const char *map = object_map(fd, bytes, PROT_READ, MAP_SHARED);
+	unsigned long wrong = 0;
+
+	for (unsigned long i = 0; i < sparse_pages(); i++)
+		wrong += !page_is(map + i * stride * PAGE, i, generation);
+	munmap((void *)map, bytes);
+	return wrong;
+}
+
+/*
+ * An object, a snapshot of it, a clone that writes and one that does not. The nodes of their
+ * trees are charged to the cgroup, too, and stay.
+ */
+static void a_family_at_work(void)
+{
+	enum { LEAF_BYTES = 144, LEAF_PAGES = 16, WRITERS = 3 };
+	const unsigned long leaf_pages = stride < LEAF_PAGES ? LEAF_PAGES / stride : 1;
+	const int origin = object_open();
+	int before, clone, of_the_clone;
+
+	write_sparsely(origin, 1);
+	before = snapshot(origin);
+	write_sparsely(origin, 2);
+	clone = clone_of(origin);
+	write_sparsely(clone, 3);
+	of_the_clone = clone_of(clone);
+	CHECK_EQ(wrong_pages(before, 1), 0);
+	CHECK_EQ(wrong_pages(origin, 2), 0);
+	CHECK_EQ(wrong_pages(clone, 3), 0);
+	CHECK_EQ(wrong_pages(of_the_clone, 3), 0);
+	CHECK(charged_bytes() <= (long)limit_mib << 20);
+	CHECK(read_number(CGROUP "/memory.stat", "slab_unreclaimable ") >
+	      (long)(WRITERS * sparse_pages() / leaf_pages * LEAF_BYTES));
+	MUST(!close(before) && !close(origin) && !close(clone) && !close(of_the_clone));
+}
+
+static void a_dense_family(void)
+{
+	stride = 1;
+	in_limited_cgroup(a_family_at_work);
+}
+
+static void a_sparse_family(void)
+{
+	stride = 64;
+	in_limited_cgroup(a_family_at_work);
+}
+
 /* --- the whole machine --- */
 static void reclaim_everywhere(void)
 {
@@ -293,6 +366,8 @@ int main(void)
 	static const struct test_case cases[] = {
 		{"an object of four times its cgroup's limit", "R48 R89 R90", four_times_the_limit},
 		{"children that share it, and have copies of it", "R90", children_under_pressure},
+		{"a family of more than twice its cgroup's limit", "R90", a_dense_family},
+		{"a family of more than twice its cgroup's limit, sparse", "R90", a_sparse_family},
 		{"mlocked pages stay, whatever the pressure", "R73", locked_under_pressure},
 		{"shrinkers reach every object", "R73", shrinkers_reach_every_object},
 		{"the peak of resident memory outlives page-out", "R89", the_peak_is_kept},
