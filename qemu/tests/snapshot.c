@@ -632,9 +632,11 @@ static struct model {
 	unsigned char *map;
 	bool sealed;
 	uint16_t value[MODEL_PAGES];
+	/* Which page of memory, or of the store, is seen there; 0: a hole. */
+	unsigned int page[MODEL_PAGES];
 } model[OBJECTS];
 
-static unsigned int model_random = 11;
+static unsigned int model_random = 11, model_pages;
 
 static unsigned int below(unsigned int n)
 {
@@ -661,6 +663,8 @@ static bool model_page_is(int i, unsigned int page)
 	uint16_t ends[2];
 
 	if (below(2)) {
+		if (!model[i].page[page]) /* a hole that is read through a mapping is filled */
+			model[i].page[page] = ++model_pages;
 		memcpy(&ends[0], model[i].map + page * PAGE, 2);
 		memcpy(&ends[1], model[i].map + page * PAGE + PAGE - 2, 2);
 	} else {
@@ -680,6 +684,7 @@ static void model_write(int i, unsigned int page, uint16_t value)
 		MUST(pwrite(model[i].fd, &value, 2, (off_t)(page * PAGE + PAGE - 2)) == 2);
 	}
 	model[i].value[page] = value;
+	model[i].page[page] = ++model_pages;
 }
 
 static void model_relative(int i, bool seal)
@@ -728,6 +733,7 @@ static int model_step(unsigned int deed)
 
 				CHECK(!error);
 				memcpy(model[i].value, model[j].value, sizeof(model[i].value));
+				memcpy(model[i].page, model[j].page, sizeof(model[i].page));
 				break;
 			}
 		break;
@@ -745,6 +751,7 @@ static int model_step(unsigned int deed)
 			break;
 		MUST(!object_punch(model[i].fd, page * PAGE, count * PAGE));
 		memset(&model[i].value[page], 0, count * sizeof(model[i].value[0]));
+		memset(&model[i].page[page], 0, count * sizeof(model[i].page[0]));
 		break;
 	case 8:
 	case 9:
@@ -757,6 +764,66 @@ static int model_step(unsigned int deed)
 		break;
 	}
 	return i;
+}
+
+/* The pages that somebody sees, each once. */
+static unsigned long model_seen(void)
+{
+	unsigned int pages[OBJECTS * MODEL_PAGES];
+	unsigned long seen = 0;
+
+	for (int i = 0; i < OBJECTS; i++)
+		for (unsigned int p = 0; p < MODEL_PAGES && model[i].fd >= 0; p++) {
+			const unsigned int page = model[i].page[p];
+			unsigned long n = 0;
+
+			while (n < seen && pages[n] != page)
+				n++;
+			if (page && n == seen)
+				pages[seen++] = page;
+		}
+	return seen;
+}
+
+/* What STAT tells of the memory of all of them; false: there is no snapshot to ask. */
+static bool model_told(unsigned long *pages)
+{
+	bool shared = false;
+
+	*pages = 0;
+	for (int i = 0; i < OBJECTS; i++) {
+		if (model[i].fd < 0)
+			continue;
+
+		const struct cowmem_stat stat = object_stat(model[i].fd);
+
+		if (!model[i].sealed)
+			*pages += stat.resident_pages;
+		else if (!shared)
+			*pages += stat.shared_pages;
+		shared |= model[i].sealed;
+		CHECK(model[i].sealed ? stat.resident_pages <= stat.shared_pages
+		                      : !stat.shared_pages);
+	}
+	return shared;
+}
+
+/* Memory is what somebody sees, also while some of it is out, and STAT tells how much. */
+static void model_memory(struct counts before)
+{
+	unsigned long told;
+
+#define TAKEN (SINCE(before, pages_allocated) - SINCE(before, pages_freed))
+	if (model_told(&told))
+		CHECK_EQ(told, TAKEN);
+	CHECK(TAKEN <= model_seen());
+	for (int i = 0; i < OBJECTS; i++)
+		if (model[i].fd >= 0)
+			MUST(prefetch_ask(model[i].fd, 0, MODEL_PAGES) >= 0);
+	CHECK_EQ(TAKEN, model_seen());
+	if (model_told(&told))
+		CHECK_EQ(told, TAKEN);
+#undef TAKEN
 }
 
 static void as_the_model_says(void)
@@ -774,6 +841,8 @@ static void as_the_model_says(void)
 		changed = model_step(deed);
 		if (model[changed].fd >= 0 && (deed < EACH_CHECKED || deed % 20 == 0))
 			CHECK(layers_are_sound(model[changed].fd));
+		if (deed % 20 == 0)
+			model_memory(before);
 		for (int i = 0; i < OBJECTS && deed % 20 == 0; i++)
 			for (unsigned int p = 0; p < MODEL_PAGES && model[i].fd >= 0; p++)
 				CHECK(model_page_is(i, p));
@@ -791,6 +860,66 @@ static void as_the_model_says(void)
 	for (int i = 0; i < OBJECTS; i++)
 		if (model[i].fd >= 0)
 			model_drop(i);
+	check_returned(before);
+}
+
+/* --- two sides that are rewritten --- */
+
+/* One word of each page: what is taken is looked at, not what is written. */
+static void rewrite(int fd, unsigned long pages, uint64_t word)
+{
+	char *map = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (unsigned long i = 0; i < pages; i++)
+		*(volatile uint64_t *)(map + i * PAGE) = word;
+	munmap(map, pages * PAGE);
+}
+
+/* 32 MiB, and as much again for a clone: what neither sees any more is not kept. */
+static void two_sides_are_rewritten(void)
+{
+	const unsigned long pages = fewer_if_debug(8192);
+	struct counts before = counts_now();
+	const int fd = object_open();
+	int clone;
+
+	rewrite(fd, pages, 1);
+	clone = clone_of(fd);
+	CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), pages);
+	rewrite(fd, pages, 2);
+	rewrite(clone, pages, 3);
+	CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), 2 * pages);
+	CHECK_EQ(object_stat(fd).resident_pages, pages);
+	CHECK_EQ(object_stat(clone).resident_pages, pages);
+	close(fd);
+	close(clone);
+	check_returned(before);
+}
+
+/* Each the clone of the one before, which is closed then. */
+static void generations_come_and_go(void)
+{
+	const unsigned long pages = fewer_if_debug(4096);
+	struct counts before = counts_now();
+	int fd = object_open();
+
+	rewrite(fd, pages, 1);
+	for (uint64_t generation = 0; generation < 5; generation++) {
+		const int clone = clone_of(fd);
+
+		/* A half of the older one's is seen by both. */
+		rewrite(fd, pages / 2, 2 * generation + 2);
+		rewrite(clone, pages / 2, 2 * generation + 3);
+		CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed),
+		         pages + pages / 2);
+		rewrite(clone, pages, 2 * generation + 3);
+		CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), 2 * pages);
+		close(fd);
+		CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), pages);
+		fd = clone;
+	}
+	CHECK_EQ(object_stat(fd).resident_pages, pages);
+	close(fd);
 	check_returned(before);
 }
 
@@ -1100,6 +1229,8 @@ int main(void)
 		{"holes and cuts hide what the snapshot has", "", holes_hide_what_was},
 		{"what is shared is stored once, and brought in once", "", stored_once},
 		{"a snapshot is of one instant", "", one_instant},
+		{"two sides are rewritten, and keep nothing else", "", two_sides_are_rewritten},
+		{"generations of clones keep what the last one sees", "", generations_come_and_go},
 		{"everything as a model says", "", as_the_model_says},
 		{"the same by the locked path", "", the_same_by_the_locked_path},
 		{"clones can be written beyond 2 GiB", "", clones_are_large_files},

@@ -173,6 +173,8 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	              (counted.limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
 	stat->copies = count_copies(object.pages());
 	stat->max_copies = counted.limit.max;
+	/* The holder of a clone is not told what its relatives do. */
+	stat->shared_pages = object.frozen() ? object.family().home()->pages() : 0;
 	return stat.put();
 }
 

@@ -106,6 +106,11 @@ struct cowmem_stat {
 	__u64 layers; /* out: other objects of its family: snapshots, clones, what they are of */
 	__u64 copies; /* out: of a snapshot, what counts for its max_copies */
 	__u64 max_copies; /* out: of a snapshot, its limit; ~0: none */
+	/*
+	 * out: of a snapshot, pages of memory that its family shares, each counted once. With the
+	 * resident_pages of those of the family that are no snapshots it is all that they have.
+	 */
+	__u64 shared_pages;
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
