@@ -7,7 +7,8 @@
  * Objects of common families are spread over workers, processes and threads of one. Each
  * descriptor is one worker's at a time. It has in shared memory what is to be read there, byte
  * for byte, and hands both on together. Processes die, by themselves and in the middle of
- * whatever they do; of what was under way then each byte has to be as before or as after. From
+ * whatever they do: killed, or since a thread of theirs exits or calls execve() while another
+ * faults; of what was under way then each byte has to be as before or as after. From
  * time to time all stand still, compare everything, and a debug kernel's module looks through
  * the layers (src/testing/check.cc).
  */
@@ -125,31 +126,85 @@ static void settle(struct self *self, unsigned int t)
 	atomic_store(&pending->is, false);
 }
 
-/* A child that is killed in the middle of what it does to a thing that its parent has, too. */
+/* How a child comes to its end in the middle of what it does: another's doing, each of them. */
+enum end { KILLED, EXITS, EXECS, ENDS };
+
+#define GONE "gone" /* the argument of a program that just ends */
+
+static struct {
+	enum end end;
+	unsigned int after; /* microseconds */
+	unsigned int thing;
+} doom;
+
+/* Has pages of the thing mapped, again and again, to read or to write. What is beyond the end is none. */
+static void *keep_faulting(void *unused)
+{
+	(void)unused;
+	for (size_t n = 0;; n++) {
+		unsigned char *map = __atomic_load_n(&here[doom.thing].map, __ATOMIC_RELAXED);
+
+		madvise(map + n * 7 % PAGES * PAGE, PAGE,
+		        n % 3 ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+	}
+	return NULL;
+}
+
+static void *end_soon(void *unused)
+{
+	(void)unused;
+	usleep(doom.after);
+	if (doom.end == EXITS)
+		_exit(0);
+	execl("/proc/self/exe", "layerstorm", GONE, NULL);
+	MUST(!"execve() comes back");
+	return NULL;
+}
+
+static void be_doomed(struct self *self, unsigned int t)
+{
+	pthread_t other;
+
+	MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL));
+	self->doomed = true;
+	map_of(t);
+	MUST(!pthread_create(&other, NULL, keep_faulting, NULL));
+	atomic_store(&arena->worker[self->number].pending.begun, true);
+	if (doom.end != KILLED)
+		MUST(!pthread_create(&other, NULL, end_soon, NULL));
+	for (;;)
+		act_on(self, t, STORE + below(self, DEEDS_OF_THE_DOOMED - STORE));
+}
+
+/* A child that ends in the middle of what it does to a thing that its parent has, too. */
 static void have_doomed(struct self *self, unsigned int t)
 {
 	const unsigned int after = below(self, 5000);
+	const enum end end = atomic_load(&arena->doomed) % ENDS;
 	struct pending *pending = &arena->worker[self->number].pending;
 	int status;
 	pid_t pid;
 
 	if (arena->thing[t].sealed)
 		return;
+	atomic_fetch_add(&arena->doomed, 1);
 	atomic_store(&pending->begun, false);
 	pid = fork();
 	MUST(pid >= 0);
 	if (!pid) {
-		MUST(!prctl(PR_SET_PDEATHSIG, SIGKILL));
-		self->doomed = true;
-		atomic_store(&pending->begun, true);
-		for (;;)
-			act_on(self, t, STORE + below(self, DEEDS_OF_THE_DOOMED - STORE));
+		doom.end = end;
+		doom.after = after;
+		doom.thing = t;
+		be_doomed(self, t);
 	}
 	while (!atomic_load(&pending->begun))
 		usleep(100);
-	usleep(after);
-	MUST(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
-	MUST(WIFSIGNALED(status));
+	if (end == KILLED) {
+		usleep(after);
+		MUST(!kill(pid, SIGKILL));
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	MUST(end == KILLED ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : !status);
 	self->random += after;
 	if (atomic_load(&pending->is))
 		settle(self, t);
@@ -163,6 +218,7 @@ static void leave(struct self *self, unsigned int t)
 }
 
 /* --- workers --- */
+/* clang-format off */
 static const struct {
 	void (*act)(struct self *self, unsigned int t);
 	unsigned int often; /* the dearer, the less */
@@ -179,9 +235,12 @@ static const struct {
 	[PREFETCH] = {prefetch, 60, false},
 	[SNAPSHOT] = {seal, 80, false},
 	[CLONE] = {copy, 50, false},
+	[MOVE] = {move, 60, false},
+	[PROTECT] = {protect, 60, false},
 	[DISCARD] = {discard, 40, false},
 	[MAP_AGAIN] = {unmap, 40, false},
 	[PRIVATE] = {write_privately, 40, false},
+	[PIN] = {pin, 100, false},
 	[REFUSED] = {refused, 20, true},
 	[CLOSE] = {drop, 80, false},
 	[PASS] = {pass, 60, false},
@@ -189,9 +248,10 @@ static const struct {
 	[OPEN] = {start_afresh, 5, false},
 	[READER] = {have_reader, 4, false},
 	[FOLLOWER] = {have_follower, 4, false},
-	[DOOMED] = {have_doomed, 20, false},
+	[DOOMED] = {have_doomed, 90, false},
 	[EXIT] = {leave, 2, false},
 };
+/* clang-format on */
 
 static void act_on(struct self *self, unsigned int t, enum deed deed)
 {
@@ -451,7 +511,9 @@ static bool have_done_enough(struct counts before, unsigned long rests)
 {
 	return deeds_done() >= fewer_if_debug(5000) && rests >= (debug_kernel() ? 2 : 4) &&
 	       SINCE(before, restores) && SINCE(before, pages_copied_up) &&
-	       SINCE(before, pages_taken_over) && SINCE(before, pages_brought_in);
+	       SINCE(before, pages_taken_over) && SINCE(before, pages_brought_in) &&
+	       SINCE(before, pages_frozen_copied) && atomic_load(&arena->most_clones) > 1 &&
+	       atomic_load(&arena->doomed) >= ENDS;
 }
 
 /* What the store has, for all objects. */
@@ -506,13 +568,15 @@ static void storm(bool speculation)
 		MUST(!close(inbox[n][0]) && !close(inbox[n][1]));
 	say_what_is_wrong();
 	ksft_print_msg("seed %u: %lu deeds; compared and checked %lu times, %lu killed, %lu exits, "
-	               "%lu of %lu killed in the middle of a change, %lu passed\n",
+	               "%lu of %lu children ended in the middle of a change, %lu passed\n",
 	               seed, deeds_done(), rests, killed, atomic_load(&arena->did[EXIT]),
-	               atomic_load(&arena->unsettled), atomic_load(&arena->did[DOOMED]),
+	               atomic_load(&arena->unsettled), atomic_load(&arena->doomed),
 	               atomic_load(&arena->did[PASS]));
-	ksft_print_msg("%lu snapshots, %lu clones, %lu restored, %lu copied, %lu taken "
+	ksft_print_msg("%lu snapshots, %lu clones, up to %u of one another, %lu restored, %lu "
+	               "copied, %lu taken "
 	               "over, %lu out, %lu in, %lu by pressure\n",
-	               SINCE(before, snapshots), SINCE(before, clones), SINCE(before, restores),
+	               SINCE(before, snapshots), SINCE(before, clones),
+	               atomic_load(&arena->most_clones), SINCE(before, restores),
 	               SINCE(before, pages_copied_up), SINCE(before, pages_taken_over),
 	               SINCE(before, pages_paged_out), SINCE(before, pages_brought_in),
 	               SINCE(before, pages_shrunk));
@@ -541,6 +605,8 @@ int main(int argc, char **argv)
 		{"storm of snapshots against a model, faults with locks", "R6", with_locks},
 	};
 
+	if (argc > 1 && !strcmp(argv[1], GONE))
+		return 0;
 	if (argc > 1)
 		seconds = atoi(argv[1]);
 	seed = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : (unsigned int)time(NULL);

@@ -30,10 +30,13 @@ enum deed {
 	PREFETCH,
 	SNAPSHOT,
 	CLONE,
+	MOVE,
+	PROTECT,
 	DEEDS_OF_THE_DOOMED,
 	DISCARD = DEEDS_OF_THE_DOOMED,
 	MAP_AGAIN,
 	PRIVATE,
+	PIN,
 	REFUSED,
 	CLOSE,
 	PASS,
@@ -58,6 +61,7 @@ struct thing {
 	_Atomic int owner;
 	bool sealed;
 	unsigned int family; /* of those that came from one object */
+	unsigned int clones; /* on the way from that one to this */
 	struct content is;
 };
 
@@ -73,8 +77,8 @@ struct pending {
 
 static struct arena {
 	_Atomic int phase;
-	_Atomic unsigned int families;
-	_Atomic unsigned long did[DEEDS], unsettled;
+	_Atomic unsigned int families, most_clones; /* on the way to any */
+	_Atomic unsigned long did[DEEDS], doomed, unsettled;
 	_Atomic unsigned long wrong;
 	struct {
 		unsigned int worker, deed, thing;
