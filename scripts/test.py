@@ -5,7 +5,7 @@ qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works co
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: the storms only, for minutes, on the debug kernels, and the one
-against a model on a stock one.
+against a model and the one of RESTOREs on a stock one.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -101,8 +101,8 @@ SOAK = [
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
-# Millions of operations against the model, which a debug kernel is too slow for.
-SOAK.append(Plan("stock", "x86_64", 600, 200, storm=180, smp=4, programs=("layerstorm",)))
+# Millions of operations against the model, and of RESTOREs, which a debug kernel is too slow for.
+SOAK.append(Plan("stock", "x86_64", 600, 400, storm=180, smp=4, programs=("layerstorm", "restorestorm")))
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
