@@ -596,6 +596,122 @@ static struct result clone_snapshot(struct object *o)
 	return (struct result){.units = CLONES, .total = total};
 }
 
+/* --- one snapshot, or many --- */
+#define MAX_SNAPSHOTS 250
+static int kept[MAX_SNAPSHOTS];
+
+/* As many snapshots as there are to be, a hundredth written between each and the next, and none since. */
+static char *map_kept(const struct object *o)
+{
+	char *p = map_written(o);
+
+	for (size_t i = 0; i < o->snapshots; i++) {
+		write_every(p, o->bytes, i % 100 * PAGE, HUNDREDTH);
+		kept[i] = keep(o);
+	}
+	return p;
+}
+
+static int last_kept(const struct object *o)
+{
+	return kept[o->snapshots - 1];
+}
+
+static void unmap_kept(const struct object *o, char *p)
+{
+	for (size_t i = 0; i < o->snapshots; i++)
+		let_go(o, kept[i]);
+	unmap(o, p);
+}
+
+static struct result read_kept(struct object *o)
+{
+	char *p = map_kept(o), *fresh = object_map(o, MAP_SHARED);
+	uint64_t total;
+
+	bench_start();
+	read_pages(fresh, o->bytes);
+	total = bench_stop();
+	unmap(o, fresh);
+	unmap_kept(o, p);
+	return per_page(o, total);
+}
+
+static struct result write_kept(struct object *o)
+{
+	char *p = map_kept(o);
+	uint64_t total;
+
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	unmap_kept(o, p);
+	return per_page(o, total);
+}
+
+/* One call, which makes a descriptor or has -1, after a hundredth was written. */
+static struct result call_after_writes(struct object *o, int (*call)(const struct object *o))
+{
+	char *p = map_kept(o);
+	uint64_t total;
+	int made;
+
+	write_every(p, o->bytes, 0, HUNDREDTH);
+	bench_start();
+	made = call(o);
+	total = bench_stop();
+	if (made >= 0)
+		close(made);
+	unmap_kept(o, p);
+	return (struct result){.units = 1, .total = total};
+}
+
+static int make_clone(const struct object *o)
+{
+	return object_relative(o->fd, COWMEM_IOC_CLONE);
+}
+
+static int restore_kept(const struct object *o)
+{
+	struct cowmem_restore to = {.size = sizeof(to), .fd = last_kept(o)};
+
+	MUST(!ioctl(o->fd, COWMEM_IOC_RESTORE, &to));
+	return -1;
+}
+
+static int diff_kept(const struct object *o)
+{
+	static struct cowmem_changed changed[1024];
+	struct cowmem_diff diff = {.size = sizeof(diff),
+	                           .length = o->bytes,
+	                           .ranges = (uintptr_t)changed,
+	                           .capacity = sizeof(changed) / sizeof(*changed),
+	                           .fd = last_kept(o)};
+
+	MUST(!ioctl(o->fd, COWMEM_IOC_DIFF, &diff) && diff.next == o->bytes);
+	return -1;
+}
+
+static struct result snapshot_kept(struct object *o)
+{
+	return call_after_writes(o, keep);
+}
+
+static struct result clone_kept(struct object *o)
+{
+	return call_after_writes(o, make_clone);
+}
+
+static struct result go_back_kept(struct object *o)
+{
+	return call_after_writes(o, restore_kept);
+}
+
+static struct result compare_kept(struct object *o)
+{
+	return call_after_writes(o, diff_kept);
+}
+
 /* Reads a page in a hundred, and writes another. */
 static void use_some(char *p, size_t bytes)
 {
@@ -771,8 +887,9 @@ static const struct work {
 	const char *name;
 	struct result (*run)(struct object *o);
 	unsigned int kinds;
-	size_t mib;      /* of the object; 0: as the command line says */
-	size_t mappings; /* of the object, besides the work's own; or clones */
+	size_t mib;       /* of the object; 0: as the command line says */
+	size_t mappings;  /* of the object, besides the work's own; or clones */
+	size_t snapshots; /* of it, which are open meanwhile */
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
 	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
@@ -854,6 +971,51 @@ static const struct work {
 	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
 	{.name = "clone-of-64-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 64},
 	{.name = "clone-of-1024-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 1024},
+	{.name = "read-among-1-snapshots", .run = read_kept, .kinds = KIND(COWMEM), .snapshots = 1},
+	{.name = "read-among-250-snapshots",
+         .run = read_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
+	{.name = "write-among-1-snapshots",
+         .run = write_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = 1},
+	{.name = "write-among-250-snapshots",
+         .run = write_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
+	{.name = "snapshot-among-1-snapshots",
+         .run = snapshot_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = 1},
+	{.name = "snapshot-among-250-snapshots",
+         .run = snapshot_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
+	{.name = "clone-among-1-snapshots",
+         .run = clone_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = 1},
+	{.name = "clone-among-250-snapshots",
+         .run = clone_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
+	{.name = "restore-among-1-snapshots",
+         .run = go_back_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = 1},
+	{.name = "restore-among-250-snapshots",
+         .run = go_back_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
+	{.name = "diff-among-1-snapshots",
+         .run = compare_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = 1},
+	{.name = "diff-among-250-snapshots",
+         .run = compare_kept,
+         .kinds = KIND(COWMEM),
+         .snapshots = MAX_SNAPSHOTS},
 	{.name = "clone-memory", .run = memory_untouched, .kinds = PAGED, .mib = 64},
 	{.name = "clone-memory-used", .run = memory_used, .kinds = PAGED, .mib = 64},
 	{.name = "page-out-records", .run = page_out_records, .kinds = PAGED},
@@ -908,6 +1070,7 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 	struct result r;
 
 	o.mappings = work->mappings;
+	o.snapshots = work->snapshots;
 	usleep(BETWEEN);
 	fill_page_lists(work->mib ? FEW_BYTES : bytes);
 	usleep(BETWEEN);

@@ -94,7 +94,8 @@ struct object {
 	enum kind kind;
 	int fd;
 	size_t bytes;
-	size_t mappings; /* how many others, or clones, map it, for a work that is about that */
+	size_t mappings;  /* how many others, or clones, map it, for a work that is about that */
+	size_t snapshots; /* how many of it are open, the same */
 };
 
 static inline struct object object_make(enum kind kind, size_t bytes)
