@@ -55,7 +55,8 @@ static struct file_system_type file_system_type = {
 /*
  * A page was written: by a store whose dirty bit left the page table, or by the kernel
  * itself. It is asked only where PG_dirty is not set yet, which is why that is the mark
- * for "not as in the store" (layers/pages.h). Nobody else would clean the page.
+ * for "not as in the store" (layers/pages.h), and PAGEMAP takes it, too. Nobody else would
+ * clean the page.
  */
 static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 {
@@ -64,7 +65,7 @@ static bool dirty_folio(struct address_space *mapping, struct folio *folio)
 	return !folio_test_set_dirty(folio);
 }
 
-/* A clean page is one that the store has, too, and none that anybody else may drop. */
+/* A clean page need not be one that the store has, too, and is none that anybody else may drop. */
 static bool release_folio(struct folio *folio, gfp_t gfp)
 {
 	return false;

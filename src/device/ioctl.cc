@@ -576,14 +576,17 @@ int rmap(Object &object, Argument<cowmem_rmap> &rmap)
 	cowmem_page answer[Batch::max];
 	unsigned int count;
 	{
-		const SeenBatch seen{object.pages(), index, last};
 		Shared lock{object.pages()};
+		const SeenBatch seen{object.pages(), index, last};
 
 		describe(object.pages(), seen.batch, flags, answer);
 		count = seen.batch.count;
 	}
-	if (int err = kapi_user_put(to, answer, count * sizeof(*answer)))
+	if (int err = kapi_user_put(to, answer, count * sizeof(*answer))) {
+		if (flags & COWMEM_PAGEMAP_CLEAR_DIRTY)
+			tell_again(object.pages(), index, count, answer);
 		return err;
+	}
 	index += count;
 	return 0;
 }
@@ -596,17 +599,21 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 	Index index = first_of(pagemap->offset);
 	const Index first = index, last = last_of(pagemap->offset, pagemap->length);
 
-	while (index <= last && index - first < pagemap->capacity && !kapi_signal_pending()) {
+	int err = 0;
+
+	while (!err && index <= last && index - first < pagemap->capacity &&
+	       !kapi_signal_pending()) {
 		const Index room = pagemap->capacity - (index - first);
 
-		if (int err = tell_of_pages(object, index, index + min_of(last - index, room - 1),
-		                            pagemap->flags,
-		                            pagemap->pages + (index - first) * sizeof(cowmem_page)))
-			return err;
+		err = tell_of_pages(object, index, index + min_of(last - index, room - 1),
+		                    pagemap->flags,
+		                    pagemap->pages + (index - first) * sizeof(cowmem_page));
 		kapi_cond_resched();
 	}
 	pagemap->next = offset_of(index);
-	return pagemap.put();
+	if (const int put = pagemap.put())
+		return put;
+	return err;
 }
 
 /* Moves the next page from @index on, and @index on behind it. 0 or -ENOMEM. */

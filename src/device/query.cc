@@ -49,65 +49,190 @@ void age(const ObjectMappings &mappings, Batch batch, cowmem_page *answer)
 }
 
 /*
- * The mark first, then the entries: a store through an entry that is still writable
- * when the walk comes is told now, one that comes later sets the mark again.
+ * DIRTY, or nothing, for page @index, where @something is, or a hole; @says: that has changed, by
+ * what it says itself.
  */
-void clean(const ObjectMappings &mappings, const Batch &batch, cowmem_page *answer)
+unsigned int dirty_flag(Pages &pages, Index index, bool something, bool says)
 {
-	Clean found;
+	bool is_dirty = true;
 
-	for (unsigned int i = 0; i < batch.count; i++)
-		if (batch.page[i] && kapi_folio_take_written(batch.page[i]))
-			answer[i].flags |= COWMEM_PAGE_DIRTY;
-	walk(mappings, batch, found);
-	for (unsigned int i = 0; i < batch.count; i++) {
-		if (!found.dirty[i])
-			continue;
-		answer[i].flags |= COWMEM_PAGE_DIRTY;
-		kapi_folio_set_dirty(batch.page[i]); /* not as in the store */
+	switch (pages.marks().at(index)) {
+	case Mark::unknown:
+		is_dirty = pages.marks().is_news(something);
+		break;
+	case Mark::clean:
+		is_dirty = says;
+		break;
+	case Mark::changed:
+		break;
 	}
-}
-
-/* Those of a batch that are the object's own: what relatives see stays as it is. */
-Batch own_of(const Pages &pages, Batch batch)
-{
-	for (unsigned int i = 0; i < batch.count; i++)
-		if (batch.page[i] && !pages.owns(batch.page[i]))
-			batch.page[i] = nullptr;
-	return batch;
+	return is_dirty ? COWMEM_PAGE_DIRTY : 0;
 }
 
 /*
  * What the holder of a clone may know of a page that relatives see, too: that it is there, and
  * what his own mappings say of it. Whether it is in memory tells of what others touched.
  */
-unsigned int describe_shared(const Pages &pages, Index index, const folio *page,
-                             const Inspect &seen, unsigned int nth, cowmem_page &answer)
+unsigned int describe_shared(Pages &pages, Index index, const folio *page, const Inspect &seen,
+                             unsigned int nth, cowmem_page &answer)
 {
-	if (pages.is_hole(index))
-		return 0;
 	answer.mapcount = seen.entries[nth];
 	answer.referenced = seen.young[nth];
-	return COWMEM_PAGE_SHARED | COWMEM_PAGE_DIRTY |
+	return COWMEM_PAGE_SHARED | dirty_flag(pages, index, true, false) |
 	       (seen.entries[nth] ? COWMEM_PAGE_RESIDENT : 0) |
 	       (seen.locked[nth] ? COWMEM_PAGE_LOCKED : 0) |
 	       (page && kapi_folio_poisoned(page) ? COWMEM_PAGE_POISONED : 0);
 }
 
-/* A page that is not in memory: what its slot knows, or a hole. */
-unsigned int describe_paged_out(Pages &pages, Index index, unsigned int clear)
+/* A page that was not in memory: what its slot knows, or a hole; or it came in just now. */
+unsigned int describe_paged_out(Pages &pages, Index index)
+{
+	const Seen seen = pages.see(index);
+	const bool came_in = static_cast<bool>(seen.page);
+
+	if (!seen.slot)
+		return dirty_flag(pages, index, came_in, came_in);
+
+	const bool own = &seen.slot->home() == &pages.home();
+
+	return COWMEM_PAGE_PAGED_OUT | (own ? 0 : COWMEM_PAGE_SHARED) |
+	       dirty_flag(pages, index, true, came_in || (own && seen.slot->is_written()));
+}
+
+/*
+ * The pages of a batch that are the object's own, claimed from page-out; takes out the others.
+ * While they are, nobody but us takes their marks, or puts them into a slot or out of it. What
+ * page-out has claimed, or has just done with, is missed.
+ */
+class Claims {
+public:
+	Claims(const Pages &pages, Batch &batch) : batch_{batch}
+	{
+		for (unsigned int i = 0; i < batch_.count; i++) {
+			if (!batch_.page[i] || claim(pages, i))
+				continue;
+			missed_[i] = !pages.sees_shared(batch_.first + i);
+			batch_.page[i] = nullptr;
+		}
+	}
+	~Claims()
+	{
+		for (unsigned int i = 0; i < batch_.count; i++)
+			if (batch_.page[i])
+				kapi_folio_end_page_out(batch_.page[i]);
+	}
+	Claims(const Claims &) = delete;
+	Claims &operator=(const Claims &) = delete;
+
+	bool missed(unsigned int nth) const { return missed_[nth]; }
+
+private:
+	bool claim(const Pages &pages, unsigned int i) const
+	{
+		folio *page = batch_.page[i];
+
+		if (!pages.owns(page) || !kapi_folio_try_begin_page_out(page))
+			return false;
+		if (pages.owns(page) && pages.resident(batch_.first + i) == page)
+			return true;
+		kapi_folio_end_page_out(page);
+		return false;
+	}
+
+	Batch &batch_;
+	bool missed_[Batch::max] = {};
+};
+
+/*
+ * Takes what says that a place changed: whether something did. Of what is out; where that comes in
+ * just now, the page has the mark, too, or this one is taken first.
+ */
+bool take_mark_of_slot(Pages &pages, Index index)
 {
 	const Seen seen = pages.see(index);
 
-	if (!seen.slot)
-		return 0;
+	return seen.slot && &seen.slot->home() == &pages.home() && seen.slot->take_written();
+}
 
-	const bool own = &seen.slot->home() == &pages.home();
-	const bool written = own && clear & COWMEM_PAGEMAP_CLEAR_DIRTY ? seen.slot->take_written()
-	                                                               : seen.slot->is_written();
+/*
+ * The same of @page, which is claimed, @was_dirty in a page table; behind the walk that cleaned
+ * its entries, in which KVM says what its guest wrote. PG_dirty, too: where that is set the
+ * kernel's own writers set nothing (bio_check_pages_dirty(), unpin_user_pages_dirty_lock()), or
+ * nothing else (KVM). With it goes that a slot has other bytes (P5).
+ *
+ * What may be being written through a pin has changed the next time, too. Whoever pins it and is
+ * not seen here finds its entry cleaned, and sets a mark later.
+ */
+bool take_marks_of_page(Pages &pages, Index index, folio *page, bool was_dirty)
+{
+	const bool written = kapi_folio_take_written(page);
+	const bool stale = kapi_folio_take_dirty(page) || was_dirty;
+	const bool pinned = kapi_folio_maybe_pinned(page);
 
-	return COWMEM_PAGE_PAGED_OUT | (own ? 0 : COWMEM_PAGE_SHARED) |
-	       (written ? COWMEM_PAGE_DIRTY : 0);
+	if (const Seen seen = stale ? pages.see(index) : Seen{}; seen.slot)
+		pages.leave_slot(index, seen);
+	if (pinned)
+		pages.marks().set_changed(index);
+	return written || stale || pinned;
+}
+
+/*
+ * Has all places of the batch clean, and tells of what was not, and what is not to be had now:
+ * that has changed the next time, too. All that is taken is told, so that what is not seen by one
+ * step is found by the next one, or the next time. Without memory all stays as it is.
+ */
+[[gnu::noinline]] void clean(Pages &pages, Batch batch, cowmem_page *answer)
+{
+	Marks &marks = pages.marks();
+	Clean found;
+
+	if (!marks.make_room(batch.first, batch.last()))
+		return;
+
+	const Claims claims{pages, batch};
+
+	for (unsigned int i = 0; i < batch.count; i++) {
+		const bool missed = claims.missed(i);
+		const Mark before =
+			marks.set(batch.first + i, missed ? Mark::changed : Mark::clean);
+
+		if (missed || before == Mark::changed)
+			answer[i].flags |= COWMEM_PAGE_DIRTY;
+	}
+	{
+		const ObjectMappings mappings{pages.mapping()};
+
+		walk(mappings, batch, found);
+	}
+	for (unsigned int i = 0; i < batch.count; i++) {
+		const Index index = batch.first + i;
+		folio *page = batch.page[i];
+
+		if (page ? take_marks_of_page(pages, index, page, found.dirty[i])
+		         : take_mark_of_slot(pages, index))
+			answer[i].flags |= COWMEM_PAGE_DIRTY;
+	}
+}
+
+/* What is said of the @nth page of @batch; and how it is mapped, in @answer. */
+unsigned int describe_page(Pages &pages, const Batch &batch, unsigned int nth, const Inspect &seen,
+                           cowmem_page &answer)
+{
+	const Index index = batch.first + nth;
+	const folio *page = batch.page[nth];
+
+	if (!pages.frozen() && pages.sees_shared(index))
+		return describe_shared(pages, index, page, seen, nth, answer);
+	if (!page)
+		return describe_paged_out(pages, index);
+	answer.mapcount = kapi_folio_mapcount(page);
+	answer.referenced = seen.young[nth];
+	return COWMEM_PAGE_RESIDENT |
+	       dirty_flag(pages, index, true, seen.dirty[nth] || may_have_changed(page)) |
+	       (seen.locked[nth] ? COWMEM_PAGE_LOCKED : 0) |
+	       (kapi_folio_maybe_pinned(page) ? COWMEM_PAGE_PINNED : 0) |
+	       (kapi_folio_poisoned(page) ? COWMEM_PAGE_POISONED : 0) |
+	       (pages.owns(page) ? 0 : COWMEM_PAGE_SHARED);
 }
 
 /* An entry of RMAP's answer for what @slot found; its page is the object's, or a copy. */
@@ -180,39 +305,29 @@ public:
 [[gnu::noinline]] void describe(Pages &pages, const Batch &batch, unsigned int clear,
                                 cowmem_page *answer)
 {
-	ObjectMappings mappings{pages.mapping()};
-	Inspect seen;
+	{
+		const ObjectMappings mappings{pages.mapping()};
+		Inspect seen;
 
-	walk(mappings, batch, seen);
-	for (unsigned int i = 0; i < batch.count; i++) {
-		folio *page = batch.page[i];
-		unsigned int flags = page ? COWMEM_PAGE_RESIDENT : 0;
-
-		answer[i] = {};
-		if (!pages.frozen() && pages.sees_shared(batch.first + i)) {
-			answer[i].flags =
-				describe_shared(pages, batch.first + i, page, seen, i, answer[i]);
-			continue;
+		walk(mappings, batch, seen);
+		for (unsigned int i = 0; i < batch.count; i++) {
+			answer[i] = {};
+			answer[i].flags = describe_page(pages, batch, i, seen, answer[i]);
 		}
-		if (!page) {
-			answer[i].flags = describe_paged_out(pages, batch.first + i, clear);
-			continue;
-		}
-		flags |= seen.dirty[i] || kapi_folio_written(page) ? COWMEM_PAGE_DIRTY : 0;
-		flags |= seen.locked[i] ? COWMEM_PAGE_LOCKED : 0;
-		flags |= kapi_folio_maybe_pinned(page) ? COWMEM_PAGE_PINNED : 0;
-		flags |= kapi_folio_poisoned(page) ? COWMEM_PAGE_POISONED : 0;
-		flags |= pages.owns(page) ? 0 : COWMEM_PAGE_SHARED;
-		answer[i].flags = flags;
-		answer[i].mapcount = kapi_folio_mapcount(page);
-		answer[i].referenced = seen.young[i];
+		if (clear & COWMEM_PAGEMAP_CLEAR_REFERENCED)
+			age(mappings, batch, answer);
 	}
-	if (clear & COWMEM_PAGEMAP_CLEAR_REFERENCED)
-		age(mappings, batch, answer);
 	if (clear & COWMEM_PAGEMAP_CLEAR_DIRTY)
-		clean(mappings, own_of(pages, batch), answer);
+		clean(pages, batch, answer);
 	for (unsigned int i = 0; i < batch.count; i++)
 		answer[i].flags |= answer[i].referenced ? COWMEM_PAGE_REFERENCED : 0;
+}
+
+void tell_again(Pages &pages, Index first, unsigned int count, const cowmem_page *answer)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (answer[i].flags & COWMEM_PAGE_DIRTY)
+			pages.marks().set_changed(first + i);
 }
 
 Index list_mappings(Pages &pages, Index first, Index last, MappingList &list)

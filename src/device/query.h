@@ -77,10 +77,13 @@ private:
 
 /*
  * The state of each page of @batch into @answer; @clear are COWMEM_PAGEMAP_CLEAR_*
- * flags. Sleeps on the lock of the object's mappings.
+ * flags. @batch was seen with the object's lock held. Sleeps on the lock of the object's mappings.
  */
 void describe(Pages &pages, const Batch &batch, unsigned int clear, cowmem_page *answer)
 	REQUIRES_SHARED(pages);
+
+/* Of an @answer that could not be given to who asked: what it said of the @count pages from @first is news again. */
+void tell_again(Pages &pages, Index first, unsigned int count, const cowmem_page *answer);
 
 /*
  * Every entry that maps page @first to @last of an object, or a private copy of it,

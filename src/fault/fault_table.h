@@ -120,8 +120,9 @@ public:
 private:
 	/*
 	 * Seed 003's decision, once, on the entry as it will be: whether a read fault may
-	 * let the writes that follow through. The page came back from the store, and has
-	 * not been written since (P5), so that a dirty bit will tell; nobody shares it
+	 * let the writes that follow through. The page came back from the store, or was
+	 * cleared by PAGEMAP, and has not been written since, so that a dirty bit will tell
+	 * (P5, layers/marks.h); nobody shares it
 	 * (R49); stores are permitted (R52), and neither userfaultfd (R53) nor soft-dirty
 	 * tracking (R54: never then) wants to see the first.
 	 */

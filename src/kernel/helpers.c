@@ -230,6 +230,7 @@ HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(f
 HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
 HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
 HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, &folio->flags); }
+HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(folio->flags) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
@@ -279,6 +280,16 @@ HELPER void kapi_spinlock_init(struct kapi_spinlock *lock) { spin_lock_init(spin
 HELPER bool kapi_spinlock_is_locked(struct kapi_spinlock *lock) { return spin_is_locked(spinlock_of(lock)); }
 HELPER void kapi_spinlock_lock(struct kapi_spinlock *lock) { spin_lock(spinlock_of(lock)); }
 HELPER void kapi_spinlock_unlock(struct kapi_spinlock *lock) { spin_unlock(spinlock_of(lock)); }
+
+/* --- a few numbers by their index --- */
+static_assert(sizeof(struct kapi_values) >= sizeof(struct xarray));
+HELPER struct xarray *values_of(const struct kapi_values *values) { return (struct xarray *)values; }
+HELPER void kapi_values_init(struct kapi_values *values) { xa_init_flags(values_of(values), XA_FLAGS_ACCOUNT); }
+HELPER void kapi_values_destroy(struct kapi_values *values) { xa_destroy(values_of(values)); }
+HELPER bool kapi_values_empty(const struct kapi_values *values) { return xa_empty(values_of(values)); }
+HELPER unsigned long kapi_values_get(struct kapi_values *values, unsigned long index) { void *entry = xa_load(values_of(values), index); return entry ? xa_to_value(entry) : 0; }
+HELPER bool kapi_values_make(struct kapi_values *values, unsigned long index) { return xa_insert(values_of(values), index, xa_mk_value(0), GFP_KERNEL) != -ENOMEM; }
+HELPER bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old, unsigned long fresh) { return xa_cmpxchg(values_of(values), index, xa_mk_value(old), xa_mk_value(fresh), 0) == xa_mk_value(old); }
 
 /* --- nodes of trees --- */
 HELPER void *kapi_node_alloc(bool leaf, bool may_reclaim) { return kmem_cache_alloc(leaf ? cowmem_leaf_cache : cowmem_node_cache, __GFP_ZERO | (may_reclaim ? GFP_KERNEL : GFP_NOWAIT | __GFP_NOWARN)); }

@@ -237,7 +237,10 @@ void kapi_folio_poison(struct folio *folio);
 bool kapi_folio_written(const struct folio *folio);
 void kapi_folio_keep_written(struct folio *folio);
 bool kapi_folio_take_written(struct folio *folio); /* clears it: whether it was set */
-/* PG_dirty: written since its slot in the store was, but for the dirty bits of page tables. */
+/*
+ * PG_dirty: written since its slot in the store was, or since PAGEMAP last cleared that, but for
+ * the dirty bits of page tables.
+ */
 bool kapi_folio_dirty(const struct folio *folio);
 void kapi_folio_set_dirty(struct folio *folio);
 bool kapi_folio_take_dirty(struct folio *folio); /* clears it: whether it was set; a full barrier */
@@ -247,6 +250,8 @@ void kapi_folio_mark_written(struct folio *folio);
 bool kapi_folio_try_begin_page_out(struct folio *folio);
 void kapi_folio_end_page_out(struct folio *folio);
 bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
+/* Any of these: written, dirty, going out; of one moment, as page-out moves what it finds. */
+bool kapi_folio_has_mark(const struct folio *folio);
 int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
 bool kapi_folio_mlocked(const struct folio *folio);
@@ -332,6 +337,21 @@ void kapi_spinlock_init(struct kapi_spinlock *lock);
 bool kapi_spinlock_is_locked(struct kapi_spinlock *lock); /* a hint */
 void kapi_spinlock_lock(struct kapi_spinlock *lock);
 void kapi_spinlock_unlock(struct kapi_spinlock *lock);
+
+/* --- a few numbers by their index --- */
+/* struct xarray, with what a debug kernel adds. */
+struct kapi_values {
+	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 14 : 2];
+};
+void kapi_values_init(struct kapi_values *values);
+void kapi_values_destroy(struct kapi_values *values);
+bool kapi_values_empty(const struct kapi_values *values);
+unsigned long kapi_values_get(struct kapi_values *values, unsigned long index); /* or 0 */
+/* Has a number there: 0, if there was none. False: no memory. Sleeps. */
+bool kapi_values_make(struct kapi_values *values, unsigned long index);
+/* Puts @fresh in the place of @old, if that is there. Never sleeps. */
+bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old,
+                          unsigned long fresh);
 
 /* --- nodes of trees --- */
 /* Zeroed, at an address that 16 divides. May reclaim, or never sleeps. */

@@ -60,6 +60,14 @@ struct Pages::Kept : Allocated {
 	Kept *next;
 };
 
+/* Its own page at @index becomes the family's, and its slot with it: PAGEMAP asks the page no more. */
+void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
+{
+	if (may_have_changed(page))
+		marks_.set_changed(index);
+	family_.home()->take(page, slot);
+}
+
 /*
  * Somebody has a reference to its own @page at @index, locked, and may be writing it: the tree
  * gets a copy for the family instead, and the page goes to @kept.
@@ -73,8 +81,7 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 	if (!keeps)
 		return -KAPI_ENOMEM;
 	if (kapi_folio_copy(copy.get(), page)) {
-		family_.home()->take(page,
-		                     entry.slot()); /* it is damaged: who reads it will be told */
+		give_away(index, page, entry.slot()); /* damaged: who reads it will be told */
 		delete keeps;
 		return 0;
 	}
@@ -123,8 +130,11 @@ int Pages::freeze_one(Index index, Kept *&kept)
 		folio *page = seen.page.get();
 
 		if (!page) {
-			if (seen.slot && seen.slot->take_out_of(home_, shared))
-				shared.take_slot(*seen.slot, home_);
+			if (!seen.slot || !seen.slot->take_out_of(home_, shared))
+				return 0;
+			if (seen.slot->is_written())
+				marks_.set_changed(index);
+			shared.take_slot(*seen.slot, home_);
 			return 0;
 		}
 
@@ -141,7 +151,7 @@ int Pages::freeze_one(Index index, Kept *&kept)
 			leave_slot(index, seen);
 			continue;
 		}
-		shared.take(page, seen.slot.get());
+		give_away(index, page, seen.slot.get());
 		return 0;
 	}
 }

@@ -266,6 +266,17 @@ void Pages::forget_poisoned(Index first, Index last)
 	}
 }
 
+/* All that is seen there goes, and PAGEMAP is to tell of that. */
+void Pages::mark_changed(Index first, Index last)
+{
+	if (marks_.empty())
+		return;
+	for (Index index = first; (index = next_data(index, last)) != no_index; index++) {
+		marks_.set_changed(index);
+		kapi_cond_resched();
+	}
+}
+
 /*
  * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
  * any page is still mapped when it loses its name; and, where private copies have to go,
@@ -277,6 +288,7 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 {
 	unmap(first, last, copies);
 	forget_poisoned(first, last);
+	mark_changed(first, last);
 	tree_.remove(first, last);
 	if (copies == PrivateCopies::zap)
 		unmap(first, last, copies);
@@ -294,6 +306,8 @@ int Pages::become(const Pages &target, Tree &left)
 
 		if (first == no_index)
 			break;
+
+		marks_.set_changed(first);
 
 		folio *page = resident(first);
 

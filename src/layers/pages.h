@@ -32,6 +32,7 @@
 #include "kernel/rcu.h"
 #include "layers/copy_limit.h"
 #include "layers/family.h"
+#include "layers/marks.h"
 #include "layers/object_lock.h"
 #include "layers/tree.h"
 #include "rmap/walk.h"
@@ -87,6 +88,7 @@ public:
 	Home &home() { return home_; }
 	Tree &tree() { return tree_; }
 	const Tree &tree() const { return tree_; }
+	Marks &marks() { return marks_; }
 	/* Where the kernel keeps the VMAs that map these pages (rmap/walk.h). */
 	address_space *mapping() const { return home_.mapping(); }
 	const SlotSum &own_slots() const { return home_.slots(); }
@@ -122,7 +124,10 @@ public:
 	bool try_get(Index index, FolioRef &page) const;
 	/* Has @fresh, which names the same page, at @index in place of @old: whether that was there. Drops the other name. */
 	bool exchange(Index index, Entry old, Entry fresh) const;
-	/* A page of its own that is seen there, locked, is in its slot no more, which is stale. */
+	/*
+	 * A page of its own that is seen there is in its slot no more, which is stale. Page-out is
+	 * kept from it, and its home from becoming another: by the page lock, or the object's.
+	 */
 	void leave_slot(Index index, const Seen &seen);
 	/* The page in memory at @index, referenced, or none. */
 	FolioRef get(Index index) const { return see(index).page; }
@@ -306,6 +311,7 @@ private:
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
+	void mark_changed(Index first, Index last) REQUIRES(this);
 	int try_replace(Index index, folio *old, folio *page) REQUIRES(this);
 	/* layers/break_cow.cc */
 	bool is_own(const Seen &seen) const
@@ -319,6 +325,7 @@ private:
 	void reuse_around(Index index, Writer *writer) REQUIRES_SHARED(this);
 	/* layers/freeze.cc */
 	struct Kept;
+	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
 	int freeze_one(Index index, Kept *&kept) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
@@ -355,6 +362,7 @@ private:
 
 	Home home_;
 	Tree tree_;
+	Marks marks_;
 	Family &family_;
 	bool frozen_ = false;
 	bool dropped_ = false;

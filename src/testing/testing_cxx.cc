@@ -67,8 +67,8 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
                                      cowmem_page *page)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
-	const cowmem::SeenBatch seen{pages, index, index};
 	cowmem::Shared lock{pages};
+	const cowmem::SeenBatch seen{pages, index, index};
 
 	cowmem::describe(pages, seen.batch, clear, page);
 }

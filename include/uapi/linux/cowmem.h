@@ -459,16 +459,29 @@ struct cowmem_rmap {
  * Mappings that read in order (MADV_SEQUENTIAL, MADV_RANDOM) do not count as
  * references. The two flags make the next answer about the time since this one; they change what every
  * user of the object will be told, so they need a writable descriptor, too.
+ *
+ * COWMEM_PAGE_DIRTY: what this object has at that place may have changed since that was last
+ * cleared: it was written, by whatever way (mappings, write(), DMA, a KVM guest), punched, cut
+ * off, or restored; whatever was done besides, SNAPSHOT, CLONE, PAGE_OUT, PREFETCH and MOVE
+ * included. What relatives do is no change. Of a place that was never cleared it says that
+ * something is there. No change goes untold, but DIRTY may be told without one: of a hole that
+ * was read through a mapping, and has memory since; of what relatives had, too, and no longer
+ * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out,
+ * or was when it was last cleared; and once more of one that was just being written then.
+ *
+ * If an answer cannot be written there is EFAULT, and `next` tells how far the call came, if that
+ * can be written: the answers before are whole, and behind that nothing is cleared, but for
+ * references.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for reading, or, to clear,
  * for writing. ESTALE: a dropped snapshot.
  */
 #define COWMEM_PAGEMAP_CLEAR_REFERENCED (1U << 0)
-#define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects: each next write is a fault */
+#define COWMEM_PAGEMAP_CLEAR_DIRTY (1U << 1) /* write-protects what is mapped */
 
 /* cowmem_page.flags */
 #define COWMEM_PAGE_RESIDENT \
 	(1U << 0)                   /* in memory; with neither this, PAGED_OUT, nor SHARED a hole */
-#define COWMEM_PAGE_DIRTY (1U << 1) /* written, or made, since that was last cleared */
+#define COWMEM_PAGE_DIRTY (1U << 1) /* changed since that was last cleared; a hole may be, too */
 #define COWMEM_PAGE_REFERENCED (1U << 2) /* `referenced`, or in use by the kernel right now */
 #define COWMEM_PAGE_PINNED (1U << 3)     /* perhaps pinned for DMA */
 #define COWMEM_PAGE_POISONED (1U << 4)

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Marks of an object's places (layers/marks.h). */
+#include "layers/marks.h"
+
+namespace cowmem {
+
+Mark Marks::at(Index index) const
+{
+	return mark_in(kapi_values_get(&values_, index / places), index);
+}
+
+bool Marks::make_room(Index first, Index last)
+{
+	for (Index at = first / places; at <= last / places; at++)
+		if (!kapi_values_make(&values_, at)) {
+			__atomic_store_n(&forgetful_, true, __ATOMIC_RELAXED);
+			return false;
+		}
+	return true;
+}
+
+Mark Marks::set(Index index, Mark mark)
+{
+	for (;;) {
+		const unsigned long old = kapi_values_get(&values_, index / places);
+		const unsigned long fresh = (old & ~(mask << shift_of(index))) |
+		                            static_cast<unsigned long>(mark) << shift_of(index);
+
+		if (old == fresh || kapi_values_exchange(&values_, index / places, old, fresh))
+			return mark_in(old, index);
+	}
+}
+
+} /* namespace cowmem */

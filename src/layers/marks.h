@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which places of an object changed since PAGEMAP last cleared that. A page alone cannot tell: it
+ * may be a relative's, too, or be gone. So there is a mark for each place of each object:
+ *
+ *   unknown   it was never cleared: what is there is new
+ *   clean     it was cleared; if it changed since, then what is there is the object's own, and
+ *             says so: the page (may_have_changed(), or a dirty entry of a page table), or, when
+ *             that is out, its slot. What is the family's there, or a hole, did not change
+ *   changed   it has changed since, and what is there need not say so
+ *
+ * Who takes away what says so makes a clean place changed first, with the object's lock held
+ * alone: SNAPSHOT and CLONE (layers/freeze.cc), RESTORE, PUNCH and RESIZE (layers/pages.cc). That
+ * takes no memory, and cannot fail. Only who clears a place for the first time needs some; an
+ * object of which nothing was ever cleared has none.
+ *
+ * With the object's lock shared, as PAGEMAP has it, a mark is changed by another PAGEMAP only.
+ * Each change is atomic, so of two that clear a place each has what was there before it.
+ */
+#ifndef COWMEM_MARKS_H
+#define COWMEM_MARKS_H
+
+#include "kernel/index.h"
+
+namespace cowmem {
+
+enum class Mark : unsigned char { unknown, clean, changed };
+
+class Marks {
+public:
+	Marks() { kapi_values_init(&values_); }
+	~Marks() { kapi_values_destroy(&values_); }
+	Marks(const Marks &) = delete;
+	Marks &operator=(const Marks &) = delete;
+
+	/* Whether nothing was ever cleared. */
+	bool empty() const { return kapi_values_empty(&values_); }
+	Mark at(Index index) const;
+	/*
+	 * Whether a place that is @unknown, and where @something is or not, has to be told as dirty.
+	 * Where there was no memory to remember that it was asked about, that is always.
+	 */
+	bool is_news(bool something) const
+	{
+		return something || __atomic_load_n(&forgetful_, __ATOMIC_RELAXED);
+	}
+
+	/* Memory for the marks from @first to @last, for set(). False: there is none. Sleeps. */
+	[[nodiscard]] bool make_room(Index first, Index last);
+	/* The mark from now on, after make_room(): what it was. Never sleeps. */
+	Mark set(Index index, Mark mark);
+	/* What was clean has changed. Never sleeps, and cannot fail. */
+	void set_changed(Index index)
+	{
+		if (at(index) == Mark::clean)
+			set(index, Mark::changed);
+	}
+
+private:
+	/* A number has the marks of some neighbours, two bits for each. */
+	static constexpr Index places = 31;
+	static constexpr unsigned long mask = 3;
+
+	static unsigned int shift_of(Index index)
+	{
+		return static_cast<unsigned int>(index % places) * 2;
+	}
+	static Mark mark_in(unsigned long value, Index index)
+	{
+		return static_cast<Mark>(value >> shift_of(index) & mask);
+	}
+
+	mutable kapi_values values_;
+	bool forgetful_ = false; /* there was no room once */
+};
+
+/*
+ * Whether @page, an object's own, says that it has changed since it was cleared, or may be
+ * changing; but for the dirty entries of page tables, which are to be looked at before. Whoever
+ * writes through a pin marks the page before the pin goes.
+ */
+inline bool may_have_changed(const folio *page)
+{
+	const bool pinned = kapi_folio_maybe_pinned(page);
+
+	kapi_smp_rmb();
+	return pinned || kapi_folio_has_mark(page);
+}
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_MARKS_H */
