@@ -58,7 +58,7 @@ private:
 /* What a page that is on its way out has in the store. */
 enum class Copy : unsigned char {
 	good,   /* its slot has its bytes */
-	wanted, /* PG_dirty is taken, but there is no good slot yet */
+	wanted, /* it has no good slot yet, and PG_dirty, if it was set, is taken */
 	made,   /* its slot was just set, and has its bytes */
 };
 
@@ -107,9 +107,6 @@ private:
 
 	void give_up(unsigned int i)
 	{
-		/* What is shared is not written: without a slot it is not in the store, whatever it says. */
-		if (claim_[i] && copy_[i] == Copy::wanted && !home_.is_shared())
-			kapi_folio_set_dirty(claim_[i].get());
 		if (claim_[i])
 			drop_stale_slot(i);
 		claim_[i].give_up();
@@ -140,17 +137,29 @@ private:
 	Copy copy_[Batch::max] = {};
 };
 
-/* A page of the object's own that was written since it had its slot needs no memory for both. */
+/*
+ * A page of the object's own whose slot has other bytes needs no memory for both. Where it cannot
+ * leave that now, PG_dirty, which may have been taken, says so; in no slot it need not, and then
+ * PAGEMAP is not told of a write that was none. What is shared is not written: without a slot it
+ * is not in the store, whatever it says.
+ */
 void Cluster::drop_stale_slot(unsigned int i) const
 {
 	folio *page = claim_[i].get();
+	const bool stale = copy_[i] == Copy::wanted;
 
-	if (home_.is_shared() || !kapi_folio_dirty(page) || !kapi_folio_trylock(page))
+	if (home_.is_shared() || (!stale && !kapi_folio_dirty(page)))
 		return;
+	if (!kapi_folio_trylock(page)) {
+		if (stale)
+			kapi_folio_set_dirty(page);
+		return;
+	}
 
 	const Seen seen = pages_.see(first_ + i);
 
-	if (seen.slot && seen.page.get() == page && home_.owns(page) && kapi_folio_dirty(page))
+	if (seen.slot && seen.page.get() == page && home_.owns(page) &&
+	    (stale || kapi_folio_dirty(page)))
 		pages_.leave_slot(first_ + i, seen);
 	kapi_folio_unlock(page);
 }
