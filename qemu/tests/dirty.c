@@ -155,6 +155,13 @@ static void go_back(struct object *o)
 	MUST(!restore(o->fd, o->then));
 }
 
+static void go_back_in_part(struct object *o)
+{
+	uint64_t next;
+
+	MUST(!restore_range(o->fd, o->then, CHANGED * PAGE, (PAGES - CHANGED) * PAGE, &next));
+}
+
 /* A block device of a file in memory. */
 static int disk = -1;
 
@@ -193,7 +200,7 @@ static void read_directly(struct object *o)
 static const struct change {
 	const char *name;
 	void (*make)(struct object *o);
-	enum { WRITES, EMPTIES, RESTORES } what;
+	enum { WRITES, EMPTIES, RESTORES, RESTORES_PART } what;
 } changes[] = {
 	{"a store", store_to_mapping, WRITES},
 	{"write()", write_to_file, WRITES},
@@ -203,6 +210,7 @@ static const struct change {
 	{"PUNCH", punch, EMPTIES},
 	{"RESIZE", cut_off, EMPTIES},
 	{"RESTORE", go_back, RESTORES},
+	{"RESTORE of a range", go_back_in_part, RESTORES_PART},
 };
 
 static unsigned int changed_by(const struct change *change)
@@ -215,7 +223,8 @@ static unsigned int changed_by(const struct change *change)
 	case EMPTIES:
 		return pages_of(CHANGED, false);
 	case RESTORES:
-		for (unsigned int i = 0; i < PAGES; i++)
+	case RESTORES_PART:
+		for (unsigned int i = change->what == RESTORES ? 0 : CHANGED; i < PAGES; i++)
 			pages |= kind_of(i) == OWN || kind_of(i) == OUT ? 1U << i : 0;
 	}
 	return pages;

@@ -52,7 +52,7 @@ public:
 	/* What was clean has changed. Never sleeps, and cannot fail. */
 	void set_changed(Index index)
 	{
-		if (at(index) == Mark::clean)
+		if (!empty() && at(index) == Mark::clean)
 			set(index, Mark::changed);
 	}
 

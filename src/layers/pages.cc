@@ -337,9 +337,9 @@ bool Pages::become(const Pages &target, Tree::Part part)
 	for (Index first = part.first, end;
 	     first <= part.last && (first = next_difference(first, part.last)) != no_index;
 	     first = end) {
-		end = first + 1;
-		while (end <= part.last && next_difference(end, end) == end)
-			end++;
+		for (end = first;
+		     end == first || (end <= part.last && next_difference(end, end) == end); end++)
+			marks_.set_changed(end);
 		unmap(first, end - 1, PrivateCopies::keep);
 		forget_poisoned(first, end - 1);
 	}
