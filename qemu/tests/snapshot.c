@@ -521,7 +521,7 @@ static void relatives_learn_nothing(void)
 {
 	struct counts before = counts_now();
 	struct cowmem_page is[PAGES], was[PAGES];
-	int fd = object_open(), then, one, other;
+	int fd = object_open(), then, one, other, of_clone;
 	char *map = map_all(fd, PROT_READ | PROT_WRITE), *seen;
 
 	fill(map, 1);
@@ -544,6 +544,20 @@ static void relatives_learn_nothing(void)
 	fill(seen, 2);
 	MUST(!pagemap_ask(one, 0, 0, PAGES, is));
 	CHECK(!memcmp(is, was, sizeof(is)));
+	/* Nor does a snapshot of the clone tell, nor what has to be brought in. */
+	of_clone = snapshot(one);
+	CHECK_EQ(page_out_all(of_clone, PAGES), 0);
+	CHECK_EQ(page_out_all(then, PAGES), PAGES);
+	CHECK_EQ(prefetch_ask(one, 0, PAGES), 0);
+	CHECK_EQ(page_out_all(then, PAGES), PAGES);
+	CHECK_EQ(prefetch_ask(of_clone, 0, PAGES), 0);
+	CHECK_EQ(object_stat(then).resident_pages, PAGES);
+	MUST(!pagemap_ask(of_clone, 0, 0, PAGES, is));
+	CHECK(!memcmp(is, was, sizeof(is)));
+	CHECK_EQ(object_stat(of_clone).resident_pages, 0);
+	CHECK_EQ(object_stat(of_clone).shared_pages, 0);
+	CHECK_EQ(store_stat(of_clone).slots, 0);
+	close(of_clone);
 	/* What his own mappings say he may know. */
 	munmap(seen, PAGES * PAGE);
 	seen = map_all(one, PROT_READ);

@@ -160,8 +160,8 @@ unsigned long count_resident(const Pages &pages)
 int stat(Object &object, Argument<cowmem_stat> &stat)
 {
 	stat->bytes = static_cast<unsigned long long>(object.size());
-	stat->resident_pages =
-		object.frozen() ? count_resident(object.pages()) : object.pages().own_pages();
+	stat->resident_pages = object.pages().oversees() ? count_resident(object.pages())
+	                                                 : object.pages().own_pages();
 	stat->cow = object.cow();
 	stat->layers = object.pages().has_relatives() ? object.family().members() - 1 : 0;
 
@@ -174,7 +174,7 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->copies = count_copies(object.pages());
 	stat->max_copies = counted.limit.max;
 	/* The holder of a clone is not told what its relatives do. */
-	stat->shared_pages = object.frozen() ? object.family().home()->pages() : 0;
+	stat->shared_pages = object.pages().oversees() ? object.family().home()->pages() : 0;
 	return stat.put();
 }
 
@@ -411,7 +411,7 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 	const PageOut how{.waits = true,
 	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
 	                  .max_slots = object.max_slots(),
-	                  .shared = object.frozen()};
+	                  .shared = object.pages().oversees()};
 	const Index last = last_of(arg->offset, arg->length);
 	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 	Index index = first_of(arg->offset);
@@ -499,8 +499,8 @@ SlotSum sum_of_seen(const Pages &pages)
 
 int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
 {
-	const SlotSum sum =
-		object.frozen() ? sum_of_seen(object.pages()) : object.pages().own_slots();
+	const SlotSum sum = object.pages().oversees() ? sum_of_seen(object.pages())
+	                                              : object.pages().own_slots();
 
 	stat->slots = sum.slots;
 	stat->same_filled = sum.same_filled;

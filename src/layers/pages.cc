@@ -218,6 +218,7 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	kapi_count(COWMEM_COUNT_pages_brought_in);
 	fresh.brought_in = true;
+	fresh.is_own = &home == &home_;
 	return std::move(fresh.page);
 }
 

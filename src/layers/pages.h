@@ -59,6 +59,7 @@ struct Fresh {
 	FolioRef page;
 	bool zeroed;             /* it was when it was allocated */
 	bool brought_in = false; /* its bytes came out of the store */
+	bool is_own = false;     /* then: it is the object's own, not the family's */
 	int error = 0;           /* -EIO: they did not; -ENOMEM: no memory for the tree */
 	/*
 	 * With -EAGAIN, the slot whose bytes are to be read into the page, from the backing
@@ -100,6 +101,15 @@ public:
 	/* Whether it is a snapshot: it writes nothing. To be called before anybody has a file of it. */
 	void set_frozen() { frozen_ = true; }
 	bool frozen() const { return frozen_; }
+	/* Whether it came of a clone, or is one. The same. */
+	void set_of_clone() { of_clone_ = true; }
+	bool of_clone() const { return of_clone_; }
+	/*
+	 * Whether its holder may learn, and decide, what of the family's pages is in memory: of a
+	 * snapshot, but of one that came of a clone. What one who was given a clone could find out
+	 * with that is what others touch.
+	 */
+	bool oversees() const { return frozen_ && !of_clone_; }
 	/* Whether it ever had relatives: then the family has a home. */
 	bool has_relatives() const { return __atomic_load_n(&is_member_, __ATOMIC_RELAXED); }
 	/* A member it is no more, and nobody keeps it. Sleeps. */
@@ -213,7 +223,7 @@ public:
 	/*
 	 * Has in memory what is in the store at @index, in @page, and of what follows up to @last
 	 * what a read of the backing store can have on the way, on @node, if that is one
-	 * (reclaim/bring_in.cc); adds to @count, pages. 0, -ENOMEM: there is no @page, or no memory;
+	 * (reclaim/bring_in.cc); adds to @count the pages that its holder may know of. 0, -ENOMEM: there is no @page, or no memory;
 	 * -EIO, -EINTR: a fatal signal. Sleeps.
 	 */
 	int bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
@@ -365,6 +375,7 @@ private:
 	Marks marks_;
 	Family &family_;
 	bool frozen_ = false;
+	bool of_clone_ = false;
 	bool dropped_ = false;
 	const unsigned long number_ = next_number();
 	Counted counted_;

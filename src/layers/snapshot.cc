@@ -16,6 +16,8 @@ int Object::create_relative(bool frozen, file *&made) const
 	relative->frozen_ = frozen;
 	if (frozen)
 		relative->pages_.set_frozen();
+	if (!frozen || pages_.of_clone())
+		relative->pages_.set_of_clone();
 
 	const int err = kapi_file_create(relative->inode_, relative, !frozen, &made);
 

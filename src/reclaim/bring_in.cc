@@ -14,6 +14,12 @@ namespace cowmem {
 
 namespace {
 
+/* Whether @fresh was brought in, and the holder of @pages may know that it was out. */
+bool may_be_told(const Pages &pages, const Fresh &fresh)
+{
+	return fresh.brought_in && (fresh.is_own || pages.oversees());
+}
+
 /* Pages that follow one which has to be read, on their way with it. */
 class Neighbours {
 public:
@@ -72,10 +78,10 @@ public:
 		}
 	}
 
-	/* Puts in those that are still wanted: how many. */
+	/* Puts in those that are still wanted: how many of which the holder may know. */
 	unsigned int insert(Pages &pages) REQUIRES_SHARED(pages)
 	{
-		unsigned int inserted = 0;
+		unsigned int inserted = 0, told = 0;
 
 		for (unsigned int i = 0; i < count_; i++) {
 			Fresh &fresh = fresh_[i];
@@ -84,10 +90,11 @@ public:
 			if (fresh.page && pages.see(first_ + i).slot.get() == fresh.backed.get())
 				pages.get_or_fill(first_ + i, fresh);
 			inserted += fresh.brought_in;
+			told += may_be_told(pages, fresh);
 		}
 		count_ = 0;
 		kapi_count_n(COWMEM_COUNT_backing_readahead, inserted);
-		return inserted;
+		return told;
 	}
 
 private:
@@ -139,7 +146,7 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef
 			if (fresh.error == -KAPI_EAGAIN)
 				neighbours.find(*this, index, last, *fresh.backed);
 		}
-		count += fresh.brought_in;
+		count += may_be_told(*this, fresh);
 		if (fresh.error != -KAPI_EAGAIN)
 			return fresh.error;
 		fresh.error = read_together(fresh, neighbours, node);

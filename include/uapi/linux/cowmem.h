@@ -100,14 +100,14 @@ struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
 	__u32 flags;          /* in: 0 */
 	__u64 bytes;          /* out: size of the object in bytes */
-	__u64 resident_pages; /* out: pages of memory that are its own; of a snapshot: that it sees */
+	__u64 resident_pages; /* out: pages of memory that are its own; if it oversees: that it sees */
 	__u32 cow;            /* out: enum cowmem_cow that the next mmap() will take */
 	__u32 state;          /* out: COWMEM_STATE_* */
 	__u64 layers; /* out: other objects of its family: snapshots, clones, what they are of */
 	__u64 copies; /* out: of a snapshot, what counts for its max_copies */
 	__u64 max_copies; /* out: of a snapshot, its limit; ~0: none */
 	/*
-	 * out: of a snapshot, pages of memory that its family shares, each counted once. With the
+	 * out: if it oversees, pages of memory that its family shares, each counted once. With the
 	 * resident_pages of those of the family that are no snapshots it is all that they have.
 	 */
 	__u64 shared_pages;
@@ -180,9 +180,9 @@ struct cowmem_set_cow {
  * set. What memory pressure does is the same without being asked. The store is memory,
  * where pages are compressed, and the file or device behind it, if there is one, for
  * those that this does not take.
- * Of an object that is no snapshot, what relatives may see, too, is left alone: with a
- * descriptor of a snapshot, which need not be open for writing, all that it sees goes out,
- * for all who see it.
+ * What relatives may see, too, is left alone, but if the object is a snapshot that oversees
+ * (SNAPSHOT): then all that it sees goes out, for all who see it. The descriptor of a snapshot
+ * need not be open for writing.
  * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
  */
 #define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
@@ -227,7 +227,7 @@ struct cowmem_prefetch {
 	__u64 ranges;     /* in: address of an array of struct cowmem_range */
 	__u32 count;      /* in: how many, at most COWMEM_PREFETCH_MAX */
 	__u32 __reserved; /* in: 0 */
-	__u64 brought_in; /* out: pages */
+	__u64 brought_in; /* out: pages; if it does not oversee, those that are its own */
 };
 
 /*
@@ -285,6 +285,11 @@ struct cowmem_store_limit {
  * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
  * writes does not count, nor does a hole that is written, nor what SNAPSHOT itself copies
  * because it may be pinned. (A snapshot of a snapshot has no limit: nothing is copied for it.)
+ *
+ * A snapshot oversees what it shares with its relatives, unless it is of a clone, or of a snapshot
+ * of one: its holder learns and decides what of that is in memory (STAT, STORE_STAT, PAGEMAP,
+ * PAGE_OUT, PREFETCH). The holder of a clone, and of what came of it, learns nothing of what
+ * relatives touch.
  *
  * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
  * them on, and what only they kept goes with the last of them and of their mappings, however
@@ -488,8 +493,8 @@ struct cowmem_rmap {
 #define COWMEM_PAGE_LOCKED (1U << 5)    /* mapped where mlock forbids to take it away */
 #define COWMEM_PAGE_PAGED_OUT (1U << 6) /* in the store, not in memory; DIRTY may be set, too */
 /*
- * Relatives may see it, too, and the object does while it is not written. With a descriptor of a
- * snapshot all the rest is told as of other pages; of any other object what the mappings of that
+ * Relatives may see it, too, and the object does while it is not written. A snapshot that
+ * oversees is told all the rest as of other pages; any other object what the mappings of that
  * say: RESIDENT, if one maps it, mapcount, how many entries do.
  */
 #define COWMEM_PAGE_SHARED (1U << 7)
