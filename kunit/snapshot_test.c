@@ -232,8 +232,10 @@ static struct scene set(struct kunit *test)
 	/* There is its page table, and of the subject an entry if that is wanted. */
 	s.address = mapping_map(m, PAGES, kind->flags);
 	KUNIT_ASSERT_EQ(test, 0x11, peek(s.address + SNAPSHOTS * PAGE_SIZE));
+	cowmem_parameters.reuse = false;
 	if (kind->access == TO_WRITE_WHAT_IS_READ)
 		KUNIT_ASSERT_LE(test, 0, peek(s.address));
+	cowmem_parameters.reuse = true;
 	if (kind->locked)
 		cowmem_parameters.speculate_shared_write = false;
 	return s;
@@ -908,13 +910,15 @@ static bool is_taken(unsigned int place)
 	return place == WRITTEN || place == PLAIN || place == STORED || place == PROTECTED;
 }
 
-/* All neighbours mapped to read, as they are now. */
+/* All neighbours mapped to read only, as they are now. */
 static unsigned long map_neighbours(struct mapping *m, unsigned long flags)
 {
 	unsigned long start = mapping_map(m, NEIGHBOURHOOD, flags);
 
+	cowmem_parameters.reuse = false;
 	for (unsigned int i = 0; i < ARRAY_SIZE(neighbours); i++)
 		KUNIT_ASSERT_LE(m->test, 0, peek(start + neighbours[i] * PAGE_SIZE));
+	cowmem_parameters.reuse = true;
 	return start;
 }
 

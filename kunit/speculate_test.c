@@ -115,7 +115,8 @@ static void a_read_holds_no_lock(struct kunit *test)
 	unlock_everything(m);
 	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
 	expect_committed(m, attempts, commits);
-	KUNIT_EXPECT_FALSE(test, pte_write(mapping_pte(m, again)));
+	KUNIT_EXPECT_TRUE(test, pte_write(mapping_pte(m, again)));
+	KUNIT_EXPECT_FALSE(test, pte_dirty(mapping_pte(m, again)));
 	KUNIT_EXPECT_EQ(test, rss + 1, mapping_rss(m));
 	KUNIT_EXPECT_EQ(test, 3, folio_ref_count(mapping_folio(m, 0)));
 	KUNIT_EXPECT_EQ(test, 2, folio_mapcount(mapping_folio(m, 0)));
@@ -153,6 +154,7 @@ static void a_write_after_a_read_holds_no_lock(struct kunit *test)
 	SHOWS(test, "R42");
 	shared = mapping_source(m, 1, 0x11);
 	again = mapping_map(m, 1, MAP_SHARED);
+	cowmem_parameters.reuse = false;
 	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
 	lock_everything(m);
 	m->mkwrites = 0;
@@ -268,6 +270,7 @@ static void write_after_a_read_writer_after_look_up(struct kunit *test)
 
 	SHOWS(test, "R18 R32 R33");
 	shared = mapping_map(m, 1, MAP_SHARED);
+	cowmem_parameters.reuse = false;
 	KUNIT_ASSERT_EQ(test, 0, peek(shared));
 	mapping_at(m, COWMEM_STEP_SNAPSHOT, truncate_all);
 	m->mkwrites = 0;
@@ -598,7 +601,7 @@ static void a_hole_is_filled_and_mapped_at_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, peek(shared + PAGE_SIZE));
 	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);
 	pte = mapping_pte(m, shared + PAGE_SIZE);
-	KUNIT_EXPECT_TRUE(test, pte_present(pte) && !pte_write(pte));
+	KUNIT_EXPECT_TRUE(test, pte_present(pte) && pte_write(pte) && !pte_dirty(pte));
 	m->mkwrites = 0;
 	KUNIT_EXPECT_EQ(test, 0, poke(shared + 2 * PAGE_SIZE, 0x22));
 	EXPECT_CODE(test, VM_FAULT_NOPAGE, m->fault.code);

@@ -179,6 +179,17 @@ static struct result read_shared(struct object *o)
 	return on_mapping(o, MAP_SHARED, fill, read_pages);
 }
 
+static void read_then_write(char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += PAGE)
+		(*(volatile char *)(p + at))++;
+}
+
+static struct result read_write_shared(struct object *o)
+{
+	return on_mapping(o, MAP_SHARED, fill, read_then_write);
+}
+
 static struct result unmap_shared(struct object *o)
 {
 	char *p = object_map(o, MAP_SHARED);
@@ -477,12 +488,6 @@ static struct result page_in(struct object *o, int flags, void (*fill)(char *p, 
 static void read_only(char *p, size_t bytes)
 {
 	read_pages(p, bytes);
-}
-
-static void read_then_write(char *p, size_t bytes)
-{
-	for (size_t at = 0; at < bytes; at += PAGE)
-		(*(volatile char *)(p + at))++;
 }
 
 #define PAGE_IN(name, flags, fill, use)              \
@@ -901,6 +906,7 @@ static const struct work {
          .kinds = FILES | KIND(ANON)},
 	{.name = "write-shared", .run = write_shared, .kinds = FILES},
 	{.name = "read-shared", .run = read_shared, .kinds = FILES},
+	{.name = "read-write-shared", .run = read_write_shared, .kinds = FILES},
 	{.name = "unmap-shared", .run = unmap_shared, .kinds = FILES},
 	{.name = "free-last", .run = free_last, .kinds = FILES},
 	{.name = "punch-mapped", .run = punch_mapped, .kinds = FILES},

@@ -72,6 +72,7 @@ ROWS = [
     Row("write-private-after-read", "first write after a read fault, private", 1.00, BROKEN_COPY),
     Row("write-shared", "first shared write of a populated page", 0.70, TRAP),
     Row("read-shared", "sequential read, fault-around 16", 0.80, TRAP_OF_16),
+    Row("read-write-shared", "read, then write of each of these", 1.00),
     Row("unmap-shared", "unmap of shared pages", 1.00),
     Row("free-last", "free on last close", 0.70),
     Row("punch-mapped", "punch of mapped pages", 0.80),

@@ -92,7 +92,7 @@ PLANS = [
     Plan("stock", "x86_64", 600, 300, modules=("loop", "zram", "mce-inject"), contention=True),
     Plan("stock", "arm64", 600, 300, modules=("loop", "zram"), contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
-    Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout",)),
+    Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
 ]
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.

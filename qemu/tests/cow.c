@@ -335,7 +335,9 @@ static void access_mix(bool speculation)
 	unsigned char *private = map_private(fd, K * SECTIONS, COWMEM_COW_HANDLER);
 	unsigned char *readable = object_map(fd, K * SECTIONS * PAGE, PROT_READ, MAP_SHARED);
 
+	set_reuse(false);
 	CHECK_COST(read_pages(shared, 0 * K, K), .faults = K, .reads = K);
+	set_reuse(true);
 	CHECK_COST(patch_pages(shared, 0 * K, K), .faults = K, .mkwrites = K);
 	CHECK_COST(patch_pages(shared, 0 * K, K), .faults = 0);
 	CHECK_COST(patch_pages(shared, 1 * K, K), .faults = K, .shared_writes = K,
@@ -478,7 +480,9 @@ static void write_through_readonly_entry(bool speculation)
 	struct counts before;
 	long faults;
 
+	set_reuse(false);
 	read_pages(shared, 0, PAGES);
+	set_reuse(true);
 	before = counts_now();
 	faults = minor_faults();
 	patch_pages(shared, 0, PAGES);

@@ -184,12 +184,16 @@ static void writes_with_neighbours(void)
 		parameter_set("around_pages", text);
 		check_writes(map, faults, N - faults, 0);
 		munmap(map, TABLE);
-		/* What was read is mapped read-only. */
-		map = map_aligned(fd, MAP_SHARED);
-		for (unsigned int page = 0; page < N; page++)
-			(void)*(volatile unsigned char *)(map + page * PAGE);
-		check_writes(map, faults, 0, N - faults);
-		munmap(map, TABLE);
+		/* What was read can be written, or is, without reuse, mapped read-only. */
+		for (int reuse = 0; reuse < 2; reuse++) {
+			set_reuse(reuse);
+			map = map_aligned(fd, MAP_SHARED);
+			for (unsigned int page = 0; page < N; page++)
+				(void)*(volatile unsigned char *)(map + page * PAGE);
+			set_reuse(true);
+			check_writes(map, reuse ? 0 : faults, 0, reuse ? 0 : N - faults);
+			munmap(map, TABLE);
+		}
 	}
 	parameter_set("around_pages", "16");
 	close(fd);
@@ -229,9 +233,9 @@ static void neighbours_are_not_for_all(void)
 	unsigned char *map = map_aligned(fd, MAP_SHARED);
 	struct counts before;
 
-	parameter_set("reuse", "N");
+	set_reuse(false);
 	check_writes(map, N, 0, 0);
-	parameter_set("reuse", "Y");
+	set_reuse(true);
 	munmap(map, TABLE);
 	if (have_soft_dirty()) {
 		map = map_aligned(fd, MAP_SHARED);

@@ -594,11 +594,13 @@ static void tracepoint(void)
 	MUST(write_text(TRACING "/trace", "\n"));
 	MUST(write_text(TRACING "/tracing_on", "1"));
 	MUST(write_text(on, "1"));
+	set_reuse(false);
 	(void)shared[PAGES(1) + 5]; /* read */
 	shared[PAGES(1) + 6] = 1;   /* mkwrite */
-	shared[PAGES(3)] = 1;       /* shared-write */
-	private[PAGES(5) + 9] = 1;  /* private-write, of a hole */
-	private[PAGES(3) + 2] = 1;  /* private-write, of data */
+	set_reuse(true);
+	shared[PAGES(3)] = 1;      /* shared-write */
+	private[PAGES(5) + 9] = 1; /* private-write, of a hole */
+	private[PAGES(3) + 2] = 1; /* private-write, of data */
 	MUST(!object_set_cow(fd, COWMEM_COW_CORE));
 	{
 		char *core = map_beside(fd, 3, MAP_PRIVATE);

@@ -98,10 +98,10 @@ static void without_reuse_each_write_is_a_fault(void)
 	int fd;
 	char *p;
 
-	parameter_set("reuse", "N");
+	set_reuse(false);
 	p = paged_out_object(&fd);
 	faults = read_then_write(p);
-	parameter_set("reuse", "Y");
+	set_reuse(true);
 	CHECK_EQ(faults.major + SINCE(before, pages_brought_along), PAGES);
 	/* Where the hardware sets no access bits either, one on other memory may be among them. */
 	CHECK(faults.minor >= PAGES && faults.minor < PAGES + 8);

@@ -398,7 +398,7 @@ static void storm(bool reuse, bool speculation)
 	pid_t pids[ARRAY_LENGTH(all)];
 	struct owner nobody = {.deed = DEEDS};
 
-	parameter_set("reuse", reuse ? "Y" : "N");
+	set_reuse(reuse);
 	set_speculation(speculation);
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
 	arena = mmap(NULL, sizeof(*arena), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -457,7 +457,7 @@ static void storm(bool reuse, bool speculation)
 	               SINCE(before, copies_from_store), atomic_load(&arena->did[FORK]),
 	               atomic_load(&arena->did[RESIZE]));
 	MUST(!munmap(arena, sizeof(*arena)));
-	parameter_set("reuse", "Y");
+	set_reuse(true);
 	set_speculation(true);
 }
 

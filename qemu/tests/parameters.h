@@ -23,4 +23,10 @@ static inline void set_speculation(bool on)
 	parameter_set("speculate_shared_write", on ? "Y" : "N");
 }
 
+/* Whether what is read is mapped writable and clean, where it may be (the default). */
+static inline void set_reuse(bool on)
+{
+	parameter_set("reuse", on ? "Y" : "N");
+}
+
 #endif /* COWMEM_PARAMETERS_H */

@@ -159,7 +159,7 @@ static void one_instant(void)
 }
 
 /* --- locks: sets in each other's way, in whatever order they name their objects, and what holds two locks --- */
-enum { FELLOWS = 4, MEETINGS = 100 };
+enum { FELLOWS = 4, MEETINGS = 2000 };
 
 static int fellow[FELLOWS];
 
@@ -168,7 +168,7 @@ static void *take_sets(void *argument)
 	const unsigned int start = *(const unsigned int *)argument;
 	int objects[FELLOWS], made[FELLOWS];
 
-	for (unsigned int n = 0; n < MEETINGS; n++) {
+	for (unsigned int n = 0; n < fewer_if_debug(MEETINGS); n++) {
 		for (unsigned int i = 0; i < FELLOWS; i++)
 			objects[i] = fellow[(start * i + n) % FELLOWS];
 		MUST(!snapshot_set(objects[0], objects, made, FELLOWS));
@@ -193,7 +193,7 @@ static void sets_meet(void)
 	map = object_map(fellow[1], PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	MUST(!pthread_create(&threads[0], NULL, take_sets, &forth));
 	MUST(!pthread_create(&threads[1], NULL, take_sets, &back));
-	for (unsigned int n = 0; n < MEETINGS; n++) {
+	for (unsigned int n = 0; n < fewer_if_debug(MEETINGS); n++) {
 		map[1] = (char)n;
 		MUST(pwrite(fellow[2], map, PAGE, 0) == (ssize_t)PAGE);
 		MUST(pwrite(fellow[0], map, PAGE, 0) == (ssize_t)PAGE);

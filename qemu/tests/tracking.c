@@ -238,9 +238,9 @@ static void userfaultfd_of_shared(void)
 	if (!have_userfaultfd())
 		SKIP("this kernel has no userfaultfd");
 	track_with_userfaultfd(false, COWMEM_COW_HANDLER);
-	parameter_set("reuse", "N");
+	set_reuse(false);
 	track_with_userfaultfd(false, COWMEM_COW_HANDLER);
-	parameter_set("reuse", "Y");
+	set_reuse(true);
 	set_speculation(false);
 	track_with_userfaultfd(false, COWMEM_COW_HANDLER);
 	set_speculation(true);
@@ -260,7 +260,7 @@ static void userfaultfd_of_private(void)
  */
 static void marks_outlive_the_page(void)
 {
-	const struct counts before = counts_now();
+	struct counts before;
 	const uint64_t marked = 1ULL << 57;
 	bool told[PAGES];
 	uint64_t entry;
@@ -277,6 +277,7 @@ static void marks_outlive_the_page(void)
 		MUST(t.map[i * PAGE] == t.seen[i]);
 	scan_written(pagemap_fd, t.map, PAGES, told);
 	MUST(page_out_all(t.fd, PAGES) > PAGES / 2);
+	before = counts_now();
 	for (unsigned int i = 1; i < PAGES; i += 3) {
 		proc_pagemap(getpid(), (uintptr_t)t.map + i * PAGE, 1, &entry);
 		CHECK_EQ(entry & (marked | PROC_PRESENT), marked);

@@ -120,17 +120,16 @@ public:
 private:
 	/*
 	 * Seed 003's decision, once, on the entry as it will be: whether a read fault may
-	 * let the writes that follow through. The page came back from the store, or was
-	 * cleared by PAGEMAP, and has not been written since, so that a dirty bit will tell
-	 * (P5, layers/marks.h); nobody shares it
-	 * (R49); stores are permitted (R52), and neither userfaultfd (R53) nor soft-dirty
-	 * tracking (R54: never then) wants to see the first.
+	 * let the writes that follow through. Nobody shares the page; stores are permitted,
+	 * and neither userfaultfd nor soft-dirty tracking wants to see the first. Whether the
+	 * page was written since it was stored, or cleared by PAGEMAP, the entry's dirty bit
+	 * will tell, if the page's own does not yet (P5, layers/marks.h).
 	 */
 	bool may_reuse(const folio *page) const
 	{
 		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
 
-		return !kapi_folio_dirty(page) && kapi_vma_owns(vma, page) && may_write_ahead() &&
+		return kapi_vma_owns(vma, page) && may_write_ahead() &&
 		       !kapi_vmf_write_protected(vmf_);
 	}
 
