@@ -570,6 +570,85 @@ static void a_restore_that_is_killed_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0x11, peek(a));
 }
 
+/* What was stored through an entry that was clean, of a page that the store has otherwise. */
+static void a_restore_that_is_killed_loses_no_write(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 1, MAP_SHARED);
+	struct cowmem_page_out out;
+
+	poke_page(m, a, 0, 0x11);
+	snapshot = snapshot_of(m, ANY);
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
+	cowmem_test_page_out(m->file, 0, 0, true, &out);
+	KUNIT_ASSERT_EQ(test, 1ULL, out.out);
+	KUNIT_EXPECT_EQ(test, 0x22, peek(a));
+	KUNIT_ASSERT_TRUE(test, permits_writes(m, a) && !is_dirty(m, a));
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x33));
+	will_be_killed(m);
+	KUNIT_EXPECT_EQ(test, -EINTR, cowmem_test_restore(m->file, snapshot));
+	was_killed(test);
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, a)));
+	cowmem_test_page_out(m->file, 0, 0, true, &out);
+	KUNIT_EXPECT_EQ(test, 1ULL, out.out);
+	KUNIT_EXPECT_EQ(test, 0x33, peek(a));
+}
+
+static void a_restore_that_is_killed_leaves_limits(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 3, MAP_SHARED), dropped = COUNT(snapshots_dropped);
+
+	snapshot = snapshot_of(m, ANY);
+	poke_page(m, a, 0, 0x11);
+	poke_page(m, a, 1, 0x11);
+	made = snapshot_of(m, 1);
+	poke_page(m, a, 2, 0x22);
+	will_be_killed(m);
+	KUNIT_EXPECT_EQ(test, -EINTR, cowmem_test_restore(m->file, snapshot));
+	was_killed(test);
+	poke_page(m, a, 0, 0x22);
+	KUNIT_EXPECT_EQ(test, dropped, COUNT(snapshots_dropped));
+	poke_page(m, a, 1, 0x22);
+	KUNIT_EXPECT_EQ(test, dropped + 1, COUNT(snapshots_dropped));
+}
+
+/*
+ * RESTORE has let go of the object, but has not freed the page yet that page_mkwrite was called
+ * for: another page keeps it from that. What is written then is in what was restored.
+ */
+static void what_a_restore_leaves_is_not_written(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 2, MAP_SHARED), b;
+	struct file *closed;
+	struct folio *first;
+
+	poke_page(m, a, 1, 0x11);
+	snapshot = snapshot_of(m, ANY);
+	poke_page(m, a, 0, 0x22);
+	closed = snapshot_of(m, ANY);
+	poke_page(m, a, 1, 0x33);
+	close_now(&closed);
+	first = shared_of(m, m->file, 0);
+	KUNIT_ASSERT_NOT_NULL(test, first);
+	folio_get(first);
+	folio_lock(first);
+	b = mapping_map(m, 2, MAP_SHARED);
+	cowmem_parameters.speculate_shared_write = false;
+	other.result = 0;
+	other_at(&other, m, COWMEM_STEP_MKWRITE, restore);
+	KUNIT_EXPECT_EQ(test, 0, poke(b + PAGE_SIZE + 1, 0x77));
+	KUNIT_EXPECT_FALSE(test, completion_done(&other.done));
+	folio_unlock(first);
+	folio_put(first);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 0, other.result);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(b + PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0x77, peek(b + PAGE_SIZE + 1));
+	KUNIT_EXPECT_EQ(test, 0x77, peek(a + PAGE_SIZE + 1));
+}
+
 /* The entries of a page for one who writes and for one who reads, and the page that is frozen. */
 static struct {
 	unsigned long writer, reader;
@@ -1060,6 +1139,9 @@ static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(each_mapping_is_flushed_once),
 	KUNIT_CASE(a_snapshot_that_is_killed_leaves_nothing),
 	KUNIT_CASE(a_restore_that_is_killed_changes_nothing),
+	KUNIT_CASE(a_restore_that_is_killed_loses_no_write),
+	KUNIT_CASE(a_restore_that_is_killed_leaves_limits),
+	KUNIT_CASE(what_a_restore_leaves_is_not_written),
 	KUNIT_CASE(the_writers_entry_is_the_last),
 	KUNIT_CASE(a_page_being_copied_is_no_neighbour),
 	KUNIT_CASE(mapped_late_at_the_first_table),

@@ -401,12 +401,21 @@ Outcome return_page(Fault &fault)
 	}
 }
 
-/* Not while a snapshot is being taken: a page that stays the object's is not to be written before that is whole. */
-void lock_page_to_write(const Fault &fault, folio *page)
+/*
+ * Locks @page, if the object still has it for its own: one that RESTORE has left is at home with
+ * it until it is freed. Not while a snapshot is being taken: a page that stays the object's is
+ * not to be written before that is whole.
+ */
+bool lock_page_to_write(const Fault &fault, folio *page)
 {
-	Shared lock{fault.object->pages()};
+	Pages &pages = fault.object->pages();
+	Shared lock{pages};
 
 	lock_page(page, Kind::mkwrite);
+	if (pages.owns(page) && pages.resident(fault.index) == page)
+		return true;
+	unlock_page(page);
+	return false;
 }
 
 /*
@@ -437,13 +446,8 @@ Outcome make_writable(const Fault &fault)
 	folio *page = kapi_vmf_folio(fault.vmf);
 
 	kapi_test_step(COWMEM_STEP_MKWRITE, fault.vmf);
-	if (!fault.object->pages().owns(page))
+	if (!fault.object->pages().owns(page) || !lock_page_to_write(fault, page))
 		return break_cow_to_write(fault, page);
-	lock_page_to_write(fault, page);
-	if (!fault.object->pages().owns(page)) {
-		unlock_page(page);
-		return break_cow_to_write(fault, page);
-	}
 	if (kapi_folio_poisoned(page)) {
 		unlock_page(page);
 		return Outcome::poisoned;

@@ -69,7 +69,7 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 	if (!fresh.page)
 		return COWMEM_COUNT_speculative_abort_no_memory;
 
-	/* The path that takes the lock waits for it, and may be killed in that. */
+	/* The locked path waits for the lock, and a fatal signal can end that wait. */
 	if (!pages.try_lock_shared())
 		return COWMEM_COUNT_speculative_abort_odd;
 	{

@@ -41,7 +41,7 @@
 	X(locked_retries, "faults that the locked path served after a speculative attempt (R33)") \
 	X(speculative_attempts, "faults tried without locks: commits and aborts")          \
 	X(speculative_commits, "of these, answered so: mapped, or the PTE had changed, or a machine check") \
-	X(speculative_abort_odd, "of these, given up: a writer was inside (R30)")         \
+	X(speculative_abort_odd, "of these, given up: a writer was inside, or waited (R30)") \
 	X(speculative_abort_end, "... beyond the object's end, or it must grow first")     \
 	X(speculative_abort_moved, "... the page was just leaving its slot")              \
 	X(speculative_abort_snapshot, "... a writer came by during the look-up (R32)")    \
@@ -97,7 +97,7 @@
 	X(restores, "RESTORE, done")                                                        \
 	X(pages_compared, "pages that DIFF compared, written in one of two objects since they parted") \
 	X(object_locked_alone, "times that an object's lock was held alone, to take something from it") \
-	X(object_lock_waits, "times that a fault or a call had to wait for that to end")      \
+	X(object_lock_waits, "times that a fault or a call met another thread that held it alone") \
 	X(spinlock_waits, "times that the lock of a tree, or of a family's list, was not free") \
 	X(page_lock_waits, "times that a page lock was not free")                          \
 	X(objects_created, "objects made by open()")                                      \

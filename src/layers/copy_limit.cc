@@ -126,7 +126,7 @@ int CopyLimits::Leaving::may_leave(Index first, Index last)
 	return try_all();
 }
 
-/* A snapshot that is younger than the one which is restored counts nothing any more. */
+/* A snapshot that is younger than the one which is restored counts nothing any more, when that is done. */
 int CopyLimits::Leaving::may_become(const Pages &target)
 {
 	if (!locked_)
@@ -137,12 +137,8 @@ int CopyLimits::Leaving::may_become(const Pages &target)
 				at->number_ > target.number_
 					? 0
 					: count_differences(*at, target) - at->counted_.copies;
-	if (const int err = try_all())
-		return err;
-	for (Members at{of_.family()}; at; at.next())
-		if (is_counted(*at) && at->number_ > target.number_)
-			at->counted_.origin = 0;
-	return 0;
+	youngest_ = target.number_;
+	return try_all();
 }
 
 /*
@@ -181,6 +177,8 @@ void CopyLimits::Leaving::done()
 		                 __ATOMIC_RELAXED);
 		counted.pending = 0;
 		dropping_ |= counted.copies > counted.limit.max;
+		if (at->number_ > youngest_)
+			counted.origin = 0;
 	}
 }
 

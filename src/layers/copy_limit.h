@@ -71,6 +71,7 @@ public:
 		Pages &of_;
 		const bool locked_;
 		bool dropping_ = false;
+		unsigned long youngest_ = ~0UL; /* the number of the last snapshot that counts on */
 	};
 
 private:

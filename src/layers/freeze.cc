@@ -174,29 +174,31 @@ int Pages::put_back(folio *page)
 	}
 }
 
-/* What has become the family's until memory was short is no object's own. */
-void Pages::clear_marks()
+/* What has become the family's, up to @last, until memory was short or a signal came, is no object's own. */
+void Pages::clear_marks(Index last)
 {
-	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
+	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, last};
 
 	for (Index index; (index = walk.next()) != no_index;) {
 		const Seen seen = see(index);
 
 		if (!seen || !is_own(seen))
 			tree_.clear_own(index);
+		kapi_cond_resched();
 	}
 }
 
 int Pages::freeze(Pages &made)
 {
+	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
 	Kept *kept = nullptr;
+	Index index;
 	int err = 0;
 
 	/* Then no page of its own is written through a page table any more. */
-	visit_own_entries<Protect>(*this);
-	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
-
-	for (Index index; !err && (index = walk.next()) != no_index;) {
+	if (!visit_own_entries<Protect>(*this))
+		return -KAPI_EINTR;
+	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
 		kapi_cond_resched();
 	}
@@ -204,7 +206,7 @@ int Pages::freeze(Pages &made)
 		tree_.clear_own();
 		made.tree_.become(tree_);
 	} else {
-		clear_marks();
+		clear_marks(index);
 	}
 	while (kept) {
 		if (!put_back(kept->page)) {

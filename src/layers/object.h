@@ -72,7 +72,7 @@ public:
 
 	/*
 	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
-	 * @limit. 0, -ENOMEM, -EMLINK, -ESTALE. (src/layers/snapshot.cc)
+	 * @limit. 0, -ENOMEM, -EMLINK, -ESTALE; -EINTR: a fatal signal. (src/layers/snapshot.cc)
 	 */
 	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
 	/* CLONE: a file of a new object that is as this one is now, but has no pages beside those from @first to @last. The same. */

@@ -29,7 +29,7 @@ public:
 	{
 	}
 
-	/* Visits those of the pages from @first on. Sleeps. */
+	/* Visits those of the pages from @first on, or some, if a fatal signal comes. Sleeps. */
 	void run(Index first)
 	{
 		mm_struct *mm = kapi_vma_mm(vma_);
@@ -40,7 +40,7 @@ public:
 			return;
 
 		kapi_mm_begin_flush_later(mm);
-		while (index != no_index) {
+		while (index != no_index && !kapi_signal_pending()) {
 			index = visit_some(index, walk);
 			kapi_cond_resched();
 		}
@@ -139,7 +139,7 @@ private:
 	unsigned long start_ = 0, end_ = 0; /* addresses, of what is to be flushed */
 };
 
-/* Of a visitor: the first of the pages that a fault had locked, and may map yet. */
+/* A visitor that remembers the first page that a fault had locked, and may still map. */
 struct LockedBefore {
 	/*
 	 * A fault that has locked a page before the entry is read may be about to map it; none
@@ -157,10 +157,10 @@ struct LockedBefore {
 
 /*
  * The same in all mappings, until no fault has one of the pages locked any more: then no entry
- * comes that V has not visited. V is a LockedBefore. With the object's lock held alone.
+ * comes that V has not visited. V is a LockedBefore. False: a fatal signal came first.
  */
 template <class V>
-void visit_own_entries(const Pages &pages)
+[[nodiscard]] bool visit_own_entries(const Pages &pages) REQUIRES(pages)
 {
 	for (Index first = 0; first != no_index;) {
 		V visitor;
@@ -172,11 +172,14 @@ void visit_own_entries(const Pages &pages)
 				if (visitor.enters(at))
 					OwnEntries<V>{at, pages, visitor}.run(first);
 		}
+		if (kapi_signal_pending())
+			return false;
 		first = visitor.locked;
 		if (first != no_index)
 			if (const FolioRef page = pages.get(first))
 				PageLock mapped_by_now{page.get()};
 	}
+	return true;
 }
 
 } /* namespace cowmem */

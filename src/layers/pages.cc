@@ -21,6 +21,11 @@ struct Erase : LockedBefore {
 
 		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		/* The page may stay: who restores may be killed. */
+		if (slot.pte.dirty()) {
+			kapi_folio_set_dirty(slot.page);
+			kapi_folio_keep_written(slot.page);
+		}
 		kapi_mm_update_peak(mm);
 		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
 		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
@@ -297,7 +302,8 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 
 int Pages::become(const Pages &target, Tree &left)
 {
-	visit_own_entries<Erase>(*this);
+	if (!visit_own_entries<Erase>(*this))
+		return -KAPI_EINTR;
 	for (Index from = 0; from != no_index;) {
 		const Index first = [&] {
 			const Rcu rcu;

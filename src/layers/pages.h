@@ -12,9 +12,10 @@
  *   P1  an entry's page is an order-0 folio, uptodate, whose index says where it is, and whose
  *       home is the object, if the tree marks the entry as its own, and else the family. The
  *       entry is a name of it
- *   P2  own_pages() is the number of pages that are at home with the object
- *   P3  what is its own becomes another's, or goes, only with the lock held alone; but a page
- *       that nobody has a reference to may go out to the store
+ *   P2  own_pages() is the number of pages that are at home with the object: those in its tree,
+ *       and those that RESTORE left and has not freed yet
+ *   P3  what is its own, and in its tree, becomes another's, or goes, only with the lock held
+ *       alone; but a page that nobody has a reference to may go out to the store
  *   P4  when remove() returns, no page table maps a removed page as a page of the object, and
  *       none will
  *   P5  a page that is in a slot, without PG_dirty and without a dirty entry in a page table,
@@ -95,7 +96,10 @@ public:
 	const SlotSum &own_slots() const { return home_.slots(); }
 	/* Pages of memory that are its own. */
 	unsigned long own_pages() const { return home_.pages(); }
-	/* Whether @page is its own; a hint, unless the page lock or the object's is held. */
+	/*
+	 * Whether @page is its own; a hint, unless the page lock is held, or the object's, and the
+	 * page was found in the tree with that.
+	 */
 	bool owns(const folio *page) const { return home_.owns(page); }
 
 	/* Whether it is a snapshot: it writes nothing. To be called before anybody has a file of it. */
@@ -264,7 +268,7 @@ public:
 	/*
 	 * Sees what @target, which is frozen, sees, and nothing else any more. What it saw goes to
 	 * @left, an empty tree: that can be freed when the object's faults go on. 0; -EINTR: a
-	 * fatal signal, and all is as it was. Sleeps.
+	 * fatal signal, and it sees what it saw, but entries of page tables are gone. Sleeps.
 	 */
 	[[nodiscard]] int become(const Pages &target, Tree &left) REQUIRES(this);
 	/* The same for one part. False: no memory, and it sees what it saw. */
@@ -339,7 +343,7 @@ private:
 	int freeze_one(Index index, Kept *&kept) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
-	void clear_marks() REQUIRES(this);
+	void clear_marks(Index last) REQUIRES(this);
 	Entry entry_of(Index index) const
 	{
 		const Rcu rcu;

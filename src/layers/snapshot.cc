@@ -26,7 +26,7 @@ int Object::create_relative(bool frozen, file *&made) const
 	return err;
 }
 
-/* @made, which has no pages and is nobody's yet, becomes as this one is now. 0, -ENOMEM, -EMLINK, -ESTALE. */
+/* @made, which has no pages and is nobody's yet, becomes as this one is now. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
 int Object::give_tree(Object &made)
 {
 	if (pages_.dropped())
@@ -158,8 +158,9 @@ int Object::restore(Object &snapshot)
 int Object::try_restore(Object &snapshot)
 {
 	WriteLock writes{*this};
+	/* What the object saw: freed when all that a fault may wait for has been let go. */
+	Tree left;
 	CopyLimits::Leaving leaving{pages_};
-	Tree left; /* is freed when faults go on */
 	Exclusive lock{pages_};
 	/* A snapshot takes no other's lock. */
 	SharedBelow undropped{snapshot.pages_};

@@ -138,7 +138,10 @@ int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef
 		return -KAPI_ENOMEM;
 	for (;;) {
 		{
-			Shared lock{*this};
+			if (!lock_shared(true))
+				return -KAPI_EINTR;
+
+			Shared lock{*this, held};
 
 			if (!is_hole(index))
 				get_or_fill(index, fresh);

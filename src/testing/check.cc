@@ -216,7 +216,9 @@ cowmem_test_wrong Check::family_of(Pages &some)
 
 extern "C" cowmem_test_wrong cowmem_test_check(file *f)
 {
-	cowmem::Pages &pages = cowmem::Object::of(f).pages();
+	cowmem::Object &object = cowmem::Object::of(f);
+	cowmem::Pages &pages = object.pages();
+	cowmem::WriteLock all_is_freed{object}; /* that RESTORE has left */
 	cowmem::Exclusive lock{pages};
 
 	return cowmem::Check{}.family_of(pages);

@@ -147,9 +147,13 @@ extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
 
 extern "C" file *cowmem_test_clone(file *f)
 {
-	file *made;
+	file *made = nullptr;
 
-	return cowmem::Object::of(f).clone(made, 0, cowmem::no_index) ? nullptr : made;
+	if (!cowmem::Object::of(f).clone(made, 0, cowmem::no_index))
+		return made;
+	if (made)
+		kapi_file_put(made);
+	return nullptr;
 }
 
 extern "C" int cowmem_test_restore(file *f, file *snapshot)
