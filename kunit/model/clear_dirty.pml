@@ -25,7 +25,7 @@
 #define CHANGED 7    /* the object's mark: not clean */
 #include "memory.inc"
 
-#define NO_SLOT 0
+#define BARE 0
 #define OLD 1
 #define NEW 2
 
@@ -68,7 +68,7 @@ proctype page_out(byte cpu)
 	slot = LOAD(SLOT);
 	take(DIRTY, was);
 	if
-	:: was == 1 || slot == NO_SLOT -> wanted = true
+	:: was == 1 || slot == BARE -> wanted = true
 	:: else
 	fi;
 #ifndef NO_MARK_KEPT
@@ -94,7 +94,7 @@ proctype page_out(byte cpu)
 	fi;
 	/* The slot is stale, or not wanted any more. */
 	if
-	:: wanted && LOAD(OUT) == 0 -> atomic { BARRIER; memory[SLOT] = NO_SLOT }
+	:: wanted && LOAD(OUT) == 0 -> atomic { BARRIER; memory[SLOT] = BARE }
 	:: else
 	fi;
 	put();
@@ -143,7 +143,7 @@ inline clear()
 		told = (told || was == 1);
 #ifndef NO_STALE_SLOT_LEFT
 		if
-		:: was == 1 -> atomic { BARRIER; memory[SLOT] = NO_SLOT }
+		:: was == 1 -> atomic { BARRIER; memory[SLOT] = BARE }
 		:: else
 		fi
 #endif
@@ -206,6 +206,6 @@ init {
 	       memory[WRITTEN] == 1 || (memory[OUT] == 0 && memory[DIRTY] == 1));
 	assert(!written || memory[OUT] == 0 || (memory[SLOT] == NEW && in_new == 1));
 	/* A page that has no mark, and goes out the next time with the slot it has. */
-	assert(!written || memory[SLOT] == NO_SLOT || memory[DIRTY] == 1 ||
+	assert(!written || memory[SLOT] == BARE || memory[DIRTY] == 1 ||
 	       (memory[SLOT] == NEW && in_new == 1))
 }

@@ -4,6 +4,7 @@
  * through sysfs and tracefs. argv[1] is its file; it is left loaded, as it was found.
  */
 #include "cowmem_test.h"
+#include "parameters.h"
 
 #include <dirent.h>
 #include <grp.h>
