@@ -104,8 +104,9 @@ MODULE_PARM_DESC(around_shared,
                  "(default), passing over pages that are locked, or lockfree");
 
 module_param_named(reuse, cowmem_parameters.reuse, bool, 0644);
-MODULE_PARM_DESC(reuse, "Map what a read fault finds to be the object's own writable and clean, where "
-                        "stores are permitted: no second fault when it is written (default Y)");
+MODULE_PARM_DESC(reuse,
+                 "Map what a read fault finds to be the object's own writable and clean, where "
+                 "stores are permitted: no second fault when it is written (default Y)");
 
 static int store_max_set(const char *value, const struct kernel_param *kp)
 {
