@@ -144,11 +144,23 @@ int mapping_init_speculative(struct kunit *test)
 	return err;
 }
 
+/* The files of a test before are closed later, by a work: what it had is not to be freed in this one. */
+static void wait_for_the_last_test(void)
+{
+	for (int i = 0; i < 10000 && cowmem_counter_sum(COWMEM_COUNT_objects_created) !=
+	                                     cowmem_counter_sum(COWMEM_COUNT_objects_freed);
+	     i++) {
+		flush_delayed_fput();
+		usleep_range(1000, 2000);
+	}
+}
+
 int mapping_init(struct kunit *test)
 {
 	struct mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, m);
+	wait_for_the_last_test();
 	m->test = test;
 	m->parameters = cowmem_parameters;
 	set_speculation(false);

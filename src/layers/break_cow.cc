@@ -36,7 +36,7 @@ bool is_last_name(const Seen &seen)
 	constexpr int tree_and_caller = 2;
 
 	return (!seen.slot || kapi_ref_read(&seen.slot->references) == tree_and_caller) &&
-	       kapi_folio_names(seen.page.get()) == 1;
+	       (!seen.page || kapi_folio_names(seen.page.get()) == 1);
 }
 
 /*
@@ -61,7 +61,8 @@ int Pages::break_cow(Index index, const Asker &asker)
 
 		if (!seen || is_own(seen))
 			return 0;
-		if (tree_.may_be_alone(index)) {
+		/* The page lock of what others see, too, would be waited for where they write it, too. */
+		if (tree_.may_be_alone(index) && is_last_name(seen)) {
 			if (!lock_shared(asker.killable))
 				return -KAPI_EINTR;
 
