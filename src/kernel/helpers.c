@@ -405,7 +405,8 @@ HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return in
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
 HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
-HELPER void kapi_inode_lock_of_set(struct inode *inode, struct kapi_lock_set *set) { down_write_nest_lock(&inode->i_rwsem, set_of(set)); }
+HELPER bool kapi_inode_trylock(struct inode *inode) { return inode_trylock(inode); }
+HELPER int kapi_inode_lock_killable(struct inode *inode) { return down_write_killable(&inode->i_rwsem); }
 HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }
 HELPER void kapi_inode_lock_size(struct inode *inode) { spin_lock(&inode->i_lock); }
 HELPER void kapi_inode_unlock_size(struct inode *inode) { spin_unlock(&inode->i_lock); }

@@ -490,7 +490,8 @@ struct address_space *kapi_inode_mapping(struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
 void kapi_inode_lock(struct inode *inode);
-void kapi_inode_lock_of_set(struct inode *inode, struct kapi_lock_set *set);
+bool kapi_inode_trylock(struct inode *inode);
+int kapi_inode_lock_killable(struct inode *inode); /* -EINTR: a fatal signal */
 void kapi_inode_unlock(struct inode *inode);
 void kapi_inode_lock_size(struct inode *inode);
 void kapi_inode_unlock_size(struct inode *inode);

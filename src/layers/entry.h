@@ -39,10 +39,10 @@ public:
 		return slot() ? slot()->page() : nullptr;
 	}
 
-	/* Whether both are the same version of a page: one may be in a slot by now. */
+	/* Whether both are the same version of a page: one may be in a slot by now. Of what is dead nobody knows. */
 	bool same_as(Entry other) const
 	{
-		return *this == other || (bare() && bare() == other.page()) ||
+		return (*this == other && *this != dead()) || (bare() && bare() == other.page()) ||
 		       (other.bare() && other.bare() == page());
 	}
 

@@ -188,6 +188,11 @@ void Pages::clear_marks(Index last)
 	}
 }
 
+bool Pages::protect()
+{
+	return visit_own_entries<Protect>(*this);
+}
+
 int Pages::freeze(Pages &made)
 {
 	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
@@ -195,9 +200,6 @@ int Pages::freeze(Pages &made)
 	Index index;
 	int err = 0;
 
-	/* Then no page of its own is written through a page table any more. */
-	if (!visit_own_entries<Protect>(*this))
-		return -KAPI_EINTR;
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
 		kapi_cond_resched();

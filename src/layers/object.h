@@ -109,8 +109,9 @@ public:
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
 	void lock_writes() { kapi_inode_lock(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
-	/* The same of several objects, in the order that rmap/walk.h has for them. */
-	void lock_writes_of_set(kapi_lock_set &set) { kapi_inode_lock_of_set(inode_, &set); }
+	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
+	/* 0, or -EINTR: a fatal signal. */
+	[[nodiscard]] int lock_writes_killable() { return kapi_inode_lock_killable(inode_); }
 
 	static void operator delete(void *p) { kapi_free_rcu(p); }
 

@@ -256,9 +256,15 @@ public:
 	 * All that is its own becomes the family's, and can be written by none; and @made, which has
 	 * nothing and is nobody's yet, has the same tree. What somebody may be writing without a page
 	 * table stays its own, and @made has a copy. 0; -ENOMEM, -EINTR, a fatal signal: @made has
-	 * nothing, and some is the family's, which does no harm. Sleeps. (layers/freeze.cc)
+	 * nothing, and some is the family's, which does no harm. After protect(). Sleeps.
+	 * (layers/freeze.cc)
 	 */
 	int freeze(Pages &made) REQUIRES(this);
+	/*
+	 * None of its own pages is written through a page table any more, until the lock is let
+	 * go. False: a fatal signal. Sleeps.
+	 */
+	[[nodiscard]] bool protect() REQUIRES(this);
 	/*
 	 * Removes the pages from @first to @last, unmaps that range from every page
 	 * table and frees what nobody else sees or references (P4). To be called after

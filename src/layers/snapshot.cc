@@ -26,7 +26,7 @@ int Object::create_relative(bool frozen, file *&made) const
 	return err;
 }
 
-/* @made, which has no pages and is nobody's yet, becomes as this one is now. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
+/* @made, which has no pages and is nobody's yet, becomes as this one, which is protected, is now. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
 int Object::give_tree(Object &made)
 {
 	if (pages_.dropped())
@@ -43,13 +43,12 @@ int Object::give_tree(Object &made)
 /* The same, and @made, a snapshot, is one within @limit. */
 int Object::give_snapshot(Object &made, CopyLimit limit)
 {
-	const int err = give_tree(made);
-
+	if (const int err = give_tree(made))
+		return err;
 	/* A snapshot writes nothing, so that nothing is ever copied for a snapshot of one. */
 	if (!frozen_)
 		made.pages_.count_for(pages_, limit);
-	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
-	return err;
+	return 0;
 }
 
 int Object::snapshot(file *&made, CopyLimit limit)
@@ -60,7 +59,10 @@ int Object::snapshot(file *&made, CopyLimit limit)
 	WriteLock writes{*this};
 	Exclusive lock{pages_};
 
-	return give_snapshot(of(made), limit);
+	const int err = pages_.protect() ? give_snapshot(of(made), limit) : -KAPI_EINTR;
+
+	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
+	return err;
 }
 
 int Object::clone(file *&made, Index first, Index last)
@@ -73,7 +75,7 @@ int Object::clone(file *&made, Index first, Index last)
 		WriteLock writes{*this};
 		Exclusive lock{pages_};
 
-		err = give_tree(of(made));
+		err = pages_.protect() ? give_tree(of(made)) : -KAPI_EINTR;
 	}
 
 	/* It is nobody's yet. */
@@ -107,22 +109,55 @@ bool SnapshotSet::add(Object &object, file *&made)
 	return true;
 }
 
-UNCHECKED void SnapshotSet::lock()
+/* Locks out write() of all but @but, where that is locked out already: or the first that cannot be had at once. */
+Object *SnapshotSet::try_lock_writes(const Object *but)
 {
+	for (unsigned int i = 0; i < count_; i++) {
+		if (member_[i].object == but || member_[i].object->try_lock_writes())
+			continue;
+
+		Object *const busy = member_[i].object;
+
+		while (i--)
+			if (member_[i].object != but)
+				member_[i].object->unlock_writes();
+		return busy;
+	}
+	return nullptr;
+}
+
+/* Who writes may wait for the user's memory for as long as that likes: nothing is held while this waits for it. */
+int SnapshotSet::lock_writes()
+{
+	Object *held = nullptr;
+
+	while (Object *const busy = try_lock_writes(held)) {
+		if (held)
+			held->unlock_writes();
+		if (busy->lock_writes_killable())
+			return -KAPI_EINTR;
+		held = busy;
+	}
+	return 0;
+}
+
+UNCHECKED int SnapshotSet::lock()
+{
+	if (const int err = lock_writes())
+		return err;
 	kapi_lock_set_begin(&set_);
 	for (unsigned int i = 0; i < count_; i++)
-		member_[i].object->lock_writes_of_set(set_);
-	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->pages_.lock_of_set(set_);
+	return 0;
 }
 
 UNCHECKED void SnapshotSet::unlock()
 {
 	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->pages_.unlock();
+	kapi_lock_set_end(&set_);
 	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->unlock_writes();
-	kapi_lock_set_end(&set_);
 }
 
 UNCHECKED int SnapshotSet::take()
@@ -131,12 +166,18 @@ UNCHECKED int SnapshotSet::take()
 
 	for (unsigned int i = 0; !err && i < count_; i++)
 		err = member_[i].object->create_relative(true, *member_[i].made);
+	if (!err)
+		err = lock();
 	if (err)
 		return err;
-	lock();
+	/* All of them before the first is frozen: what comes through a pin then is not told of in another. */
+	for (unsigned int i = 0; !err && i < count_; i++)
+		if (!member_[i].object->frozen() && !member_[i].object->pages_.protect())
+			err = -KAPI_EINTR;
 	for (unsigned int i = 0; !err && i < count_; i++)
 		err = member_[i].object->give_snapshot(Object::of(*member_[i].made), {});
 	unlock();
+	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : count_);
 	return err;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Snapshots of several objects, all of one instant: the locks of all are held alone from before
- * the first is write-protected until the last is frozen. So who is late to write one of them
- * waits for all, and nothing that he does after that is in any of the snapshots.
+ * the first is write-protected until the last is frozen, and all are write-protected before the
+ * first is frozen. So a writer that is late in one of them waits for all, and nothing that it
+ * does after that is in any of the snapshots.
  *
- * The order of the locks keeps two such sets, and RESTORE, from waiting for each other; nothing
- * else takes the locks of two objects. What somebody holds a lock for that is asked for here
- * keeps nobody else waiting but for the objects of the set: there is no lock for all sets.
+ * The order of the objects' locks keeps two such sets, and RESTORE, from waiting for each other;
+ * nothing else takes the locks of two objects. write() may hold an object's write lock for as long
+ * as the user's memory takes, so a set waits for a write lock with no other held.
  */
 #ifndef COWMEM_SNAPSHOT_SET_H
 #define COWMEM_SNAPSHOT_SET_H
@@ -23,13 +24,15 @@ public:
 	[[nodiscard]] bool add(Object &object, file *&made);
 	/*
 	 * Takes them all. 0, -ENOMEM, -ENFILE, -EMLINK; -ESTALE: one was dropped; and the files that
-	 * are made by then are good for nothing. Takes the write locks and the locks of the objects. Sleeps.
+	 * are made by then are good for nothing; -EINTR: a fatal signal. Takes the write locks and the locks of the objects. Sleeps.
 	 */
 	int take();
 
 private:
 	static bool goes_before(const Object &a, const Object &b);
-	void lock();
+	Object *try_lock_writes(const Object *but);
+	int lock_writes();
+	int lock();
 	void unlock();
 
 	struct Member {

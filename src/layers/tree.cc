@@ -267,7 +267,7 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 	if (a.node == b.node)
 		return no_index;
 	for (unsigned int i = place(from, level); i < end && from <= last; i++) {
-		if (both && a.node->has_same(i, *b.node)) {
+		if (both && level && a.node->has_same(i, *b.node)) {
 			/* most are: nothing to go into */
 		} else if (!level) {
 			const Entry entry_a = a.node ? a.node->entry(i) : Entry{};

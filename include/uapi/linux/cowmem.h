@@ -324,7 +324,7 @@ struct cowmem_snapshot {
  * dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came from one. Then nothing changed,
  * and there is no new descriptor.
  */
-#define COWMEM_SNAPSHOT_SET_MAX 64U /* objects */
+#define COWMEM_SNAPSHOT_SET_MAX 32U /* objects */
 
 struct cowmem_snapshot_set {
 	__u32 size;      /* in: sizeof(struct cowmem_snapshot_set) */
