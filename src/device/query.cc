@@ -221,7 +221,7 @@ unsigned int describe_page(Pages &pages, const Batch &batch, unsigned int nth, c
 	const Index index = batch.first + nth;
 	const folio *page = batch.page[nth];
 
-	if (!pages.oversees() && pages.sees_shared(index))
+	if (!pages.oversees() && (page ? !pages.owns(page) : pages.sees_shared(index)))
 		return describe_shared(pages, index, page, seen, nth, answer);
 	if (!page)
 		return describe_paged_out(pages, index);

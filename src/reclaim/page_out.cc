@@ -201,8 +201,13 @@ bool Cluster::claim_all()
 			result_.mlocked++;
 		else if (foreign_references(page) > known || !claim_[i].take(page))
 			result_.busy++;
-		else
-			some = true;
+
+		/* Whoever had claimed it until now may have had it leave its slot, which is stale then. */
+		if (claim_[i] && (seen = pages_.see(first_ + i)).page.get() != page) {
+			claim_[i].give_up();
+			result_.busy++;
+		}
+		some |= static_cast<bool>(claim_[i]);
 		slot_[i] = std::move(seen.slot);
 		/* Where a leaf was being copied the page may be in its slot for others only. */
 		if (claim_[i] && home_.is_shared() && !slot_[i] && kapi_folio_names(page) > 1)
@@ -383,8 +388,11 @@ bool Cluster::put_into_slot(unsigned int i)
 	if (!home_.is_shared()) {
 		const Seen seen = pages_.see(first_ + i);
 
-		if (seen.page.get() == page && seen.slot.get() != slot_[i].get())
+		if (seen.page.get() == page && seen.slot.get() != slot_[i].get()) {
+			if (copy_[i] != Copy::made)
+				return false; /* it has left the slot */
 			exchange(pages_, i, seen.entry);
+		}
 	} else if (kapi_folio_names(page) > 1) {
 		for (Members at{static_cast<SharedHome &>(home_).family()}; at; at.next())
 			exchange(*at, i, Entry{page});
