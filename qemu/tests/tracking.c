@@ -260,7 +260,8 @@ static void userfaultfd_of_private(void)
  */
 static void marks_outlive_the_page(void)
 {
-	struct counts before;
+	const struct counts before = counts_now();
+	struct counts out;
 	const uint64_t marked = 1ULL << 57;
 	bool told[PAGES];
 	uint64_t entry;
@@ -277,7 +278,7 @@ static void marks_outlive_the_page(void)
 		MUST(t.map[i * PAGE] == t.seen[i]);
 	scan_written(pagemap_fd, t.map, PAGES, told);
 	MUST(page_out_all(t.fd, PAGES) > PAGES / 2);
-	before = counts_now();
+	out = counts_now();
 	for (unsigned int i = 1; i < PAGES; i += 3) {
 		proc_pagemap(getpid(), (uintptr_t)t.map + i * PAGE, 1, &entry);
 		CHECK_EQ(entry & (marked | PROC_PRESENT), marked);
@@ -285,7 +286,7 @@ static void marks_outlive_the_page(void)
 		proc_pagemap(getpid(), (uintptr_t)t.map + i * PAGE, 1, &entry);
 		CHECK_EQ(entry & (marked | PROC_PRESENT), marked | PROC_PRESENT);
 	}
-	CHECK_EQ(SINCE(before, reused), 0);
+	CHECK_EQ(SINCE(out, reused), 0);
 	/* A write to a page that is out takes its mark away, and that of no other. */
 	MUST(page_out_all(t.fd, PAGES) > 0);
 	t.map[5 * PAGE] = 7;
