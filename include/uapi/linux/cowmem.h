@@ -469,7 +469,8 @@ struct cowmem_rmap {
  * cleared: it was written, by whatever way (mappings, write(), DMA, a KVM guest), punched, cut
  * off, or restored; whatever was done besides, SNAPSHOT, CLONE, PAGE_OUT, PREFETCH and MOVE
  * included. What relatives do is no change. Of a place that was never cleared it says that
- * something is there. No change goes untold, but DIRTY may be told without one: of a hole that
+ * something is there. Of what a KVM guest writes only a call that clears is sure to tell. No
+ * other change goes untold, but DIRTY may be told without one: of a hole that
  * was read through a mapping, and has memory since; of what relatives had, too, and no longer
  * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out,
  * or was when it was last cleared; and once more of one that was just being written then.
