@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* SNAPSHOT_SET: snapshots of several objects, of one instant, or none at all. */
 #include "counts.h"
+#include "instant.h"
 #include "relatives.h"
 
 #include <pthread.h>
@@ -79,24 +80,6 @@ static void each_has_its_own(void)
 }
 
 /* --- one instant --- */
-static _Atomic bool stop;
-
-struct pair {
-	_Atomic uint64_t *first, *second;
-};
-
-/* The second is never ahead of the first. */
-static void *keep_in_step(void *argument)
-{
-	struct pair *pair = argument;
-
-	for (uint64_t n = 1; !atomic_load(&stop); n++) {
-		atomic_store(pair->first, n);
-		atomic_store(pair->second, n);
-	}
-	return NULL;
-}
-
 /* What a snapshot has of a pair of which each object has a half, at the same place. */
 static void check_in_step(int first, int second, unsigned long page, uint64_t *last,
                           unsigned int *moved)

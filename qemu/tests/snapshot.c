@@ -5,6 +5,7 @@
  */
 #include "answers.h"
 #include "counts.h"
+#include "instant.h"
 #include "parameters.h"
 #include "relatives.h"
 #include "store.h"
@@ -574,24 +575,6 @@ static void relatives_learn_nothing(void)
 }
 
 /* --- one instant --- */
-static _Atomic bool stop;
-
-struct pair {
-	_Atomic uint64_t *first, *second;
-};
-
-/* The second is never ahead of the first. */
-static void *keep_in_step(void *argument)
-{
-	struct pair *pair = argument;
-
-	for (uint64_t n = 1; !atomic_load(&stop); n++) {
-		atomic_store(pair->first, n);
-		atomic_store(pair->second, n);
-	}
-	return NULL;
-}
-
 static void one_instant(void)
 {
 	struct counts before = counts_now();

@@ -55,6 +55,13 @@ inline int foreign_references(const folio *page)
 	return kapi_folio_references(page) == references ? references - mapped - names : many;
 }
 
+/* Marks a page as not what the store has, and as changed for PAGEMAP, in its own flags only. */
+inline void note_write(folio *page)
+{
+	kapi_folio_set_dirty(page);
+	kapi_folio_keep_written(page);
+}
+
 /* Lets memory reclaim find a page. One that there is no memory for stays where it is until asked. */
 inline void add_to_lru(folio *page, bool ahead = false)
 {

@@ -123,8 +123,7 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 		return -KAPI_ENOMEM;
 	if (const int err = copy(page, seen, asker.killable ? Wait::killable : Wait::to_the_end))
 		return err;
-	kapi_folio_set_dirty(page);
-	kapi_folio_keep_written(page);
+	note_write(page);
 
 	CopyLimits::Leaving leaving{*this};
 	{

@@ -33,8 +33,7 @@ struct Protect : LockedBefore {
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
 		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.cleaned().value());
 		if (slot.pte.dirty()) {
-			kapi_folio_set_dirty(slot.page);
-			kapi_folio_keep_written(slot.page);
+			note_write(slot.page);
 		}
 		return true;
 	}
@@ -85,10 +84,8 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 		delete keeps;
 		return 0;
 	}
-	kapi_folio_set_dirty(page);
-	kapi_folio_keep_written(page);
-	kapi_folio_set_dirty(copy.get());
-	kapi_folio_keep_written(copy.get());
+	note_write(page);
+	note_write(copy.get());
 	family_.home()->attach(copy.get(), index);
 	kapi_folio_get(copy.get());
 	if (put(index, entry, Entry{copy.get()}, false, false)) {

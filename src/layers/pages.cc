@@ -23,8 +23,7 @@ struct Erase : LockedBefore {
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
 		/* The page may stay: who restores may be killed. */
 		if (slot.pte.dirty()) {
-			kapi_folio_set_dirty(slot.page);
-			kapi_folio_keep_written(slot.page);
+			note_write(slot.page);
 		}
 		kapi_mm_update_peak(mm);
 		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
@@ -148,8 +147,7 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	if (!fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
 	fresh.zeroed = true;
-	kapi_folio_set_dirty(page);
-	kapi_folio_keep_written(page);
+	note_write(page);
 	home.attach(page, index);
 	kapi_folio_get(page);
 	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
