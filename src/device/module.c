@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module as the kernel sees it: metadata, parameters, the device, and the
- * tables that name the C++ entry points.
+ * The module as the kernel sees it: metadata, parameters, counters and the device.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/device.h>
 #include <linux/miscdevice.h>
-#include <linux/mm.h>
-#include <linux/anon_inodes.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/version.h>
 
 #include <linux/cowmem.h>
@@ -235,46 +231,7 @@ static const struct attribute_group counter_group = {
 
 static const struct attribute_group *cowmem_groups[] = {&counter_group, NULL};
 
-/* --- the tables of entry points --- */
-
-/* With a map_pages, the handlers run under the VMA lock, without mmap_lock. */
-const struct vm_operations_struct cowmem_vm_ops = {
-	.fault = cowmem_fault,
-	.map_pages = cowmem_map_pages,
-	.page_mkwrite = cowmem_page_mkwrite,
-};
-
-const struct file_operations cowmem_fops = {
-	.owner = THIS_MODULE,
-	.open = cowmem_open,
-	.release = cowmem_release,
-	.mmap = cowmem_mmap,
-	.unlocked_ioctl = cowmem_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.llseek = cowmem_llseek,
-	.read_iter = cowmem_read_iter,
-	.write_iter = cowmem_write_iter,
-	.splice_read = copy_splice_read,
-	.splice_write = iter_file_splice_write,
-	.fsync = noop_fsync,
-};
-
-/* @made: a file of @object's, other than of the device; @inode is its. 0, -ENOMEM, -ENFILE. */
-int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made)
-{
-	struct file *file =
-		anon_inode_getfile("[cowmem]", &cowmem_fops, object, writable ? O_RDWR : O_RDONLY);
-
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	/* As open() has them: a position to seek, and no end of what can be written at 2 GiB. */
-	file->f_flags |= O_LARGEFILE;
-	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
-	cowmem_file_bind(file, inode, object);
-	*made = file;
-	return 0;
-}
-
+/* --- the device --- */
 static struct miscdevice cowmem_device = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "cowmem",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the module's C files share: the entry points that the kernel calls, which
- * are C++ (src/, .cc), and the tables that name them, which are C (src/device/module.c).
+ * are C++ (src/, .cc), and the tables that name them, which are C (src/device/file.c).
  */
 #ifndef COWMEM_MODULE_H
 #define COWMEM_MODULE_H
