@@ -499,6 +499,7 @@ static void check_dropped(int fd, int then)
 	CHECK_EQ(diff_ask(fd, then, &diff, 0, PAGES, &changed, 1), -ESTALE);
 	CHECK_EQ(diff_ask(then, fd, &diff, 0, PAGES, &changed, 1), -ESTALE);
 	CHECK_ERRNO(object_set_cow(then, COWMEM_COW_CORE), ESTALE);
+	CHECK_ERRNO(object_file(then), ESTALE);
 	CHECK_EQ(prefetch_ask(then, 0, PAGES), -ESTALE);
 	CHECK_ERRNO(ioctl(then, COWMEM_IOC_STORE_STAT, &stored), ESTALE);
 	CHECK_EQ(rmap_ask(then, &rmap, 0, 0, PAGES, &mapping, 1), -ESTALE);

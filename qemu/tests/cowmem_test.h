@@ -144,6 +144,22 @@ static inline int object_open(void)
 	return fd;
 }
 
+/* A new object that is a regular file; @fd: any descriptor of the module's. Or -1. */
+static inline int object_create(int fd, const char *name)
+{
+	struct cowmem_create create = {.size = sizeof(create), .name = (uintptr_t)name};
+
+	return ioctl(fd, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+}
+
+/* The object of @fd as a regular file, or -1. */
+static inline int object_file(int fd)
+{
+	struct cowmem_file file = {.size = sizeof(file)};
+
+	return ioctl(fd, COWMEM_IOC_FILE, &file) ? -1 : file.fd;
+}
+
 static inline struct cowmem_stat object_stat(int fd)
 {
 	struct cowmem_stat stat = {.size = sizeof(stat)};

@@ -412,6 +412,40 @@ static bool take_set(struct attempt *a)
 	return done;
 }
 
+static bool create_file(struct attempt *a)
+{
+	int made;
+
+	if (!CHECK_DONE_OR(made = object_create(a->fd, "name"), ENOMEM))
+		return false;
+	close(made);
+	return true;
+}
+
+static bool make_file(struct attempt *a)
+{
+	int made;
+
+	if (!CHECK_DONE_OR(made = object_file(a->fd), ENOMEM))
+		return false;
+	close(made);
+	return true;
+}
+
+/* Of two pages behind the end. */
+static bool allocate_more(struct attempt *a)
+{
+	int made = object_file(a->fd);
+	const bool done = made >= 0 && !fallocate(made, 0, ALL * PAGE, 2 * PAGE);
+
+	if (made >= 0)
+		close(made);
+	if (done)
+		return !object_resize(a->fd, ALL * PAGE);
+	CHECK_EQ(object_stat(a->fd).bytes, ALL * PAGE);
+	return false;
+}
+
 static bool take_clone(struct attempt *a)
 {
 	int clone;
@@ -688,6 +722,9 @@ static void failing_calls(void)
 {
 	static const struct operation operations[] = {
 		{"open", open_another, 0, 0, false, true, ALL, 0, 0},
+		{"CREATE", create_file, 0, 0, false, true, ALL, 0, 0},
+		{"FILE", make_file, 0, 0, false, true, ALL, 0, 0},
+		{"fallocate", allocate_more, 0, 0, false, true, ALL, 0, 0},
 		{"mmap and first write", map_another, 0, 0, false, true, ALL, 0, 0},
 		{"write", write_byte, 0, 0, false, false, 1, 0xEE, 0},
 		{"write to hole", write_byte, 0, 0, false, true, 6, 0xEE, 0},
@@ -756,10 +793,14 @@ static void no_more_files(void)
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), ENFILE);
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), ENFILE);
 		CHECK_ERRNO(snapshot_set(fd, &fd, &made, 1), ENFILE);
+		CHECK_ERRNO(object_create(fd, NULL), ENFILE);
+		CHECK_ERRNO(object_file(fd), ENFILE);
 		MUST(!setrlimit(RLIMIT_NOFILE, &none));
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMFILE);
 		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMFILE);
 		CHECK_ERRNO(snapshot_set(fd, &fd, &made, 1), EMFILE);
+		CHECK_ERRNO(object_create(fd, NULL), EMFILE);
+		CHECK_ERRNO(object_file(fd), EMFILE);
 		_exit(test_failed);
 	}
 	MUST(waitpid(child, &status, 0) == child);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The inode behind each object: its own address_space (so its own i_mmap tree and
- * invalidate lock), its own size, and an end of life when the last file, and so
- * the last mapping, is gone. They live on a kernel-internal mount.
+ * The inode of each object, a regular file's: its own address_space (so its own i_mmap tree
+ * and invalidate lock), its own size, and an end of life when the last file, and so the last
+ * mapping, is gone. Those that have no name live on a kernel-internal mount.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -76,15 +76,69 @@ static const struct address_space_operations address_space_operations = {
 	.release_folio = release_folio,
 };
 
-/* A new inode with no object yet, or NULL. May sleep. */
-struct inode *cowmem_inode_create(void)
+/* A snapshot is written by none, whoever asks: as with a read-only subvolume of btrfs. */
+static int permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
-	struct inode *inode = alloc_anon_inode(cowmem_mount->mnt_sb);
+	if (mask & MAY_WRITE && cowmem_is_frozen(inode->i_private))
+		return -EROFS;
+	return generic_permission(idmap, inode, mask);
+}
 
-	if (IS_ERR(inode))
+static int setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	struct inode *inode = d_inode(dentry);
+	int err = setattr_prepare(idmap, dentry, attr);
+
+	if (!err && attr->ia_valid & ATTR_SIZE)
+		err = cowmem_resize(inode->i_private, attr->ia_size);
+	if (err)
+		return err;
+	if (attr->ia_valid & ATTR_SIZE)
+		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+	setattr_copy(idmap, inode, attr);
+	return 0;
+}
+
+static int getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+                   u32 request_mask, unsigned int query_flags)
+{
+	struct inode *inode = d_inode(path->dentry);
+
+	generic_fillattr(idmap, request_mask, inode, stat);
+	if (request_mask & STATX_BLOCKS)
+		stat->blocks = cowmem_blocks(inode->i_private);
+	return 0;
+}
+
+static const struct inode_operations inode_operations = {
+	.permission = permission,
+	.setattr = setattr,
+	.getattr = getattr,
+};
+
+struct vfsmount *cowmem_inode_mount(void)
+{
+	return cowmem_mount;
+}
+
+/*
+ * A new inode on @sb, or, if that is NULL, on the internal mount, for an object that it does not
+ * have yet. It has no link. Or NULL: no memory. May sleep.
+ */
+struct inode *cowmem_inode_create(struct super_block *sb)
+{
+	struct inode *inode = new_inode(sb ?: cowmem_mount->mnt_sb);
+
+	if (!inode)
 		return NULL;
+	inode->i_ino = get_next_ino();
+	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | 0600);
+	simple_inode_init_ts(inode);
+	inode->i_op = &inode_operations;
+	inode->i_fop = &cowmem_file_fops;
 	inode->i_mapping->a_ops = &address_space_operations;
 	mapping_set_release_always(inode->i_mapping);
+	clear_nlink(inode);
 	return inode;
 }
 

@@ -4,6 +4,7 @@
  * object. User memory is touched with no lock held: it may be a mapping of the very
  * object, whose fault takes the object's lock.
  */
+#include "device/io.h"
 #include "store/backing.h"
 #include "kernel/minmax.h"
 #include "layers/object.h"
@@ -52,7 +53,8 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 	}
 }
 
-/* The page to write at @index, or why there is none: -ENOSPC, -ENOMEM, -EIO, -EINTR. */
+} /* namespace */
+
 int page_to_write(Object &object, Index index, FolioRef &page)
 {
 	Fresh fresh{{}, true};
@@ -90,10 +92,36 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	}
 }
 
-/* How many bytes a write of @wanted at @position may put down: an unset size has no end. */
+int zero(Object &object, long long begin, long long end)
+{
+	const Index index = index_of(begin);
+	const size_t offset = static_cast<size_t>(begin) % KAPI_PAGE_SIZE;
+	FolioRef page;
+
+	if (begin >= end || object.pages().is_hole(index))
+		return 0;
+	if (const int err = page_to_write(object, index, page))
+		return err;
+	kapi_folio_zero_range(page.get(), offset, static_cast<size_t>(end - begin));
+	kapi_folio_mark_written(page.get());
+	return 0;
+}
+
+namespace {
+
+/* What a mapping stored behind the end, in the last page, is not seen when the end moves to behind @position. */
+int zero_gap(Object &object, long long position)
+{
+	const long long end = object.size();
+
+	return end % KAPI_PAGE_SIZE ? zero(object, end, min_of(position, bytes_at(index_up(end))))
+	                            : 0;
+}
+
+/* How many bytes a write of @wanted at @position may put down: what grows has no end. */
 size_t writable_bytes(const Object &object, long long position, size_t wanted)
 {
-	if (!object.fixed_size())
+	if (object.growth() != Growth::none)
 		return wanted;
 	return static_cast<size_t>(
 		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
@@ -169,14 +197,15 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 		kapi_cond_resched();
 	}
 	kapi_iocb_set_position(iocb, position);
+	kapi_file_accessed(kapi_iocb_file(iocb));
 	if (!done && object.pages().dropped())
 		return -KAPI_ESTALE;
 	return done ? done : err;
 }
 
 /*
- * file_operations::write_iter. An object whose size was never set grows; at the end
- * of one whose size was set: -ENOSPC, like a block device.
+ * file_operations::write_iter. An object that grows does so; at the end of one that does not:
+ * -ENOSPC, like a block device.
  */
 extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 {
@@ -187,9 +216,12 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 	long long position = kapi_iocb_position(iocb);
 	long done = 0;
 
-	if (err <= 0)
+	if (err > 0)
+		err = kapi_file_modified(kapi_iocb_file(iocb));
+	if (!err && kapi_iter_count(from))
+		err = zero_gap(object, position);
+	if (err)
 		return err;
-	err = 0;
 	while (!err && kapi_iter_count(from) && !kapi_signal_pending()) {
 		const size_t chunk = writable_bytes(
 			object, position, min_of(left_in_page(position), kapi_iter_count(from)));
@@ -213,7 +245,7 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		done += static_cast<long>(copied);
 		if (copied) {
 			kapi_folio_mark_written(page.get());
-			object.grow(position);
+			object.grow_by_write(position);
 		}
 		kapi_cond_resched();
 	}

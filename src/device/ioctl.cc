@@ -5,7 +5,7 @@
 #include "layers/diff.h"
 #include "device/move.h"
 #include "layers/object.h"
-#include "reclaim/page_out.h"
+#include "device/paging.h"
 #include "device/poison.h"
 #include "device/query.h"
 #include "layers/snapshot_set.h"
@@ -31,6 +31,10 @@ template <>
 constexpr unsigned int first_size<cowmem_punch> = 24;
 template <>
 constexpr unsigned int first_size<cowmem_set_cow> = 16;
+template <>
+constexpr unsigned int first_size<cowmem_create> = 24;
+template <>
+constexpr unsigned int first_size<cowmem_file> = 16;
 template <>
 constexpr unsigned int first_size<cowmem_page_out> = 120;
 template <>
@@ -141,7 +145,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
 	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
 	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
-	                 (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 COWMEM_FEATURE_FILES | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
@@ -167,7 +171,8 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 
 	const Counted &counted = object.pages().counted();
 
-	stat->state = (object.fixed_size() ? COWMEM_STATE_FIXED_SIZE : 0) |
+	stat->state = (object.growth() == Growth::none ? COWMEM_STATE_FIXED_SIZE : 0) |
+	              (object.growth() == Growth::by_write ? COWMEM_STATE_GROWS_BY_WRITE : 0) |
 	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0) |
 	              (object.frozen() ? COWMEM_STATE_FROZEN : 0) |
 	              (counted.limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
@@ -182,8 +187,15 @@ int resize(Object &object, Argument<cowmem_resize> &resize)
 {
 	if (resize->bytes > static_cast<unsigned long long>(kapi_max_bytes()))
 		return -KAPI_EFBIG;
-	return object.resize(static_cast<long long>(resize->bytes),
-	                     resize->flags & COWMEM_RESIZE_GROWS);
+	if (const int err = object.lock_writes_killable())
+		return err;
+
+	const int err =
+		object.resize(static_cast<long long>(resize->bytes),
+	                      resize->flags & COWMEM_RESIZE_GROWS ? Growth::by_use : Growth::none);
+
+	object.unlock_writes();
+	return err;
 }
 
 int punch(Object &object, Argument<cowmem_punch> &punch)
@@ -239,9 +251,9 @@ private:
 	file *made_ = nullptr;
 };
 
-/* A descriptor for the file that @make gives, SNAPSHOT's or CLONE's. */
-template <class Make>
-int make_relative(Argument<cowmem_snapshot> &arg, Make make)
+/* A descriptor for the file that @make gives. */
+template <class T, class Make>
+int make_descriptor(Argument<T> &arg, Make make)
 {
 	Descriptor descriptor;
 
@@ -256,19 +268,49 @@ int make_relative(Argument<cowmem_snapshot> &arg, Make make)
 	return 0;
 }
 
-int snapshot(Object &object, Argument<cowmem_snapshot> &arg)
+int create(Object &, Argument<cowmem_create> &arg)
 {
+	constexpr char prefix[] = "cowmem:";
+	constexpr size_t room = COWMEM_NAME_MAX + 1, begin = sizeof(prefix) - 1;
+	char name[begin + room];
+	long length = 0;
+
+	if (arg->__reserved)
+		return -KAPI_EINVAL;
+	kapi_copy(name, prefix, sizeof(prefix));
+	if (arg->name)
+		length = kapi_user_get_string(name + begin, room, arg->name);
+	if (length < 0)
+		return static_cast<int>(length);
+	if (length == room)
+		return -KAPI_ENAMETOOLONG;
+	return make_descriptor(arg, [&](file *&made) { return Object::create_file(name, made); });
+}
+
+int make_file(const file *by, Argument<cowmem_file> &arg)
+{
+	if (arg->__reserved)
+		return -KAPI_EINVAL;
+	return make_descriptor(arg, [&](file *&made) {
+		return Object::of(by).make_file(kapi_file_writable(by), made);
+	});
+}
+
+int snapshot(const file *by, Argument<cowmem_snapshot> &arg)
+{
+	Object &object = Object::of(by);
 	const bool limited = arg->flags & COWMEM_SNAPSHOT_LIMIT;
 	const CopyLimit limit{limited ? arg->max_copies : ~0UL,
 	                      (arg->flags & COWMEM_SNAPSHOT_DROP) != 0};
 
 	if (arg->__reserved || (!limited && (limit.drops || arg->max_copies)) || !is_all(*arg))
 		return -KAPI_EINVAL;
-	return make_relative(arg, [&](file *&made) { return object.snapshot(made, limit); });
+	return make_descriptor(arg, [&](file *&made) { return object.snapshot(by, made, limit); });
 }
 
-int clone(Object &object, Argument<cowmem_snapshot> &arg)
+int clone(const file *by, Argument<cowmem_snapshot> &arg)
 {
+	Object &object = Object::of(by);
 	const bool all = is_all(*arg);
 
 	if (arg->__reserved || arg->max_copies || (!all && !is_range(arg->offset, arg->length)))
@@ -277,7 +319,8 @@ int clone(Object &object, Argument<cowmem_snapshot> &arg)
 	const Index first = first_of(arg->offset);
 	const Index last = all ? no_index : last_of(arg->offset, arg->length);
 
-	return make_relative(arg, [&](file *&made) { return object.clone(made, first, last); });
+	return make_descriptor(arg,
+	                       [&](file *&made) { return object.clone(by, made, first, last); });
 }
 
 /* The object behind a descriptor that an argument names, kept for a scope; or why there is none. */
@@ -302,6 +345,7 @@ public:
 			return -KAPI_EINVAL;
 		return kapi_file_readable(file_) ? 0 : -KAPI_EBADF;
 	}
+	const file *get() const { return file_; }
 	Object &operator*() const { return Object::of(file_); }
 	Object *operator->() const { return &Object::of(file_); }
 
@@ -317,7 +361,7 @@ struct SetOfSnapshots : Allocated {
 	SnapshotSet set;
 };
 
-int snapshot_set(SetOfSnapshots &of, const cowmem_snapshot_set &arg)
+int take_set(SetOfSnapshots &of, const cowmem_snapshot_set &arg)
 {
 	const size_t bytes = arg.count * sizeof(of.fd[0]);
 
@@ -326,7 +370,7 @@ int snapshot_set(SetOfSnapshots &of, const cowmem_snapshot_set &arg)
 	for (unsigned int i = 0; i < arg.count; i++) {
 		if (const int err = of.origin[i].get(of.fd[i]))
 			return err;
-		if (!of.set.add(*of.origin[i], of.descriptor[i].made()))
+		if (!of.set.add(of.origin[i].get(), of.descriptor[i].made()))
 			return -KAPI_EINVAL;
 	}
 	for (unsigned int i = 0; i < arg.count; i++) {
@@ -349,7 +393,7 @@ int snapshot_set(Object &, Argument<cowmem_snapshot_set> &arg)
 		return -KAPI_EINVAL;
 
 	auto *of = new (Gfp::kernel_account) SetOfSnapshots;
-	const int err = of ? snapshot_set(*of, *arg) : -KAPI_ENOMEM;
+	const int err = of ? take_set(*of, *arg) : -KAPI_ENOMEM;
 
 	delete of;
 	return err;
@@ -402,33 +446,15 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 	return err;
 }
 
-int page_out(Object &object, Argument<cowmem_page_out> &arg)
+int page_out_object(Object &object, Argument<cowmem_page_out> &arg)
 {
 	if (!is_range(arg->offset, arg->length))
 		return -KAPI_EINVAL;
 
-	/* What relatives see, too, is paged out only by who has a descriptor of the snapshot. */
-	const PageOut how{.waits = true,
-	                  .accessed = (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0,
-	                  .max_slots = object.max_slots(),
-	                  .shared = object.pages().oversees()};
-	const Index last = last_of(arg->offset, arg->length);
-	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 	Index index = first_of(arg->offset);
-	PagedOut result;
+	const PagedOut result = page_out_range(object, index, last_of(arg->offset, arg->length),
+	                                       (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0);
 
-	/* Pages on their way between LRU lists have references. */
-	kapi_drain_folio_batches_everywhere();
-	while (index <= last && !kapi_signal_pending()) {
-		index = min_of(object.pages().next_data(index, last), last + 1);
-		if (index > last)
-			break;
-
-		const Index stop = min_of(last, index + at_once - 1);
-
-		cowmem::page_out(object.pages(), index, stop, how, result);
-		index = stop + 1;
-	}
 	arg->next = offset_of(index);
 	arg->out = result.out;
 	arg->reused = result.reused;
@@ -444,23 +470,6 @@ int page_out(Object &object, Argument<cowmem_page_out> &arg)
 	return arg.put();
 }
 
-/* Brings in what is paged out from @first to @last, and counts it. 0, -ENOMEM, -EIO, -EINTR. */
-int bring_in(Object &object, Index first, Index last, unsigned long long &count)
-{
-	for (Index index = first;; index++) {
-		index = object.pages().next_out(index, last);
-		if (index == no_index)
-			return 0;
-		if (kapi_signal_pending())
-			return -KAPI_EINTR;
-		if (const int err = object.pages().bring_in(index, last, count))
-			return err;
-		kapi_cond_resched();
-		if (index == last)
-			return 0;
-	}
-}
-
 int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 {
 	int err = prefetch->__reserved || prefetch->count > COWMEM_PREFETCH_MAX ? -KAPI_EINVAL : 0;
@@ -474,8 +483,9 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 		if (!err && !is_range(range.offset, range.length))
 			err = -KAPI_EINVAL;
 		if (!err)
-			err = bring_in(object, first_of(range.offset),
-			               last_of(range.offset, range.length), prefetch->brought_in);
+			err = bring_in_range(object, first_of(range.offset),
+			                     last_of(range.offset, range.length),
+			                     prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;
@@ -703,7 +713,7 @@ struct Flags {
  * Decodes the argument and checks the descriptor, then does the command. Each command has a
  * frame of its own: those of all together are more than a debug kernel permits.
  */
-template <class T, int (*command)(Object &, Argument<T> &)>
+template <class T, auto command>
 [[gnu::noinline]] int call(const file *f, unsigned long user, Access access, Flags flags = {})
 {
 	Argument<T> argument;
@@ -721,7 +731,10 @@ template <class T, int (*command)(Object &, Argument<T> &)>
 		return -KAPI_EBADF;
 	if (access != Access::dropped && Object::of(f).pages().dropped())
 		return -KAPI_ESTALE;
-	return command(Object::of(f), argument);
+	if constexpr (std::is_invocable_v<decltype(command), const file *, Argument<T> &>)
+		return command(f, argument);
+	else
+		return command(Object::of(f), argument);
 }
 
 } /* namespace */
@@ -743,11 +756,15 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		                                   {.any = COWMEM_RESIZE_GROWS});
 	case COWMEM_IOC_PUNCH:
 		return call<cowmem_punch, punch>(f, arg, Access::writable);
+	case COWMEM_IOC_CREATE:
+		return call<cowmem_create, create>(f, arg, Access::dropped);
+	case COWMEM_IOC_FILE:
+		return call<cowmem_file, make_file>(f, arg, Access::any);
 	case COWMEM_IOC_SET_COW:
 		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
 	case COWMEM_IOC_PAGE_OUT:
-		return call<cowmem_page_out, page_out>(f, arg, Access::writable_or_snapshot,
-		                                       {.any = COWMEM_PAGE_OUT_ACCESSED});
+		return call<cowmem_page_out, page_out_object>(f, arg, Access::writable_or_snapshot,
+		                                              {.any = COWMEM_PAGE_OUT_ACCESSED});
 	case COWMEM_IOC_PREFETCH:
 		return call<cowmem_prefetch, prefetch>(f, arg, Access::any);
 	case COWMEM_IOC_STORE_STAT:

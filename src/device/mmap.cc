@@ -3,8 +3,8 @@
 #include "layers/object.h"
 
 /*
- * file_operations::mmap. Any offset and length; an object whose size was never set
- * grows to what is mapped. The mapping keeps the object's copy mode of this moment.
+ * file_operations::mmap. Any offset and length; an object that grows by use does so to what is
+ * mapped. The mapping keeps the object's copy mode of this moment.
  * -ESTALE: a dropped snapshot. -EOVERFLOW: the mapping would end beyond what an object can hold.
  */
 extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
@@ -17,9 +17,10 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 		return -KAPI_ESTALE;
 	if (end < kapi_vma_first_index(vma) || end > index_of(kapi_max_bytes()))
 		return -KAPI_EOVERFLOW;
-	object.grow(bytes_at(end));
+	object.grow_by_use(bytes_at(end));
 	kapi_mapping_call_present(object.pages().mapping());
 	kapi_vma_set_private(vma, object.cow());
 	kapi_vma_set_ops(vma);
+	kapi_file_accessed(f);
 	return 0;
 }

@@ -5,6 +5,8 @@
  */
 #include <linux/blkdev.h>
 #include <linux/cpuset.h>
+#include <linux/falloc.h>
+#include <linux/fadvise.h>
 #include <linux/crc32.h>
 #include <linux/crypto.h>
 #include <linux/file.h>
@@ -66,6 +68,12 @@ SAME(KAPI_FAULT_FLAG_KILLABLE, FAULT_FLAG_KILLABLE);
 SAME(KAPI_FAULT_FLAG_TRIED, FAULT_FLAG_TRIED);
 SAME(KAPI_PAGE_SHIFT, PAGE_SHIFT);
 SAME(KAPI_ANY_NODE, NUMA_NO_NODE);
+SAME(KAPI_FALLOC_KEEP_SIZE, FALLOC_FL_KEEP_SIZE);
+SAME(KAPI_FALLOC_PUNCH_HOLE, FALLOC_FL_PUNCH_HOLE);
+SAME(KAPI_FALLOC_ZERO_RANGE, FALLOC_FL_ZERO_RANGE);
+SAME(KAPI_FADV_WILLNEED, POSIX_FADV_WILLNEED);
+SAME(KAPI_FADV_DONTNEED, POSIX_FADV_DONTNEED);
+SAME(KAPI_FADV_NOREUSE, POSIX_FADV_NOREUSE);
 SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
 SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
@@ -89,6 +97,8 @@ SAME(KAPI_EINVAL, EINVAL);
 SAME(KAPI_ENOTTY, ENOTTY);
 SAME(KAPI_EFBIG, EFBIG);
 SAME(KAPI_ENOSPC, ENOSPC);
+SAME(KAPI_EROFS, EROFS);
+SAME(KAPI_ENAMETOOLONG, ENAMETOOLONG);
 SAME(KAPI_EMLINK, EMLINK);
 SAME(KAPI_ESTALE, ESTALE);
 SAME(KAPI_EDQUOT, EDQUOT);
@@ -395,7 +405,9 @@ HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_l
 HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
 
 /* --- the object's inode --- */
-HELPER struct inode *kapi_inode_create(void) { return cowmem_inode_create(); }
+HELPER struct inode *kapi_inode_create(const struct inode *like) { return cowmem_inode_create(like ? like->i_sb : NULL); }
+HELPER void kapi_inode_set_readonly(struct inode *inode) { inode->i_mode &= ~0222; }
+HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
@@ -419,9 +431,9 @@ HELPER void *kapi_file_private(const struct file *file) { return file->private_d
 HELPER bool kapi_file_readable(const struct file *file) { return file->f_mode & FMODE_READ; }
 HELPER bool kapi_file_writable(const struct file *file) { return file->f_mode & FMODE_WRITE; }
 HELPER void kapi_file_bind(struct file *file, struct inode *inode, void *object) { cowmem_file_bind(file, inode, object); }
-HELPER int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made) { return cowmem_file_create(inode, object, writable, made); }
+HELPER int kapi_file_create(struct inode *inode, const struct file *by, const char *name, bool writable, struct file **made) { return cowmem_file_create(inode, by, name, writable, made); }
 HELPER struct file *kapi_file_of_fd(int fd) { return fget(fd); }
-HELPER bool kapi_file_is_ours(const struct file *file) { return file->f_op == &cowmem_fops; }
+HELPER bool kapi_file_is_ours(const struct file *file) { return cowmem_file_is_ours(file); }
 HELPER int kapi_fd_reserve(void) { return get_unused_fd_flags(O_CLOEXEC); }
 HELPER void kapi_fd_install(int fd, struct file *file) { fd_install(fd, file); }
 HELPER void kapi_fd_cancel(int fd) { put_unused_fd(fd); }
@@ -431,12 +443,17 @@ HELPER long long kapi_file_set_position(struct file *file, long long position, l
 HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }
 HELPER long long kapi_iocb_position(const struct kiocb *iocb) { return iocb->ki_pos; }
 HELPER void kapi_iocb_set_position(struct kiocb *iocb, long long position) { iocb->ki_pos = position; }
+HELPER bool is_regular(const struct file *file) { return S_ISREG(file_inode(file)->i_mode); }
+HELPER int kapi_file_modified(struct file *file) { return is_regular(file) ? file_modified(file) : 0; }
+HELPER void kapi_file_accessed(struct file *file) { if (is_regular(file)) file_accessed(file); }
+HELPER int kapi_file_may_reach(const struct file *file, long long bytes) { return inode_newsize_ok(file_inode(file), bytes); }
 HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
 HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
 /* Whether something of the next @n bytes can be read: user memory is made present. */
 HELPER bool kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n) < n; }
 HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
 HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }
+HELPER long kapi_user_get_string(char *to, size_t room, unsigned long arg) { return strncpy_from_user(to, (const char __user *)arg, room); }
 HELPER int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size) { return copy_struct_from_user(to, known, (void __user *)arg, size); }
 HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return copy_to_user((void __user *)arg, from, n) ? -EFAULT : 0; }
 

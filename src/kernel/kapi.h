@@ -103,6 +103,18 @@ enum kapi_seek {
 	KAPI_SEEK_HOLE = 4,
 };
 
+enum kapi_fallocate {
+	KAPI_FALLOC_KEEP_SIZE = 1,
+	KAPI_FALLOC_PUNCH_HOLE = 2,
+	KAPI_FALLOC_ZERO_RANGE = 16,
+};
+
+enum kapi_fadvise {
+	KAPI_FADV_WILLNEED = 3,
+	KAPI_FADV_DONTNEED = 4,
+	KAPI_FADV_NOREUSE = 5, /* the last */
+};
+
 /* The errnos that the C++ side returns. */
 enum kapi_errno {
 	KAPI_ENOENT = 2,
@@ -122,6 +134,8 @@ enum kapi_errno {
 	KAPI_ENOTTY = 25,
 	KAPI_EFBIG = 27,
 	KAPI_ENOSPC = 28,
+	KAPI_EROFS = 30,
+	KAPI_ENAMETOOLONG = 36,
 	KAPI_EMLINK = 31,
 	KAPI_ESTALE = 116,
 	KAPI_EDQUOT = 122,
@@ -479,7 +493,10 @@ struct folio *kapi_page_folio(struct page *page);
 /* Whether it is an anonymous page of its own: not large, not merged. */
 bool kapi_folio_is_copy(const struct folio *folio);
 /* --- the object's inode --- */
-struct inode *kapi_inode_create(void);
+/* A regular file's, where @like is, or, if that is null, where what has no name is. Null: no memory. */
+void kapi_inode_set_readonly(struct inode *inode);
+struct inode *kapi_inode_create(const struct inode *like);
+void kapi_inode_get(struct inode *inode);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
@@ -504,8 +521,9 @@ void *kapi_file_private(const struct file *file);
 bool kapi_file_readable(const struct file *file);
 bool kapi_file_writable(const struct file *file);
 void kapi_file_bind(struct file *file, struct inode *inode, void *object);
-/* @made: a new file of the object, for reading at least. 0, -ENOMEM, -ENFILE. */
-int kapi_file_create(struct inode *inode, void *object, bool writable, struct file **made);
+/* @made: a new file of @inode, of which it takes the reference, on the mount of the asker's @by; for reading at least. 0, -ENOMEM, -ENFILE. */
+int kapi_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
+                     struct file **made);
 struct file *kapi_file_of_fd(int fd); /* with a reference; null: it is not open */
 bool kapi_file_is_ours(const struct file *file);
 int kapi_fd_reserve(void); /* a number for a file, closed on exec; or -errno */
@@ -517,12 +535,19 @@ long long kapi_file_set_position(struct file *file, long long position, long lon
 struct file *kapi_iocb_file(const struct kiocb *iocb);
 long long kapi_iocb_position(const struct kiocb *iocb);
 void kapi_iocb_set_position(struct kiocb *iocb, long long position);
+/* A regular file is about to be written, with the inode's lock held, or was read: times, and privileges. */
+int kapi_file_modified(struct file *file);
+void kapi_file_accessed(struct file *file);
+/* Whether the file may grow to @bytes: 0, -EFBIG, with a signal. */
+int kapi_file_may_reach(const struct file *file, long long bytes);
 long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from);
 size_t kapi_iter_count(const struct iov_iter *iter);
 bool kapi_iter_fault_in(const struct iov_iter *from, size_t n);
 size_t kapi_iter_zero(struct iov_iter *to, size_t n);
 int kapi_user_size(unsigned long arg, unsigned int *size);
 int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size);
+/* The length of a string at @arg, of which @room bytes are had at most; @room: it is longer. Or -EFAULT. */
+long kapi_user_get_string(char *to, size_t room, unsigned long arg);
 int kapi_user_put(unsigned long arg, const void *from, size_t n);
 
 /* --- the LRU of objects' pages (src/reclaim/shrinker.c) --- */

@@ -18,10 +18,17 @@
 #include "kernel/counters.h"
 
 extern const struct vm_operations_struct cowmem_vm_ops;
-extern const struct file_operations cowmem_fops;
-int cowmem_file_create(struct inode *inode, void *object, bool writable, struct file **made);
+/* Files of the device, and those of objects' own inodes (src/device/file.c). */
+extern const struct file_operations cowmem_fops, cowmem_file_fops;
+int cowmem_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
+                       struct file **made);
 
-/* Has @file for one of an object's; its mappings are found through @inode. */
+static inline bool cowmem_file_is_ours(const struct file *file)
+{
+	return file->f_op == &cowmem_fops || file->f_op == &cowmem_file_fops;
+}
+
+/* Has @file, of the device, for one of an object's; its mappings are found through @inode. */
 static inline void cowmem_file_bind(struct file *file, struct inode *inode, void *object)
 {
 	file->f_mapping = inode->i_mapping;
@@ -58,7 +65,8 @@ DECLARE_PER_CPU(struct cowmem_counts, cowmem_counts);
 unsigned long cowmem_counter_sum(enum cowmem_counter counter);
 
 /* The inodes behind the objects (src/device/inode.c). */
-struct inode *cowmem_inode_create(void);
+struct inode *cowmem_inode_create(struct super_block *sb);
+struct vfsmount *cowmem_inode_mount(void);
 int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
 bool cowmem_folio_is_ours(const struct folio *folio);
@@ -126,6 +134,11 @@ loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
 ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 void cowmem_evict(void *object);
+bool cowmem_is_frozen(const void *object);
+int cowmem_resize(void *object, loff_t bytes);
+blkcnt_t cowmem_blocks(const void *object);
+long cowmem_fallocate(struct file *file, int mode, loff_t offset, loff_t length);
+int cowmem_fadvise(struct file *file, loff_t offset, loff_t length, int advice);
 int cowmem_store_init(const char *compressor);
 void cowmem_store_exit(void);
 int cowmem_store_select(const char *compressor);

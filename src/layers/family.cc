@@ -8,7 +8,7 @@ namespace cowmem {
 
 SharedHome *SharedHome::create(Family &family)
 {
-	inode *node = kapi_inode_create();
+	inode *node = kapi_inode_create(nullptr);
 	auto *made = node ? new (Gfp::kernel_account) SharedHome{node, family} : nullptr;
 
 	if (node && !made)

@@ -21,39 +21,71 @@ private:
 
 } /* namespace */
 
-/* With a reference to the inode, the caller's. Null: no memory, and the reference to @family is gone. */
-Object *Object::create(Family &family, unsigned int cow)
+/* The object of @node, which has none; or null: no memory. The reference to @family is its, or gone; null: there is none. */
+Object *Object::create_at(inode *node, Family *family, Growth growth)
 {
-	inode *node = kapi_inode_create();
+	auto *object = family ? new (Gfp::kernel_account) Object{node, *family, growth} : nullptr;
+
+	if (object) {
+		kapi_inode_set_object(node, object);
+		kapi_count(COWMEM_COUNT_objects_created);
+	} else if (family) {
+		family->put();
+	}
+	return object;
+}
+
+/* The same with an inode of its own, of which the caller has the reference: where @like is, or, if that is null, where what has no name is. */
+Object *Object::create(const inode *like, Family *family, Growth growth)
+{
+	inode *node = kapi_inode_create(like);
 
 	if (!node) {
-		family.put();
+		if (family)
+			family->put();
 		return nullptr;
 	}
 
-	auto *object = new (Gfp::kernel_account) Object{node, family, cow};
+	Object *object = create_at(node, family, growth);
 
 	if (!object)
-		family.put();
-	else
-		kapi_count(COWMEM_COUNT_objects_created);
-	if (!object) {
 		kapi_inode_put(node);
-		return nullptr;
-	}
-	kapi_inode_set_object(node, object);
 	return object;
 }
 
 int Object::open(file *f)
 {
-	Family *family = Family::create();
-	Object *object = family ? create(*family, kapi_default_cow()) : nullptr;
+	Object *object = create(nullptr, Family::create(), Growth::by_use);
 
 	if (!object)
 		return -KAPI_ENOMEM;
 	kapi_file_bind(f, object->inode_, object);
 	return 0;
+}
+
+int Object::create_file(const char *name, file *&made)
+{
+	Object *object = create(nullptr, Family::create(), Growth::by_write);
+
+	if (!object)
+		return -KAPI_ENOMEM;
+
+	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
+
+	if (err)
+		object->discard();
+	return err;
+}
+
+int Object::make_file(bool writable, file *&made) const
+{
+	kapi_inode_get(inode_);
+
+	const int err = kapi_file_create(inode_, nullptr, "cowmem", writable, &made);
+
+	if (err)
+		kapi_inode_put(inode_);
+	return err;
 }
 
 Object::~Object()
@@ -64,11 +96,12 @@ Object::~Object()
 	kapi_count(COWMEM_COUNT_objects_freed);
 }
 
-void Object::grow(long long bytes)
+/* @most: how it may grow at most, that it grows now. */
+void Object::grow(long long bytes, Growth most)
 {
 	SizeLock lock{inode_};
 
-	if (!fixed_size() && bytes > size())
+	if (growth() <= most && bytes > size())
 		kapi_inode_set_size(inode_, bytes);
 }
 
@@ -76,19 +109,19 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 {
 	if (index < index_up(size()))
 		return true;
-	if (fixed_size())
+	if (growth() != Growth::by_use)
 		return false;
 	/* mmap() grew the object, unless the kernel merged or moved the mapping itself. */
-	grow(bytes_at(kapi_vma_end_index(vma)));
+	grow_by_use(bytes_at(kapi_vma_end_index(vma)));
 	return index < index_up(size());
 }
 
-int Object::resize(long long bytes, bool grows)
+int Object::resize(long long bytes, Growth growth)
 {
 	unsigned long long count = 0;
 	int err;
 
-	while ((err = try_resize(bytes, grows)) == -KAPI_EAGAIN) {
+	while ((err = try_resize(bytes, growth)) == -KAPI_EAGAIN) {
 		const Index cut = index_of(min_of(bytes, size()));
 
 		err = pages_.break_cow(cut);
@@ -109,7 +142,7 @@ bool Object::cuts_what_is_not_own(long long bytes, FolioRef &tail) const
 	const long long end = min_of(bytes, size());
 
 	tail = {};
-	if (!(fixed_size_ || bytes < size()) || end % KAPI_PAGE_SIZE == 0)
+	if (end % KAPI_PAGE_SIZE == 0)
 		return false;
 
 	Seen seen = pages_.see(index_of(end));
@@ -121,14 +154,13 @@ bool Object::cuts_what_is_not_own(long long bytes, FolioRef &tail) const
 }
 
 /* -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing changed. */
-int Object::try_resize(long long bytes, bool grows)
+int Object::try_resize(long long bytes, Growth growth)
 {
 	CopyLimits::Leaving leaving{pages_};
 	FolioRef tail;
 	Exclusive lock{pages_};
 	const Index end = index_up(bytes);
 	long long old;
-	bool cuts;
 
 	/* The page that is cut is copied then, which leaves it to the snapshots, too. */
 	if (cuts_what_is_not_own(bytes, tail)) {
@@ -144,17 +176,13 @@ int Object::try_resize(long long bytes, bool grows)
 		SizeLock size_lock{inode_};
 
 		old = size();
-		/*
-		 * What a mapping stored behind the end is gone when the end moves. (An unset
-		 * size that is only fixed further out may have a write at its end right now.)
-		 */
-		cuts = fixed_size_ || bytes < old;
 		if (cuts_what_is_not_own(bytes, tail))
 			return -KAPI_EAGAIN;
 		kapi_inode_set_size(inode_, bytes);
-		__atomic_store_n(&fixed_size_, !grows, __ATOMIC_RELAXED);
+		set_growth(growth);
 	}
-	if (cuts && tail)
+	/* What a mapping stored behind the end is gone when the end moves. */
+	if (tail)
 		zero_tail(tail.get(), min_of(bytes, old));
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
@@ -214,8 +242,7 @@ void Object::become_as(const Object &other)
 	SizeLock lock{inode_};
 
 	kapi_inode_set_size(inode_, other.size());
-	__atomic_store_n(&fixed_size_, __atomic_load_n(&other.fixed_size_, __ATOMIC_RELAXED),
-	                 __ATOMIC_RELAXED);
+	set_growth(other.own_growth());
 	set_max_slots(other.max_slots());
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * An object: what one open() of the device makes. It has pages, a size, and the
- * inode that the kernel's mapping machinery knows it by.
+ * An object: what one open() of the device, or one CREATE, makes. It has pages, a size, and
+ * an inode: that of a regular file, which the kernel's mapping machinery knows it by.
  *
  * Invariants:
  *   O1  no page lies at or beyond index_up(size()) when no writer is at work,
  *       unless the object grows by itself and the page is being written
- *   O2  once fixed, the size changes by resize() and restore() only
+ *   O2  the size of one that does not grow changes by resize() and restore() only
  */
 #ifndef COWMEM_OBJECT_H
 #define COWMEM_OBJECT_H
@@ -15,6 +15,13 @@
 #include "layers/pages.h"
 
 namespace cowmem {
+
+/* How an object grows by itself. */
+enum class Growth : unsigned char {
+	by_use,   /* mmap() and write() beyond the end move that */
+	by_write, /* write() does: a regular file */
+	none,
+};
 
 class Object : public Allocated {
 public:
@@ -29,39 +36,45 @@ public:
 			kapi_inode_object(kapi_mapping_host(pages.mapping())));
 	}
 
-	/* A fresh object behind @f, or -ENOMEM and @f as it was. Sleeps. */
+	/* A fresh object behind @f, a file of the device, or -ENOMEM and @f as it was. Sleeps. */
 	static int open(file *f);
 	/* @f is closed. With the last reference to the inode the object goes. */
 	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
+	/* CREATE: a file, called @name, of a fresh object that grows by write(). 0, -ENOMEM, -ENFILE. Sleeps. */
+	static int create_file(const char *name, file *&made);
+	/* FILE: a regular file of this one, for reading and, if @writable, writing. The same. */
+	int make_file(bool writable, file *&made) const;
 	~Object();
 
 	long long size() const { return kapi_inode_size(inode_); }
-	/* Whether it does not grow by itself: a snapshot never does. */
-	bool fixed_size() const
-	{
-		return frozen_ || __atomic_load_n(&fixed_size_, __ATOMIC_RELAXED);
-	}
+	/* How it grows by itself: a snapshot never does. */
+	Growth growth() const { return frozen_ ? Growth::none : own_growth(); }
 	/* Whether it is a snapshot. */
 	bool frozen() const { return frozen_; }
 
-	/* Grows the object to @bytes, if it is smaller and grows by itself. */
-	void grow(long long bytes);
+	/* Something was written up to @bytes: the object grows to that, if it is smaller and may. */
+	void grow_by_write(long long bytes) { grow(bytes, Growth::by_write); }
+	/* The same for what was mapped. */
+	void grow_by_use(long long bytes) { grow(bytes, Growth::by_use); }
 
 	/*
 	 * Whether a fault of @vma may touch page @index: within the size, or in a
-	 * mapping that an object of unset size grows to cover. Never sleeps.
+	 * mapping that the object grows to cover. Never sleeps.
 	 */
 	bool covers(Index index, const vm_area_struct *vma);
 
 	/* Whether write() may make page @index. */
-	bool may_write(Index index) const { return !fixed_size() || index < index_up(size()); }
+	bool may_write(Index index) const
+	{
+		return growth() != Growth::none || index < index_up(size());
+	}
 
 	/*
-	 * Sets the size, freeing and unmapping what lies beyond; it @grows by itself from then
-	 * on, or does not. 0; or nothing has changed: -ENOMEM, -EIO, -EINTR: the last page
-	 * could not be brought in; -EDQUOT: a CopyLimit. Sleeps.
+	 * Sets the size, freeing and unmapping what lies beyond, and how it grows from then on.
+	 * 0; or nothing has changed: -ENOMEM, -EIO, -EINTR: the last page could not be brought
+	 * in; -EDQUOT: a CopyLimit. Of who has locked out write(). Sleeps.
 	 */
-	int resize(long long bytes, bool grows) EXCLUDES(pages_);
+	int resize(long long bytes, Growth growth) EXCLUDES(pages_);
 
 	/*
 	 * Frees the pages from @next to @last; they read as zeroes then. @next becomes the first
@@ -72,11 +85,11 @@ public:
 
 	/*
 	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
-	 * @limit. 0, -ENOMEM, -EMLINK, -ESTALE; -EINTR: a fatal signal. (src/layers/snapshot.cc)
+	 * @limit; on the mount that the asker's file @by is of. 0, -ENOMEM, -EMLINK, -ESTALE; -EINTR: a fatal signal. (src/layers/snapshot.cc)
 	 */
-	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
+	int snapshot(const file *by, file *&made, CopyLimit limit) EXCLUDES(pages_);
 	/* CLONE: a file of a new object that is as this one is now, but has no pages beside those from @first to @last. The same. */
-	int clone(file *&made, Index first, Index last) EXCLUDES(pages_);
+	int clone(const file *by, file *&made, Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
@@ -119,18 +132,29 @@ private:
 	friend class Check; /* src/testing/check.cc */
 	friend class SnapshotSet;
 	/* @family: with a reference. */
-	Object(inode *node, Family &family, unsigned int cow)
+	Object(inode *node, Family &family, Growth growth)
 		: inode_{node},
 		  family_{family},
 		  pages_{kapi_inode_mapping(node), family_},
-		  cow_{cow}
+		  cow_{kapi_default_cow()},
+		  growth_{static_cast<unsigned char>(growth)}
 	{
 	}
 
-	static Object *create(Family &family, unsigned int cow);
+	Growth own_growth() const
+	{
+		return static_cast<Growth>(__atomic_load_n(&growth_, __ATOMIC_RELAXED));
+	}
+	void set_growth(Growth growth)
+	{
+		__atomic_store_n(&growth_, static_cast<unsigned char>(growth), __ATOMIC_RELAXED);
+	}
+	void grow(long long bytes, Growth most);
+	static Object *create_at(inode *node, Family *family, Growth growth);
+	static Object *create(const inode *like, Family *family, Growth growth);
 	/* The last reference to it, if it has never had a file. */
 	void discard() { kapi_inode_put(inode_); }
-	int create_relative(bool frozen, file *&made) const;
+	int create_relative(bool frozen, const file *by, file *&made) const;
 	int give_tree(Object &made) REQUIRES(pages_);
 	int give_snapshot(Object &made, CopyLimit limit) REQUIRES(pages_);
 	bool may_restore(const Object &snapshot) const
@@ -142,7 +166,7 @@ private:
 
 	static void zero_tail(folio *tail, long long end);
 	bool cuts_what_is_not_own(long long bytes, FolioRef &tail) const REQUIRES(pages_);
-	int try_resize(long long bytes, bool grows) EXCLUDES(pages_);
+	int try_resize(long long bytes, Growth growth) EXCLUDES(pages_);
 	int punch_some(Index first, Index last) EXCLUDES(pages_);
 	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
 	void become_as(const Object &other);
@@ -152,8 +176,8 @@ private:
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
-	bool fixed_size_ = false; /* of a snapshot, whether it was so of its origin */
-	bool frozen_ = false;     /* a snapshot */
+	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
+	bool frozen_ = false;  /* a snapshot */
 };
 
 /* What a call says of an error of Pages::break_cow(). */

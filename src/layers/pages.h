@@ -190,6 +190,8 @@ public:
 		return run(index, [&](Index at) { return resident(at) != nullptr; });
 	}
 
+	/* At how many indexes there is something. */
+	unsigned long count_data() const { return tree_.count(); }
 	/* The first index at or after @from, and not after @last, where there is something; or no_index. */
 	Index next_data(Index from, Index last) const
 	{

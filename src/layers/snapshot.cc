@@ -6,20 +6,25 @@
 
 namespace cowmem {
 
-/* A file of a new object of the same family, which has no pages. 0, -ENOMEM, -ENFILE. */
-int Object::create_relative(bool frozen, file *&made) const
+/* A file, for the asker's @by, of a new object of the same family, which has no pages. 0, -ENOMEM, -ENFILE. */
+int Object::create_relative(bool frozen, const file *by, file *&made) const
 {
-	Object *relative = family_.make_home() ? create(family_.get(), cow()) : nullptr;
+	Object *relative =
+		family_.make_home() ? create(inode_, &family_.get(), Growth::none) : nullptr;
 
 	if (!relative)
 		return -KAPI_ENOMEM;
+	relative->set_cow(cow());
 	relative->frozen_ = frozen;
-	if (frozen)
+	if (frozen) {
 		relative->pages_.set_frozen();
+		kapi_inode_set_readonly(relative->inode_);
+	}
 	if (!frozen || pages_.of_clone())
 		relative->pages_.set_of_clone();
 
-	const int err = kapi_file_create(relative->inode_, relative, !frozen, &made);
+	const int err = kapi_file_create(
+		relative->inode_, by, frozen ? "cowmem:snapshot" : "cowmem:clone", !frozen, &made);
 
 	if (err)
 		relative->discard();
@@ -51,9 +56,9 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 	return 0;
 }
 
-int Object::snapshot(file *&made, CopyLimit limit)
+int Object::snapshot(const file *by, file *&made, CopyLimit limit)
 {
-	if (const int err = create_relative(true, made))
+	if (const int err = create_relative(true, by, made))
 		return err;
 
 	WriteLock writes{*this};
@@ -65,9 +70,9 @@ int Object::snapshot(file *&made, CopyLimit limit)
 	return err;
 }
 
-int Object::clone(file *&made, Index first, Index last)
+int Object::clone(const file *by, file *&made, Index first, Index last)
 {
-	int err = create_relative(false, made);
+	int err = create_relative(false, by, made);
 
 	if (err)
 		return err;
@@ -95,8 +100,9 @@ bool SnapshotSet::goes_before(const Object &a, const Object &b)
 	return a.frozen() == b.frozen() ? &a < &b : b.frozen();
 }
 
-bool SnapshotSet::add(Object &object, file *&made)
+bool SnapshotSet::add(const file *by, file *&made)
 {
+	Object &object = Object::of(by);
 	unsigned int place = 0;
 
 	while (place < count_ && goes_before(*member_[place].object, object))
@@ -105,7 +111,7 @@ bool SnapshotSet::add(Object &object, file *&made)
 		return false;
 	for (unsigned int i = count_++; i > place; i--)
 		member_[i] = member_[i - 1];
-	member_[place] = {&object, &made};
+	member_[place] = {&object, by, &made};
 	return true;
 }
 
@@ -165,7 +171,7 @@ UNCHECKED int SnapshotSet::take()
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < count_; i++)
-		err = member_[i].object->create_relative(true, *member_[i].made);
+		err = member_[i].object->create_relative(true, member_[i].by, *member_[i].made);
 	if (!err)
 		err = lock();
 	if (err)

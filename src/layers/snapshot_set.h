@@ -20,8 +20,8 @@ namespace cowmem {
 
 class SnapshotSet {
 public:
-	/* One more, of which the file goes to @made. False: the object is one of them already. At most COWMEM_SNAPSHOT_SET_MAX. */
-	[[nodiscard]] bool add(Object &object, file *&made);
+	/* One more, the object of @by, whose snapshot's file goes to @made. False: it is one of them already. At most COWMEM_SNAPSHOT_SET_MAX. */
+	[[nodiscard]] bool add(const file *by, file *&made);
 	/*
 	 * Takes them all. 0, -ENOMEM, -ENFILE, -EMLINK; -ESTALE: one was dropped; and the files that
 	 * are made by then are good for nothing; -EINTR: a fatal signal. Takes the write locks and the locks of the objects. Sleeps.
@@ -37,6 +37,7 @@ private:
 
 	struct Member {
 		Object *object;
+		const file *by;
 		file **made;
 	} member_[COWMEM_SNAPSHOT_SET_MAX]; /* in the order of their locks */
 	unsigned int count_ = 0;

@@ -204,6 +204,26 @@ Index Tree::next(Index from, Index last) const
 	});
 }
 
+unsigned long Tree::count() const
+{
+	unsigned long count = 0;
+
+	for (Index index = 0; index != no_index;) {
+		const Rcu rcu;
+
+		index = next(index, no_index);
+
+		const Node *node = index == no_index ? nullptr : leaf(index);
+
+		if (!node)
+			continue; /* it was just removed: the next look finds what is behind */
+		for (unsigned int i = 0; i < Node::entries; i++)
+			count += static_cast<bool>(node->entry(i));
+		index = end_of(index, 0) ?: no_index;
+	}
+	return count;
+}
+
 Tree::OwnWalk::OwnWalk(const Tree &tree, Index first, Index last) : first_{first}, last_{last}
 {
 	const auto [node, level] = tree.root();

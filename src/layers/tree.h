@@ -33,7 +33,9 @@ public:
 
 	/* What is at @index. Under RCU, or with something that keeps it there. */
 	Entry at(Index index) const;
-	/* The first index at or after @from, and not after @last, where there is something; or no_index. The same. */
+	/* At how many indexes there is something. Not under RCU: it may take long. */
+	unsigned long count() const;
+	/* The first index at or after @from, and not after @last, where there is something; or no_index. Under RCU, too. */
 	Index next(Index from, Index last) const;
 	/* The same for what is its own. The caller keeps marks from being changed. */
 	Index next_own(Index from, Index last) const { return OwnWalk{*this, from, last}.next(); }

@@ -164,7 +164,7 @@ void Check::end(const Pages &pages)
 {
 	const Object &object = Object::of(pages);
 
-	if (!object.fixed_size())
+	if (object.growth() != Growth::none)
 		return;
 	if (const Index index = pages.next_data(object.end_index(), no_index); index != no_index)
 		fail("something is seen beyond the end", pages, index);

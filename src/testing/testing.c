@@ -55,7 +55,7 @@ static int check_set(const char *value, const struct kernel_param *kp)
 	file = fdget(number);
 	if (!fd_file(file))
 		return -EBADF;
-	if (fd_file(file)->f_op == &cowmem_fops)
+	if (cowmem_file_is_ours(fd_file(file)))
 		wrong = cowmem_test_check(fd_file(file));
 	else
 		err = -EINVAL;

@@ -75,7 +75,7 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
 
 extern "C" void cowmem_test_resize(file *f, long long bytes)
 {
-	cowmem::Object::of(f).resize(bytes, false);
+	cowmem::Object::of(f).resize(bytes, cowmem::Growth::none);
 }
 
 extern "C" void cowmem_test_punch(file *f, long long offset, long long length)
@@ -138,7 +138,7 @@ extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
 {
 	file *made = nullptr;
 
-	if (!cowmem::Object::of(f).snapshot(made, {.max = max_copies, .drops = true}))
+	if (!cowmem::Object::of(f).snapshot(f, made, {.max = max_copies, .drops = true}))
 		return made;
 	if (made)
 		kapi_file_put(made);
@@ -149,7 +149,7 @@ extern "C" file *cowmem_test_clone(file *f)
 {
 	file *made = nullptr;
 
-	if (!cowmem::Object::of(f).clone(made, 0, cowmem::no_index))
+	if (!cowmem::Object::of(f).clone(f, made, 0, cowmem::no_index))
 		return made;
 	if (made)
 		kapi_file_put(made);

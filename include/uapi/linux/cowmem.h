@@ -5,8 +5,11 @@
  * Every open() of the device makes a fresh, empty, sparse object with a life of
  * its own: the file descriptor can be mapped (shared or private), read, written,
  * seeked, forked and passed over a socket, and the object lives until the last
- * descriptor and mapping are gone. Opening /proc/PID/fd/N opens the *device*
- * again, so it makes another fresh object; pass the descriptor instead.
+ * descriptor and mapping are gone. Its inode is the device's, and to open /proc/PID/fd/N opens
+ * the *device* again, which makes another fresh object. FILE gives a descriptor of the same
+ * object that is a regular file: that can be opened again by its path, has a size for fstat()
+ * and ftruncate(), locks of its own, fallocate() and posix_fadvise(). CREATE, SNAPSHOT and CLONE
+ * give such files at once. To open a snapshot again for writing is EROFS.
  *
  * Every ioctl takes a pointer to one struct whose first member is its own size
  * as the caller was compiled with. Structs grow at their end. A newer caller on an
@@ -46,6 +49,8 @@
 #define COWMEM_IOC_RESIZE _IO(COWMEM_IOC_TYPE, 0x02)
 #define COWMEM_IOC_PUNCH _IO(COWMEM_IOC_TYPE, 0x03)
 #define COWMEM_IOC_SET_COW _IO(COWMEM_IOC_TYPE, 0x04)
+#define COWMEM_IOC_CREATE _IO(COWMEM_IOC_TYPE, 0x05)
+#define COWMEM_IOC_FILE _IO(COWMEM_IOC_TYPE, 0x06)
 #define COWMEM_IOC_PAGE_OUT _IO(COWMEM_IOC_TYPE, 0x10)
 #define COWMEM_IOC_PREFETCH _IO(COWMEM_IOC_TYPE, 0x11)
 #define COWMEM_IOC_STORE_STAT _IO(COWMEM_IOC_TYPE, 0x12)
@@ -78,6 +83,7 @@
 #define COWMEM_FEATURE_SNAPSHOT_SET (1ULL << 13)
 #define COWMEM_FEATURE_RESTORE_RANGE (1ULL << 14)
 #define COWMEM_FEATURE_CLONE_RANGE (1ULL << 15)
+#define COWMEM_FEATURE_FILES (1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -95,6 +101,8 @@ struct cowmem_info {
 #define COWMEM_STATE_FROZEN (1U << 2)     /* a snapshot: nobody can write it */
 #define COWMEM_STATE_MAY_BE_DROPPED \
 	(1U << 3) /* a snapshot that was taken with COWMEM_SNAPSHOT_DROP */
+
+#define COWMEM_STATE_GROWS_BY_WRITE (1U << 4) /* by write(), not by mmap(): a regular file */
 
 struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
@@ -168,6 +176,36 @@ struct cowmem_set_cow {
 	__u32 size;       /* in: sizeof(struct cowmem_set_cow) */
 	__u32 flags;      /* in: 0 */
 	__u32 cow;        /* in: enum cowmem_cow */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * CREATE: a new descriptor, closed on exec, of a new object that is a regular file without a
+ * link, as memfd_create() makes one: empty, with mode 0600, and growing by write(), ftruncate()
+ * and fallocate(). /proc/PID/maps shows its name, as "/cowmem:NAME (deleted)".
+ * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
+ * descriptor. Any descriptor will do.
+ */
+#define COWMEM_NAME_MAX 248U /* bytes without the NUL */
+
+struct cowmem_create {
+	__u32 size;       /* in: sizeof(struct cowmem_create) */
+	__u32 flags;      /* in: 0 */
+	__u64 name;       /* in: address of a string, or 0: none */
+	__s32 fd;         /* out: the new descriptor */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * FILE: a new descriptor, closed on exec, of the same object as a regular file, as CREATE's is,
+ * with the rights of this descriptor: for what wants to see a file, or to open
+ * /proc/PID/fd/N again. ftruncate() has it grow by write() from then on, no more by mmap().
+ * ENOMEM, EMFILE, ENFILE: no memory, or no descriptor. ESTALE: a dropped snapshot.
+ */
+struct cowmem_file {
+	__u32 size;       /* in: sizeof(struct cowmem_file) */
+	__u32 flags;      /* in: 0 */
+	__s32 fd;         /* out: the new descriptor */
 	__u32 __reserved; /* in: 0 */
 };
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a regular file has besides read() and write(): allocation, hints, its size and blocks. */
+#include "device/io.h"
+#include "device/paging.h"
+#include "kernel/minmax.h"
+
+namespace cowmem {
+
+namespace {
+
+/* Whole pages that lie in a range of bytes: there are none if @last is before @first. */
+struct Inside {
+	Inside(long long begin, long long end) : first{index_up(begin)}, last{index_of(end) - 1}
+	{
+		none = index_of(end) <= first;
+	}
+	Index first, last;
+	bool none;
+};
+
+/* Zeroes the bytes from @begin to before @end; whole pages become holes. */
+int punch_bytes(Object &object, long long begin, long long end)
+{
+	const Inside inside{begin, end};
+
+	if (index_of(begin) == index_of(end))
+		return zero(object, begin, end);
+	if (const int err = zero(object, begin, min_of(end, bytes_at(index_up(begin)))))
+		return err;
+
+	Index next = inside.first;
+
+	if (const int err = inside.none ? 0 : object.punch(next, inside.last))
+		return err;
+	return zero(object, bytes_at(index_of(end)), end);
+}
+
+/* Has no hole from @first to @last. */
+int fill_holes(Object &object, Index first, Index last)
+{
+	for (Index index = first; index <= last; index++) {
+		FolioRef page;
+
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		if (object.pages().is_hole(index))
+			if (const int err = page_to_write(object, index, page))
+				return err;
+		kapi_cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Has memory, or a place in the store, for the bytes from @begin to before @end, as far as they
+ * lie within the size: nothing lies beyond that. If not @keeps_size, the object grows to @end.
+ */
+int allocate(Object &object, long long begin, long long end, bool keeps_size)
+{
+	const long long old = object.size();
+
+	if (!keeps_size && end > old)
+		if (const int err = object.resize(end, object.growth()))
+			return err;
+
+	const long long stop = min_of(end, object.size());
+	const int err = begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1) : 0;
+
+	if (err && object.size() > old)
+		object.resize(old, object.growth());
+	return err;
+}
+
+int change(Object &object, int mode, long long begin, long long end)
+{
+	if (object.growth() == Growth::none && !(mode & KAPI_FALLOC_KEEP_SIZE) &&
+	    end > object.size())
+		return -KAPI_ENOSPC;
+	if (mode & (KAPI_FALLOC_PUNCH_HOLE | KAPI_FALLOC_ZERO_RANGE))
+		if (const int err = punch_bytes(object, begin, end))
+			return err;
+	return mode & KAPI_FALLOC_PUNCH_HOLE
+	               ? 0
+	               : allocate(object, begin, end, mode & KAPI_FALLOC_KEEP_SIZE);
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/*
+ * file_operations::fallocate: allocation, holes and zeroes, of any bytes. What is shared with
+ * relatives stays so, and its copy is not set aside. 0, -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EIO,
+ * -EDQUOT, -EINTR.
+ */
+extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long length)
+{
+	using namespace cowmem;
+	Object &object = Object::of(f);
+
+	if (mode & ~(KAPI_FALLOC_KEEP_SIZE | KAPI_FALLOC_PUNCH_HOLE | KAPI_FALLOC_ZERO_RANGE))
+		return -KAPI_EOPNOTSUPP;
+	if (const int err = object.lock_writes_killable())
+		return err;
+
+	int err = mode & KAPI_FALLOC_KEEP_SIZE ? 0 : kapi_file_may_reach(f, offset + length);
+
+	if (!err)
+		err = kapi_file_modified(f);
+	if (!err)
+		err = change(object, mode, offset, offset + length);
+	object.unlock_writes();
+	return err;
+}
+
+/*
+ * file_operations::fadvise. WILLNEED brings in what is paged out, DONTNEED has it out, of who may
+ * write; nothing else is needed. 0, -EINVAL.
+ */
+extern "C" int cowmem_fadvise(file *f, long long offset, long long length, int advice)
+{
+	using namespace cowmem;
+	Object &object = Object::of(f);
+
+	if (offset < 0 || length < 0 || advice > KAPI_FADV_NOREUSE)
+		return -KAPI_EINVAL;
+
+	const long long size = object.size();
+	const long long end = length && length < size - offset ? offset + length : size;
+	const Inside inside{offset, end};
+
+	if (offset >= end)
+		return 0;
+	if (advice == KAPI_FADV_WILLNEED) {
+		unsigned long long count = 0;
+
+		bring_in_range(object, index_of(offset), index_up(end) - 1, count);
+	}
+	if (advice == KAPI_FADV_DONTNEED && kapi_file_writable(f) && !inside.none) {
+		Index next = inside.first;
+
+		page_out_range(object, next, inside.last, true);
+	}
+	return 0;
+}
+
+/* From setattr, with the inode's lock held: the size of a regular file. 0 or as Object::resize() says. */
+extern "C" int cowmem_resize(void *object, long long bytes)
+{
+	return static_cast<cowmem::Object *>(object)->resize(bytes, cowmem::Growth::by_write);
+}
+
+/* st_blocks: what the object sees, also if relatives see it, too, in units of 512 bytes. */
+extern "C" unsigned long long cowmem_blocks(const void *object)
+{
+	using namespace cowmem;
+	const Pages &pages = static_cast<const Object *>(object)->pages();
+
+	return pages.count_data() * (KAPI_PAGE_SIZE / 512);
+}
+
+/* Whether it is a snapshot's inode, which nobody may write. */
+extern "C" bool cowmem_is_frozen(const void *object)
+{
+	return static_cast<const cowmem::Object *>(object)->frozen();
+}

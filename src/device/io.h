@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What write() and fallocate() have in common. */
+#ifndef COWMEM_IO_H
+#define COWMEM_IO_H
+
+#include "layers/object.h"
+
+namespace cowmem {
+
+/*
+ * The page to write at @index, referenced and the object's own, into @page. 0, -ENOSPC, -ENOMEM,
+ * -EIO, -EDQUOT, -EINTR. Of who has locked out other write()s. Sleeps.
+ */
+int page_to_write(Object &object, Index index, FolioRef &page);
+
+/* Zeroes the bytes from @begin to before @end, which lie in one page; a hole stays one. The same. */
+int zero(Object &object, long long begin, long long end);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_IO_H */
