@@ -4,6 +4,7 @@
 #include "relatives.h"
 
 #include <linux/falloc.h>
+#include <linux/mman.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -221,6 +222,9 @@ static void file_of_device(void)
 	MUST(read_only >= 0);
 	close(path);
 	CHECK_ERRNO(pwrite(read_only, "x", 1, 0), EBADF);
+	path = reopen(file, O_WRONLY);
+	CHECK_ERRNO(object_file(path), EBADF);
+	close(path);
 	/* The object outlives the device's descriptor. */
 	close(fd);
 	CHECK(has_page(file, 3, 1) && has_page(read_only, 3, 1));
@@ -506,6 +510,100 @@ static void copies_between_files(void)
 	close(to);
 }
 
+/* --- what the kernel tells, and tries --- */
+
+/* The number, or the word, that /proc/self/fdinfo has of @fd behind @name, in @text. */
+static const char *told(int fd, const char *name, char *text, size_t room)
+{
+	char path[48], *line;
+	ssize_t length;
+	int info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	MUST(info >= 0);
+	length = read(info, text, room - 1);
+	MUST(length > 0);
+	text[length] = 0;
+	close(info);
+	line = strstr(text, name);
+	if (!line)
+		return "";
+	line += strlen(name) + 2;
+	line[strcspn(line, "\n")] = 0;
+	return line;
+}
+
+static void fdinfo(void)
+{
+	char a[1024], b[1024];
+	struct cowmem_snapshot limited = {
+		.size = sizeof(limited), .flags = COWMEM_SNAPSHOT_LIMIT, .max_copies = 5};
+	int fd = create(), then, clone;
+
+	write_all(fd, 1);
+	CHECK(!strcmp(told(fd, "cowmem-kind", a, sizeof(a)), "object"));
+	CHECK(!strcmp(told(fd, "cowmem-family", a, sizeof(a)), "0"));
+	CHECK(!strcmp(told(fd, "cowmem-own-pages", a, sizeof(a)), "8"));
+	CHECK(!strcmp(told(fd, "cowmem-copies", a, sizeof(a)), ""));
+	MUST(!ioctl(fd, COWMEM_IOC_SNAPSHOT, &limited));
+	then = limited.fd;
+	clone = clone_of(then);
+	write_all(clone, 2);
+	CHECK_EQ(posix_fadvise(clone, 0, 3 * PAGE, POSIX_FADV_DONTNEED), 0);
+	MUST(pwrite(fd, "x", 1, 0) == 1);
+	CHECK(!strcmp(told(then, "cowmem-kind", a, sizeof(a)), "snapshot"));
+	CHECK(!strcmp(told(clone, "cowmem-kind", a, sizeof(a)), "clone"));
+	CHECK(!strcmp(told(then, "cowmem-family", a, sizeof(a)),
+	              told(clone, "cowmem-family", b, sizeof(b))));
+	CHECK_EQ(strtoul(told(then, "cowmem-parent", a, sizeof(a)), NULL, 10), stat_of(fd).st_ino);
+	CHECK_EQ(strtoul(told(clone, "cowmem-parent", a, sizeof(a)), NULL, 10),
+	         stat_of(then).st_ino);
+	CHECK(!strcmp(told(then, "cowmem-copies", a, sizeof(a)), "1 of 5"));
+	CHECK(!strcmp(told(fd, "cowmem-own-pages", a, sizeof(a)), "1"));
+	CHECK(!strcmp(told(fd, "cowmem-pages", a, sizeof(a)), "8"));
+	CHECK(!strcmp(told(clone, "cowmem-own-pages", a, sizeof(a)), "5"));
+	CHECK(!strcmp(told(clone, "cowmem-own-slots", a, sizeof(a)), "3"));
+	CHECK(!strcmp(told(clone, "cowmem-pages", a, sizeof(a)), "8"));
+	close(clone);
+	close(then);
+	close(fd);
+}
+
+/* What makes huge pages of files' read-only text finds nothing that it may take. */
+static void no_huge_pages_of_text(void)
+{
+	enum { HUGE = 2 << 20 };
+	char *area = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *text;
+	int fd = create(), read_only;
+	struct counts before;
+
+	MUST(area != MAP_FAILED && !ftruncate(fd, HUGE) && !fchmod(fd, 0700));
+	for (unsigned int i = 0; i < HUGE / PAGE; i++) {
+		char page[PAGE];
+
+		fill_page(page, i, 1);
+		MUST(pwrite(fd, page, PAGE, i * PAGE) == PAGE);
+	}
+	read_only = reopen(fd, O_RDONLY);
+	MUST(read_only >= 0);
+	close(fd);
+	text = (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1UL));
+	MUST(mmap(text, HUGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, read_only, 0) == text);
+	for (unsigned int i = 0; i < HUGE / PAGE; i++)
+		CHECK(page_is(text + i * PAGE, i, 1));
+	before = counts_now();
+	errno = 0;
+	CHECK(madvise(text, HUGE, MADV_COLLAPSE) == -1);
+	CHECK(errno == EINVAL || errno == EAGAIN || errno == EBUSY || errno == ENOMEM);
+	CHECK_EQ(SINCE(before, pages_freed), 0);
+	for (unsigned int i = 0; i < HUGE / PAGE; i++)
+		CHECK(page_is(text + i * PAGE, i, 1));
+	CHECK_EQ(object_stat(read_only).resident_pages, HUGE / PAGE);
+	munmap(area, 2 * HUGE);
+	close(read_only);
+}
+
 static const struct test_case cases[] = {
 	{"CREATE: a regular file that grows by write()", "", created},
 	{"CREATE, FILE: bad arguments", "", bad_arguments},
@@ -518,6 +616,8 @@ static const struct test_case cases[] = {
 	{"posix_fadvise and MADV_WILLNEED", "", hints},
 	{"locks, times, mode and owner are the inode's", "", locks_and_times},
 	{"copy_file_range", "", copies_between_files},
+	{"fdinfo", "", fdinfo},
+	{"no huge pages of text", "", no_huge_pages_of_text},
 };
 
 int main(void)

@@ -60,14 +60,14 @@ int allocate(Object &object, long long begin, long long end, bool keeps_size)
 	const long long old = object.size();
 
 	if (!keeps_size && end > old)
-		if (const int err = object.resize(end, object.growth()))
+		if (const int err = object.resize(end, object.growth(), true))
 			return err;
 
 	const long long stop = min_of(end, object.size());
 	const int err = begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1) : 0;
 
 	if (err && object.size() > old)
-		object.resize(old, object.growth());
+		object.resize(old, object.growth(), true);
 	return err;
 }
 
@@ -134,7 +134,7 @@ extern "C" int cowmem_fadvise(file *f, long long offset, long long length, int a
 	if (advice == KAPI_FADV_WILLNEED) {
 		unsigned long long count = 0;
 
-		bring_in_range(object, index_of(offset), index_up(end) - 1, count);
+		object.pages().bring_in_all(index_of(offset), index_up(end) - 1, count);
 	}
 	if (advice == KAPI_FADV_DONTNEED && kapi_file_writable(f) && !inside.none) {
 		Index next = inside.first;
@@ -147,7 +147,7 @@ extern "C" int cowmem_fadvise(file *f, long long offset, long long length, int a
 /* From setattr, with the inode's lock held: the size of a regular file. 0 or as Object::resize() says. */
 extern "C" int cowmem_resize(void *object, long long bytes)
 {
-	return static_cast<cowmem::Object *>(object)->resize(bytes, cowmem::Growth::by_write);
+	return static_cast<cowmem::Object *>(object)->resize(bytes, cowmem::Growth::by_write, true);
 }
 
 /* st_blocks: what the object sees, also if relatives see it, too, in units of 512 bytes. */

@@ -3,6 +3,7 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/seq_file.h>
 #include <linux/splice.h>
 
 #include "kernel/module.h"
@@ -14,12 +15,30 @@ const struct vm_operations_struct cowmem_vm_ops = {
 	.page_mkwrite = cowmem_page_mkwrite,
 };
 
+/* Sizes are in pages. */
+static void show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct cowmem_told told;
+
+	cowmem_tell(file, &told);
+	seq_printf(m, "cowmem-kind:\t%s\n", told.kind);
+	seq_printf(m, "cowmem-family:\t%lu\n", told.family);
+	seq_printf(m, "cowmem-parent:\t%lu\n", told.parent);
+	seq_printf(m, "cowmem-pages:\t%lu\n", told.pages);
+	seq_printf(m, "cowmem-own-pages:\t%lu\n", told.own_pages);
+	seq_printf(m, "cowmem-own-slots:\t%lu\n", told.own_slots);
+	if (told.max_slots != ULONG_MAX)
+		seq_printf(m, "cowmem-max-slots:\t%lu\n", told.max_slots);
+	if (told.max_copies != ULONG_MAX)
+		seq_printf(m, "cowmem-copies:\t%lu of %lu\n", told.copies, told.max_copies);
+}
+
 /* What files of the device and of objects' own inodes have alike. */
 #define COMMON_OPERATIONS                                                                         \
 	.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,                \
 	.compat_ioctl = compat_ptr_ioctl, .llseek = cowmem_llseek, .read_iter = cowmem_read_iter, \
 	.write_iter = cowmem_write_iter, .splice_read = copy_splice_read,                         \
-	.splice_write = iter_file_splice_write, .fsync = noop_fsync
+	.splice_write = iter_file_splice_write, .fsync = noop_fsync, .show_fdinfo = show_fdinfo
 
 const struct file_operations cowmem_fops = {
 	COMMON_OPERATIONS,
@@ -35,11 +54,53 @@ static int open_file(struct inode *inode, struct file *file)
 	return generic_file_open(inode, file);
 }
 
+/* Whether @length bytes at @position may be compared and shared: whole pages, but at the end of both. */
+static int check_dedupe(const struct inode *in, const struct inode *out, loff_t position,
+                        loff_t length)
+{
+	const loff_t end = position + length;
+
+	if (end > i_size_read(in) || end > i_size_read(out))
+		return -EINVAL;
+	if (end & ~PAGE_MASK && (end != i_size_read(in) || end != i_size_read(out)))
+		return -EINVAL;
+	return in == out ? -EINVAL : 0;
+}
+
+/*
+ * Pages can be shared where they have the same index. copy_file_range(), which may shorten, comes
+ * here, too: for what is not many pages a copy costs less than a snapshot of all the file.
+ */
+static loff_t remap_file_range(struct file *in, loff_t position, struct file *out, loff_t to,
+                               loff_t length, unsigned int flags)
+{
+	const loff_t few = 256 * PAGE_SIZE;
+	int err;
+
+	if (flags & ~(REMAP_FILE_DEDUP | REMAP_FILE_ADVISORY) || position != to ||
+	    position & ~PAGE_MASK)
+		return -EINVAL;
+	if (flags & REMAP_FILE_DEDUP) {
+		err = check_dedupe(file_inode(in), file_inode(out), position, length)
+		              ?: cowmem_dedupe(in, out, position, position + length);
+		return err ?: length;
+	}
+	if (flags & REMAP_FILE_CAN_SHORTEN && length < few)
+		return -EOPNOTSUPP;
+	lock_two_nondirectories(file_inode(in), file_inode(out));
+	err = generic_remap_file_range_prep(in, position, out, to, &length, flags);
+	unlock_two_nondirectories(file_inode(in), file_inode(out));
+	if (!err && length)
+		err = cowmem_reflink(in, out, position, position + length);
+	return err ?: length;
+}
+
 const struct file_operations cowmem_file_fops = {
 	COMMON_OPERATIONS,
 	.open = open_file,
 	.fallocate = cowmem_fallocate,
 	.fadvise = cowmem_fadvise,
+	.remap_file_range = remap_file_range,
 };
 
 /*

@@ -13,8 +13,6 @@
 
 #include "kernel/module.h"
 
-#define COWMEM_FS_MAGIC 0x636f776d /* "cowm" */
-
 static struct vfsmount *cowmem_mount;
 
 /* A page that mincore() finds; and as many bits as the index of any has, in whole nodes of an xarray. */
@@ -22,7 +20,7 @@ static struct folio *present;
 #define MAX_INDEX_BITS 54
 
 /* The last reference is gone: no file, no mapping, no walker can come any more. */
-static void evict_inode(struct inode *inode)
+void cowmem_inode_evict(struct inode *inode)
 {
 	cowmem_evict(inode->i_private);
 	xa_destroy(&inode->i_data.i_pages);
@@ -32,7 +30,7 @@ static void evict_inode(struct inode *inode)
 
 static const struct super_operations super_operations = {
 	.statfs = simple_statfs,
-	.evict_inode = evict_inode,
+	.evict_inode = cowmem_inode_evict,
 };
 
 static int init_fs_context(struct fs_context *fc)
@@ -123,14 +121,22 @@ struct vfsmount *cowmem_inode_mount(void)
 
 /*
  * A new inode on @sb, or, if that is NULL, on the internal mount, for an object that it does not
- * have yet. It has no link. Or NULL: no memory. May sleep.
+ * have yet. It has no link, but on a mounted file system it may get one. Or ERR_PTR(): -ENOMEM,
+ * -ENOSPC. May sleep.
  */
 struct inode *cowmem_inode_create(struct super_block *sb)
 {
-	struct inode *inode = new_inode(sb ?: cowmem_mount->mnt_sb);
+	struct cowmem_space *space = sb ? sb->s_fs_info : NULL;
+	struct inode *inode;
 
-	if (!inode)
-		return NULL;
+	if (space && !cowmem_limit_take(&space->inodes))
+		return ERR_PTR(-ENOSPC);
+	inode = new_inode(sb ?: cowmem_mount->mnt_sb);
+	if (!inode) {
+		if (space)
+			atomic_long_dec(&space->inodes.used);
+		return ERR_PTR(-ENOMEM);
+	}
 	inode->i_ino = get_next_ino();
 	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | 0600);
 	simple_inode_init_ts(inode);
@@ -139,6 +145,8 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 	inode->i_mapping->a_ops = &address_space_operations;
 	mapping_set_release_always(inode->i_mapping);
 	clear_nlink(inode);
+	if (space)
+		inode->i_state |= I_LINKABLE; /* nobody else has it yet */
 	return inode;
 }
 
@@ -155,18 +163,21 @@ bool cowmem_folio_is_ours(const struct folio *folio)
  * mincore() looks for pages where the kernel has those of files, which is not where ours are.
  * It must not call absent what is in memory, since tools save what it names: so one page, of
  * which nothing else is known, is there for all.
+ * khugepaged finds it, too: one that is on no list of the kernel's, which it leaves alone.
+ * 0, -ENOMEM.
  */
-void cowmem_mapping_call_present(struct address_space *mapping)
+int cowmem_mapping_call_present(struct address_space *mapping)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, 0UL, MAX_INDEX_BITS);
 
 	if (!xa_empty(&mapping->i_pages))
-		return;
+		return 0;
 	do {
 		xas_lock_irq(&xas);
 		xas_store(&xas, present);
 		xas_unlock_irq(&xas);
 	} while (xas_nomem(&xas, GFP_KERNEL_ACCOUNT));
+	return xas_error(&xas);
 }
 
 int cowmem_inode_init(void)

@@ -167,7 +167,7 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->resident_pages = object.pages().oversees() ? count_resident(object.pages())
 	                                                 : object.pages().own_pages();
 	stat->cow = object.cow();
-	stat->layers = object.pages().has_relatives() ? object.family().members() - 1 : 0;
+	stat->layers = object.pages().has_relatives() ? object.pages().family()->members() - 1 : 0;
 
 	const Counted &counted = object.pages().counted();
 
@@ -179,7 +179,7 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->copies = count_copies(object.pages());
 	stat->max_copies = counted.limit.max;
 	/* The holder of a clone is not told what its relatives do. */
-	stat->shared_pages = object.pages().oversees() ? object.family().home()->pages() : 0;
+	stat->shared_pages = object.pages().oversees() ? object.pages().shared_home()->pages() : 0;
 	return stat.put();
 }
 
@@ -187,15 +187,10 @@ int resize(Object &object, Argument<cowmem_resize> &resize)
 {
 	if (resize->bytes > static_cast<unsigned long long>(kapi_max_bytes()))
 		return -KAPI_EFBIG;
-	if (const int err = object.lock_writes_killable())
-		return err;
-
-	const int err =
-		object.resize(static_cast<long long>(resize->bytes),
-	                      resize->flags & COWMEM_RESIZE_GROWS ? Growth::by_use : Growth::none);
-
-	object.unlock_writes();
-	return err;
+	/* write() is not locked out: it may be waiting for the user's memory. */
+	return object.resize(static_cast<long long>(resize->bytes),
+	                     resize->flags & COWMEM_RESIZE_GROWS ? Growth::by_use : Growth::none,
+	                     false);
 }
 
 int punch(Object &object, Argument<cowmem_punch> &punch)
@@ -429,7 +424,7 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 
 	if (const int err = other.get(diff->fd))
 		return err;
-	if (&other->family() != &object.family())
+	if (!object.is_relative_of(*other))
 		return -KAPI_EINVAL;
 
 	ChangedList list{diff->ranges, diff->capacity};
@@ -483,9 +478,9 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 		if (!err && !is_range(range.offset, range.length))
 			err = -KAPI_EINVAL;
 		if (!err)
-			err = bring_in_range(object, first_of(range.offset),
-			                     last_of(range.offset, range.length),
-			                     prefetch->brought_in);
+			err = object.pages().bring_in_all(first_of(range.offset),
+			                                  last_of(range.offset, range.length),
+			                                  prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;
@@ -759,7 +754,7 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_CREATE:
 		return call<cowmem_create, create>(f, arg, Access::dropped);
 	case COWMEM_IOC_FILE:
-		return call<cowmem_file, make_file>(f, arg, Access::any);
+		return call<cowmem_file, make_file>(f, arg, Access::readable);
 	case COWMEM_IOC_SET_COW:
 		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
 	case COWMEM_IOC_PAGE_OUT:

@@ -5,7 +5,7 @@
 /*
  * file_operations::mmap. Any offset and length; an object that grows by use does so to what is
  * mapped. The mapping keeps the object's copy mode of this moment.
- * -ESTALE: a dropped snapshot. -EOVERFLOW: the mapping would end beyond what an object can hold.
+ * -ESTALE: a dropped snapshot. -ENOMEM. -EOVERFLOW: the mapping would end beyond what an object can hold.
  */
 extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 {
@@ -17,8 +17,9 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 		return -KAPI_ESTALE;
 	if (end < kapi_vma_first_index(vma) || end > index_of(kapi_max_bytes()))
 		return -KAPI_EOVERFLOW;
+	if (const int err = kapi_mapping_call_present(object.pages().mapping()))
+		return err;
 	object.grow_by_use(bytes_at(end));
-	kapi_mapping_call_present(object.pages().mapping());
 	kapi_vma_set_private(vma, object.cow());
 	kapi_vma_set_ops(vma);
 	kapi_file_accessed(f);

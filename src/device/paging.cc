@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Page-out and prefetch of a range (device/paging.h). */
+/* Page-out of a range (device/paging.h). */
 #include "device/paging.h"
 #include "kernel/minmax.h"
 
@@ -28,22 +28,6 @@ PagedOut page_out_range(Object &object, Index &next, Index last, bool accessed)
 		next = stop + 1;
 	}
 	return result;
-}
-
-int bring_in_range(Object &object, Index first, Index last, unsigned long long &count)
-{
-	for (Index index = first;; index++) {
-		index = object.pages().next_out(index, last);
-		if (index == no_index)
-			return 0;
-		if (kapi_signal_pending())
-			return -KAPI_EINTR;
-		if (const int err = object.pages().bring_in(index, last, count))
-			return err;
-		kapi_cond_resched();
-		if (index == last)
-			return 0;
-	}
 }
 
 } /* namespace cowmem */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Page-out and prefetch of a range, for the ioctls and for hints. */
+/* Page-out of a range, for the ioctl and for hints. */
 #ifndef COWMEM_PAGING_H
 #define COWMEM_PAGING_H
 
@@ -13,9 +13,6 @@ namespace cowmem {
  * the first page that was not looked at, because of a fatal signal. Sleeps.
  */
 PagedOut page_out_range(Object &object, Index &next, Index last, bool accessed);
-
-/* Brings in what is paged out from @first to @last, and adds to @count. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
-int bring_in_range(Object &object, Index first, Index last, unsigned long long &count);
 
 } /* namespace cowmem */
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Questions about an object's pages (device/query.h): their state, and who maps them. */
 #include "device/query.h"
+#include "kernel/told.h"
+#include "layers/object.h"
 #include "layers/pages.h"
 #include "rmap/visitors.h"
 
@@ -387,3 +389,27 @@ Found own_copy(unsigned long address, const Pages &pages, FolioRef &copy)
 }
 
 } /* namespace cowmem */
+
+/* For file_operations::show_fdinfo: what the holder of @f may know. */
+extern "C" void cowmem_tell(const file *f, cowmem_told *told)
+{
+	using namespace cowmem;
+	const Object &object = Object::of(f);
+	const Pages &pages = object.pages();
+
+	*told = {
+		.kind = object.frozen()    ? pages.dropped() ? "dropped snapshot" : "snapshot"
+	                : pages.of_clone() ? "clone"
+	                                   : "object",
+		.family = pages.shared_home() ? kapi_inode_number(kapi_mapping_host(
+							pages.shared_home()->mapping()))
+	                                      : 0,
+		.parent = object.parent(),
+		.own_pages = pages.own_pages(),
+		.own_slots = pages.own_slots().slots,
+		.pages = pages.count_data(),
+		.max_slots = object.max_slots(),
+		.copies = count_copies(pages),
+		.max_copies = pages.counted().limit.max,
+	};
+}

@@ -219,7 +219,7 @@ private:
 		if (pages_.owns(page))
 			return true;
 
-		const SharedHome *shared = pages_.family().home();
+		const SharedHome *shared = pages_.shared_home();
 
 		return what_ == For::reading && shared && shared->owns(page);
 	}

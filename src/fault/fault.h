@@ -29,7 +29,7 @@ enum class Outcome : unsigned int {
 	made_writable,      /* page_mkwrite: the page is locked and still the object's */
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
-	over_limit,         /* a snapshot does not allow another copy: SIGBUS */
+	over_limit,         /* a snapshot, or the file system, allows no other page: SIGBUS */
 	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
 	killed, /* a fatal signal ended a wait, and the fault's locks are dropped */
 	again,  /* page_mkwrite: the page is the object's own now, but not yet writable: retried */
@@ -118,7 +118,7 @@ inline Outcome outcome_of_fill(int error)
 {
 	if (error == -KAPI_EHWPOISON)
 		return Outcome::poisoned;
-	if (error == -KAPI_EDQUOT)
+	if (error == -KAPI_EDQUOT || error == -KAPI_ENOSPC)
 		return Outcome::over_limit;
 	return error == -KAPI_EIO ? Outcome::unreadable : Outcome::no_memory;
 }

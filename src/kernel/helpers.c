@@ -100,6 +100,8 @@ SAME(KAPI_ENOSPC, ENOSPC);
 SAME(KAPI_EROFS, EROFS);
 SAME(KAPI_ENAMETOOLONG, ENAMETOOLONG);
 SAME(KAPI_EMLINK, EMLINK);
+SAME(KAPI_EBADE, EBADE);
+SAME(KAPI_ENODATA, ENODATA);
 SAME(KAPI_ESTALE, ESTALE);
 SAME(KAPI_EDQUOT, EDQUOT);
 SAME(KAPI_EOVERFLOW, EOVERFLOW);
@@ -308,7 +310,7 @@ HELPER void kapi_node_free(void *node) { cowmem_node_free(node); }
 /* --- the object's address_space --- */
 HELPER void kapi_mapping_set_home(struct address_space *mapping, void *home) { mapping->i_private_data = home; }
 HELPER void *kapi_mapping_home(const struct address_space *mapping) { return mapping->i_private_data; }
-HELPER void kapi_mapping_call_present(struct address_space *mapping) { cowmem_mapping_call_present(mapping); }
+HELPER int kapi_mapping_call_present(struct address_space *mapping) { return cowmem_mapping_call_present(mapping); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
 HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
 HELPER struct inode *kapi_mapping_host(const struct address_space *mapping) { return mapping->host; }
@@ -405,7 +407,10 @@ HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_l
 HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
 
 /* --- the object's inode --- */
-HELPER struct inode *kapi_inode_create(const struct inode *like) { return cowmem_inode_create(like ? like->i_sb : NULL); }
+HELPER int kapi_inode_create(const struct inode *like, struct inode **made) { return PTR_ERR_OR_ZERO(*made = cowmem_inode_create(like ? like->i_sb : NULL)); }
+HELPER struct cowmem_space *kapi_inode_space(const struct inode *inode) { return inode->i_sb->s_fs_info; }
+HELPER bool kapi_space_take_page(struct cowmem_space *space) { return cowmem_limit_take(&space->pages); }
+HELPER void kapi_space_give_page(struct cowmem_space *space) { atomic_long_dec(&space->pages.used); }
 HELPER void kapi_inode_set_readonly(struct inode *inode) { inode->i_mode &= ~0222; }
 HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
@@ -414,6 +419,7 @@ HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
 HELPER bool kapi_folio_is_ours(const struct folio *folio) { return cowmem_folio_is_ours(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
+HELPER unsigned long kapi_inode_number(const struct inode *inode) { return inode->i_ino; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
 HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }

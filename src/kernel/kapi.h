@@ -137,6 +137,8 @@ enum kapi_errno {
 	KAPI_EROFS = 30,
 	KAPI_ENAMETOOLONG = 36,
 	KAPI_EMLINK = 31,
+	KAPI_EBADE = 52,
+	KAPI_ENODATA = 61,
 	KAPI_ESTALE = 116,
 	KAPI_EDQUOT = 122,
 	KAPI_EOVERFLOW = 75,
@@ -377,7 +379,7 @@ void kapi_node_free(void *node); /* after a grace period */
 void kapi_mapping_set_home(struct address_space *mapping, void *home);
 void *kapi_mapping_home(const struct address_space *mapping);
 /* Has mincore() say that all of it is in memory, rather than nothing. */
-void kapi_mapping_call_present(struct address_space *mapping);
+int kapi_mapping_call_present(struct address_space *mapping);
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
 
@@ -493,10 +495,14 @@ struct folio *kapi_page_folio(struct page *page);
 /* Whether it is an anonymous page of its own: not large, not merged. */
 bool kapi_folio_is_copy(const struct folio *folio);
 /* --- the object's inode --- */
-/* A regular file's, where @like is, or, if that is null, where what has no name is. Null: no memory. */
-void kapi_inode_set_readonly(struct inode *inode);
-struct inode *kapi_inode_create(const struct inode *like);
+/* @made: a regular file's, where @like is, or, if that is null, where what has no name is. 0, -ENOMEM, -ENOSPC. */
+int kapi_inode_create(const struct inode *like, struct inode **made);
+/* What limits the pages of a mounted file system's files, or null. */
+struct cowmem_space *kapi_inode_space(const struct inode *inode);
+bool kapi_space_take_page(struct cowmem_space *space);
+void kapi_space_give_page(struct cowmem_space *space);
 void kapi_inode_get(struct inode *inode);
+void kapi_inode_set_readonly(struct inode *inode);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
@@ -504,6 +510,7 @@ bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
 bool kapi_folio_is_ours(const struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);
 struct address_space *kapi_inode_mapping(struct inode *inode);
+unsigned long kapi_inode_number(const struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
 void kapi_inode_lock(struct inode *inode);

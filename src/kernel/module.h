@@ -16,6 +16,7 @@
 #endif
 
 #include "kernel/counters.h"
+#include "kernel/told.h"
 
 extern const struct vm_operations_struct cowmem_vm_ops;
 /* Files of the device, and those of objects' own inodes (src/device/file.c). */
@@ -64,13 +65,43 @@ DECLARE_PER_CPU(struct cowmem_counts, cowmem_counts);
 /* A counter over all CPUs; it may miss what happens meanwhile. */
 unsigned long cowmem_counter_sum(enum cowmem_counter counter);
 
+/* How many of something there may be, and are. */
+struct cowmem_limit {
+	long most;
+	atomic_long_t used;
+};
+
+/* What a mounted file system may take: its s_fs_info. */
+struct cowmem_space {
+	struct cowmem_limit pages, inodes;
+};
+
+/* One more. False: there are as many as may be. */
+static inline bool cowmem_limit_take(struct cowmem_limit *limit)
+{
+	long used = atomic_long_read(&limit->used);
+
+	do {
+		if (used >= READ_ONCE(limit->most))
+			return false;
+	} while (!atomic_long_try_cmpxchg(&limit->used, &used, used + 1));
+	return true;
+}
+
+#define COWMEM_FS_MAGIC 0x636f776d /* "cowm" */
+
+/* The file system that can be mounted (src/device/mount.c). */
+int cowmem_mount_init(void);
+void cowmem_mount_exit(void);
+
 /* The inodes behind the objects (src/device/inode.c). */
 struct inode *cowmem_inode_create(struct super_block *sb);
 struct vfsmount *cowmem_inode_mount(void);
+void cowmem_inode_evict(struct inode *inode);
 int cowmem_inode_init(void);
 void cowmem_inode_exit(void);
 bool cowmem_folio_is_ours(const struct folio *folio);
-void cowmem_mapping_call_present(struct address_space *mapping);
+int cowmem_mapping_call_present(struct address_space *mapping);
 
 /* Machine checks of objects' pages (src/device/memory_failure.c). */
 int cowmem_memory_failure_init(void);
@@ -133,6 +164,10 @@ long cowmem_ioctl(struct file *file, unsigned int command, unsigned long arg);
 loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
 ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
+void cowmem_tell(const struct file *file, struct cowmem_told *told);
+int cowmem_reflink(struct file *in, struct file *out, loff_t begin, loff_t end);
+int cowmem_dedupe(struct file *in, struct file *out, loff_t begin, loff_t end);
+int cowmem_create_at(struct inode *inode);
 void cowmem_evict(void *object);
 bool cowmem_is_frozen(const void *object);
 int cowmem_resize(void *object, loff_t bytes);

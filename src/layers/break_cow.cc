@@ -135,7 +135,11 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 		if (const int err = leaving.may_leave(index, index))
 			return err;
 
-		SharedHome &shared = *family_.home();
+		SharedHome &shared = *family()->home();
+
+		if (!shared.charge())
+			return -KAPI_ENOSPC;
+
 		/* A thread that wants to write the copy, which is not the object's own yet, waits for this. */
 		const PageLock hidden{page};
 
@@ -143,6 +147,7 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 		kapi_folio_get(page);
 		if (const int err = put(index, seen.entry, Entry{page}, true, false)) {
 			shared.unattach(page);
+			shared.uncharge();
 			kapi_folio_put(page);
 			return err;
 		}

@@ -6,19 +6,29 @@
 
 namespace cowmem {
 
+SharedHome::SharedHome(inode *node, Family &family)
+	: Home{kapi_inode_mapping(node), family.space(), true}, inode_{node}, family_{family}
+{
+}
+
+/* Its inode is none of a mounted file system's, which has no file of it. */
 SharedHome *SharedHome::create(Family &family)
 {
-	inode *node = kapi_inode_create(nullptr);
-	auto *made = node ? new (Gfp::kernel_account) SharedHome{node, family} : nullptr;
+	inode *node = nullptr;
 
-	if (node && !made)
+	if (kapi_inode_create(nullptr, &node))
+		return nullptr;
+
+	auto *made = new (Gfp::kernel_account) SharedHome{node, family};
+
+	if (!made)
 		kapi_inode_put(node);
 	return made;
 }
 
-Family *Family::create()
+Family *Family::create(cowmem_space *space)
 {
-	auto *family = new (Gfp::kernel_account) Family;
+	auto *family = new (Gfp::kernel_account) Family{space};
 
 	if (family)
 		kapi_ref_init(&family->references_);
@@ -80,11 +90,14 @@ void Family::remove(Pages &gone)
 	kapi_users_put_and_wait(&gone.users_);
 }
 
-Members::Members(const Family &family) : family_{family}
+Members::Members(const Family *family) : family_{family}
 {
+	if (!family)
+		return;
+
 	const Rcu rcu;
 
-	keep(__atomic_load_n(&family_.first_, __ATOMIC_CONSUME));
+	keep(__atomic_load_n(&family_->first_, __ATOMIC_CONSUME));
 }
 
 Members::~Members()
@@ -108,7 +121,7 @@ void Members::next()
 		const Rcu rcu;
 
 		keep(__atomic_load_n(__atomic_load_n(&last->has_left_, __ATOMIC_ACQUIRE)
-		                             ? &family_.first_
+		                             ? &family_->first_
 		                             : &last->next_member_,
 		                     __ATOMIC_CONSUME));
 	}

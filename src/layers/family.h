@@ -25,13 +25,10 @@ public:
 	static SharedHome *create(Family &family);
 	~SharedHome() { kapi_inode_put(inode_); }
 
-	Family &family() const { return family_; }
+	Family *family() const { return &family_; }
 
 private:
-	SharedHome(inode *node, Family &family)
-		: Home{kapi_inode_mapping(node), true}, inode_{node}, family_{family}
-	{
-	}
+	SharedHome(inode *node, Family &family);
 
 	inode *const inode_;
 	Family &family_;
@@ -39,8 +36,11 @@ private:
 
 class Family : public Allocated {
 public:
-	/* With the one reference that the caller has then. Sleeps. Or null: no memory. */
-	static Family *create();
+	/*
+	 * With the one reference that the caller has then; @space: what limits its pages, or null.
+	 * Sleeps. Or null: no memory.
+	 */
+	static Family *create(cowmem_space *space);
 	/* Another reference, for who has one. */
 	Family &get()
 	{
@@ -55,6 +55,8 @@ public:
 	Family(const Family &) = delete;
 	Family &operator=(const Family &) = delete;
 
+	/* What limits the pages of its members, or null. */
+	cowmem_space *space() const { return space_; }
 	/* Makes the home, if there is none yet. False: no memory. Sleeps. */
 	[[nodiscard]] bool make_home();
 	/* The home, or null: no member has relatives yet. */
@@ -68,11 +70,12 @@ public:
 
 private:
 	friend class Members;
-	Family() { kapi_spinlock_init(&lock_); }
+	explicit Family(cowmem_space *space) : space_{space} { kapi_spinlock_init(&lock_); }
 	~Family() { delete home_; }
 	void link(Pages &pages);
 
 	kapi_refcount references_; /* one for each object */
+	cowmem_space *const space_;
 	SharedHome *home_ = nullptr;
 	Pages *first_ = nullptr;
 	unsigned long members_ = 0;
@@ -85,7 +88,8 @@ private:
  */
 class Members {
 public:
-	explicit Members(const Family &family);
+	/* Of no family there are none. */
+	explicit Members(const Family *family);
 	~Members();
 	Members(const Members &) = delete;
 	Members &operator=(const Members &) = delete;
@@ -99,7 +103,7 @@ public:
 private:
 	void keep(Pages *first);
 
-	const Family &family_;
+	const Family *const family_;
 	Pages *at_ = nullptr;
 };
 

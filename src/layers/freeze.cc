@@ -64,7 +64,7 @@ void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
 {
 	if (may_have_changed(page))
 		marks_.set_changed(index);
-	family_.home()->take(page, slot);
+	family()->home()->take(page, slot);
 }
 
 /*
@@ -76,20 +76,27 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 	const Entry entry = entry_of(index);
 	FolioRef copy{kapi_folio_alloc_near(kapi_folio_node(page))};
 	auto *keeps = copy ? new (Gfp::kernel_account) Kept{{}, page, kept} : nullptr;
+	const Home &shared = *family()->home();
 
 	if (!keeps)
 		return -KAPI_ENOMEM;
+	if (!shared.charge()) {
+		delete keeps;
+		return -KAPI_ENOSPC;
+	}
 	if (kapi_folio_copy(copy.get(), page)) {
 		give_away(index, page, entry.slot()); /* damaged: who reads it will be told */
+		shared.uncharge();
 		delete keeps;
 		return 0;
 	}
 	note_write(page);
 	note_write(copy.get());
-	family_.home()->attach(copy.get(), index);
+	family()->home()->attach(copy.get(), index);
 	kapi_folio_get(copy.get());
 	if (put(index, entry, Entry{copy.get()}, false, false)) {
-		family_.home()->unattach(copy.get());
+		family()->home()->unattach(copy.get());
+		shared.uncharge();
 		kapi_folio_put(copy.get());
 		delete keeps;
 		return -KAPI_ENOMEM;
@@ -120,7 +127,7 @@ void Pages::leave_slot(Index index, const Seen &seen)
 /* What is its own at @index becomes the family's; or a copy of that, and the page goes to @kept. */
 int Pages::freeze_one(Index index, Kept *&kept)
 {
-	SharedHome &shared = *family_.home();
+	SharedHome &shared = *family()->home();
 
 	for (;;) {
 		const Seen seen = see(index);

@@ -21,54 +21,56 @@ private:
 
 } /* namespace */
 
-/* The object of @node, which has none; or null: no memory. The reference to @family is its, or gone; null: there is none. */
-Object *Object::create_at(inode *node, Family *family, Growth growth)
+/* The object of @node, which has none; @space: what limits its pages, or null. Or null: no memory. */
+Object *Object::create_at(inode *node, cowmem_space *space, Growth growth)
 {
-	auto *object = family ? new (Gfp::kernel_account) Object{node, *family, growth} : nullptr;
+	auto *object = new (Gfp::kernel_account) Object{node, space, growth};
 
 	if (object) {
 		kapi_inode_set_object(node, object);
 		kapi_count(COWMEM_COUNT_objects_created);
-	} else if (family) {
-		family->put();
 	}
 	return object;
 }
 
-/* The same with an inode of its own, of which the caller has the reference: where @like is, or, if that is null, where what has no name is. */
-Object *Object::create(const inode *like, Family *family, Growth growth)
+/*
+ * @made: an object with an inode of its own, of which the caller has the reference: where @like
+ * is, or, if that is null, where what has no name is. 0, -ENOMEM; -ENOSPC: there are as many
+ * inodes as may be.
+ */
+int Object::create(const inode *like, cowmem_space *space, Growth growth, Object *&made)
 {
-	inode *node = kapi_inode_create(like);
+	inode *node = nullptr;
 
-	if (!node) {
-		if (family)
-			family->put();
-		return nullptr;
-	}
-
-	Object *object = create_at(node, family, growth);
-
-	if (!object)
+	if (const int err = kapi_inode_create(like, &node))
+		return err;
+	made = create_at(node, space, growth);
+	if (!made)
 		kapi_inode_put(node);
-	return object;
+	return made ? 0 : -KAPI_ENOMEM;
+}
+
+int Object::create_at(inode *node)
+{
+	return create_at(node, kapi_inode_space(node), Growth::by_write) ? 0 : -KAPI_ENOMEM;
 }
 
 int Object::open(file *f)
 {
-	Object *object = create(nullptr, Family::create(), Growth::by_use);
+	Object *object;
 
-	if (!object)
-		return -KAPI_ENOMEM;
+	if (const int err = create(nullptr, nullptr, Growth::by_use, object))
+		return err;
 	kapi_file_bind(f, object->inode_, object);
 	return 0;
 }
 
 int Object::create_file(const char *name, file *&made)
 {
-	Object *object = create(nullptr, Family::create(), Growth::by_write);
+	Object *object;
 
-	if (!object)
-		return -KAPI_ENOMEM;
+	if (const int err = create(nullptr, nullptr, Growth::by_write, object))
+		return err;
 
 	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
 
@@ -92,7 +94,8 @@ Object::~Object()
 {
 	pages_.leave_family();
 	pages_.remove_all();
-	family_.put();
+	if (pages_.family())
+		pages_.family()->put();
 	kapi_count(COWMEM_COUNT_objects_freed);
 }
 
@@ -116,12 +119,12 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 	return index < index_up(size());
 }
 
-int Object::resize(long long bytes, Growth growth)
+int Object::resize(long long bytes, Growth growth, bool write_is_locked_out)
 {
 	unsigned long long count = 0;
 	int err;
 
-	while ((err = try_resize(bytes, growth)) == -KAPI_EAGAIN) {
+	while ((err = try_resize(bytes, growth, write_is_locked_out)) == -KAPI_EAGAIN) {
 		const Index cut = index_of(min_of(bytes, size()));
 
 		err = pages_.break_cow(cut);
@@ -137,12 +140,15 @@ int Object::resize(long long bytes, Growth growth)
  * Whether a new end at @bytes cuts a page that has to become its own, or be brought in, first;
  * otherwise the page that is cut, if one is, goes to @tail, and does not go out any more.
  */
-bool Object::cuts_what_is_not_own(long long bytes, FolioRef &tail) const
+bool Object::cuts_what_is_not_own(long long bytes, bool write_is_locked_out, FolioRef &tail) const
 {
 	const long long end = min_of(bytes, size());
 
 	tail = {};
-	if (end % KAPI_PAGE_SIZE == 0)
+	/* Of one that grows a write may be at the end right now. */
+	const bool cuts = write_is_locked_out || growth() == Growth::none || bytes < size();
+
+	if (!cuts || end % KAPI_PAGE_SIZE == 0)
 		return false;
 
 	Seen seen = pages_.see(index_of(end));
@@ -154,7 +160,7 @@ bool Object::cuts_what_is_not_own(long long bytes, FolioRef &tail) const
 }
 
 /* -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing changed. */
-int Object::try_resize(long long bytes, Growth growth)
+int Object::try_resize(long long bytes, Growth growth, bool write_is_locked_out)
 {
 	CopyLimits::Leaving leaving{pages_};
 	FolioRef tail;
@@ -163,7 +169,7 @@ int Object::try_resize(long long bytes, Growth growth)
 	long long old;
 
 	/* The page that is cut is copied then, which leaves it to the snapshots, too. */
-	if (cuts_what_is_not_own(bytes, tail)) {
+	if (cuts_what_is_not_own(bytes, write_is_locked_out, tail)) {
 		const int err = leaving.may_leave(index_of(min_of(bytes, size())), no_index);
 
 		return err ? err : -KAPI_EAGAIN;
@@ -176,7 +182,7 @@ int Object::try_resize(long long bytes, Growth growth)
 		SizeLock size_lock{inode_};
 
 		old = size();
-		if (cuts_what_is_not_own(bytes, tail))
+		if (cuts_what_is_not_own(bytes, write_is_locked_out, tail))
 			return -KAPI_EAGAIN;
 		kapi_inode_set_size(inode_, bytes);
 		set_growth(growth);
@@ -259,6 +265,12 @@ extern "C" int cowmem_release(inode *, file *f)
 {
 	cowmem::Object::close(f);
 	return 0;
+}
+
+/* The object of @node, a new regular file of a mounted file system. 0, -ENOMEM. */
+extern "C" int cowmem_create_at(inode *node)
+{
+	return cowmem::Object::create_at(node);
 }
 
 /* From evict_inode: nobody can reach the object any more. Null if open() failed midway. */

@@ -42,6 +42,8 @@ public:
 	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
 	/* CREATE: a file, called @name, of a fresh object that grows by write(). 0, -ENOMEM, -ENFILE. Sleeps. */
 	static int create_file(const char *name, file *&made);
+	/* The object of @node, a regular file that grows by write(). 0, -ENOMEM. Sleeps. */
+	static int create_at(inode *node);
 	/* FILE: a regular file of this one, for reading and, if @writable, writing. The same. */
 	int make_file(bool writable, file *&made) const;
 	~Object();
@@ -49,6 +51,8 @@ public:
 	long long size() const { return kapi_inode_size(inode_); }
 	/* How it grows by itself: a snapshot never does. */
 	Growth growth() const { return frozen_ ? Growth::none : own_growth(); }
+	/* The number of the inode of the object that it came from, or 0. */
+	unsigned long parent() const { return __atomic_load_n(&parent_, __ATOMIC_RELAXED); }
 	/* Whether it is a snapshot. */
 	bool frozen() const { return frozen_; }
 
@@ -72,9 +76,10 @@ public:
 	/*
 	 * Sets the size, freeing and unmapping what lies beyond, and how it grows from then on.
 	 * 0; or nothing has changed: -ENOMEM, -EIO, -EINTR: the last page could not be brought
-	 * in; -EDQUOT: a CopyLimit. Of who has locked out write(). Sleeps.
+	 * in; -EDQUOT: a CopyLimit. If write() is not locked out, one that the new end does not cut
+	 * short goes on. Sleeps.
 	 */
-	int resize(long long bytes, Growth growth) EXCLUDES(pages_);
+	int resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_);
 
 	/*
 	 * Frees the pages from @next to @last; they read as zeroes then. @next becomes the first
@@ -90,6 +95,23 @@ public:
 	int snapshot(const file *by, file *&made, CopyLimit limit) EXCLUDES(pages_);
 	/* CLONE: a file of a new object that is as this one is now, but has no pages beside those from @first to @last. The same. */
 	int clone(const file *by, file *&made, Index first, Index last) EXCLUDES(pages_);
+	/* The same for nobody to open: @made has one reference, the caller's. */
+	int snapshot(Object *&made) EXCLUDES(pages_);
+	/* The last reference to it, if it never had a file. */
+	void discard() { kapi_inode_put(inode_); }
+	/*
+	 * FICLONERANGE: has from @next to @last what @source has at one moment, of the same family
+	 * from now on. @next becomes the first page of which that is not so. 0, -ENOMEM, -EMLINK,
+	 * -ESTALE; -EOPNOTSUPP: each has relatives already, and not the same; -EDQUOT: a CopyLimit;
+	 * -EINTR: a fatal signal. Sleeps. (src/layers/reflink.cc)
+	 */
+	int reflink(Object &source, Index &next, Index last) EXCLUDES(pages_);
+	/*
+	 * FIDEDUPERANGE: shares with @source, a relative, what both have alike from @next to @last;
+	 * what somebody is reading or writing stays as it is. As above; -EBADE: page @next differs;
+	 * -EIO.
+	 */
+	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
@@ -117,7 +139,12 @@ public:
 
 	Pages &pages() { return pages_; }
 	const Pages &pages() const { return pages_; }
-	const Family &family() const { return family_; }
+	/* Whether both are of one family, or the same. */
+	bool is_relative_of(const Object &other) const
+	{
+		return this == &other ||
+		       (pages_.family() && pages_.family() == other.pages_.family());
+	}
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
 	void lock_writes() { kapi_inode_lock(inode_); }
@@ -131,11 +158,9 @@ public:
 private:
 	friend class Check; /* src/testing/check.cc */
 	friend class SnapshotSet;
-	/* @family: with a reference. */
-	Object(inode *node, Family &family, Growth growth)
+	Object(inode *node, cowmem_space *space, Growth growth)
 		: inode_{node},
-		  family_{family},
-		  pages_{kapi_inode_mapping(node), family_},
+		  pages_{kapi_inode_mapping(node), space},
 		  cow_{kapi_default_cow()},
 		  growth_{static_cast<unsigned char>(growth)}
 	{
@@ -149,35 +174,43 @@ private:
 	{
 		__atomic_store_n(&growth_, static_cast<unsigned char>(growth), __ATOMIC_RELAXED);
 	}
+	void set_parent(const Object &parent)
+	{
+		__atomic_store_n(&parent_, kapi_inode_number(parent.inode_), __ATOMIC_RELAXED);
+	}
 	void grow(long long bytes, Growth most);
-	static Object *create_at(inode *node, Family *family, Growth growth);
-	static Object *create(const inode *like, Family *family, Growth growth);
-	/* The last reference to it, if it has never had a file. */
-	void discard() { kapi_inode_put(inode_); }
-	int create_relative(bool frozen, const file *by, file *&made) const;
+	static Object *create_at(inode *node, cowmem_space *space, Growth growth);
+	static int create(const inode *like, cowmem_space *space, Growth growth, Object *&made);
+	int create_relative(bool frozen, const inode *like, Object *&made);
+	int create_relative(bool frozen, const file *by, file *&made);
 	int give_tree(Object &made) REQUIRES(pages_);
 	int give_snapshot(Object &made, CopyLimit limit) REQUIRES(pages_);
 	bool may_restore(const Object &snapshot) const
 	{
-		return &snapshot.family_ == &family_ && !frozen_ && snapshot.frozen_;
+		return is_relative_of(snapshot) && !frozen_ && snapshot.frozen_;
 	}
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
+	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
+	int join(Object &source);
+	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
+	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
 
 	static void zero_tail(folio *tail, long long end);
-	bool cuts_what_is_not_own(long long bytes, FolioRef &tail) const REQUIRES(pages_);
-	int try_resize(long long bytes, Growth growth) EXCLUDES(pages_);
+	bool cuts_what_is_not_own(long long bytes, bool write_is_locked_out, FolioRef &tail) const
+		REQUIRES(pages_);
+	int try_resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_);
 	int punch_some(Index first, Index last) EXCLUDES(pages_);
 	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
 	void become_as(const Object &other);
 
 	inode *const inode_;
-	Family &family_; /* a reference */
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
 	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
 	bool frozen_ = false;  /* a snapshot */
+	unsigned long parent_ = 0;
 };
 
 /* What a call says of an error of Pages::break_cow(). */

@@ -144,6 +144,10 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	folio *page = fresh.page.get();
 	Home &home = home_of_new();
 
+	if (!home.charge()) {
+		fresh.error = -KAPI_ENOSPC;
+		return {};
+	}
 	if (!fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
 	fresh.zeroed = true;
@@ -152,6 +156,7 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	kapi_folio_get(page);
 	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
 		home.unattach(page);
+		home.uncharge();
 		kapi_folio_put(page);
 		fresh.error = err == -KAPI_ENOMEM ? err : 0;
 		return {};
@@ -174,7 +179,7 @@ void Pages::adopt(Index index, const Seen &seen)
 	    !tree_.set_own(index, seen.entry))
 		return;
 
-	SharedHome &shared = *family_.home();
+	SharedHome &shared = *family()->home();
 
 	if (kapi_ref_read(&slot.references) == tree_and_caller && slot.take_out_of(shared, home_))
 		home_.take_slot(slot, shared);
@@ -416,6 +421,22 @@ void Pages::drop()
 	kapi_inode_set_size(kapi_mapping_host(mapping()), 0);
 	remove(0, no_index, PrivateCopies::keep);
 	kapi_count(COWMEM_COUNT_snapshots_dropped);
+}
+
+Family *Pages::have_family(Family *family)
+{
+	Family *none = nullptr;
+
+	if (Family *const mine = this->family())
+		return mine;
+
+	Family *const made = family ? &family->get() : Family::create(home_.space());
+
+	if (!made || __atomic_compare_exchange_n(&family_, &none, made, false, __ATOMIC_ACQ_REL,
+	                                         __ATOMIC_ACQUIRE))
+		return made;
+	made->put();
+	return none;
 }
 
 void Pages::remove_all()

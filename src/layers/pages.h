@@ -81,13 +81,27 @@ struct Seen {
 
 class Pages : public ObjectLock {
 public:
-	Pages(address_space *mapping, Family &family) : home_{mapping}, family_{family}
+	/* @space: what limits its pages, or null. */
+	Pages(address_space *mapping, cowmem_space *space) : home_{mapping, space}
 	{
 		kapi_users_init(&users_);
 	}
 
-	Family &family() const { return family_; }
+	/* Its family, which stays, or null: it never had relatives. */
+	Family *family() const { return __atomic_load_n(&family_, __ATOMIC_ACQUIRE); }
+	/*
+	 * The same, and if there is none, @family, of which another reference is taken, or, if that
+	 * is null, a new one. Null: no memory. Sleeps.
+	 */
+	Family *have_family(Family *family);
 	Home &home() { return home_; }
+	/* Where what it shares is at home, or null: it never had relatives. */
+	SharedHome *shared_home() const
+	{
+		const Family *family = this->family();
+
+		return family ? family->home() : nullptr;
+	}
 	Tree &tree() { return tree_; }
 	const Tree &tree() const { return tree_; }
 	Marks &marks() { return marks_; }
@@ -106,18 +120,22 @@ public:
 	void set_frozen() { frozen_ = true; }
 	bool frozen() const { return frozen_; }
 	/* Whether it came of a clone, or is one. The same. */
-	void set_of_clone() { of_clone_ = true; }
-	bool of_clone() const { return of_clone_; }
+	void set_of_clone() { __atomic_store_n(&of_clone_, true, __ATOMIC_RELAXED); }
+	bool of_clone() const { return __atomic_load_n(&of_clone_, __ATOMIC_RELAXED); }
 	/*
 	 * Whether its holder may learn, and decide, what of the family's pages is in memory: of a
 	 * snapshot, but of one that came of a clone. What one who was given a clone could find out
 	 * with that is what others touch.
 	 */
-	bool oversees() const { return frozen_ && !of_clone_; }
+	bool oversees() const { return frozen_ && !of_clone(); }
 	/* Whether it ever had relatives: then the family has a home. */
 	bool has_relatives() const { return __atomic_load_n(&is_member_, __ATOMIC_RELAXED); }
 	/* A member it is no more, and nobody keeps it. Sleeps. */
-	void leave_family() { family_.remove(*this); }
+	void leave_family()
+	{
+		if (family())
+			family()->remove(*this);
+	}
 
 	/* --- what is seen; with no lock, all of it is a hint or may be old when it returns --- */
 	/* The page in memory at @index, or null: not to be looked into. */
@@ -240,6 +258,8 @@ public:
 		return bring_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
 		                KAPI_ANY_NODE);
 	}
+	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
+	int bring_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
 	/*
 	 * The same for the compressed pages from @first to @last, up to the first that is none, as
 	 * far as the lock and memory are to be had at once: how many. Nobody has asked for them yet.
@@ -326,7 +346,7 @@ private:
 
 	static unsigned long next_number();
 	/* Where a page that fills a hole is at home. */
-	Home &home_of_new() { return frozen_ ? *family_.home() : home_; }
+	Home &home_of_new() { return frozen_ ? *family()->home() : home_; }
 	FolioRef fill_hole(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
@@ -385,7 +405,7 @@ private:
 	Home home_;
 	Tree tree_;
 	Marks marks_;
-	Family &family_;
+	Family *family_ = nullptr; /* with a reference; set once */
 	bool frozen_ = false;
 	bool of_clone_ = false;
 	bool dropped_ = false;

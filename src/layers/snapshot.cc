@@ -6,22 +6,38 @@
 
 namespace cowmem {
 
-/* A file, for the asker's @by, of a new object of the same family, which has no pages. 0, -ENOMEM, -ENFILE. */
-int Object::create_relative(bool frozen, const file *by, file *&made) const
+/*
+ * @made: an object of the same family, where @like is, which has no pages and of which the caller
+ * has the reference. 0, -ENOMEM, -ENOSPC.
+ */
+int Object::create_relative(bool frozen, const inode *like, Object *&made)
 {
-	Object *relative =
-		family_.make_home() ? create(inode_, &family_.get(), Growth::none) : nullptr;
+	Family *const family = pages_.have_family(nullptr);
 
-	if (!relative)
+	if (!family || !family->make_home())
 		return -KAPI_ENOMEM;
-	relative->set_cow(cow());
-	relative->frozen_ = frozen;
+	if (const int err = create(like, family->space(), Growth::none, made))
+		return err;
+	made->pages_.have_family(family);
+	made->set_parent(*this);
+	made->set_cow(cow());
+	made->frozen_ = frozen;
 	if (frozen) {
-		relative->pages_.set_frozen();
-		kapi_inode_set_readonly(relative->inode_);
+		made->pages_.set_frozen();
+		kapi_inode_set_readonly(made->inode_);
 	}
 	if (!frozen || pages_.of_clone())
-		relative->pages_.set_of_clone();
+		made->pages_.set_of_clone();
+	return 0;
+}
+
+/* @made: the file of such an object, on the mount that the asker's @by is of. The same, and -ENFILE. */
+int Object::create_relative(bool frozen, const file *by, file *&made)
+{
+	Object *relative;
+
+	if (const int err = create_relative(frozen, inode_, relative))
+		return err;
 
 	const int err = kapi_file_create(
 		relative->inode_, by, frozen ? "cowmem:snapshot" : "cowmem:clone", !frozen, &made);
@@ -36,7 +52,7 @@ int Object::give_tree(Object &made)
 {
 	if (pages_.dropped())
 		return -KAPI_ESTALE;
-	if (!family_.add(pages_, made.pages_))
+	if (!pages_.family()->add(pages_, made.pages_))
 		return -KAPI_EMLINK;
 	made.become_as(*this);
 	if (!frozen_)
@@ -56,18 +72,31 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 	return 0;
 }
 
+/* @made, of create_relative(), is a snapshot of this one within @limit. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
+int Object::take_snapshot(Object &made, CopyLimit limit)
+{
+	WriteLock writes{*this};
+	Exclusive lock{pages_};
+
+	return pages_.protect() ? give_snapshot(made, limit) : -KAPI_EINTR;
+}
+
 int Object::snapshot(const file *by, file *&made, CopyLimit limit)
 {
 	if (const int err = create_relative(true, by, made))
 		return err;
 
-	WriteLock writes{*this};
-	Exclusive lock{pages_};
-
-	const int err = pages_.protect() ? give_snapshot(of(made), limit) : -KAPI_EINTR;
+	const int err = take_snapshot(of(made), limit);
 
 	kapi_count_n(COWMEM_COUNT_snapshots, err ? 0 : 1);
 	return err;
+}
+
+int Object::snapshot(Object *&made)
+{
+	if (const int err = create_relative(true, static_cast<const inode *>(nullptr), made))
+		return err;
+	return take_snapshot(*made, {});
 }
 
 int Object::clone(const file *by, file *&made, Index first, Index last)
@@ -243,10 +272,9 @@ int Object::restore_part(Object &snapshot, const Tree::Part &part)
 	return 0;
 }
 
-int Object::restore(Object &snapshot, Index &next, Index last)
+/* Has what @snapshot, of the same family, has from @next to @last, as restore() says. */
+int Object::take_parts(Object &snapshot, Index &next, Index last)
 {
-	if (!may_restore(snapshot))
-		return -KAPI_EINVAL;
 	while (next <= last) {
 		/* What lies beyond the end stays nothing. */
 		const Index end = min_of(last + 1, end_index());
@@ -270,8 +298,18 @@ int Object::restore(Object &snapshot, Index &next, Index last)
 		if (next <= last && kapi_signal_pending())
 			return -KAPI_EINTR;
 	}
-	kapi_count(COWMEM_COUNT_restores);
 	return 0;
+}
+
+int Object::restore(Object &snapshot, Index &next, Index last)
+{
+	if (!may_restore(snapshot))
+		return -KAPI_EINVAL;
+
+	const int err = take_parts(snapshot, next, last);
+
+	kapi_count_n(COWMEM_COUNT_restores, err ? 0 : 1);
+	return err;
 }
 
 } /* namespace cowmem */

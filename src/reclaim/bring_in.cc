@@ -188,4 +188,20 @@ unsigned int Pages::bring_along(Index first, Index last, int node)
 	return brought;
 }
 
+int Pages::bring_in_all(Index first, Index last, unsigned long long &count)
+{
+	for (Index index = first;; index++) {
+		index = next_out(index, last);
+		if (index == no_index)
+			return 0;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		if (const int err = bring_in(index, last, count))
+			return err;
+		kapi_cond_resched();
+		if (index == last)
+			return 0;
+	}
+}
+
 } /* namespace cowmem */

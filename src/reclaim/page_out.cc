@@ -513,7 +513,7 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
 		page_out_cluster(pages, pages.home(), at, stop, how, result);
-		if (SharedHome *shared = pages.family().home())
+		if (SharedHome *shared = pages.shared_home())
 			page_out_cluster(pages, *shared, at, stop, how, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())

@@ -53,6 +53,7 @@ void drop_name(folio *page)
 		unmap(page);
 		if (kapi_folio_poisoned(page))
 			forget_poison(kapi_folio_mapping(page), kapi_folio_index(page), page);
+		Home::of(page).uncharge();
 		detach(page);
 	}
 	kapi_folio_put(page);

@@ -8,6 +8,9 @@
  * slot that it is in, if it is in one. Each name has a reference. With the last name the page
  * leaves its home. Who adds a name has another reference beforehand, and drops a name before
  * its reference, so that whoever counts references and names never counts too few of the first.
+ *
+ * A mounted file system limits what its files take: the versions of pages, in memory, in the
+ * store, or in both. One is charged before it has its first name, and goes with its last one.
  */
 #ifndef COWMEM_HOME_H
 #define COWMEM_HOME_H
@@ -29,8 +32,9 @@ struct SlotSum {
 
 class Home {
 public:
-	explicit Home(address_space *mapping, bool is_shared = false)
-		: mapping_{mapping}, is_shared_{is_shared}
+	/* @space: what limits its pages, or null. */
+	Home(address_space *mapping, cowmem_space *space, bool is_shared = false)
+		: mapping_{mapping}, space_{space}, is_shared_{is_shared}
 	{
 		kapi_mapping_set_home(mapping, this);
 	}
@@ -44,6 +48,15 @@ public:
 	}
 
 	address_space *mapping() const { return mapping_; }
+	cowmem_space *space() const { return space_; }
+	/* For a new version of a page. False: there is no space for it. Never sleeps. */
+	[[nodiscard]] bool charge() const { return !space_ || kapi_space_take_page(space_); }
+	/* One is no more. */
+	void uncharge() const
+	{
+		if (space_)
+			kapi_space_give_page(space_);
+	}
 	/* Whether it is a family's. */
 	bool is_shared() const { return is_shared_; }
 	/* A hint, unless something keeps @page where it is: its lock, or who alone may move it. */
@@ -98,6 +111,7 @@ private:
 	void add(unsigned long n) { __atomic_fetch_add(&pages_, n, __ATOMIC_RELAXED); }
 
 	address_space *const mapping_;
+	cowmem_space *const space_;
 	unsigned long pages_ = 0;
 	SlotSum slots_;
 	const bool is_shared_;

@@ -24,6 +24,8 @@ void free_slot(StoreSlot *slot)
 		(page ? Home::of(page) : slot->home()).remove_slot(*slot);
 	if (page)
 		drop_name(page);
+	else if (slot->where)
+		slot->home().uncharge();
 	store.free(*slot);
 	kapi_slot_free(slot);
 }

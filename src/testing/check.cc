@@ -117,7 +117,7 @@ void Check::page(Pages &pages, Index index, const Seen &seen)
 	folio *page = seen.page.get();
 	constexpr int known = 1;
 
-	if (!pages.owns(page) && !(pages.is_member_ && pages.family().home()->owns(page)))
+	if (!pages.owns(page) && !(pages.is_member_ && pages.shared_home()->owns(page)))
 		fail("a page is at home elsewhere", pages, index);
 	if (kapi_folio_index(page) != index)
 		fail("a page says that it is elsewhere", pages, index);
@@ -207,7 +207,7 @@ cowmem_test_wrong Check::family_of(Pages &some)
 	each(some, [&](Pages &pages) { forget(pages); });
 	if (mapped_ != found_)
 		fail("a page is mapped where nobody sees it", some);
-	if (some.is_member_ && shared_ != some.family().home()->pages())
+	if (some.is_member_ && shared_ != some.shared_home()->pages())
 		fail("the family has other pages than are seen", some);
 	return wrong_;
 }

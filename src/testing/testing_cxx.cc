@@ -75,7 +75,7 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
 
 extern "C" void cowmem_test_resize(file *f, long long bytes)
 {
-	cowmem::Object::of(f).resize(bytes, cowmem::Growth::none);
+	cowmem::Object::of(f).resize(bytes, cowmem::Growth::none, false);
 }
 
 extern "C" void cowmem_test_punch(file *f, long long offset, long long length)

@@ -83,7 +83,8 @@
 #define COWMEM_FEATURE_SNAPSHOT_SET (1ULL << 13)
 #define COWMEM_FEATURE_RESTORE_RANGE (1ULL << 14)
 #define COWMEM_FEATURE_CLONE_RANGE (1ULL << 15)
-#define COWMEM_FEATURE_FILES (1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
+#define COWMEM_FEATURE_FILES \
+	(1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -200,7 +201,8 @@ struct cowmem_create {
  * FILE: a new descriptor, closed on exec, of the same object as a regular file, as CREATE's is,
  * with the rights of this descriptor: for what wants to see a file, or to open
  * /proc/PID/fd/N again. ftruncate() has it grow by write() from then on, no more by mmap().
- * ENOMEM, EMFILE, ENFILE: no memory, or no descriptor. ESTALE: a dropped snapshot.
+ * EBADF: not open for reading. ENOMEM, EMFILE, ENFILE: no memory, or no descriptor. ESTALE: a
+ * dropped snapshot.
  */
 struct cowmem_file {
 	__u32 size;       /* in: sizeof(struct cowmem_file) */

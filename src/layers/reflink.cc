@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reflinks (layers/object.h): an object that exists already gets pages of another, shared. What it
+ * gets is that of a snapshot of the other, which is taken for it and goes again, but for what
+ * both see then.
+ */
+#include "layers/object.h"
+
+namespace cowmem {
+
+namespace {
+
+/* A snapshot of an object for a scope: of one that is a snapshot, itself. */
+class Then {
+public:
+	Then() = default;
+	~Then()
+	{
+		if (made_)
+			made_->discard();
+	}
+	Then(const Then &) = delete;
+	Then &operator=(const Then &) = delete;
+
+	/* 0, or as Object::snapshot(). */
+	int take(Object &source)
+	{
+		then_ = &source;
+		if (source.frozen())
+			return 0;
+		if (const int err = source.snapshot(made_))
+			return err;
+		then_ = made_;
+		return 0;
+	}
+	Object &operator*() const { return *then_; }
+
+private:
+	Object *then_ = nullptr, *made_ = nullptr;
+};
+
+/* Whether the page, or the hole, at @index is the same to read in both; each is in memory. */
+bool reads_same(const folio *a, const folio *b)
+{
+	const folio *some = a ? a : b;
+
+	if (a == b)
+		return true;
+
+	const auto *bytes =
+		static_cast<const unsigned long *>(kapi_folio_map(const_cast<folio *>(some)));
+	bool same = true;
+
+	if (a && b) {
+		const void *others = kapi_folio_map(const_cast<folio *>(b));
+
+		same = kapi_same_bytes(bytes, others, KAPI_PAGE_SIZE);
+		kapi_folio_unmap(others);
+	} else {
+		for (size_t i = 0; i < KAPI_PAGE_SIZE / sizeof(*bytes) && same; i++)
+			same = !__atomic_load_n(bytes + i, __ATOMIC_RELAXED);
+	}
+	kapi_folio_unmap(bytes);
+	return same;
+}
+
+/* Whether somebody besides page tables and names has @page, and may be reading or writing it. The caller has a reference. */
+bool is_used(const folio *page)
+{
+	return page && foreign_references(page) > 1;
+}
+
+} /* namespace */
+
+/*
+ * This object and @source are of one family from now on. 0, -ENOMEM; -EOPNOTSUPP: each has
+ * relatives already, and not the same.
+ */
+int Object::join(Object &source)
+{
+	Family *const family = source.pages_.have_family(pages_.family());
+
+	if (!family || !family->make_home())
+		return -KAPI_ENOMEM;
+
+	Family *const mine = pages_.have_family(family);
+
+	return mine == family ? 0 : mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
+}
+
+int Object::reflink(Object &source, Index &next, Index last)
+{
+	Then then;
+
+	if (const int err = join(source))
+		return err;
+	/* Before it has anything that the other had: its holder may not watch the relatives. */
+	pages_.set_of_clone();
+	set_parent(source);
+	if (!pages_.family()->add(source.pages_, pages_))
+		return -KAPI_EMLINK;
+	if (const int err = then.take(source))
+		return err;
+	return take_parts(*then, next, last);
+}
+
+/* -EAGAIN: once more; -EBADE: they differ; -ENODATA: what is to be compared is not in memory. */
+int Object::dedupe_some(Object &then, Index first, Index last)
+{
+	CopyLimits::Leaving leaving{pages_};
+	Exclusive lock{pages_};
+	SharedBelow undropped{then.pages_};
+	int err = then.pages_.dropped() ? -KAPI_ESTALE : 0;
+
+	/* So that nobody writes what was compared, but who has a reference. */
+	pages_.unmap(first, last, PrivateCopies::keep);
+	for (Index index = first; !err && index <= last; index++) {
+		const FolioRef mine = pages_.get(index), theirs = then.pages_.get(index);
+
+		if ((!mine && pages_.is_out(index)) || (!theirs && then.pages_.is_out(index)))
+			return -KAPI_ENODATA;
+		if (!reads_same(mine.get(), theirs.get()))
+			return -KAPI_EBADE;
+		if (mine.get() == theirs.get() || is_used(mine.get()))
+			continue;
+		err = leaving.may_become(then.pages_, index, index);
+		if (!err && !pages_.become(then.pages_, {index, index}))
+			err = -KAPI_ENOMEM;
+		if (!err)
+			leaving.done();
+	}
+	return err;
+}
+
+int Object::dedupe(Object &source, Index &next, Index last)
+{
+	constexpr Index at_once = 256; /* the faults of the object wait */
+	unsigned long long count = 0;
+	Then then;
+
+	if (!is_relative_of(source))
+		return -KAPI_EOPNOTSUPP;
+	if (const int err = then.take(source))
+		return err;
+	while (next <= last) {
+		const Index stop = min_of(last, next + at_once - 1);
+		const int err = dedupe_some(*then, next, stop);
+
+		if (!err)
+			next = stop + 1;
+		else if (err == -KAPI_ENODATA) {
+			if (const int lost = (*then).pages_.bring_in_all(next, stop, count))
+				return lost;
+			if (const int lost = pages_.bring_in_all(next, stop, count))
+				return lost;
+		} else if (err != -KAPI_EAGAIN) {
+			return err;
+		}
+		if (next <= last && kapi_signal_pending())
+			return -KAPI_EINTR;
+	}
+	return 0;
+}
+
+} /* namespace cowmem */
