@@ -3,8 +3,8 @@
 """The demonstration behind `make demo`: Debian's own kernel in a VM, this module
 in it, and a real file of this machine served out of /dev/cowmem (qemu/demo.c),
 memory that is paged out and comes back (qemu/demo_paging.c), a store that is
-checkpointed while it is written (qemu/demo_checkpoint.c), and one image with 50
-clones (qemu/demo_clones.c).
+checkpointed while it is written (qemu/demo_checkpoint.c), one image with 50 clones
+(qemu/demo_clones.c), and a file of a mount that this machine's cp copies (qemu/demo_reflink.c).
 """
 import pathlib
 import sys
@@ -16,7 +16,7 @@ import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARCH = "x86_64"
-PROGRAMS = {"demo": "/data", "demo_paging": "", "demo_checkpoint": "", "demo_clones": ""}  # and their arguments
+PROGRAMS = {"demo": "/data", "demo_paging": "", "demo_checkpoint": "", "demo_clones": "", "demo_reflink": ""}  # and their arguments
 
 
 def real_file():
@@ -26,6 +26,12 @@ def real_file():
         if path.is_absolute() and path.exists():
             return path
     sys.exit("demo.py: gcc has neither cc1plus nor cc1 here")
+
+
+def with_libraries(program):
+    """A program of this machine, and what it is linked with: each path, from the root."""
+    listed = [word for word in guest.run("ldd", program).split() if word.startswith("/")]
+    return {path.lstrip("/"): (pathlib.Path(path).read_bytes(), 0o755) for path in [program, *listed]}
 
 
 def main():
@@ -47,6 +53,7 @@ def main():
             **{f"bin/{name}": (programs[name].read_bytes(), 0o755) for name in PROGRAMS},
             "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
             **{f"lib/{name}.ko": (data_of, 0o644) for name, data_of in modules.items()},
+            **with_libraries("/bin/cp"),
             "data": (data.read_bytes(), 0o644),
             "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
