@@ -5,6 +5,7 @@
 
 #include <linux/falloc.h>
 #include <linux/mman.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -570,6 +571,85 @@ static void fdinfo(void)
 	close(fd);
 }
 
+/* What poll() says of @fd at once. */
+static int polled(int fd)
+{
+	struct pollfd ask = {.fd = fd, .events = POLLIN | POLLOUT};
+
+	MUST(poll(&ask, 1, 0) >= 0);
+	return ask.revents;
+}
+
+/* Waits for news of the descriptor that it is given, and says which. */
+static int wait_for_news(int fd)
+{
+	pid_t child = fork();
+
+	MUST(child >= 0);
+	if (!child) {
+		struct pollfd ask = {.fd = fd, .events = POLLIN};
+
+		_exit(poll(&ask, 1, -1) == 1 ? ask.revents : 0);
+	}
+	return child;
+}
+
+static int news_of(pid_t child)
+{
+	int status;
+
+	MUST(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static bool sleeps(pid_t child)
+{
+	char text[512];
+
+	return proc_stat(child, text, sizeof(text))[1] == 'S';
+}
+
+/* Of a snapshot: its limit is near, it was dropped, its last relative is gone. */
+static void polling(void)
+{
+	struct cowmem_snapshot limited = {.size = sizeof(limited),
+	                                  .flags = COWMEM_SNAPSHOT_LIMIT | COWMEM_SNAPSHOT_DROP,
+	                                  .max_copies = PAGES_ - 2};
+	int fd = create(), then, other;
+	pid_t child;
+
+	write_all(fd, 1);
+	CHECK_EQ(polled(fd), POLLIN | POLLOUT);
+	MUST(!ioctl(fd, COWMEM_IOC_SNAPSHOT, &limited));
+	then = limited.fd;
+	CHECK_EQ(polled(then), 0);
+	child = wait_for_news(then);
+	CHECK(COMES(sleeps(child)));
+	for (int i = 0; i < PAGES_ - 3; i++)
+		MUST(pwrite(fd, "x", 1, i * PAGE) == 1);
+	CHECK(sleeps(child));
+	CHECK_EQ(polled(then), 0);
+	MUST(pwrite(fd, "x", 1, (PAGES_ - 3) * PAGE) == 1);
+	CHECK_EQ(news_of(child), POLLIN);
+	CHECK_EQ(polled(then), POLLIN);
+	CHECK(!(object_stat(then).state & COWMEM_STATE_DROPPED));
+	MUST(pwrite(fd, "x", 1, (PAGES_ - 2) * PAGE) == 1);
+	CHECK(object_stat(then).state & COWMEM_STATE_DROPPED);
+	CHECK_EQ(polled(then), POLLIN);
+	/* The relatives of another go; a file of the same is no relative. */
+	close(then);
+	then = snapshot(fd);
+	other = reopen(fd, O_RDWR);
+	child = wait_for_news(then);
+	CHECK(COMES(sleeps(child)));
+	close(fd);
+	CHECK_EQ(polled(then), 0);
+	close(other);
+	CHECK_EQ(news_of(child), POLLHUP);
+	CHECK_EQ(polled(then), POLLHUP);
+	close(then);
+}
+
 /* What makes huge pages of files' read-only text finds nothing that it may take. */
 static void no_huge_pages_of_text(void)
 {
@@ -617,6 +697,7 @@ static const struct test_case cases[] = {
 	{"locks, times, mode and owner are the inode's", "", locks_and_times},
 	{"copy_file_range", "", copies_between_files},
 	{"fdinfo", "", fdinfo},
+	{"poll() of a snapshot", "", polling},
 	{"no huge pages of text", "", no_huge_pages_of_text},
 };
 

@@ -3,6 +3,7 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 
@@ -103,6 +104,30 @@ const struct file_operations cowmem_file_fops = {
 	.remap_file_range = remap_file_range,
 };
 
+/* One for all: what happens to snapshots happens seldom. */
+static DECLARE_WAIT_QUEUE_HEAD(snapshot_events);
+
+void cowmem_wake_pollers(void)
+{
+	if (waitqueue_active(&snapshot_events))
+		wake_up_all(&snapshot_events);
+}
+
+static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table)
+{
+	poll_wait(file, &snapshot_events, table);
+	smp_mb(); /* who waits is on the queue before it is looked; cowmem_wake_pollers() */
+	return (cowmem_has_news(file) ? EPOLLIN | EPOLLRDNORM : 0) |
+	       (cowmem_is_last(file) ? EPOLLHUP : 0);
+}
+
+/* Of a snapshot: nobody writes it, and what happens to it can be waited for. */
+const struct file_operations cowmem_snapshot_fops = {
+	COMMON_OPERATIONS,         .open = open_file,
+	.fadvise = cowmem_fadvise, .remap_file_range = remap_file_range,
+	.poll = poll_snapshot,
+};
+
 /*
  * @made: a file of @inode, of which it takes the reference, on the mount of the asker's @by, or,
  * if the inode is not there, on the internal one. 0, -ENOMEM, -ENFILE.
@@ -112,8 +137,8 @@ int cowmem_file_create(struct inode *inode, const struct file *by, const char *n
 {
 	struct vfsmount *mount =
 		by && by->f_path.mnt->mnt_sb == inode->i_sb ? by->f_path.mnt : cowmem_inode_mount();
-	struct file *file = alloc_file_pseudo(inode, mount, name, writable ? O_RDWR : O_RDONLY,
-	                                      &cowmem_file_fops);
+	struct file *file =
+		alloc_file_pseudo(inode, mount, name, writable ? O_RDWR : O_RDONLY, inode->i_fop);
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);

@@ -390,6 +390,22 @@ Found own_copy(unsigned long address, const Pages &pages, FolioRef &copy)
 
 } /* namespace cowmem */
 
+/* For poll(): whether a snapshot was dropped, or may soon be, or soon keeps others from writing. */
+extern "C" bool cowmem_has_news(const file *f)
+{
+	const cowmem::Pages &pages = cowmem::Object::of(f).pages();
+
+	return pages.dropped() || pages.counted().is_near_limit();
+}
+
+/* Whether a snapshot's last relative is gone. */
+extern "C" bool cowmem_is_last(const file *f)
+{
+	const cowmem::Family *family = cowmem::Object::of(f).pages().family();
+
+	return family && family->members() == 1;
+}
+
 /* For file_operations::show_fdinfo: what the holder of @f may know. */
 extern "C" void cowmem_tell(const file *f, cowmem_told *told)
 {

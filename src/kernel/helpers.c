@@ -411,7 +411,8 @@ HELPER int kapi_inode_create(const struct inode *like, struct inode **made) { re
 HELPER struct cowmem_space *kapi_inode_space(const struct inode *inode) { return inode->i_sb->s_fs_info; }
 HELPER bool kapi_space_take_page(struct cowmem_space *space) { return cowmem_limit_take(&space->pages); }
 HELPER void kapi_space_give_page(struct cowmem_space *space) { atomic_long_dec(&space->pages.used); }
-HELPER void kapi_inode_set_readonly(struct inode *inode) { inode->i_mode &= ~0222; }
+HELPER void kapi_inode_set_snapshot(struct inode *inode) { inode->i_mode &= ~0222; inode->i_fop = &cowmem_snapshot_fops; }
+HELPER void kapi_wake_pollers(void) { smp_mb(); cowmem_wake_pollers(); } /* with poll_snapshot() */
 HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }

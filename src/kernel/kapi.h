@@ -502,7 +502,7 @@ struct cowmem_space *kapi_inode_space(const struct inode *inode);
 bool kapi_space_take_page(struct cowmem_space *space);
 void kapi_space_give_page(struct cowmem_space *space);
 void kapi_inode_get(struct inode *inode);
-void kapi_inode_set_readonly(struct inode *inode);
+void kapi_inode_set_snapshot(struct inode *inode);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
@@ -532,6 +532,8 @@ void kapi_file_bind(struct file *file, struct inode *inode, void *object);
 int kapi_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
                      struct file **made);
 struct file *kapi_file_of_fd(int fd); /* with a reference; null: it is not open */
+/* Something happened to a snapshot, or to its relatives, and is there to be seen. */
+void kapi_wake_pollers(void);
 bool kapi_file_is_ours(const struct file *file);
 int kapi_fd_reserve(void); /* a number for a file, closed on exec; or -errno */
 void kapi_fd_install(int fd, struct file *file);

@@ -20,13 +20,15 @@
 
 extern const struct vm_operations_struct cowmem_vm_ops;
 /* Files of the device, and those of objects' own inodes (src/device/file.c). */
-extern const struct file_operations cowmem_fops, cowmem_file_fops;
+extern const struct file_operations cowmem_fops, cowmem_file_fops, cowmem_snapshot_fops;
+void cowmem_wake_pollers(void);
 int cowmem_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
                        struct file **made);
 
 static inline bool cowmem_file_is_ours(const struct file *file)
 {
-	return file->f_op == &cowmem_fops || file->f_op == &cowmem_file_fops;
+	return file->f_op == &cowmem_fops || file->f_op == &cowmem_file_fops ||
+	       file->f_op == &cowmem_snapshot_fops;
 }
 
 /* Has @file, of the device, for one of an object's; its mappings are found through @inode. */
@@ -164,6 +166,8 @@ long cowmem_ioctl(struct file *file, unsigned int command, unsigned long arg);
 loff_t cowmem_llseek(struct file *file, loff_t offset, int whence);
 ssize_t cowmem_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
+bool cowmem_has_news(const struct file *file);
+bool cowmem_is_last(const struct file *file);
 void cowmem_tell(const struct file *file, struct cowmem_told *told);
 int cowmem_reflink(struct file *in, struct file *out, loff_t begin, loff_t end);
 int cowmem_dedupe(struct file *in, struct file *out, loff_t begin, loff_t end);

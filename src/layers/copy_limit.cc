@@ -166,6 +166,8 @@ int CopyLimits::Leaving::may_become(const Pages &target, Index first, Index last
 
 void CopyLimits::Leaving::done()
 {
+	bool news = false;
+
 	if (!locked_)
 		return;
 	for (Members at{of_.family()}; at; at.next()) {
@@ -177,9 +179,12 @@ void CopyLimits::Leaving::done()
 		                 __ATOMIC_RELAXED);
 		counted.pending = 0;
 		dropping_ |= counted.copies > counted.limit.max;
+		news |= counted.is_near_limit();
 		if (at->number_ > youngest_)
 			counted.origin = 0;
 	}
+	if (news)
+		kapi_wake_pollers();
 }
 
 unsigned long count_copies(const Pages &snapshot)

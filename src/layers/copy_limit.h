@@ -27,6 +27,13 @@ struct Counted {
 	CopyLimit limit = {};
 	unsigned long copies = 0;
 	unsigned long pending = 0; /* what the change that is under way adds */
+
+	/* Whether less than an eighth of what the limit permits is left. */
+	bool is_near_limit() const
+	{
+		return limit.max != ~0UL &&
+		       __atomic_load_n(&copies, __ATOMIC_RELAXED) >= limit.max - limit.max / 8;
+	}
 };
 
 /* Of an object: whether changes have to look at limits, and the lock that has one look at a time. */

@@ -87,6 +87,8 @@ void Family::remove(Pages &gone)
 		                 gone.next_member_, __ATOMIC_RELEASE);
 		__atomic_store_n(&members_, members_ - 1, __ATOMIC_RELAXED);
 	}
+	if (members() == 1)
+		kapi_wake_pollers();
 	kapi_users_put_and_wait(&gone.users_);
 }
 

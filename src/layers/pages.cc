@@ -421,6 +421,7 @@ void Pages::drop()
 	kapi_inode_set_size(kapi_mapping_host(mapping()), 0);
 	remove(0, no_index, PrivateCopies::keep);
 	kapi_count(COWMEM_COUNT_snapshots_dropped);
+	kapi_wake_pollers();
 }
 
 Family *Pages::have_family(Family *family)

@@ -24,7 +24,7 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 	made->frozen_ = frozen;
 	if (frozen) {
 		made->pages_.set_frozen();
-		kapi_inode_set_readonly(made->inode_);
+		kapi_inode_set_snapshot(made->inode_);
 	}
 	if (!frozen || pages_.of_clone())
 		made->pages_.set_of_clone();
