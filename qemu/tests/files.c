@@ -589,6 +589,7 @@ static int wait_for_news(int fd)
 	if (!child) {
 		struct pollfd ask = {.fd = fd, .events = POLLIN};
 
+		MUST(!close_range(3, fd - 1, 0) && !close_range(fd + 1, ~0U, 0));
 		_exit(poll(&ask, 1, -1) == 1 ? ask.revents : 0);
 	}
 	return child;

@@ -285,7 +285,7 @@ static void parameters(void)
 	CHECK(!strcmp(text, "0\n"));
 	fd = object_open();
 	CHECK(read_text("/sys/module/cowmem/refcnt", text, sizeof(text)));
-	CHECK(!strcmp(text, "1\n"));
+	CHECK(!strcmp(text, "2\n")); /* the file and the inode */
 	close(fd);
 
 	unload_soon();

@@ -277,6 +277,78 @@ static void deduplication(void)
 	close(from);
 }
 
+/* What a snapshot has stays, whoever asks; and what is written while files are compared is not lost. */
+static void deduplication_loses_nothing(void)
+{
+	const unsigned int turns = fewer_if_debug(400);
+	int from = create(), to = create(), then, status;
+	char ones[PAGE], twos[PAGE], page[PAGE];
+	pid_t child;
+
+	write_pages(from, 0, 4, 1);
+	CHECK_EQ(ioctl(to, FICLONE, from), 0);
+	then = snapshot(to);
+	CHECK_EQ(dedupe(then, from, 0, PAGE), -EROFS);
+	close(then);
+	fill_page(ones, 0, 1);
+	fill_page(twos, 0, 2);
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		for (;;)
+			dedupe(to, from, 0, PAGE);
+	for (unsigned int i = 0; i < turns; i++) {
+		MUST(pwrite(to, twos, PAGE, 0) == PAGE);
+		CHECK(pread(to, page, PAGE, 0) == PAGE && !memcmp(page, twos, PAGE));
+		MUST(pwrite(to, ones, PAGE, 0) == PAGE);
+		MUST(pwrite(to, "two", 3, 0) == 3);
+		CHECK(pread(to, page, PAGE, 0) == PAGE && !memcmp(page, "two", 3));
+	}
+	kill(child, SIGKILL);
+	MUST(waitpid(child, &status, 0) == child);
+	close(to);
+	close(from);
+}
+
+/* Two files become relatives by two calls at once, one from the other: both find the same family. */
+static void crossing(void)
+{
+	for (unsigned int i = 0; i < fewer_if_debug(200); i++) {
+		int a = create(), b = create(), status;
+		pid_t child;
+
+		write_pages(a, 0, 2, 1);
+		write_pages(b, 0, 2, 1);
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(!!ioctl(a, FICLONE, b));
+		CHECK_EQ(ioctl(b, FICLONE, a), 0);
+		MUST(waitpid(child, &status, 0) == child);
+		CHECK_EQ(status, 0);
+		close(a);
+		close(b);
+	}
+}
+
+/* What keeps a path of an object, and no file, keeps the module. */
+static void paths_keep_the_module(void)
+{
+	char path[32], count[16] = "";
+	int fd = create(), only_path, file;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	only_path = open(path, O_PATH | O_CLOEXEC);
+	MUST(only_path >= 0);
+	close(fd);
+	file = open("/sys/module/cowmem/refcnt", O_RDONLY | O_CLOEXEC);
+	MUST(file >= 0 && read(file, count, sizeof(count) - 1) > 0);
+	CHECK_EQ(strtol(count, NULL, 10), 1);
+	close(only_path);
+	CHECK(COMES(pread(file, count, sizeof(count) - 1, 0) > 0 && !strtol(count, NULL, 10)));
+	close(file);
+}
+
 /* --- what a mount's size counts --- */
 static long used(void)
 {
@@ -391,6 +463,52 @@ static void space_is_exact(void)
 	check_returned(before);
 }
 
+/* Every file of a mount's object keeps it mounted, and a writable one keeps it writable. */
+static void busy(void)
+{
+	int fd, file, clone, unnamed;
+	char path[32];
+
+	MUST(!mount("none", MOUNT, "cowmem", 0, "size=1m"));
+	fd = open(MOUNT "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0);
+	write_pages(fd, 0, 4, 1);
+	file = object_file(fd);
+	clone = clone_of(fd);
+	MUST(file >= 0);
+	CHECK_EQ(stat_of(file).st_ino, stat_of(fd).st_ino);
+	close(fd);
+	CHECK_ERRNO(umount(MOUNT), EBUSY);
+	CHECK_ERRNO(mount("none", MOUNT, NULL, MS_REMOUNT | MS_RDONLY, ""), EBUSY);
+	close(file);
+	CHECK_ERRNO(mount("none", MOUNT, NULL, MS_REMOUNT | MS_RDONLY, ""), EBUSY);
+	CHECK_EQ(linkat(clone, "", AT_FDCWD, MOUNT "/clone", AT_EMPTY_PATH), 0);
+	CHECK_ERRNO(mount("none", MOUNT, NULL, MS_REMOUNT | MS_RDONLY, ""), EBUSY);
+	CHECK_ERRNO(umount(MOUNT), EBUSY);
+	close(clone);
+	/* What was made never to have a name gets none. */
+	unnamed = open(MOUNT, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
+	MUST(unnamed >= 0);
+	CHECK_ERRNO(linkat(unnamed, "", AT_FDCWD, MOUNT "/no", AT_EMPTY_PATH), ENOENT);
+	close(unnamed);
+	unnamed = open(MOUNT, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	MUST(unnamed >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", unnamed);
+	CHECK_EQ(linkat(AT_FDCWD, path, AT_FDCWD, MOUNT "/yes", AT_SYMLINK_FOLLOW), 0);
+	close(unnamed);
+	/* An object is no place for what is paged out of objects. */
+	MUST(!truncate(MOUNT "/yes", 64 * PAGE));
+	CHECK(!write_text("/sys/module/cowmem/parameters/backing", MOUNT "/yes"));
+	CHECK_EQ(errno, EPERM);
+	CHECK_EQ(mount("none", MOUNT, NULL, MS_REMOUNT | MS_RDONLY, ""), 0);
+	CHECK_ERRNO(open(MOUNT "/clone", O_RDWR | O_CLOEXEC), EROFS);
+	fd = open(MOUNT "/clone", O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	CHECK(are(fd, 0, 4, 1));
+	close(fd);
+	CHECK_EQ(umount(MOUNT), 0);
+}
+
 /* Files are freed with the mount. */
 static void unmounted(void)
 {
@@ -418,7 +536,11 @@ static const struct test_case cases[] = {
 	{"FICLONE: what is refused", "", refused},
 	{"FICLONE: of one moment", "", of_one_moment},
 	{"FIDEDUPERANGE", "", deduplication},
+	{"FIDEDUPERANGE loses nothing", "", deduplication_loses_nothing},
+	{"FICLONE: each from the other at once", "", crossing},
+	{"a path keeps the module", "", paths_keep_the_module},
 	{"a mount's size is exact", "", space_is_exact},
+	{"what keeps a mount busy", "", busy},
 	{"files go with the mount", "", unmounted},
 };
 

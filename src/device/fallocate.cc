@@ -66,7 +66,7 @@ int allocate(Object &object, long long begin, long long end, bool keeps_size)
 	const long long stop = min_of(end, object.size());
 	const int err = begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1) : 0;
 
-	if (err && object.size() > old)
+	if (err && end > old && object.size() == end)
 		object.resize(old, object.growth(), true);
 	return err;
 }

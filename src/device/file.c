@@ -90,6 +90,8 @@ static loff_t remap_file_range(struct file *in, loff_t position, struct file *ou
 		return -EOPNOTSUPP;
 	lock_two_nondirectories(file_inode(in), file_inode(out));
 	err = generic_remap_file_range_prep(in, position, out, to, &length, flags);
+	if (!err && length)
+		err = cowmem_join(in, out); /* no other two join meanwhile that one of them is of */
 	unlock_two_nondirectories(file_inode(in), file_inode(out));
 	if (!err && length)
 		err = cowmem_reflink(in, out, position, position + length);
@@ -109,6 +111,7 @@ static DECLARE_WAIT_QUEUE_HEAD(snapshot_events);
 
 void cowmem_wake_pollers(void)
 {
+	/* Whoever calls this had a barrier behind what has happened, as poll_snapshot() has. */
 	if (waitqueue_active(&snapshot_events))
 		wake_up_all(&snapshot_events);
 }
@@ -135,15 +138,27 @@ const struct file_operations cowmem_snapshot_fops = {
 int cowmem_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
                        struct file **made)
 {
-	struct vfsmount *mount =
-		by && by->f_path.mnt->mnt_sb == inode->i_sb ? by->f_path.mnt : cowmem_inode_mount();
-	struct file *file =
-		alloc_file_pseudo(inode, mount, name, writable ? O_RDWR : O_RDONLY, inode->i_fop);
+	const bool is_named = by && by->f_path.mnt->mnt_sb == inode->i_sb;
+	struct vfsmount *mount = is_named ? by->f_path.mnt : cowmem_inode_mount();
+	const int flags = (writable ? O_RDWR : O_RDONLY) | O_LARGEFILE;
+	struct file *file, *opened;
 
+	if (WARN_ON_ONCE(mount->mnt_sb != inode->i_sb))
+		return -EINVAL;
+	file = alloc_file_pseudo(inode, mount, name, is_named ? O_RDONLY : flags, inode->i_fop);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	__module_get(THIS_MODULE); /* as open() does; the caller's file, or the device's, has one */
-	file->f_flags |= O_LARGEFILE;
+	if (is_named) {
+		/* Writers of a mount's files are counted, which a memfd's are not. */
+		opened = dentry_open(&file->f_path, flags, current_cred());
+		if (IS_ERR(opened))
+			ihold(inode); /* the reference is the caller's again */
+		fput(file);
+		if (IS_ERR(opened))
+			return PTR_ERR(opened);
+		file = opened;
+	}
 	file->f_mode |= FMODE_PREAD | FMODE_PWRITE | FMODE_ATOMIC_POS | FMODE_CAN_ODIRECT;
 	file->private_data = inode->i_private;
 	*made = file;

@@ -4,6 +4,7 @@
  * and invalidate lock), its own size, and an end of life when the last file, and so the last
  * mapping, is gone. Those that have no name live on a kernel-internal mount.
  */
+#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -28,9 +29,17 @@ void cowmem_inode_evict(struct inode *inode)
 	clear_inode(inode);
 }
 
+/* Of one without a name. The module was kept for it: something may have it that is no file of ours, as with O_PATH. */
+static void evict_unnamed(struct inode *inode)
+{
+	cowmem_inode_evict(inode);
+	if (S_ISREG(inode->i_mode)) /* and not the mount's root */
+		module_put(THIS_MODULE);
+}
+
 static const struct super_operations super_operations = {
 	.statfs = simple_statfs,
-	.evict_inode = cowmem_inode_evict,
+	.evict_inode = evict_unnamed,
 };
 
 static int init_fs_context(struct fs_context *fc)
@@ -43,11 +52,20 @@ static int init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
-/* No owner: the mount must not pin the module; each open file does. */
+/* The last path that was on it is gone: of who was late, when the module goes. */
+static DECLARE_COMPLETION(mount_is_gone);
+
+static void kill_super(struct super_block *sb)
+{
+	kill_anon_super(sb);
+	complete(&mount_is_gone);
+}
+
+/* No owner: the mount must not pin the module; each inode does. */
 static struct file_system_type file_system_type = {
 	.name = "cowmem",
 	.init_fs_context = init_fs_context,
-	.kill_sb = kill_anon_super,
+	.kill_sb = kill_super,
 };
 
 /*
@@ -121,8 +139,7 @@ struct vfsmount *cowmem_inode_mount(void)
 
 /*
  * A new inode on @sb, or, if that is NULL, on the internal mount, for an object that it does not
- * have yet. It has no link, but on a mounted file system it may get one. Or ERR_PTR(): -ENOMEM,
- * -ENOSPC. May sleep.
+ * have yet. It has no link. Or ERR_PTR(): -ENOMEM, -ENOSPC. May sleep.
  */
 struct inode *cowmem_inode_create(struct super_block *sb)
 {
@@ -137,6 +154,10 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 			atomic_long_dec(&space->inodes.used);
 		return ERR_PTR(-ENOMEM);
 	}
+	if (space)
+		atomic_long_inc(&space->live);
+	else
+		__module_get(THIS_MODULE); /* its maker keeps the module */
 	inode->i_ino = get_next_ino();
 	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | 0600);
 	simple_inode_init_ts(inode);
@@ -145,7 +166,15 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 	inode->i_mapping->a_ops = &address_space_operations;
 	mapping_set_release_always(inode->i_mapping);
 	clear_nlink(inode);
-	if (space)
+	return inode;
+}
+
+/* The same where @like is, or, if that is NULL, on the internal mount: on another it may get a name. */
+struct inode *cowmem_inode_create_like(const struct inode *like)
+{
+	struct inode *inode = cowmem_inode_create(like ? like->i_sb : NULL);
+
+	if (!IS_ERR(inode) && inode->i_sb != cowmem_mount->mnt_sb)
 		inode->i_state |= I_LINKABLE; /* nobody else has it yet */
 	return inode;
 }
@@ -198,5 +227,7 @@ int cowmem_inode_init(void)
 void cowmem_inode_exit(void)
 {
 	kern_unmount(cowmem_mount);
+	wait_for_completion(&mount_is_gone);
+	rcu_barrier(); /* and who killed it has returned */
 	folio_put(present);
 }

@@ -179,7 +179,9 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->copies = count_copies(object.pages());
 	stat->max_copies = counted.limit.max;
 	/* The holder of a clone is not told what its relatives do. */
-	stat->shared_pages = object.pages().oversees() ? object.pages().shared_home()->pages() : 0;
+	stat->shared_pages = object.pages().oversees() && !object.pages().family()->joined()
+	                             ? object.pages().shared_home()->pages()
+	                             : 0;
 	return stat.put();
 }
 
@@ -286,9 +288,8 @@ int make_file(const file *by, Argument<cowmem_file> &arg)
 {
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
-	return make_descriptor(arg, [&](file *&made) {
-		return Object::of(by).make_file(kapi_file_writable(by), made);
-	});
+	return make_descriptor(arg,
+	                       [&](file *&made) { return Object::of(by).make_file(by, made); });
 }
 
 int snapshot(const file *by, Argument<cowmem_snapshot> &arg)

@@ -156,14 +156,19 @@ static void put_super(struct super_block *sb)
 {
 	struct cowmem_space *space = sb->s_fs_info;
 
-	wait_var_event(&space->inodes.used, !atomic_long_read(&space->inodes.used));
+	wait_var_event(&space->live, !atomic_long_read(&space->live));
 }
 
+/* After a grace period: nobody looks at the inode, or by it at the super block, any more. */
 static void free_inode(struct inode *inode)
 {
+	struct cowmem_space *space = inode->i_sb->s_fs_info;
+
 	if (S_ISLNK(inode->i_mode))
 		kfree(inode->i_link);
 	free_inode_nonrcu(inode);
+	if (atomic_long_dec_and_test(&space->live))
+		wake_up_var(&space->live);
 }
 
 static void evict_inode(struct inode *inode)
@@ -171,8 +176,7 @@ static void evict_inode(struct inode *inode)
 	struct cowmem_space *space = inode->i_sb->s_fs_info;
 
 	cowmem_inode_evict(inode);
-	if (atomic_long_dec_and_test(&space->inodes.used))
-		wake_up_var(&space->inodes.used);
+	atomic_long_dec(&space->inodes.used);
 }
 
 static int statfs(struct dentry *dentry, struct kstatfs *buf)
@@ -284,6 +288,7 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_fs_info = kmemdup(&options->space, sizeof(options->space), GFP_KERNEL);
 	if (!sb->s_fs_info)
 		return -ENOMEM;
+	refcount_set(&((struct cowmem_space *)sb->s_fs_info)->references, 1);
 	root = make_inode(&nop_mnt_idmap, sb, NULL, S_IFDIR | options->mode, 0);
 	if (IS_ERR(root))
 		return PTR_ERR(root);
@@ -353,8 +358,11 @@ static int init_fs_context(struct fs_context *fc)
 
 static void kill_super(struct super_block *sb)
 {
+	struct cowmem_space *space = sb->s_fs_info;
+
 	kill_litter_super(sb);
-	kfree(sb->s_fs_info);
+	if (space)
+		cowmem_space_put(space);
 }
 
 static struct file_system_type file_system_type = {

@@ -407,8 +407,10 @@ HELPER struct vm_area_struct *kapi_own_vma(unsigned long address) { return vma_l
 HELPER bool kapi_own_page(unsigned long address, struct page **page) { return get_user_pages_fast(address, 1, FOLL_NOFAULT, page) == 1; }
 
 /* --- the object's inode --- */
-HELPER int kapi_inode_create(const struct inode *like, struct inode **made) { return PTR_ERR_OR_ZERO(*made = cowmem_inode_create(like ? like->i_sb : NULL)); }
+HELPER int kapi_inode_create(const struct inode *like, struct inode **made) { return PTR_ERR_OR_ZERO(*made = cowmem_inode_create_like(like)); }
 HELPER struct cowmem_space *kapi_inode_space(const struct inode *inode) { return inode->i_sb->s_fs_info; }
+HELPER void kapi_space_get(struct cowmem_space *space) { refcount_inc(&space->references); }
+HELPER void kapi_space_put(struct cowmem_space *space) { cowmem_space_put(space); }
 HELPER bool kapi_space_take_page(struct cowmem_space *space) { return cowmem_limit_take(&space->pages); }
 HELPER void kapi_space_give_page(struct cowmem_space *space) { atomic_long_dec(&space->pages.used); }
 HELPER void kapi_inode_set_snapshot(struct inode *inode) { inode->i_mode &= ~0222; inode->i_fop = &cowmem_snapshot_fops; }

@@ -499,6 +499,8 @@ bool kapi_folio_is_copy(const struct folio *folio);
 int kapi_inode_create(const struct inode *like, struct inode **made);
 /* What limits the pages of a mounted file system's files, or null. */
 struct cowmem_space *kapi_inode_space(const struct inode *inode);
+void kapi_space_get(struct cowmem_space *space);
+void kapi_space_put(struct cowmem_space *space);
 bool kapi_space_take_page(struct cowmem_space *space);
 void kapi_space_give_page(struct cowmem_space *space);
 void kapi_inode_get(struct inode *inode);

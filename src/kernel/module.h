@@ -11,6 +11,8 @@
 #include <linux/pagemap.h>
 #include <linux/mm_types.h>
 #include <linux/percpu.h>
+#include <linux/refcount.h>
+#include <linux/slab.h>
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
 #endif
@@ -76,7 +78,15 @@ struct cowmem_limit {
 /* What a mounted file system may take: its s_fs_info. */
 struct cowmem_space {
 	struct cowmem_limit pages, inodes;
+	atomic_long_t live;    /* inodes that are not freed */
+	refcount_t references; /* the mount's, and that of each home of pages */
 };
+
+static inline void cowmem_space_put(struct cowmem_space *space)
+{
+	if (refcount_dec_and_test(&space->references))
+		kfree(space);
+}
 
 /* One more. False: there are as many as may be. */
 static inline bool cowmem_limit_take(struct cowmem_limit *limit)
@@ -98,6 +108,7 @@ void cowmem_mount_exit(void);
 
 /* The inodes behind the objects (src/device/inode.c). */
 struct inode *cowmem_inode_create(struct super_block *sb);
+struct inode *cowmem_inode_create_like(const struct inode *like);
 struct vfsmount *cowmem_inode_mount(void);
 void cowmem_inode_evict(struct inode *inode);
 int cowmem_inode_init(void);
@@ -169,6 +180,7 @@ ssize_t cowmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 bool cowmem_has_news(const struct file *file);
 bool cowmem_is_last(const struct file *file);
 void cowmem_tell(const struct file *file, struct cowmem_told *told);
+int cowmem_join(struct file *in, struct file *out);
 int cowmem_reflink(struct file *in, struct file *out, loff_t begin, loff_t end);
 int cowmem_dedupe(struct file *in, struct file *out, loff_t begin, loff_t end);
 int cowmem_create_at(struct inode *inode);

@@ -57,6 +57,9 @@ public:
 
 	/* What limits the pages of its members, or null. */
 	cowmem_space *space() const { return space_; }
+	/* A member has become one that was an object before: what all share is no single member's business any more. */
+	void set_joined() { __atomic_store_n(&joined_, true, __ATOMIC_RELAXED); }
+	bool joined() const { return __atomic_load_n(&joined_, __ATOMIC_RELAXED); }
 	/* Makes the home, if there is none yet. False: no memory. Sleeps. */
 	[[nodiscard]] bool make_home();
 	/* The home, or null: no member has relatives yet. */
@@ -76,6 +79,7 @@ private:
 
 	kapi_refcount references_; /* one for each object */
 	cowmem_space *const space_;
+	bool joined_ = false;
 	SharedHome *home_ = nullptr;
 	Pages *first_ = nullptr;
 	unsigned long members_ = 0;

@@ -79,11 +79,11 @@ int Object::create_file(const char *name, file *&made)
 	return err;
 }
 
-int Object::make_file(bool writable, file *&made) const
+int Object::make_file(const file *by, file *&made) const
 {
 	kapi_inode_get(inode_);
 
-	const int err = kapi_file_create(inode_, nullptr, "cowmem", writable, &made);
+	const int err = kapi_file_create(inode_, by, "cowmem", kapi_file_writable(by), &made);
 
 	if (err)
 		kapi_inode_put(inode_);

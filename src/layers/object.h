@@ -44,8 +44,8 @@ public:
 	static int create_file(const char *name, file *&made);
 	/* The object of @node, a regular file that grows by write(). 0, -ENOMEM. Sleeps. */
 	static int create_at(inode *node);
-	/* FILE: a regular file of this one, for reading and, if @writable, writing. The same. */
-	int make_file(bool writable, file *&made) const;
+	/* FILE: a regular file of this one, on the mount of @by and with the rights of that. The same. */
+	int make_file(const file *by, file *&made) const;
 	~Object();
 
 	long long size() const { return kapi_inode_size(inode_); }
@@ -100,16 +100,22 @@ public:
 	/* The last reference to it, if it never had a file. */
 	void discard() { kapi_inode_put(inode_); }
 	/*
-	 * FICLONERANGE: has from @next to @last what @source has at one moment, of the same family
-	 * from now on. @next becomes the first page of which that is not so. 0, -ENOMEM, -EMLINK,
-	 * -ESTALE; -EOPNOTSUPP: each has relatives already, and not the same; -EDQUOT: a CopyLimit;
-	 * -EINTR: a fatal signal. Sleeps. (src/layers/reflink.cc)
+	 * This object and @source are of one family from now on. 0, -ENOMEM; -EOPNOTSUPP: each has
+	 * relatives already, and not the same. Sleeps.
 	 */
-	int reflink(Object &source, Index &next, Index last) EXCLUDES(pages_);
+	int join(Object &source);
+	/*
+	 * FICLONERANGE: has the pages from byte @begin to the one at @end of @source, which it has
+	 * joined, as they are at one moment. 0; or some of the pages are as they were: -ENOMEM,
+	 * -EMLINK, -ESTALE, -EDQUOT: a CopyLimit, -EINTR: a fatal signal; or all of them: -EINVAL:
+	 * @end is within a page, and the object goes on behind that; -ENOSPC: it does not grow.
+	 * Takes the write locks, one after the other. Sleeps. (src/layers/reflink.cc)
+	 */
+	int reflink(Object &source, long long begin, long long end) EXCLUDES(pages_);
 	/*
 	 * FIDEDUPERANGE: shares with @source, a relative, what both have alike from @next to @last;
-	 * what somebody is reading or writing stays as it is. As above; -EBADE: page @next differs;
-	 * -EIO.
+	 * what somebody is reading or writing stays as it is. 0, as above; -EBADE: page @next
+	 * differs; -EOPNOTSUPP: it is no relative; -EROFS: this is a snapshot; -EIO.
 	 */
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
@@ -142,8 +148,8 @@ public:
 	/* Whether both are of one family, or the same. */
 	bool is_relative_of(const Object &other) const
 	{
-		return this == &other ||
-		       (pages_.family() && pages_.family() == other.pages_.family());
+		return this == &other || (pages_.has_relatives() && other.pages_.has_relatives() &&
+		                          pages_.family() == other.pages_.family());
 	}
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
@@ -191,7 +197,6 @@ private:
 	}
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
 	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
-	int join(Object &source);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);

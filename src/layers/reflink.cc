@@ -39,16 +39,15 @@ private:
 	Object *then_ = nullptr, *made_ = nullptr;
 };
 
-/* Whether the page, or the hole, at @index is the same to read in both; each is in memory. */
+/* Whether two pages, of which one may be a hole, are the same to read. */
 bool reads_same(const folio *a, const folio *b)
 {
-	const folio *some = a ? a : b;
+	folio *const some = const_cast<folio *>(a ? a : b);
 
 	if (a == b)
 		return true;
 
-	const auto *bytes =
-		static_cast<const unsigned long *>(kapi_folio_map(const_cast<folio *>(some)));
+	const auto *bytes = static_cast<const unsigned long *>(kapi_folio_map(some));
 	bool same = true;
 
 	if (a && b) {
@@ -70,12 +69,19 @@ bool is_used(const folio *page)
 	return page && foreign_references(page) > 1;
 }
 
+/* Whether a page was seen that is not in memory. */
+bool is_out(const Seen &seen)
+{
+	return seen.slot && !seen.page;
+}
+
+bool is_damaged(const Seen &seen)
+{
+	return seen.page && kapi_folio_poisoned(seen.page.get());
+}
+
 } /* namespace */
 
-/*
- * This object and @source are of one family from now on. 0, -ENOMEM; -EOPNOTSUPP: each has
- * relatives already, and not the same.
- */
 int Object::join(Object &source)
 {
 	Family *const family = source.pages_.have_family(pages_.family());
@@ -85,23 +91,40 @@ int Object::join(Object &source)
 
 	Family *const mine = pages_.have_family(family);
 
-	return mine == family ? 0 : mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
-}
-
-int Object::reflink(Object &source, Index &next, Index last)
-{
-	Then then;
-
-	if (const int err = join(source))
-		return err;
+	if (mine != family)
+		return mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
 	/* Before it has anything that the other had: its holder may not watch the relatives. */
 	pages_.set_of_clone();
+	family->set_joined();
 	set_parent(source);
+	return 0;
+}
+
+int Object::reflink(Object &source, long long begin, long long end)
+{
+	Index next = index_of(begin);
+	Then then;
+
 	if (!pages_.family()->add(source.pages_, pages_))
 		return -KAPI_EMLINK;
 	if (const int err = then.take(source))
 		return err;
-	return take_parts(*then, next, last);
+	if (const int err = lock_writes_killable())
+		return err;
+
+	const long long old = size();
+	int err = 0;
+
+	if (end % KAPI_PAGE_SIZE && end < old)
+		err = -KAPI_EINVAL; /* it has grown since this was asked */
+	else if (end > old)
+		err = growth() == Growth::none ? -KAPI_ENOSPC : resize(end, growth(), true);
+	if (!err)
+		err = take_parts(*then, next, index_up(end) - 1);
+	if (err && size() == end && end > old)
+		resize(old, growth(), true);
+	unlock_writes();
+	return err;
 }
 
 /* -EAGAIN: once more; -EBADE: they differ; -ENODATA: what is to be compared is not in memory. */
@@ -112,16 +135,20 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	SharedBelow undropped{then.pages_};
 	int err = then.pages_.dropped() ? -KAPI_ESTALE : 0;
 
-	/* So that nobody writes what was compared, but who has a reference. */
+	/* From here on nobody comes to have a page of the object to write it. */
 	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; !err && index <= last; index++) {
-		const FolioRef mine = pages_.get(index), theirs = then.pages_.get(index);
+		const Seen mine = pages_.see(index), theirs = then.pages_.see(index);
+		const bool used = is_used(mine.page.get());
 
-		if ((!mine && pages_.is_out(index)) || (!theirs && then.pages_.is_out(index)))
+		kapi_smp_rmb(); /* whoever had it is done before it is compared */
+		if (is_out(mine) || is_out(theirs))
 			return -KAPI_ENODATA;
-		if (!reads_same(mine.get(), theirs.get()))
+		if (is_damaged(mine) || is_damaged(theirs))
+			return -KAPI_EIO;
+		if (!reads_same(mine.page.get(), theirs.page.get()))
 			return -KAPI_EBADE;
-		if (mine.get() == theirs.get() || is_used(mine.get()))
+		if (mine.page.get() == theirs.page.get() || used)
 			continue;
 		err = leaving.may_become(then.pages_, index, index);
 		if (!err && !pages_.become(then.pages_, {index, index}))
@@ -138,6 +165,8 @@ int Object::dedupe(Object &source, Index &next, Index last)
 	unsigned long long count = 0;
 	Then then;
 
+	if (frozen_)
+		return -KAPI_EROFS;
 	if (!is_relative_of(source))
 		return -KAPI_EOPNOTSUPP;
 	if (const int err = then.take(source))

@@ -205,7 +205,8 @@ static const char *reason(int err)
 {
 	switch (err) {
 	case -EPERM:
-		return "it must be root's, and of no use to others: chown root, chmod 600";
+		return "it must be root's, of no use to others (chown root, chmod 600), and no "
+		       "object";
 	case -ETXTBSY:
 		return "somebody has it open for writing, or runs it";
 	}
@@ -223,7 +224,8 @@ static struct file *open_protected(const char *name)
 		return ERR_PTR(err);
 	file = open_path(&path);
 	path_put(&path);
-	err = IS_ERR(file) ? 0 : protect(file);
+	if (!IS_ERR(file))
+		err = cowmem_file_is_ours(file) ? -EPERM : protect(file);
 	if (!err)
 		return file;
 	fput(file);

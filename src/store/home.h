@@ -36,7 +36,14 @@ public:
 	Home(address_space *mapping, cowmem_space *space, bool is_shared = false)
 		: mapping_{mapping}, space_{space}, is_shared_{is_shared}
 	{
+		if (space_)
+			kapi_space_get(space_);
 		kapi_mapping_set_home(mapping, this);
+	}
+	~Home()
+	{
+		if (space_)
+			kapi_space_put(space_);
 	}
 	Home(const Home &) = delete;
 	Home &operator=(const Home &) = delete;

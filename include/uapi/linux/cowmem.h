@@ -117,7 +117,8 @@ struct cowmem_stat {
 	__u64 max_copies; /* out: of a snapshot, its limit; ~0: none */
 	/*
 	 * out: if it oversees, pages of memory that its family shares, each counted once. With the
-	 * resident_pages of those of the family that are no snapshots it is all that they have.
+	 * resident_pages of those of the family that are no snapshots it is all that they have. 0 in a
+	 * family that a file joined by FICLONE.
 	 */
 	__u64 shared_pages;
 };
