@@ -9,9 +9,7 @@
 #include "walks.h"
 
 #include <linux/loop.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 /*
@@ -397,8 +395,7 @@ static void others_are_not_told(void)
 /* --- writes that are under way while it is cleared --- */
 struct transfer {
 	struct object *object;
-	unsigned char *source; /* not there yet: who reads it waits */
-	int uffd;
+	struct absent source;
 	pthread_t thread;
 };
 
@@ -407,7 +404,7 @@ enum { IN_FLIGHT = PAGES - CHANGED };
 static void *transfer(void *argument)
 {
 	struct transfer *t = argument;
-	struct iovec from = {t->source, IN_FLIGHT * PAGE},
+	struct iovec from = {t->source.at, IN_FLIGHT * PAGE},
 		     to = {t->object->map + CHANGED * PAGE, IN_FLIGHT * PAGE};
 
 	MUST(process_vm_writev(getpid(), &from, 1, &to, 1, 0) == IN_FLIGHT * PAGE);
@@ -417,37 +414,19 @@ static void *transfer(void *argument)
 /* Has the pages pinned to be written, when this returns. False: the kernel has no userfaultfd. */
 static bool transfer_begin(struct transfer *t, struct object *o)
 {
-	struct uffdio_api api = {.api = UFFD_API};
-	struct uffd_msg message;
-
-	*t = (struct transfer){.object = o, .uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC)};
-	if (t->uffd < 0)
+	t->object = o;
+	if (!absent_begin(&t->source, IN_FLIGHT))
 		return false;
-	t->source = mmap(NULL, IN_FLIGHT * PAGE, PROT_READ | PROT_WRITE,
-	                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	MUST(t->source != MAP_FAILED);
-
-	struct uffdio_register reg = {.range = {(uintptr_t)t->source, IN_FLIGHT * PAGE},
-	                              .mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	MUST(!ioctl(t->uffd, UFFDIO_API, &api) && !ioctl(t->uffd, UFFDIO_REGISTER, &reg));
 	MUST(!pthread_create(&t->thread, NULL, transfer, t));
-	MUST(read(t->uffd, &message, sizeof(message)) == sizeof(message));
-	MUST(message.event == UFFD_EVENT_PAGEFAULT);
+	absent_is_waited_for(&t->source);
 	return true;
 }
 
 static void transfer_end(struct transfer *t)
 {
-	static unsigned char threes[IN_FLIGHT * PAGE] __attribute__((aligned(4096)));
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)t->source, .src = (uintptr_t)threes, .len = IN_FLIGHT * PAGE};
-
-	memset(threes, 3, sizeof(threes));
-	MUST(!ioctl(t->uffd, UFFDIO_COPY, &copy));
+	absent_comes(&t->source, 3);
 	MUST(!pthread_join(t->thread, NULL));
-	munmap(t->source, IN_FLIGHT * PAGE);
-	close(t->uffd);
+	absent_end(&t->source);
 }
 
 /* What is pinned is told as dirty each time, and once more when it is not, since it was written. */
