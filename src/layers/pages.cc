@@ -303,11 +303,7 @@ int Pages::become(const Pages &target, Tree &left)
 	if (!visit_own_entries<Erase>(*this))
 		return -KAPI_EINTR;
 	for (Index from = 0; from != no_index;) {
-		const Index first = [&] {
-			const Rcu rcu;
-
-			return Tree::next_difference(tree_, target.tree_, from, no_index);
-		}();
+		const Index first = Tree::next_difference(tree_, target.tree_, from, no_index);
 
 		if (first == no_index)
 			break;
@@ -333,8 +329,6 @@ int Pages::become(const Pages &target, Tree &left)
 bool Pages::become(const Pages &target, Tree::Part part)
 {
 	const auto next_difference = [&](Index from, Index last) {
-		const Rcu rcu;
-
 		return Tree::next_difference(tree_, target.tree_, from, last);
 	};
 

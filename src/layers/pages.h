@@ -282,8 +282,6 @@ public:
 	/* The first part from @from to @last of which this may be to see what @target sees; or first is no_index. */
 	Tree::Part next_part(const Pages &target, Index from, Index last) const
 	{
-		const Rcu rcu;
-
 		return Tree::next_part(tree_, target.tree_, from, last);
 	}
 	/* Takes @page, one of the object's own at @index, out of all page tables of the object. */
