@@ -45,9 +45,7 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 {
 	if (const int err = give_tree(made))
 		return err;
-	/* A snapshot writes nothing, so that nothing is ever copied for a snapshot of one. */
-	if (!frozen_)
-		made.pages_.count_for(pages_, limit);
+	made.pages_.count_for(pages_, limit);
 	return 0;
 }
 
