@@ -267,6 +267,7 @@ HELPER int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock) { return dow
 HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
+HELPER int kapi_rwsem_lock_killable(struct kapi_rwsem *lock) { return down_write_killable(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
 struct lock_set { struct lockdep_map dep_map; };
 static_assert(sizeof(struct kapi_lock_set) >= sizeof(struct lock_set));

@@ -319,6 +319,7 @@ int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock); /* -EINTR: a fatal
 bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_lock(struct kapi_rwsem *lock);
+int kapi_rwsem_lock_killable(struct kapi_rwsem *lock); /* -EINTR: a fatal signal */
 void kapi_rwsem_unlock(struct kapi_rwsem *lock);
 /*
  * Tells lockdep, for a scope, that the locks of one class which are taken with it are taken in an

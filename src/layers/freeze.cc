@@ -209,6 +209,7 @@ int Pages::freeze(Pages &made)
 	}
 	while (kept) {
 		if (!put_back(kept->page)) {
+			made.counted_.add_others(1);
 			delete std::exchange(kept, kept->next);
 			continue;
 		}

@@ -77,7 +77,7 @@ public:
 	int snapshot(file *&made, CopyLimit limit) EXCLUDES(pages_);
 	/* CLONE: a file of a new object that is as this one is now, but has no pages beside those from @first to @last. The same. */
 	int clone(file *&made, Index first, Index last) EXCLUDES(pages_);
-	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
+	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
 	 * The same for its pages from @next to @last, as far as those are within its size, and

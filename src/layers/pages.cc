@@ -150,7 +150,12 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	note_write(page);
 	home.attach(page, index);
 	kapi_folio_get(page);
+	/* Before the page is seen, so that none is counted too few. */
+	if (frozen_)
+		counted_.add_others(1);
 	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
+		if (frozen_)
+			counted_.add_others(-1UL);
 		home.unattach(page);
 		kapi_folio_put(page);
 		fresh.error = err == -KAPI_ENOMEM ? err : 0;

@@ -284,7 +284,9 @@ struct cowmem_store_limit {
  * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
  * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
  * writes does not count, nor does a hole that is written, nor what SNAPSHOT itself copies
- * because it may be pinned. (A snapshot of a snapshot has no limit: nothing is copied for it.)
+ * because it may be pinned. What RESTORE has the object share again counts no more; but of a range,
+ * or to a younger snapshot, as many pages count on as this one has that did not. (A snapshot of a
+ * snapshot has no limit: nothing is copied for it.)
  *
  * A snapshot oversees what it shares with its relatives, unless it is of a clone, or of a snapshot
  * of one: its holder learns and decides what of that is in memory (STAT, STORE_STAT, PAGEMAP,
