@@ -171,7 +171,7 @@ public:
 	{
 		const Rcu rcu;
 		const Entry entry = tree_.at(index);
-		const folio *page = entry.page();
+		const folio *page = entry.bare();
 
 		return page ? !owns(page) : entry.slot() && !entry.slot()->is_of(home_);
 	}
