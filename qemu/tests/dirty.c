@@ -3,6 +3,8 @@
  * PAGEMAP's DIRTY says of each place of an object whether that has changed since it was
  * cleared: by whatever way, and whatever is done between the change and the question.
  */
+#include "absent.h"
+#include "cgroup.h"
 #include "counts.h"
 #include "relatives.h"
 #include "store.h"
@@ -551,6 +553,62 @@ static void relatives_changes_are_not_told(void)
 	check_returned(before);
 }
 
+/* --- memory of the marks --- */
+/* Places so far from each other that the marks of each take a node of the kernel's for themselves. */
+enum { APART = 64 * 31, FAR = 4000 };
+
+static void marks_beyond_an_end_set_by(int (*cut)(int fd, int then))
+{
+	const long enough = FAR * 512L; /* less than the nodes are */
+	const uint64_t bytes = (uint64_t)FAR * APART * PAGE;
+	const int fd = object_open();
+	long before, with;
+	int then;
+
+	MUST(!object_resize(fd, 2 * APART * PAGE));
+	then = snapshot(fd);
+	MUST(!object_resize(fd, bytes));
+	write_byte(fd, 3 * APART, 1);
+	before = read_number(CGROUP "/memory.stat", "\nslab ");
+	for (uint64_t i = 0; i < FAR; i++)
+		CHECK_EQ(!!(page_state(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, i * APART).flags &
+		            COWMEM_PAGE_DIRTY),
+		         i == 3);
+	CHECK(COMES((with = read_number(CGROUP "/memory.stat", "\nslab ")) > before + enough));
+	MUST(!cut(fd, then));
+	CHECK(COMES(read_number(CGROUP "/memory.stat", "\nslab ") < with - enough));
+	/* It is told of what was cut off all the same, once, and of nothing before the end. */
+	MUST(!object_resize(fd, bytes));
+	for (int cleared = 0; cleared < 2; cleared++)
+		CHECK_EQ(!!(page_state(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 3 * APART).flags &
+		            COWMEM_PAGE_DIRTY),
+		         !cleared);
+	CHECK(!(page_state(fd, 0, APART).flags & COWMEM_PAGE_DIRTY));
+	close(then);
+	close(fd);
+}
+
+static int cut_by_resize(int fd, int then)
+{
+	return object_resize(fd, object_stat(then).bytes);
+}
+
+static void marks_beyond_an_end(void)
+{
+	marks_beyond_an_end_set_by(cut_by_resize);
+	marks_beyond_an_end_set_by(restore);
+}
+
+static void marks_end_with_the_object(void)
+{
+	const struct counts before = counts_now();
+	const long dying = dying_cgroups();
+
+	CHECK_EQ(run_in_cgroup("max", marks_beyond_an_end), 0);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
 /* --- answers that cannot be given --- */
 enum { MANY = 200 };
 
@@ -636,6 +694,7 @@ static const struct test_case cases[] = {
 	{"a page that cannot go out is not changed by that", "", trying_is_no_change},
 	{"what a hole had meanwhile is told", "", holes_are_told},
 	{"what relatives change is not told", "", relatives_changes_are_not_told},
+	{"beyond an object's end marks take no memory", "", marks_end_with_the_object},
 	{"answers that cannot be given lose nothing", "", answers_that_fail_lose_nothing},
 };
 

@@ -290,6 +290,7 @@ HELPER void kapi_values_destroy(struct kapi_values *values) { xa_destroy(values_
 HELPER bool kapi_values_empty(const struct kapi_values *values) { return xa_empty(values_of(values)); }
 HELPER unsigned long kapi_values_get(struct kapi_values *values, unsigned long index) { void *entry = xa_load(values_of(values), index); return entry ? xa_to_value(entry) : 0; }
 HELPER bool kapi_values_make(struct kapi_values *values, unsigned long index) { return xa_insert(values_of(values), index, xa_mk_value(0), GFP_KERNEL) != -ENOMEM; }
+HELPER bool kapi_values_take_next(struct kapi_values *values, unsigned long *index) { return xa_find(values_of(values), index, ULONG_MAX, XA_PRESENT) && xa_erase(values_of(values), *index); }
 HELPER bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old, unsigned long fresh) { return xa_cmpxchg(values_of(values), index, xa_mk_value(old), xa_mk_value(fresh), 0) == xa_mk_value(old); }
 
 /* --- nodes of trees --- */

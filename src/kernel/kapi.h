@@ -350,6 +350,8 @@ bool kapi_values_empty(const struct kapi_values *values);
 unsigned long kapi_values_get(struct kapi_values *values, unsigned long index); /* or 0 */
 /* Has a number there: 0, if there was none. False: no memory. Sleeps. */
 bool kapi_values_make(struct kapi_values *values, unsigned long index);
+/* Takes away the first that there is at or behind @index, which is its index then. False: none is there. Never sleeps. */
+bool kapi_values_take_next(struct kapi_values *values, unsigned long *index);
 /* Puts @fresh in the place of @old, if that is there. Never sleeps. */
 bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old,
                           unsigned long fresh);

@@ -280,7 +280,11 @@ void Pages::mark_changed(Index first, Index last)
 {
 	if (marks_.empty())
 		return;
-	for (Index index = first; (index = next_data(index, last)) != no_index; index++) {
+
+	const Index end = last == no_index ? marks_.cut(first) : last + 1;
+
+	for (Index index = first; index < end && (index = next_data(index, end - 1)) != no_index;
+	     index++) {
 		marks_.set_changed(index);
 		kapi_cond_resched();
 	}

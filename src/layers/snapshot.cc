@@ -211,6 +211,7 @@ int Object::try_restore(Object &snapshot)
 	if (const int err = pages_.become(snapshot.pages_, left))
 		return err;
 	become_as(snapshot);
+	pages_.marks().cut(end_index());
 	leaving.done();
 	kapi_count(COWMEM_COUNT_restores);
 	return 0;

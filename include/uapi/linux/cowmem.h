@@ -472,10 +472,11 @@ struct cowmem_rmap {
  * off, or restored; whatever was done besides, SNAPSHOT, CLONE, PAGE_OUT, PREFETCH and MOVE
  * included. What relatives do is no change. Of a place that was never cleared it says that
  * something is there. Of what a KVM guest writes only a call that clears is sure to tell. No
- * other change goes untold, but DIRTY may be told without one: of a hole that
- * was read through a mapping, and has memory since; of what relatives had, too, and no longer
- * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out,
- * or was when it was last cleared; and once more of one that was just being written then.
+ * other change goes untold, but DIRTY may be told without one: of a hole that was read through a
+ * mapping, and has memory since, or lay beyond an end that RESIZE or RESTORE set; of what relatives
+ * had, too, and no longer have; of a page that is pinned, just in use when a snapshot is taken, or
+ * just being paged out, or was when it was last cleared; and once more of one that was just being
+ * written then.
  *
  * If an answer cannot be written there is EFAULT, and `next` tells how far the call came, if that
  * can be written: the answers before are whole, and behind that nothing is cleared, but for
