@@ -143,6 +143,31 @@ static void a_page_that_was_replaced_stays(struct kunit *test)
 	expect_written(out_when(test, punch_and_refill), shared);
 }
 
+/* PAGEMAP takes the mark of what was written, and has it leave its slot. */
+static void store_and_clear(struct mapping *m, struct vm_fault *vmf)
+{
+	struct cowmem_page page;
+
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared + 1, 0x22));
+	cowmem_test_describe(m->file, 0, COWMEM_PAGEMAP_CLEAR_DIRTY, &page);
+	KUNIT_EXPECT_TRUE(m->test, page.flags & COWMEM_PAGE_DIRTY);
+}
+
+static void a_page_that_has_left_its_slot_is_stored(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R48 R72");
+	shared = mapping_source(m, 1, 0x11);
+	KUNIT_ASSERT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	mapping_at(m, COWMEM_STEP_CLAIMS, store_and_clear);
+	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 0ULL, out.reused);
+	KUNIT_EXPECT_NULL(test, m->turn);
+	expect_written(m, shared);
+}
+
 static void cut_off(struct mapping *m, struct vm_fault *vmf)
 {
 	cowmem_test_resize(m->file, 0);
@@ -467,6 +492,7 @@ static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_page_is_paged_out_by_one_at_a_time),
 	KUNIT_CASE(a_pinned_page_stays),
 	KUNIT_CASE(a_page_that_was_replaced_stays),
+	KUNIT_CASE(a_page_that_has_left_its_slot_is_stored),
 	KUNIT_CASE(a_page_that_was_cut_off_takes_no_slot),
 	KUNIT_CASE(a_private_write_meanwhile_lets_the_page_go),
 	KUNIT_CASE(a_foreign_reference_keeps_the_page),

@@ -326,8 +326,42 @@ static void a_fault_that_waits_for_the_object_can_be_killed(struct kunit *test)
 	filp_close(snapshot, NULL);
 }
 
+/* Kills the thread whose fault waits for what another copies: a snapshot has a limit. */
+static void kill_who_waits_for_limits(struct mapping *m, struct vm_fault *vmf)
+{
+	other_start(&other, m, poke_killably);
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+	send_sig(SIGKILL, other.task, 1);
+	KUNIT_EXPECT_TRUE(m->test, other_ends(&other));
+}
+
+static void a_fault_that_waits_for_limits_can_be_killed(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long shared = mapping_source(m, 2, 0x11), again;
+	struct file *snapshot = cowmem_test_snapshot(m->file, 2);
+	const unsigned long killed = COUNT(killed);
+	const u8 byte = 0x22;
+	loff_t start = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, snapshot);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	again = mapping_map(m, 2, MAP_SHARED);
+	other.address = again + PAGE_SIZE;
+	mapping_at(m, COWMEM_STEP_LIMITS, kill_who_waits_for_limits);
+	KUNIT_EXPECT_EQ(test, 1, kernel_write(m->file, &byte, 1, &start));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, -EFAULT, other.result);
+	KUNIT_EXPECT_EQ(test, killed + 1, COUNT(killed));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(again));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again + PAGE_SIZE));
+	filp_close(snapshot, NULL);
+}
+
 static struct kunit_case race_cases[] = {
 	KUNIT_CASE(a_fault_that_waits_for_the_object_can_be_killed),
+	KUNIT_CASE(a_fault_that_waits_for_limits_can_be_killed),
 	KUNIT_CASE(truncation_before_the_lock),
 	KUNIT_CASE(truncation_after_the_lock),
 	KUNIT_CASE(truncation_after_the_look_up),

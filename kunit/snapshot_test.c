@@ -832,6 +832,45 @@ static void a_page_with_a_reference_is_copied(struct kunit *test)
 	folio_put(kept);
 }
 
+/* --- several at once --- */
+static pte_t *to_be_protected[2];
+
+static pte_t *entry_of(struct mapping *m, unsigned long at)
+{
+	return pte_offset_kernel(
+		pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), at);
+}
+
+static void expect_all_protected(struct mapping *m, struct vm_fault *vmf)
+{
+	for (int i = 0; i < 2; i++)
+		KUNIT_EXPECT_FALSE(m->test, pte_write(ptep_get(to_be_protected[i])));
+}
+
+/* What is frozen may be written by who has a reference, and what that writes is to be told of in no other. */
+static void all_of_a_set_are_protected_before_one_is_frozen(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 1, MAP_SHARED), b;
+	struct file *objects[2], *taken[2];
+
+	poke_page(m, a, 0, 0x11);
+	made = clone_of(m);
+	b = mapping_map_of(m, made, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
+	KUNIT_EXPECT_EQ(test, 0, poke(b, 0x33));
+	KUNIT_EXPECT_TRUE(test, permits_writes(m, a) && permits_writes(m, b));
+	to_be_protected[0] = entry_of(m, a);
+	to_be_protected[1] = entry_of(m, b);
+	objects[0] = m->file;
+	objects[1] = made;
+	mapping_at(m, COWMEM_STEP_FREEZES, expect_all_protected);
+	KUNIT_ASSERT_EQ(test, 0, cowmem_test_snapshot_set(objects, taken, 2));
+	KUNIT_EXPECT_NULL(test, m->turn);
+	close_now(&taken[0]);
+	close_now(&taken[1]);
+}
+
 /* --- a page that becomes the object's own --- */
 
 static void let_the_other_mapping_be_written(struct mapping *m, struct vm_fault *vmf)
@@ -1149,6 +1188,7 @@ static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(mapped_late_at_the_first_flush),
 	KUNIT_CASE(mapped_late_at_the_last_flush),
 	KUNIT_CASE(a_page_with_a_reference_is_copied),
+	KUNIT_CASE(all_of_a_set_are_protected_before_one_is_frozen),
 	{},
 };
 

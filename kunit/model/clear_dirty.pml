@@ -59,13 +59,18 @@ proctype page_out(byte cpu)
 	byte slot, was;
 	bool wanted = false;
 
+#ifdef NO_LOOK_BEHIND_CLAIM
+	slot = LOAD(SLOT);
+#endif
 	atomic { BARRIER; was = memory[CLAIM]; memory[CLAIM] = 1 };
 	if
 	:: was == 1 -> goto done
 	:: else
 	fi;
 	get();
+#ifndef NO_LOOK_BEHIND_CLAIM
 	slot = LOAD(SLOT);
+#endif
 	take(DIRTY, was);
 	if
 	:: was == 1 || slot == BARE -> wanted = true

@@ -3,6 +3,7 @@
  * The limit on what a snapshot may come to hold through copies: what counts, what the
  * write of one page more does, and a snapshot that is dropped under those who use it.
  */
+#include "absent.h"
 #include "bus.h"
 #include "counts.h"
 #include "relatives.h"
@@ -11,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 #define PAGES 64UL
 #define LIMIT 5UL
@@ -366,6 +368,108 @@ static void a_restored_range_counts(void)
 	check_returned(before);
 }
 
+/* What a snapshot has for itself besides what was left to it: holes that were read, and what was in use. */
+static void what_did_not_count_takes_nothing_back(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then, later, ends[2];
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED), *seen;
+	struct iovec piece = {map + 8 * PAGE, 2 * PAGE};
+	uint64_t next;
+
+	fill(map, 0, 16, 1);
+	MUST(!pipe(ends));
+	MUST(vmsplice(ends[1], &piece, 1, 0) == 2 * (ssize_t)PAGE);
+	then = limited(fd, LIMIT, false);
+	CHECK_EQ(SINCE(before, pages_frozen_copied), 2);
+	close(ends[0]);
+	close(ends[1]);
+	seen = map_all(then, PROT_READ, MAP_SHARED);
+	for (unsigned long i = 32; i < 42; i++)
+		CHECK_EQ(touch(seen + i * PAGE, false), 0);
+	CHECK_EQ(object_stat(then).copies, 0);
+	fill(map, 0, 3, 2);
+	CHECK_EQ(object_stat(then).copies, 3);
+	/* Shared from now on, and nothing was left by any of them. */
+	CHECK_EQ(restore_range(fd, then, 8 * PAGE, 2 * PAGE, &next), 0);
+	CHECK_EQ(object_stat(then).copies, 3);
+	CHECK_EQ(restore_range(fd, then, 32 * PAGE, 10 * PAGE, &next), 0);
+	CHECK_EQ(object_stat(then).copies, 3);
+	CHECK(map_is(map, 0, 3, 2) && map_is(map, 3, 16, 1));
+	/* Now all that it has for itself counts, and so does what was shared and is written. */
+	CHECK_EQ(restore_range(fd, then, 0, PAGE, &next), 0);
+	CHECK_EQ(object_stat(then).copies, 2);
+	fill(map, 8, 9, 2);
+	fill(map, 32, 34, 2);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	check_refused(fd, map, 3);
+	/* Where the object goes on from a younger one they begin to count no more. */
+	CHECK_EQ(restore(fd, then), 0);
+	CHECK_EQ(object_stat(then).copies, 0);
+	later = snapshot(fd);
+	for (unsigned long i = 42; i < 52; i++)
+		CHECK_EQ(touch(seen + i * PAGE, false), 0);
+	CHECK_EQ(restore(fd, later), 0);
+	CHECK_EQ(object_stat(then).copies, 0);
+	fill(map, 0, LIMIT, 2);
+	CHECK_EQ(object_stat(then).copies, LIMIT);
+	check_refused(fd, map, LIMIT);
+	CHECK(layers_are_sound(fd));
+	munmap(seen, PAGES * PAGE);
+	munmap(map, PAGES * PAGE);
+	close(later);
+	close(then);
+	close(fd);
+	check_returned(before);
+}
+
+struct set_of_two {
+	int objects[2], made[2], result;
+};
+
+static void *take_set(void *argument)
+{
+	struct set_of_two *set = argument;
+
+	set->result = snapshot_set(set->objects[0], set->objects, set->made, 2);
+	return NULL;
+}
+
+/*
+ * A snapshot is as old as its content, whenever it was asked for: here one of a set that waits for
+ * its other object. What is older than the one that the object is restored to counts on.
+ */
+static void age_is_when_it_was_taken(void)
+{
+	struct counts before = counts_now();
+	struct set_of_two set = {.objects = {object_open(), object_open()}};
+	const int fd = set.objects[0];
+	char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct stuck_write other;
+	pthread_t thread;
+	int old;
+
+	if (!stuck_write_begin(&other, set.objects[1]))
+		SKIP("this kernel has no userfaultfd");
+	fill(map, 0, PAGES, 1);
+	MUST(!pthread_create(&thread, NULL, take_set, &set));
+	CHECK(COMES(SINCE(before, objects_created) == 4));
+	old = limited(fd, 1, false);
+	stuck_write_end(&other);
+	MUST(!pthread_join(thread, NULL) && !set.result);
+	CHECK_EQ(restore(fd, set.made[0]), 0);
+	fill_page(map, 0, 2);
+	CHECK_EQ(object_stat(old).copies, 1);
+	check_refused(fd, map, 1);
+	munmap(map, PAGES * PAGE);
+	close(old);
+	for (int i = 0; i < 2; i++) {
+		close(set.made[i]);
+		close(set.objects[i]);
+	}
+	check_returned(before);
+}
+
 /* A RESTORE to what a relative has leaves pages to an older snapshot, too. */
 static void a_restore_sideways_counts(void)
 {
@@ -647,6 +751,8 @@ static const struct test_case cases[] = {
 	{"restored to a younger one", "", restored_to_a_younger_one},
 	{"a RESTORE sideways counts", "", a_restore_sideways_counts},
 	{"a RESTORE of a range counts", "", a_restored_range_counts},
+	{"what did not count takes nothing back", "", what_did_not_count_takes_nothing_back},
+	{"a snapshot is as old as what is in it", "", age_is_when_it_was_taken},
 	{"a clone restores", "", a_clone_restores},
 	{"of a snapshot there is none", "", of_a_snapshot_there_is_none},
 	{"what clones write does not count", "", clones_do_not_count},

@@ -3,15 +3,15 @@
  * PAGEMAP's DIRTY says of each place of an object whether that has changed since it was
  * cleared: by whatever way, and whatever is done between the change and the question.
  */
+#include "absent.h"
+#include "cgroup.h"
 #include "counts.h"
 #include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
 #include <linux/loop.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 /*
@@ -397,8 +397,7 @@ static void others_are_not_told(void)
 /* --- writes that are under way while it is cleared --- */
 struct transfer {
 	struct object *object;
-	unsigned char *source; /* not there yet: who reads it waits */
-	int uffd;
+	struct absent source;
 	pthread_t thread;
 };
 
@@ -407,7 +406,7 @@ enum { IN_FLIGHT = PAGES - CHANGED };
 static void *transfer(void *argument)
 {
 	struct transfer *t = argument;
-	struct iovec from = {t->source, IN_FLIGHT * PAGE},
+	struct iovec from = {t->source.at, IN_FLIGHT * PAGE},
 		     to = {t->object->map + CHANGED * PAGE, IN_FLIGHT * PAGE};
 
 	MUST(process_vm_writev(getpid(), &from, 1, &to, 1, 0) == IN_FLIGHT * PAGE);
@@ -417,37 +416,19 @@ static void *transfer(void *argument)
 /* Has the pages pinned to be written, when this returns. False: the kernel has no userfaultfd. */
 static bool transfer_begin(struct transfer *t, struct object *o)
 {
-	struct uffdio_api api = {.api = UFFD_API};
-	struct uffd_msg message;
-
-	*t = (struct transfer){.object = o, .uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC)};
-	if (t->uffd < 0)
+	t->object = o;
+	if (!absent_begin(&t->source, IN_FLIGHT))
 		return false;
-	t->source = mmap(NULL, IN_FLIGHT * PAGE, PROT_READ | PROT_WRITE,
-	                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	MUST(t->source != MAP_FAILED);
-
-	struct uffdio_register reg = {.range = {(uintptr_t)t->source, IN_FLIGHT * PAGE},
-	                              .mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	MUST(!ioctl(t->uffd, UFFDIO_API, &api) && !ioctl(t->uffd, UFFDIO_REGISTER, &reg));
 	MUST(!pthread_create(&t->thread, NULL, transfer, t));
-	MUST(read(t->uffd, &message, sizeof(message)) == sizeof(message));
-	MUST(message.event == UFFD_EVENT_PAGEFAULT);
+	absent_is_waited_for(&t->source);
 	return true;
 }
 
 static void transfer_end(struct transfer *t)
 {
-	static unsigned char threes[IN_FLIGHT * PAGE] __attribute__((aligned(4096)));
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)t->source, .src = (uintptr_t)threes, .len = IN_FLIGHT * PAGE};
-
-	memset(threes, 3, sizeof(threes));
-	MUST(!ioctl(t->uffd, UFFDIO_COPY, &copy));
+	absent_comes(&t->source, 3);
 	MUST(!pthread_join(t->thread, NULL));
-	munmap(t->source, IN_FLIGHT * PAGE);
-	close(t->uffd);
+	absent_end(&t->source);
 }
 
 /* What is pinned is told as dirty each time, and once more when it is not, since it was written. */
@@ -572,6 +553,62 @@ static void relatives_changes_are_not_told(void)
 	check_returned(before);
 }
 
+/* --- memory of the marks --- */
+/* Places so far from each other that the marks of each take a node of the kernel's for themselves. */
+enum { APART = 64 * 31, FAR = 4000 };
+
+static void marks_beyond_an_end_set_by(int (*cut)(int fd, int then))
+{
+	const long enough = FAR * 512L; /* less than the nodes are */
+	const uint64_t bytes = (uint64_t)FAR * APART * PAGE;
+	const int fd = object_open();
+	long before, with;
+	int then;
+
+	MUST(!object_resize(fd, 2 * APART * PAGE));
+	then = snapshot(fd);
+	MUST(!object_resize(fd, bytes));
+	write_byte(fd, 3 * APART, 1);
+	before = read_number(CGROUP "/memory.stat", "\nslab ");
+	for (uint64_t i = 0; i < FAR; i++)
+		CHECK_EQ(!!(page_state(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, i * APART).flags &
+		            COWMEM_PAGE_DIRTY),
+		         i == 3);
+	CHECK(COMES((with = read_number(CGROUP "/memory.stat", "\nslab ")) > before + enough));
+	MUST(!cut(fd, then));
+	CHECK(COMES(read_number(CGROUP "/memory.stat", "\nslab ") < with - enough));
+	/* It is told of what was cut off all the same, once, and of nothing before the end. */
+	MUST(!object_resize(fd, bytes));
+	for (int cleared = 0; cleared < 2; cleared++)
+		CHECK_EQ(!!(page_state(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 3 * APART).flags &
+		            COWMEM_PAGE_DIRTY),
+		         !cleared);
+	CHECK(!(page_state(fd, 0, APART).flags & COWMEM_PAGE_DIRTY));
+	close(then);
+	close(fd);
+}
+
+static int cut_by_resize(int fd, int then)
+{
+	return object_resize(fd, object_stat(then).bytes);
+}
+
+static void marks_beyond_an_end(void)
+{
+	marks_beyond_an_end_set_by(cut_by_resize);
+	marks_beyond_an_end_set_by(restore);
+}
+
+static void marks_end_with_the_object(void)
+{
+	const struct counts before = counts_now();
+	const long dying = dying_cgroups();
+
+	CHECK_EQ(run_in_cgroup("max", marks_beyond_an_end), 0);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
 /* --- answers that cannot be given --- */
 enum { MANY = 200 };
 
@@ -657,6 +694,7 @@ static const struct test_case cases[] = {
 	{"a page that cannot go out is not changed by that", "", trying_is_no_change},
 	{"what a hole had meanwhile is told", "", holes_are_told},
 	{"what relatives change is not told", "", relatives_changes_are_not_told},
+	{"beyond an object's end marks take no memory", "", marks_end_with_the_object},
 	{"answers that cannot be given lose nothing", "", answers_that_fail_lose_nothing},
 };
 

@@ -902,37 +902,55 @@ static void failing_restore(void)
 	failing_on_a_range(true);
 }
 
-/* --- the object's index finds no memory for a node --- */
+/* --- a tree of numbers finds no memory for a node: the object's index, and marks of its places --- */
+enum { CACHE = 5 };
+
+static struct setting node_settings[] = {
+	{.path = DEBUG "failslab/verbose", .wanted = "0"},
+	{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+	{.path = DEBUG "failslab/cache-filter", .wanted = "Y"},
+	{.path = DEBUG "failslab/task-filter", .wanted = "Y"},
+	{.path = DEBUG "failslab/times", .wanted = "0"},
+	[CACHE] = {.path = NULL, .wanted = "1"},
+	{.path = "/proc/thread-self/make-it-fail", .wanted = "1"},
+	{.path = DEBUG "failslab/probability", .wanted = "100"},
+};
+
+/* Nodes of @cache may fail from now on. False: this kernel cannot do that. */
+static bool fail_nodes_of(const char *cache)
+{
+	if (access(cache, W_OK) || access(node_settings[0].path, W_OK))
+		return false;
+	node_settings[CACHE].path = cache;
+	set_all(node_settings, ARRAY_LENGTH(node_settings));
+	return true;
+}
+
+static void fail_none(void)
+{
+	restore_all(node_settings, ARRAY_LENGTH(node_settings));
+}
+
+/* The next two do: one that may not sleep is tried again. */
 static bool fail_twice(void)
 {
-	/* The first attempt is not allowed to sleep, the second is. */
 	return write_text(DEBUG "failslab/times", "2");
 }
 
 static void failing_index(void)
 {
-#define NODES "/sys/kernel/slab/cowmem_leaf/failslab"
-	static struct setting settings[] = {
-		{.path = DEBUG "failslab/verbose", .wanted = "0"},
-		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
-		{.path = DEBUG "failslab/cache-filter", .wanted = "Y"},
-		{.path = DEBUG "failslab/task-filter", .wanted = "Y"},
-		{.path = DEBUG "failslab/times", .wanted = "0"},
-		{.path = NODES, .wanted = "1"},
-		{.path = "/proc/thread-self/make-it-fail", .wanted = "1"},
-		{.path = DEBUG "failslab/probability", .wanted = "100"},
-	};
 	const off_t far = 1L << 32;
 	struct counts before;
 	unsigned char *map, page[PAGE];
 	int fd;
 
-	if (access(NODES, W_OK) || access(settings[0].path, W_OK))
-		SKIP("this kernel has no fault injection");
 	before = counts_now();
 	fd = object_open();
 	MUST(pwrite(fd, "data", 4, 0) == 4);
-	set_all(settings, ARRAY_LENGTH(settings));
+	if (!fail_nodes_of("/sys/kernel/slab/cowmem_leaf/failslab")) {
+		close(fd);
+		SKIP("this kernel has no fault injection");
+	}
 
 	MUST(fail_twice());
 	CHECK_ERRNO(pwrite(fd, "x", 1, far), ENOMEM);
@@ -945,7 +963,7 @@ static void failing_index(void)
 	set_speculation(false);
 	MUST(fail_twice());
 	*(volatile unsigned char *)map = 'y'; /* fails, and is tried again */
-	restore_all(settings, ARRAY_LENGTH(settings));
+	fail_none();
 	set_speculation(true);
 	CHECK_EQ(SINCE(before, no_memory), 1);
 	CHECK_EQ(SINCE(before, fault_shared_write), 2);
@@ -955,6 +973,40 @@ static void failing_index(void)
 	CHECK(pread(fd, page, PAGE, far) == (ssize_t)PAGE && page_reads(page, 'x', 0));
 	CHECK(pread(fd, page, 5, 0) == 5 && !memcmp(page, "data", 5));
 	munmap(map, PAGE);
+	close(fd);
+	check_returned(before);
+}
+
+/* Where there is none for a mark the place is dirty still, and when what was there is gone. */
+static void failing_marks(void)
+{
+	/* The first marks of all are had without a node. */
+	enum { FIRST = 100, WRITTEN = 0, PUNCHED = 1, PLACES = 3 };
+	const struct counts before = counts_now();
+	const int fd = object_open();
+	struct cowmem_page state[PLACES];
+
+	MUST(!object_resize(fd, (FIRST + PLACES) * PAGE));
+	for (unsigned int i = 0; i < 2; i++)
+		MUST(pwrite(fd, "x", 1, (FIRST + i) * PAGE) == 1);
+	if (!fail_nodes_of("/sys/kernel/slab/radix_tree_node/failslab")) {
+		close(fd);
+		SKIP("this kernel has no fault injection");
+	}
+	MUST(fail_twice());
+	CHECK_EQ(pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, FIRST * PAGE, PLACES, state), 0);
+	fail_none();
+	CHECK(state[WRITTEN].flags & state[PUNCHED].flags & COWMEM_PAGE_DIRTY);
+	MUST(!object_punch(fd, (FIRST + PUNCHED) * PAGE, PAGE));
+	for (int clears = 0; clears < 2; clears++) {
+		CHECK_EQ(pagemap_ask(fd, clears ? COWMEM_PAGEMAP_CLEAR_DIRTY : 0, FIRST * PAGE,
+		                     PLACES, state),
+		         0);
+		CHECK(state[WRITTEN].flags & state[PUNCHED].flags & COWMEM_PAGE_DIRTY);
+	}
+	CHECK_EQ(pagemap_ask(fd, 0, FIRST * PAGE, PLACES, state), 0);
+	for (unsigned int i = 0; i < PLACES; i++)
+		CHECK(!(state[i].flags & COWMEM_PAGE_DIRTY));
 	close(fd);
 	check_returned(before);
 }
@@ -990,6 +1042,7 @@ int main(void)
 		{"each allocation of a RESTORE of a range fails: nothing has changed", "",
 	         failing_restore},
 		{"the object's index finds no memory", "R9", failing_index},
+		{"a mark finds no memory: nothing is lost", "", failing_marks},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},
 	};
 

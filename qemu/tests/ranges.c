@@ -327,6 +327,50 @@ static void the_rest_stays(void)
 	check_returned(before);
 }
 
+/* More nodes that are not shared any more, and have the same, than are looked at in one go. */
+static void what_is_the_same_again_is_passed_over(void)
+{
+	enum {
+		LEAF = 16,
+		LEAVES = 400,
+		FIRST = 3,
+		EVERY = 7,
+		CHANGED = (LEAVES - FIRST + EVERY - 1) / EVERY
+	};
+	struct counts before = counts_now();
+	int fd = object_open(), to;
+	char *all = object_map(fd, LEAVES * LEAF * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct cowmem_changed changed[CHANGED + 1];
+	struct cowmem_diff diff;
+	uint64_t next;
+
+	for (uint64_t i = 0; i < LEAVES; i++)
+		all[(i * LEAF + 1) * PAGE] = 1;
+	to = snapshot(fd);
+	for (uint64_t i = 0; i < LEAVES; i++) {
+		all[(i * LEAF + 1) * PAGE] = 2;
+		CHECK_EQ(restore_range(fd, to, (i * LEAF + 1) * PAGE, PAGE, &next), 0);
+	}
+	CHECK_EQ(diff_ask(fd, to, &diff, 0, LEAVES * LEAF, changed, CHANGED + 1), 0);
+	CHECK_EQ(diff.count, 0);
+	CHECK_EQ(SINCE(before, pages_compared), 0);
+	for (uint64_t i = FIRST; i < LEAVES; i += EVERY)
+		all[i * LEAF * PAGE] = 3;
+	CHECK_EQ(diff_ask(fd, to, &diff, 0, LEAVES * LEAF, changed, CHANGED + 1), 0);
+	CHECK_EQ(diff.count, CHANGED);
+	CHECK_EQ(SINCE(before, pages_compared), CHANGED);
+	for (uint64_t i = 0; i < diff.count; i++)
+		CHECK_EQ(changed[i].offset, (FIRST + i * EVERY) * LEAF * PAGE);
+	CHECK_EQ(restore_range(fd, to, 0, LEAVES * LEAF * PAGE, &next), 0);
+	for (uint64_t i = 0; i < LEAVES; i++)
+		CHECK(!all[i * LEAF * PAGE] && all[(i * LEAF + 1) * PAGE] == 1);
+	CHECK(layers_are_sound(fd));
+	munmap(all, LEAVES * LEAF * PAGE);
+	close(to);
+	close(fd);
+	check_returned(before);
+}
+
 /* Who is killed in it leaves it where it is: what lies before that is restored, and the rest is not. */
 static void it_can_be_killed(void)
 {
@@ -372,6 +416,8 @@ int main(void)
 		{"only what differs is unmapped", "", only_what_differs_is_unmapped},
 		{"a range is cloned", "", a_range_is_cloned},
 		{"size and growth stay", "", the_rest_stays},
+		{"what is the same again is passed over", "",
+	         what_is_the_same_again_is_passed_over},
 		{"a long RESTORE of a range can be killed", "", it_can_be_killed},
 	};
 

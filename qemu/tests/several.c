@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* SNAPSHOT_SET: snapshots of several objects, of one instant, or none at all. */
+#include "absent.h"
 #include "counts.h"
 #include "instant.h"
 #include "relatives.h"
@@ -190,6 +191,75 @@ static void sets_meet(void)
 	check_returned(before);
 }
 
+/* Sets of objects that are written all the time, each by who has its lock for nearly all of it. */
+static void sets_of_busy_objects(void)
+{
+	enum { BUSY = 4, SETS = 10, LENGTH = 1 << 20 };
+	struct counts before = counts_now();
+	pid_t writer[BUSY];
+	int fd[BUSY], made[BUSY];
+
+	for (int i = 0; i < BUSY; i++)
+		fd[i] = object_open();
+	for (int i = 0; i < BUSY; i++) {
+		writer[i] = fork();
+		MUST(writer[i] >= 0);
+		if (!writer[i]) {
+			char *bytes = calloc(1, LENGTH);
+
+			MUST(bytes);
+			while (pwrite(fd[i], bytes, LENGTH, 0) == LENGTH)
+				;
+			_exit(1);
+		}
+		CHECK(COMES(object_stat(fd[i]).bytes == LENGTH));
+	}
+	for (int i = 0; i < SETS; i++) {
+		MUST(!snapshot_set(fd[0], fd, made, BUSY));
+		close_all(made, BUSY);
+	}
+	for (int i = 0; i < BUSY; i++) {
+		MUST(!kill(writer[i], SIGKILL));
+		MUST(waitpid(writer[i], NULL, 0) == writer[i]);
+	}
+	close_all(fd, BUSY);
+	check_returned(before);
+}
+
+/*
+ * A set waits for a write() of one of its objects, which waits for memory: the other can be
+ * written meanwhile, whichever is locked first, and who waits can be killed.
+ */
+static void a_set_that_waits(void)
+{
+	struct counts before = counts_now();
+	int fd[2] = {object_open(), object_open()}, made[2];
+
+	for (int i = 0; i < 2; i++) {
+		const unsigned long created = SINCE(before, objects_created);
+		struct stuck_write other;
+		pid_t child;
+
+		if (!stuck_write_begin(&other, fd[i])) {
+			close_all(fd, 2);
+			SKIP("this kernel has no userfaultfd");
+		}
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(snapshot_set(fd[0], fd, made, 2) ? 1 : 0);
+		CHECK(COMES(SINCE(before, objects_created) == created + 2));
+		MUST(pwrite(fd[!i], "x", 1, 0) == 1);
+		MUST(!kill(child, SIGKILL));
+		CHECK(COMES(waitpid(child, NULL, WNOHANG) == child));
+		stuck_write_end(&other);
+		CHECK(COMES(SINCE(before, objects_freed) + 2 == SINCE(before, objects_created)));
+	}
+	CHECK_EQ(SINCE(before, snapshots), 0);
+	close_all(fd, 2);
+	check_returned(before);
+}
+
 /* --- all or nothing --- */
 static int descriptors(void)
 {
@@ -294,6 +364,8 @@ int main(void)
 		{"each object has its snapshot", "", each_has_its_own},
 		{"all are of one instant", "", one_instant},
 		{"sets that meet get along, and with who has two locks", "", sets_meet},
+		{"sets of objects that are written all the time", "", sets_of_busy_objects},
+		{"a set that waits keeps nobody else, and can be killed", "", a_set_that_waits},
 		{"a set with something wrong is none", "", bad_sets},
 		{"a set has all its descriptors or none", "", too_few_descriptors},
 	};

@@ -211,6 +211,9 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 {
 	using namespace cowmem;
 	Object &object = Object::of(kapi_iocb_file(iocb));
+
+	object.let_sets_go_first();
+
 	WriteLock lock{object};
 	long err = kapi_iocb_write_checks(iocb, from);
 	long long position = kapi_iocb_position(iocb);

@@ -60,7 +60,7 @@ unsigned int dirty_flag(Pages &pages, Index index, bool something, bool says)
 
 	switch (pages.marks().at(index)) {
 	case Mark::unknown:
-		is_dirty = pages.marks().is_news(something);
+		is_dirty = pages.marks().is_news(index, something);
 		break;
 	case Mark::clean:
 		is_dirty = says;
@@ -327,6 +327,8 @@ public:
 
 void tell_again(Pages &pages, Index first, unsigned int count, const cowmem_page *answer)
 {
+	Shared lock{pages};
+
 	for (unsigned int i = 0; i < count; i++)
 		if (answer[i].flags & COWMEM_PAGE_DIRTY)
 			pages.marks().set_changed(first + i);

@@ -83,7 +83,8 @@ void describe(Pages &pages, const Batch &batch, unsigned int clear, cowmem_page 
 	REQUIRES_SHARED(pages);
 
 /* Of an @answer that could not be given to who asked: what it said of the @count pages from @first is news again. */
-void tell_again(Pages &pages, Index first, unsigned int count, const cowmem_page *answer);
+void tell_again(Pages &pages, Index first, unsigned int count, const cowmem_page *answer)
+	EXCLUDES(pages);
 
 /*
  * Every entry that maps page @first to @last of an object, or a private copy of it,

@@ -279,6 +279,7 @@ HELPER int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock) { return dow
 HELPER bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock) { return down_read_trylock(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock) { up_read(rwsem_of(lock)); }
 HELPER void kapi_rwsem_lock(struct kapi_rwsem *lock) { down_write(rwsem_of(lock)); }
+HELPER int kapi_rwsem_lock_killable(struct kapi_rwsem *lock) { return down_write_killable(rwsem_of(lock)); }
 HELPER void kapi_rwsem_unlock(struct kapi_rwsem *lock) { up_write(rwsem_of(lock)); }
 struct lock_set { struct lockdep_map dep_map; };
 static_assert(sizeof(struct kapi_lock_set) >= sizeof(struct lock_set));
@@ -301,6 +302,7 @@ HELPER void kapi_values_destroy(struct kapi_values *values) { xa_destroy(values_
 HELPER bool kapi_values_empty(const struct kapi_values *values) { return xa_empty(values_of(values)); }
 HELPER unsigned long kapi_values_get(struct kapi_values *values, unsigned long index) { void *entry = xa_load(values_of(values), index); return entry ? xa_to_value(entry) : 0; }
 HELPER bool kapi_values_make(struct kapi_values *values, unsigned long index) { return xa_insert(values_of(values), index, xa_mk_value(0), GFP_KERNEL) != -ENOMEM; }
+HELPER bool kapi_values_take_next(struct kapi_values *values, unsigned long *index) { return xa_find(values_of(values), index, ULONG_MAX, XA_PRESENT) && xa_erase(values_of(values), *index); }
 HELPER bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old, unsigned long fresh) { return xa_cmpxchg(values_of(values), index, xa_mk_value(old), xa_mk_value(fresh), 0) == xa_mk_value(old); }
 
 /* --- nodes of trees --- */
@@ -572,6 +574,7 @@ HELPER bool kapi_capable_admin(void) { return capable(CAP_SYS_ADMIN); }
 HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); }
 HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
 HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }
+HELPER void kapi_sleep_killable(void) { schedule_timeout_killable(HZ / 100 + 1); }
 HELPER void kapi_cond_resched(void) { cond_resched(); }
 HELPER void kapi_preempt_disable(void) { preempt_disable(); }
 HELPER void kapi_preempt_enable(void) { preempt_enable(); }

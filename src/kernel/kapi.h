@@ -335,6 +335,7 @@ int kapi_rwsem_lock_shared_killable(struct kapi_rwsem *lock); /* -EINTR: a fatal
 bool kapi_rwsem_trylock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_unlock_shared(struct kapi_rwsem *lock);
 void kapi_rwsem_lock(struct kapi_rwsem *lock);
+int kapi_rwsem_lock_killable(struct kapi_rwsem *lock); /* -EINTR: a fatal signal */
 void kapi_rwsem_unlock(struct kapi_rwsem *lock);
 /*
  * Tells lockdep, for a scope, that the locks of one class which are taken with it are taken in an
@@ -365,6 +366,8 @@ bool kapi_values_empty(const struct kapi_values *values);
 unsigned long kapi_values_get(struct kapi_values *values, unsigned long index); /* or 0 */
 /* Has a number there: 0, if there was none. False: no memory. Sleeps. */
 bool kapi_values_make(struct kapi_values *values, unsigned long index);
+/* Takes away the first that there is at or behind @index, which is its index then. False: none is there. Never sleeps. */
+bool kapi_values_take_next(struct kapi_values *values, unsigned long *index);
 /* Puts @fresh in the place of @old, if that is there. Never sleeps. */
 bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old,
                           unsigned long fresh);
@@ -659,6 +662,7 @@ bool kapi_knows_poison(void);
 bool kapi_node_has_memory(unsigned int node);
 bool kapi_node_allowed(unsigned int node);
 void kapi_cond_resched(void);
+void kapi_sleep_killable(void); /* for a hundredth of a second, or to a fatal signal */
 void kapi_preempt_disable(void);
 void kapi_preempt_enable(void);
 void kapi_smp_mb(void);

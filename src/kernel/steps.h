@@ -19,7 +19,10 @@ enum cowmem_step {
 	COWMEM_STEP_FLUSHED, /* a walk changed entries and flushed TLBs, before it settles; no vmf */
 	COWMEM_STEP_PINNED,  /* a walk has a reference on a copy's anon_vma; no vmf */
 
-	COWMEM_STEP_STORED, /* a page-out has its pages in the store, and no lock; no vmf */
+	COWMEM_STEP_LIMITS,  /* what limits of snapshots count is locked, nothing below; no vmf */
+	COWMEM_STEP_FREEZES, /* an object is frozen next, which is write-protected; no vmf */
+	COWMEM_STEP_CLAIMS,  /* a page-out has found a page, and claims it next; no vmf */
+	COWMEM_STEP_STORED,  /* a page-out has its pages in the store, and no lock; no vmf */
 
 	/* The speculative path. */
 	COWMEM_STEP_COUNT_READ, /* the count is read and even, before the look-up */

@@ -125,7 +125,7 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 		return err;
 	note_write(page);
 
-	CopyLimits::Leaving leaving{*this};
+	CopyLimits::Leaving leaving{*this, asker.killable};
 	{
 		if (!lock_shared(asker.killable))
 			return -KAPI_EINTR;

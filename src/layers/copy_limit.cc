@@ -7,62 +7,19 @@ namespace cowmem {
 
 namespace {
 
-/* How many pages of @snapshot's are not what @other has there. */
-unsigned long count_differences(const Pages &snapshot, const Pages &other)
+/* How many pages of @snapshot's from @first to @last @a has, too, and @b has not. */
+unsigned long count_shared(const Tree &snapshot, const Tree &a, const Tree &b, Index first,
+                           Index last)
 {
 	unsigned long count = 0;
 
-	for (Index index = 0; index != no_index; index++) {
+	for (Index index = first;
+	     index <= last && (index = Tree::next_difference(a, b, index, last)) != no_index;
+	     index++) {
 		{
 			const Rcu rcu;
 
-			index = Tree::next_difference(snapshot.tree(), other.tree(), index,
-			                              no_index);
-			if (index == no_index)
-				break;
-			count += static_cast<bool>(snapshot.tree().at(index));
-		}
-		kapi_cond_resched();
-	}
-	return count;
-}
-
-/* How many pages from @first to @last both have. */
-unsigned long count_shared(const Pages &snapshot, const Pages &other, Index first, Index last)
-{
-	unsigned long count = 0;
-
-	for (Index index = first; (index = other.next_data(index, last)) != no_index; index++) {
-		{
-			const Rcu rcu;
-			const Entry entry = snapshot.tree().at(index);
-
-			count += entry && entry.same_as(other.tree().at(index));
-		}
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-	return count;
-}
-
-/* How many pages of @snapshot's from @first to @last @a has, and @b has not. */
-unsigned long count_shared_with_one(const Pages &snapshot, const Pages &a, const Pages &b,
-                                    Index first, Index last)
-{
-	unsigned long count = 0;
-
-	for (Index index = first; index <= last; index++) {
-		{
-			const Rcu rcu;
-
-			index = Tree::next_difference(a.tree(), b.tree(), index, last);
-			if (index == no_index)
-				break;
-
-			const Entry entry = snapshot.tree().at(index);
-
-			count += entry && entry.same_as(a.tree().at(index));
+			count += snapshot.at(index) && Tree::have_same(snapshot, a, index);
 		}
 		kapi_cond_resched();
 	}
@@ -71,11 +28,16 @@ unsigned long count_shared_with_one(const Pages &snapshot, const Pages &a, const
 
 } /* namespace */
 
-CopyLimits::Leaving::Leaving(Pages &of)
-	: of_{of}, locked_{__atomic_load_n(&of.limits_.some_, __ATOMIC_RELAXED)}
+CopyLimits::Leaving::Leaving(Pages &of, bool killable) : of_{of}
 {
-	if (locked_)
+	if (!of_.limits_.some())
+		return;
+	if (killable)
+		killed_ = kapi_rwsem_lock_killable(&of_.limits_.lock_);
+	else
 		kapi_rwsem_lock(&of_.limits_.lock_);
+	locked_ = !killed_;
+	kapi_test_step(COWMEM_STEP_LIMITS, nullptr);
 }
 
 CopyLimits::Leaving::~Leaving()
@@ -91,7 +53,7 @@ CopyLimits::Leaving::~Leaving()
 
 bool CopyLimits::Leaving::is_counted(const Pages &snapshot) const
 {
-	return snapshot.counted_.origin == of_.number_ && snapshot.counted_.limit.max != ~0UL &&
+	return snapshot.counted_.origin == of_.number() && snapshot.counted_.limit.max != ~0UL &&
 	       !snapshot.dropped();
 }
 
@@ -110,56 +72,59 @@ int CopyLimits::Leaving::try_all()
 	return err;
 }
 
+/* What is to be said without the lock. */
+int CopyLimits::Leaving::try_without() const
+{
+	if (killed_)
+		return -KAPI_EINTR;
+	return of_.limits_.some() ? -KAPI_EAGAIN : 0;
+}
+
 int CopyLimits::Leaving::may_leave(Index first, Index last)
 {
 	bool some = false;
 
 	if (!locked_)
-		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
+		return try_without();
+
+	const Tree nothing;
+
 	for (Members at{of_.family()}; at; at.next()) {
 		if (!is_counted(*at))
 			continue;
 		some = true;
-		at->counted_.pending = count_shared(*at, of_, first, last);
+		at->counted_.plan(count_shared(at->tree(), of_.tree(), nothing, first, last), 0);
 	}
 	__atomic_store_n(&of_.limits_.some_, some, __ATOMIC_RELAXED);
 	return try_all();
 }
 
-/* A snapshot that is younger than the one which is restored counts nothing any more, when that is done. */
 int CopyLimits::Leaving::may_become(const Pages &target)
 {
-	if (!locked_)
-		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
-	for (Members at{of_.family()}; at; at.next())
-		if (is_counted(*at))
-			at->counted_.pending =
-				at->number_ > target.number_
-					? 0
-					: count_differences(*at, target) - at->counted_.copies;
-	youngest_ = target.number_;
-	return try_all();
+	youngest_ = target.number();
+	return may_become(target, 0, no_index);
 }
 
-/*
- * What a snapshot shares with @of again does not count any more; but of that, what SNAPSHOT
- * copied because it may be pinned never did.
- */
+/* A snapshot that is younger than the one which is restored counts nothing any more, when that is done. */
 int CopyLimits::Leaving::may_become(const Pages &target, Index first, Index last)
 {
+	constexpr unsigned long all = ~0UL;
+
 	if (!locked_)
-		return __atomic_load_n(&of_.limits_.some_, __ATOMIC_RELAXED) ? -KAPI_EAGAIN : 0;
+		return try_without();
 	for (Members at{of_.family()}; at; at.next()) {
 		if (!is_counted(*at))
 			continue;
 
-		Counted &counted = at->counted_;
-		const unsigned long more =
-			counted.copies + count_shared_with_one(*at, of_, target, first, last);
+		const Tree &snapshot = at->tree(), &now = of_.tree(), &then = target.tree();
 
-		counted.pending =
-			more - counted.copies -
-			min_of(more, count_shared_with_one(*at, target, of_, first, last));
+		if (at->number() > youngest_)
+			at->counted_.plan(0, 0);
+		else if (at->number() == youngest_)
+			at->counted_.plan(0, all);
+		else
+			at->counted_.plan(count_shared(snapshot, now, then, first, last),
+			                  count_shared(snapshot, then, now, first, last));
 	}
 	return try_all();
 }
@@ -175,12 +140,10 @@ void CopyLimits::Leaving::done()
 
 		if (!is_counted(*at))
 			continue;
-		__atomic_store_n(&counted.copies, counted.copies + counted.pending,
-		                 __ATOMIC_RELAXED);
-		counted.pending = 0;
+		counted.do_planned();
 		dropping_ |= counted.copies > counted.limit.max;
 		news |= counted.is_near_limit();
-		if (at->number_ > youngest_)
+		if (at->number() > youngest_)
 			counted.origin = 0;
 	}
 	if (news)
@@ -195,7 +158,8 @@ unsigned long count_copies(const Pages &snapshot)
 		return __atomic_load_n(&counted.copies, __ATOMIC_RELAXED);
 	for (Members at{snapshot.family()}; at; at.next())
 		if (at->number() == counted.origin)
-			return count_differences(snapshot, *at);
+			return count_shared(snapshot.tree(), snapshot.tree(), at->tree(), 0,
+			                    no_index);
 	return 0;
 }
 

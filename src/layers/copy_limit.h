@@ -10,6 +10,7 @@
 
 #include "kernel/alloc.h"
 #include "kernel/index.h"
+#include "kernel/minmax.h"
 
 namespace cowmem {
 
@@ -21,12 +22,38 @@ struct CopyLimit {
 	bool drops = false; /* the snapshot is given up; otherwise the change fails */
 };
 
-/* Of a snapshot: whose it is, its limit, and what counts for that. */
+/*
+ * Of a snapshot: whose it is, its limit, and what counts for that. It may have more pages that
+ * its origin has otherwise, or not: what SNAPSHOT copied because it may be pinned, and holes that
+ * were read through a mapping. Which they are is not known, but how many. Where RESTORE has the
+ * origin share some pages again, it may be those, and as many stay counted: too many are at most
+ * those that the snapshot has for itself, and too few never.
+ */
 struct Counted {
 	unsigned long origin = 0; /* the number of the object whose changes count; or 0 */
 	CopyLimit limit = {};
 	unsigned long copies = 0;
-	unsigned long pending = 0; /* what the change that is under way adds */
+	/* What the change that is under way adds to the copies, and takes from the others. */
+	unsigned long pending = 0, pending_others = 0;
+
+	/* @count more pages, or less, that do not count. */
+	void add_others(unsigned long count)
+	{
+		__atomic_fetch_add(&others_, count, __ATOMIC_RELAXED);
+	}
+	/* A change is under way that leaves it @more pages, and has @again of its pages shared again. */
+	void plan(unsigned long more, unsigned long again)
+	{
+		pending_others = min_of(again, __atomic_load_n(&others_, __ATOMIC_RELAXED));
+		pending = more - min_of(copies + more, again - pending_others);
+	}
+	/* It has been made. */
+	void do_planned()
+	{
+		__atomic_store_n(&copies, copies + pending, __ATOMIC_RELAXED);
+		add_others(-pending_others);
+		pending = pending_others = 0;
+	}
 
 	/* Whether less than an eighth of what the limit permits is left. */
 	bool is_near_limit() const
@@ -34,6 +61,9 @@ struct Counted {
 		return limit.max != ~0UL &&
 		       __atomic_load_n(&copies, __ATOMIC_RELAXED) >= limit.max - limit.max / 8;
 	}
+
+private:
+	unsigned long others_ = 0;
 };
 
 /* Of an object: whether changes have to look at limits, and the lock that has one look at a time. */
@@ -45,6 +75,8 @@ public:
 
 	/* One more snapshot has a limit. With the object's lock held alone. */
 	void add() { __atomic_store_n(&some_, true, __ATOMIC_RELAXED); }
+	/* Whether there may be one. */
+	bool some() const { return __atomic_load_n(&some_, __ATOMIC_RELAXED); }
 
 	/*
 	 * A change of the object @of that leaves pages to snapshots, for a scope that begins
@@ -53,15 +85,16 @@ public:
 	 */
 	class Leaving {
 	public:
-		explicit Leaving(Pages &of);
+		/* @killable: a fatal signal ends the wait for another. */
+		explicit Leaving(Pages &of, bool killable = true);
 		~Leaving();
 		Leaving(const Leaving &) = delete;
 		Leaving &operator=(const Leaving &) = delete;
 
 		/*
 		 * What @of has from @first to @last is to be left to its snapshots. 0; -EDQUOT: not
-		 * so much; -EAGAIN: there is a limit now that was not there when this began. With
-		 * the object's lock.
+		 * so much; -EAGAIN: there is a limit now that was not there when this began;
+		 * -EINTR: a fatal signal. With the object's lock.
 		 */
 		int may_leave(Index first, Index last);
 		/* It is to become as @target, the snapshot that it is restored to. The same. */
@@ -73,10 +106,11 @@ public:
 
 	private:
 		bool is_counted(const Pages &snapshot) const;
+		int try_without() const;
 		int try_all();
 
 		Pages &of_;
-		const bool locked_;
+		bool locked_ = false, killed_ = false;
 		bool dropping_ = false;
 		unsigned long youngest_ = ~0UL; /* the number of the last snapshot that counts on */
 	};

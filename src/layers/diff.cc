@@ -27,12 +27,8 @@ int find_some(const Pages &here, const Pages &there, Index &index, Index last, C
 	int count = 0;
 
 	while (index <= last && count < Candidate::at_once) {
-		Index next;
-		{
-			const Rcu rcu;
+		const Index next = Tree::next_difference(here.tree(), there.tree(), index, last);
 
-			next = Tree::next_difference(here.tree(), there.tree(), index, last);
-		}
 		index = min_of(next, last) + 1;
 		if (next != no_index)
 			found[count++] = {next, here.see(next), there.see(next)};

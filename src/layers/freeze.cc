@@ -204,6 +204,7 @@ int Pages::freeze(Pages &made)
 	Index index;
 	int err = 0;
 
+	kapi_test_step(COWMEM_STEP_FREEZES, nullptr);
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
 		kapi_cond_resched();
@@ -216,6 +217,7 @@ int Pages::freeze(Pages &made)
 	}
 	while (kept) {
 		if (!put_back(kept->page)) {
+			made.counted_.add_others(1);
 			delete std::exchange(kept, kept->next);
 			continue;
 		}

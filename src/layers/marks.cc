@@ -13,10 +13,31 @@ bool Marks::make_room(Index first, Index last)
 {
 	for (Index at = first / places; at <= last / places; at++)
 		if (!kapi_values_make(&values_, at)) {
-			__atomic_store_n(&forgetful_, true, __ATOMIC_RELAXED);
+			forget(first);
 			return false;
 		}
 	return true;
+}
+
+void Marks::forget(Index from)
+{
+	Index now = __atomic_load_n(&forgotten_, __ATOMIC_RELAXED);
+
+	while (from < now && !__atomic_compare_exchange_n(&forgotten_, &now, from, false,
+	                                                  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+Index Marks::cut(Index end)
+{
+	unsigned long at = (end + places - 1) / places;
+	const Index behind = at * places;
+
+	if (kapi_values_take_next(&values_, &at))
+		forget(behind);
+	while (kapi_values_take_next(&values_, &at))
+		kapi_cond_resched();
+	return behind;
 }
 
 Mark Marks::set(Index index, Mark mark)

@@ -12,7 +12,8 @@
  * Who takes away what says so makes a clean place changed first, with the object's lock held
  * alone: SNAPSHOT and CLONE (layers/freeze.cc), RESTORE, PUNCH and RESIZE (layers/pages.cc). That
  * takes no memory, and cannot fail. Only who clears a place for the first time needs some; an
- * object of which nothing was ever cleared has none.
+ * object of which nothing was ever cleared has none, and what an object is cut to has none behind
+ * its end, until somebody clears that.
  *
  * With the object's lock shared, as PAGEMAP has it, a mark is changed by another PAGEMAP only.
  * Each change is atomic, so of two that clear a place each has what was there before it.
@@ -37,17 +38,24 @@ public:
 	bool empty() const { return kapi_values_empty(&values_); }
 	Mark at(Index index) const;
 	/*
-	 * Whether a place that is @unknown, and where @something is or not, has to be told as dirty.
-	 * Where there was no memory to remember that it was asked about, that is always.
+	 * Whether a place that is unknown, and where @something is or not, has to be told as dirty:
+	 * always, if it is forgotten that it was cleared, or was to be, and so it may be for all
+	 * places behind the first of which that is so. Who clears them all makes none unknown.
 	 */
-	bool is_news(bool something) const
+	bool is_news(Index index, bool something) const
 	{
-		return something || __atomic_load_n(&forgetful_, __ATOMIC_RELAXED);
+		return something || index >= __atomic_load_n(&forgotten_, __ATOMIC_RELAXED);
 	}
 
 	/* Memory for the marks from @first to @last, for set(). False: there is none. Sleeps. */
 	[[nodiscard]] bool make_room(Index first, Index last);
-	/* The mark from now on, after make_room(): what it was. Never sleeps. */
+	/*
+	 * The object ends at @end: what lies behind that need take no memory. The first place that is
+	 * unknown from then on, as are all behind it: what has a mark until there keeps it. With the
+	 * object's lock held alone. Sleeps.
+	 */
+	Index cut(Index end);
+	/* The mark from now on, after make_room() under the same lock: what it was. Never sleeps. */
 	Mark set(Index index, Mark mark);
 	/* What was clean has changed. Never sleeps, and cannot fail. */
 	void set_changed(Index index)
@@ -70,8 +78,10 @@ private:
 		return static_cast<Mark>(value >> shift_of(index) & mask);
 	}
 
+	void forget(Index from);
+
 	mutable kapi_values values_;
-	bool forgetful_ = false; /* there was no room once */
+	Index forgotten_ = no_index; /* the first place that may be, as may all behind it */
 };
 
 /*

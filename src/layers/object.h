@@ -118,7 +118,7 @@ public:
 	 * differs; -EOPNOTSUPP: it is no relative; -EROFS: this is a snapshot; -EIO.
 	 */
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
-	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit. */
+	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
 	 * The same for its pages from @next to @last, as far as those are within its size, and
@@ -156,6 +156,14 @@ public:
 	void lock_writes() { kapi_inode_lock(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
+	/* A set of snapshots waits until there is no write() to this object, and others, or does not any more. */
+	void add_waiting_set(int n) { __atomic_fetch_add(&waiting_sets_, n, __ATOMIC_RELAXED); }
+	/* Before a write(): those have a moment to go first. */
+	void let_sets_go_first() const
+	{
+		if (__atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED))
+			kapi_sleep_killable();
+	}
 	/* 0, or -EINTR: a fatal signal. */
 	[[nodiscard]] int lock_writes_killable() { return kapi_inode_lock_killable(inode_); }
 
@@ -215,6 +223,7 @@ private:
 	unsigned int cow_;
 	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
 	bool frozen_ = false;  /* a snapshot */
+	int waiting_sets_ = 0;
 	unsigned long parent_ = 0;
 };
 

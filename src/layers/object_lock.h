@@ -62,10 +62,11 @@ public:
 	/* False: a fatal signal ended the wait, which that does only if @killable. */
 	[[nodiscard]] bool lock_shared(bool killable) TRY_ACQUIRE_SHARED(true)
 	{
-		count_wait();
-		if (killable)
+		if (killable) {
+			count_wait();
 			return !kapi_rwsem_lock_shared_killable(&lock_);
-		kapi_rwsem_lock_shared(&lock_);
+		}
+		lock_shared();
 		return true;
 	}
 	bool try_lock_shared() TRY_ACQUIRE_SHARED(true)

@@ -154,7 +154,12 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	note_write(page);
 	home.attach(page, index);
 	kapi_folio_get(page);
+	/* Before the page is seen, so that none is counted too few. */
+	if (frozen_)
+		counted_.add_others(1);
 	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
+		if (frozen_)
+			counted_.add_others(-1UL);
 		home.unattach(page);
 		home.uncharge();
 		kapi_folio_put(page);
@@ -280,7 +285,11 @@ void Pages::mark_changed(Index first, Index last)
 {
 	if (marks_.empty())
 		return;
-	for (Index index = first; (index = next_data(index, last)) != no_index; index++) {
+
+	const Index end = last == no_index ? marks_.cut(first) : last + 1;
+
+	for (Index index = first; index < end && (index = next_data(index, end - 1)) != no_index;
+	     index++) {
 		marks_.set_changed(index);
 		kapi_cond_resched();
 	}
@@ -308,11 +317,7 @@ int Pages::become(const Pages &target, Tree &left)
 	if (!visit_own_entries<Erase>(*this))
 		return -KAPI_EINTR;
 	for (Index from = 0; from != no_index;) {
-		const Index first = [&] {
-			const Rcu rcu;
-
-			return Tree::next_difference(tree_, target.tree_, from, no_index);
-		}();
+		const Index first = Tree::next_difference(tree_, target.tree_, from, no_index);
 
 		if (first == no_index)
 			break;
@@ -338,8 +343,6 @@ int Pages::become(const Pages &target, Tree &left)
 bool Pages::become(const Pages &target, Tree::Part part)
 {
 	const auto next_difference = [&](Index from, Index last) {
-		const Rcu rcu;
-
 		return Tree::next_difference(tree_, target.tree_, from, last);
 	};
 

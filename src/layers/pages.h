@@ -189,7 +189,7 @@ public:
 	{
 		const Rcu rcu;
 		const Entry entry = tree_.at(index);
-		const folio *page = entry.page();
+		const folio *page = entry.bare();
 
 		return page ? !owns(page) : entry.slot() && !entry.slot()->is_of(home_);
 	}
@@ -304,8 +304,6 @@ public:
 	/* The first part from @from to @last of which this may be to see what @target sees; or first is no_index. */
 	Tree::Part next_part(const Pages &target, Index from, Index last) const
 	{
-		const Rcu rcu;
-
 		return Tree::next_part(tree_, target.tree_, from, last);
 	}
 	/* Takes @page, one of the object's own at @index, out of all page tables of the object. */
@@ -320,14 +318,21 @@ public:
 	/* Frees all, of what no file and no mapping can reach any more. Sleeps. */
 	void remove_all();
 
-	/* No other object has or had it. */
-	unsigned long number() const { return number_; }
+	/* No other object has or had it; of a snapshot, a greater one than those that were taken before. */
+	unsigned long number() const { return __atomic_load_n(&number_, __ATOMIC_RELAXED); }
 	/* Of a snapshot: its limit, and what counts for that. */
 	const Counted &counted() const { return counted_; }
-	/* This snapshot, which nobody has yet, counts what @origin copies. */
+	/*
+	 * This snapshot, which nobody has yet, is the youngest, and counts what @origin leaves to it;
+	 * that is nothing, if @origin is one, too. With @origin's lock held alone.
+	 */
 	void count_for(Pages &origin, CopyLimit limit)
 	{
-		counted_ = {.origin = origin.number_, .limit = limit};
+		__atomic_store_n(&number_, next_number(), __ATOMIC_RELAXED);
+		if (origin.frozen_)
+			return;
+		counted_.origin = origin.number_;
+		counted_.limit = limit;
 		if (limit.max != ~0UL)
 			origin.limits_.add();
 	}
@@ -409,7 +414,7 @@ private:
 	bool frozen_ = false;
 	bool of_clone_ = false;
 	bool dropped_ = false;
-	const unsigned long number_ = next_number();
+	unsigned long number_ = next_number();
 	Counted counted_;
 	CopyLimits limits_;
 

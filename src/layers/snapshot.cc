@@ -66,9 +66,7 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 {
 	if (const int err = give_tree(made))
 		return err;
-	/* A snapshot writes nothing, so that nothing is ever copied for a snapshot of one. */
-	if (!frozen_)
-		made.pages_.count_for(pages_, limit);
+	made.pages_.count_for(pages_, limit);
 	return 0;
 }
 
@@ -161,19 +159,27 @@ Object *SnapshotSet::try_lock_writes(const Object *but)
 	return nullptr;
 }
 
-/* Who writes may wait for the user's memory for as long as that likes: nothing is held while this waits for it. */
+/*
+ * Who writes may wait for the user's memory for as long as that likes: nothing is held while this
+ * waits for it. Meanwhile the next write() to each of the objects lets the set go first: otherwise
+ * all of them would hardly ever be free in one moment.
+ */
 int SnapshotSet::lock_writes()
 {
-	Object *held = nullptr;
+	int err = 0;
 
-	while (Object *const busy = try_lock_writes(held)) {
+	if (!try_lock_writes(nullptr))
+		return 0;
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->add_waiting_set(1);
+	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
 		if (held)
 			held->unlock_writes();
-		if (busy->lock_writes_killable())
-			return -KAPI_EINTR;
-		held = busy;
+		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes_killable();
 	}
-	return 0;
+	for (unsigned int i = 0; i < count_; i++)
+		member_[i].object->add_waiting_set(-1);
+	return err;
 }
 
 UNCHECKED int SnapshotSet::lock()
@@ -248,6 +254,7 @@ int Object::try_restore(Object &snapshot)
 	if (const int err = pages_.become(snapshot.pages_, left))
 		return err;
 	become_as(snapshot);
+	pages_.marks().cut(end_index());
 	leaving.done();
 	kapi_count(COWMEM_COUNT_restores);
 	return 0;

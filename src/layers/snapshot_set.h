@@ -7,7 +7,8 @@
  *
  * The order of the objects' locks keeps two such sets, and RESTORE, from waiting for each other;
  * nothing else takes the locks of two objects. write() may hold an object's write lock for as long
- * as the user's memory takes, so a set waits for a write lock with no other held.
+ * as the user's memory takes, so a set waits for a write lock with no other held, and a write() that
+ * begins then waits a moment.
  */
 #ifndef COWMEM_SNAPSHOT_SET_H
 #define COWMEM_SNAPSHOT_SET_H

@@ -277,8 +277,15 @@ Tree::Root Tree::part(Root root, Index index, unsigned int level)
 	return place(index, level) ? Root{nullptr, 0} : root;
 }
 
-/* next_difference() of what two trees have at @level, where @from has a place. */
-Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, Index last)
+/* What may be looked at until a look-up lets others go on. */
+static constexpr unsigned int nodes_at_once = 128;
+
+/*
+ * Where two trees may differ in what they have at @level, where @from has a place. When @nodes of
+ * both have been looked at, none are left, and it is where to go on.
+ */
+Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, Index last,
+                               unsigned int &nodes)
 {
 	const unsigned int shift = shift_of(level);
 	const unsigned int end = level ? Node::children : Node::entries;
@@ -286,6 +293,9 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 
 	if (a.node == b.node)
 		return no_index;
+	if (!nodes)
+		return from;
+	nodes--;
 	for (unsigned int i = place(from, level); i < end && from <= last; i++) {
 		if (both && level && a.node->has_same(i, *b.node)) {
 			/* most are: nothing to go into */
@@ -297,7 +307,7 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 				return from;
 		} else if (const Index found =
 		                   next_difference_in(part(a, from, level), part(b, from, level),
-		                                      level - 1, from, last);
+		                                      level - 1, from, last, nodes);
 		           found != no_index) {
 			return found;
 		}
@@ -308,12 +318,38 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 	return no_index;
 }
 
+/* Between two looks a page may go to a slot, and out. */
+bool Tree::have_same(const Tree &a, const Tree &b, Index index)
+{
+	for (;;) {
+		const Entry in_a = a.at(index), in_b = b.at(index);
+
+		if (in_a.same_as(in_b))
+			return true;
+		if (in_a == a.at(index) && in_b == b.at(index))
+			return false;
+	}
+}
+
 Index Tree::next_difference(const Tree &a, const Tree &b, Index from, Index last)
 {
-	const Root root_a = a.root(), root_b = b.root();
-	const unsigned int top = max_of(root_a.level, root_b.level);
+	while (from <= last) {
+		unsigned int nodes = nodes_at_once;
+		{
+			const Rcu rcu;
+			const Root root_a = a.root(), root_b = b.root();
+			const unsigned int top = max_of(root_a.level, root_b.level);
+			const Index at = fits(from, top) ? next_difference_in(root_a, root_b, top,
+			                                                      from, last, nodes)
+			                                 : no_index;
 
-	return fits(from, top) ? next_difference_in(root_a, root_b, top, from, last) : no_index;
+			if (at == no_index || (nodes && !have_same(a, b, at)))
+				return at;
+			from = nodes ? at + 1 : at;
+		}
+		kapi_cond_resched();
+	}
+	return no_index;
 }
 
 /* --- changes: with the lock held --- */

@@ -39,7 +39,9 @@ public:
 	Index next(Index from, Index last) const;
 	/* The same for what is its own. The caller keeps marks from being changed. */
 	Index next_own(Index from, Index last) const { return OwnWalk{*this, from, last}.next(); }
-	/* The same for where two trees have other versions of a page. */
+	/* Whether two trees have the same version of a page there, or both have none. The same. */
+	static bool have_same(const Tree &a, const Tree &b, Index index);
+	/* The first index at or after @from, and not after @last, where that is not so; or no_index. Takes RCU, and sleeps. */
 	static Index next_difference(const Tree &a, const Tree &b, Index from, Index last);
 
 	/*
@@ -238,7 +240,8 @@ private:
 	Step remove_some(Index first, Index last, Spare &spare);
 	bool try_become(Leaves &leaves, Part part, Spare &spare);
 	static Root part(Root root, Index index, unsigned int level);
-	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last);
+	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last,
+	                                unsigned int &nodes);
 	template <class Has>
 	Index find(Index from, Index last, Has has) const;
 

@@ -195,6 +195,7 @@ bool Cluster::claim_all()
 
 		if (!may_take(seen, first_ + i))
 			continue;
+		kapi_test_step(COWMEM_STEP_CLAIMS, nullptr);
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
 		else if (kapi_folio_mlocked(page))

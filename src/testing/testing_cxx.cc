@@ -2,7 +2,7 @@
 /* The exports of a KUnit build (testing/testing.h), on the C++ side. */
 #include <linux/cowmem.h>
 
-#include "layers/object.h"
+#include "layers/snapshot_set.h"
 #include "reclaim/page_out.h"
 #include "device/query.h"
 #include "testing/testing.h"
@@ -154,6 +154,16 @@ extern "C" file *cowmem_test_clone(file *f)
 	if (made)
 		kapi_file_put(made);
 	return nullptr;
+}
+
+extern "C" int cowmem_test_snapshot_set(file **files, file **made, unsigned int count)
+{
+	cowmem::SnapshotSet set;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (!set.add(files[i], made[i]))
+			return -KAPI_EINVAL;
+	return set.take();
 }
 
 extern "C" int cowmem_test_restore(file *f, file *snapshot)

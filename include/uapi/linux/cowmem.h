@@ -325,7 +325,9 @@ struct cowmem_store_limit {
  * COWMEM_SNAPSHOT_DROP, too, it is the snapshot that goes: STAT says so, and all else that
  * is done with its descriptor is ESTALE; touching a mapping of it is SIGBUS. What a clone
  * writes does not count, nor does a hole that is written, nor what SNAPSHOT itself copies
- * because it may be pinned. (A snapshot of a snapshot has no limit: nothing is copied for it.)
+ * because it may be pinned. What RESTORE has the object share again counts no more; but of a range,
+ * or to a younger snapshot, as many pages count on as this one has that did not. (A snapshot of a
+ * snapshot has no limit: nothing is copied for it.)
  *
  * A snapshot oversees what it shares with its relatives, unless it is of a clone, or of a snapshot
  * of one: its holder learns and decides what of that is in memory (STAT, STORE_STAT, PAGEMAP,
@@ -511,10 +513,11 @@ struct cowmem_rmap {
  * off, or restored; whatever was done besides, SNAPSHOT, CLONE, PAGE_OUT, PREFETCH and MOVE
  * included. What relatives do is no change. Of a place that was never cleared it says that
  * something is there. Of what a KVM guest writes only a call that clears is sure to tell. No
- * other change goes untold, but DIRTY may be told without one: of a hole that
- * was read through a mapping, and has memory since; of what relatives had, too, and no longer
- * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out,
- * or was when it was last cleared; and once more of one that was just being written then.
+ * other change goes untold, but DIRTY may be told without one: of a hole that was read through a
+ * mapping, and has memory since, or lay beyond an end that RESIZE or RESTORE set; of what relatives
+ * had, too, and no longer have; of a page that is pinned, just in use when a snapshot is taken, or
+ * just being paged out, or was when it was last cleared; and once more of one that was just being
+ * written then.
  *
  * If an answer cannot be written there is EFAULT, and `next` tells how far the call came, if that
  * can be written: the answers before are whole, and behind that nothing is cleared, but for
