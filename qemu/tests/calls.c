@@ -7,7 +7,7 @@
  * calls [MAKE]: of what make the other file is (makes.h), instead of COWMEM. Then nothing may
  * differ: with MEMFD that shows that the rows themselves always give the same.
  */
-#include "answers.h"
+#include "alike.h"
 #include "bus.h"
 #include "makes.h"
 #include "passing.h"
@@ -21,7 +21,6 @@
 #include <linux/loop.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/file.h>
@@ -52,24 +51,6 @@ static int another(void)
 {
 	return new_file(make);
 }
-
-__attribute__((format(printf, 1, 2))) static const char *text_of(const char *format, ...)
-{
-	char *text;
-	va_list args;
-
-	va_start(args, format);
-	MUST(vasprintf(&text, format, args) >= 0); /* stays as long as the answers do */
-	va_end(args);
-	return text;
-}
-
-/* As ASK, of a question that has to be told from others of the same words. */
-#define ASK_AS(answers, call, ...)                                                   \
-	do {                                                                         \
-		ASK(answers, call);                                                  \
-		(answers)->at[(answers)->count - 1].question = text_of(__VA_ARGS__); \
-	} while (0)
 
 /* 0, or -1: whether a mapping can be had. It goes again. */
 static int maps(int fd, size_t length, int prot, int flags, off_t offset)
@@ -2377,10 +2358,7 @@ static const struct row {
 #define DIRTY "a page that a read made is never clean"
 #define ZEROES "it has that"
 
-/* Where the question ends with a *, all that begin so are meant. */
-static const struct difference {
-	const char *row, *question, *reason;
-} differences[] = {
+static const struct difference differences[] = {
 	{"fstat", "mode after creation", MODE},
 	{"statx", "st.stx_mode", MODE},
 	{"statx", "st.stx_mask", BIRTH},
@@ -2427,94 +2405,51 @@ static const struct difference {
 	{"ioctl", "FS_IOC_*", FLAGS},
 };
 
-static bool met[ARRAY_LENGTH(differences)];
-
 /* Whether the kernel has what it is about: the debug kernels' memfd has no attributes either. */
 static bool is_here(const struct difference *listed)
 {
 	return strcmp(listed->reason, ATTRIBUTES) || !debug_kernel();
 }
 
-static bool is_like(const char *question, const char *pattern)
+static struct alike alike = {
+	.reference = MEMFD,
+	.other = COWMEM,
+	.differences = differences,
+	.count = ARRAY_LENGTH(differences),
+	.is_here = is_here,
+};
+
+static void ask_row(struct answers *answers, const struct row *row, const char *of)
 {
-	const size_t length = strcspn(pattern, "*");
+	int fd;
 
-	return pattern[length] ? !strncmp(question, pattern, length) : !strcmp(question, pattern);
-}
-
-static const struct difference *meant(const char *row, const char *question)
-{
-	for (size_t i = 0; i < ARRAY_LENGTH(differences); i++)
-		if (!strcmp(differences[i].row, row) && is_like(question, differences[i].question))
-			return &differences[i];
-	return NULL;
-}
-
-static long compared, differ;
-
-static void compare(const struct row *row, const char *other)
-{
-	static struct answers answers[2];
-
-	answers[0].count = answers[1].count = 0;
-	for (int i = 0; i < 2; i++) {
-		int fd;
-
-		make = i ? other : MEMFD;
-		fd = another();
-		row->ask(&answers[i], fd, row->arg);
-		close(fd);
-	}
-	for (int i = 0; i < answers[0].count && i < answers[1].count; i++) {
-		const char *question = answers[0].at[i].question;
-		const struct difference *listed = meant(row->name, question);
-
-		compared++;
-		/* Behind another question all that follows is, too. */
-		if (strcmp(answers[1].at[i].question, question)) {
-			test_failed = true;
-			ksft_print_msg("%s was not asked of %s\n", question, other);
-			return;
-		}
-		if (answers[0].at[i].answer == answers[1].at[i].answer)
-			continue;
-		differ++;
-		if (listed && !strcmp(other, COWMEM)) {
-			met[listed - differences] = true;
-			continue;
-		}
-		test_failed = true;
-		ksft_print_msg("%s: %s says %lld, %s %lld\n", question, other,
-		               answers[1].at[i].answer, MEMFD, answers[0].at[i].answer);
-	}
-	CHECK_EQ(answers[1].count, answers[0].count);
+	make = of;
+	answers->count = 0;
+	fd = another();
+	row->ask(answers, fd, row->arg);
+	close(fd);
 }
 
 int main(int argc, char **argv)
 {
-	const char *other = argc > 1 ? argv[1] : COWMEM;
+	static struct answers reference, other;
 
-	if (!strcmp(other, LEAVE))
+	if (argc > 1 && !strcmp(argv[1], LEAVE))
 		return LEFT;
+	if (argc > 1) {
+		alike.other = argv[1];
+		alike.count = 0; /* what is listed is about cowmem */
+	}
 	signal(SIGXFSZ, SIG_IGN);
 	ksft_print_header();
 	ksft_set_plan(ARRAY_LENGTH(rows) + 1);
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
 		test_failed = false;
-		compare(&rows[i], other);
+		ask_row(&reference, &rows[i], alike.reference);
+		ask_row(&other, &rows[i], alike.other);
+		compare_row(&alike, rows[i].name, &reference, &other);
 		ksft_test_result(!test_failed, "%s\n", rows[i].name);
 	}
-	test_failed = false;
-	for (size_t i = 0; i < ARRAY_LENGTH(differences); i++) {
-		const struct difference *listed = &differences[i];
-
-		if (strcmp(other, COWMEM) || met[i] || !is_here(listed))
-			continue;
-		test_failed = true;
-		ksft_print_msg("%s, %s: no difference any more (%s)\n", listed->row,
-		               listed->question, listed->reason);
-	}
-	ksft_test_result(!test_failed, "%ld calls compared, %ld differ, as listed\n", compared,
-	                 differ);
+	say_what_differs(&alike);
 	ksft_finished();
 }
