@@ -11,7 +11,7 @@ struct answers {
 	struct {
 		const char *question;
 		long long answer;
-	} at[400];
+	} at[500];
 };
 
 #define ASK(answers, call)                                                         \
