@@ -4,8 +4,8 @@
 qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; then say what passed and which requirements of kunit/requirements.md
-that shows. With --soak: the storms only, for minutes, on the debug kernels, and the one
-against a model and the one of RESTOREs on a stock one.
+that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
+those against a model and the one of RESTOREs on a stock one.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -54,6 +54,7 @@ class Plan:
     seconds: int  # what the whole takes there, about
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
+    operations: int = 0  # for FILEOPS, in each of its cases; 0: what it does by itself
     smp: int = 2
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
@@ -71,6 +72,13 @@ class Plan:
         cpu = ",".join(filter(None, [self.cpu or "max", self.without]))
         return ["-cpu", cpu] if cpu != "max" else []
 
+    def arguments(self, code):
+        if code == CONTENTION:
+            return CONTENTION_ARGUMENTS
+        if code == FILEOPS:
+            return str(self.operations or "")
+        return str(self.storm or "")
+
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
         return [code for code in codes if (not self.programs or code.stem in self.programs) and
@@ -83,7 +91,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "object", "pressure", "probes", "truth")  # fmt: skip
+ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
@@ -97,12 +105,14 @@ PLANS = [
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.
 SOAK = [
-    Plan(kind, arch, 600, 600, storm=180, smp=4, append=append, without=FASTER.get(arch, ""))
+    Plan(kind, arch, 600, 600, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""))
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
 # Millions of operations against the model, and of RESTOREs, which a debug kernel is too slow for.
-SOAK.append(Plan("stock", "x86_64", 600, 400, storm=180, smp=4, programs=("layerstorm", "restorestorm")))
+SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, smp=4,
+                 programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
+FILEOPS = ROOT / "qemu/tests/fileops.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
@@ -297,8 +307,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
-    arguments = {code: CONTENTION_ARGUMENTS if code == CONTENTION else str(plan.storm or "") for code in codes}
-    steps += [f"run /bin/{code.stem} {arguments[code]}".rstrip() for code in codes]
+    steps += [f"run /bin/{code.stem} {plan.arguments(code)}".rstrip() for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -517,9 +526,9 @@ def main():
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
-    # A storm takes its seconds as an argument.
-    code_names = "*storm*.c" if options.soak else "*.c"
-    programs = {path.stem: path for path in sorted((ROOT / "qemu/tests").glob(code_names))}
+    # A storm takes its seconds as an argument, FILEOPS how many operations.
+    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c",)
+    programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
     possible = SOAK if options.soak else PLANS

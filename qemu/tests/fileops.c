@@ -3,9 +3,10 @@
  * Random operations on regular files, and on clones and snapshots of them, against a model in
  * memory: whatever is read, by whichever road, is what the model has, and so is the size.
  *
- * fileops [MAKE [OPERATIONS [SEED]]]: of what make the files are (makes.h), COWMEM if none is
- * given; with a directory they have names there. How many operations each case does in all.
- * What a seed did can be done once more, but for what several processes do to one file.
+ * fileops [OPERATIONS [SEED [MAKE]]]: how many operations each case does in all. What a seed did
+ * can be done once more, but for what several processes do to one file. MAKE: of what make the
+ * files are (makes.h); with a directory they have names there. Otherwise they are COWMEM's, and,
+ * once more, have names in a mount of that.
  *
  * With a make that has no clones (memfd, tmpfs) copies take their place, to test the model.
  */
@@ -16,6 +17,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -23,7 +25,7 @@
 
 enum { PAGES = 40, BYTES = PAGES * 4096, FILES = 6, PROCESSES = 4, LOOK_EVERY = 256 };
 
-static const char *make = COWMEM;
+static const char *make;
 static unsigned long operations = 6000;
 static uint64_t seed;
 
@@ -115,14 +117,16 @@ static void any_range(size_t end, size_t *at, size_t *length)
 	now()->length = *length;
 }
 
+/* None of them is 0. */
 static const unsigned char *any_bytes(size_t length)
 {
-	static unsigned char bytes[BYTES];
-	const uint32_t first = random_below(1U << 16);
+	enum { ROOM = BYTES + (1 << 16) };
+	static unsigned char bytes[ROOM];
 
-	for (size_t i = 0; i < length; i++)
-		bytes[i] = (unsigned char)(1 + (first + i * 7 + (i >> 8)) % 255);
-	return bytes;
+	if (!bytes[0])
+		for (size_t i = 0; i < ROOM; i++)
+			bytes[i] = (unsigned char)(1 + random_below(255));
+	return bytes + random_below((uint32_t)(ROOM - length));
 }
 
 static struct file *any_other(const struct file *file)
@@ -172,7 +176,7 @@ static void model_resize(struct file *file, size_t bytes)
 static void compare(const struct file *file, const unsigned char *found, size_t at, size_t length,
                     const char *road)
 {
-	for (size_t i = 0; i < length; i++)
+	for (size_t i = 0; i < length && memcmp(found + i, file->byte + at + i, length - i); i++)
 		if (found[i] != file->byte[at + i])
 			wrong("byte %zu of file %zu, by %s, is %d instead of %d", at + i,
 			      (size_t)(file - files), road, found[i], file->byte[at + i]);
@@ -580,7 +584,7 @@ static int relative_of(const struct file *file, bool sealed)
 	if (is_module && (sealed || is_object))
 		return relative(file->fd, sealed ? COWMEM_IOC_SNAPSHOT : COWMEM_IOC_CLONE);
 	fd = named_file();
-	if (reflinks && !file->sealed)
+	if (reflinks)
 		NEED(!ioctl(fd, FICLONE, file->fd));
 	else
 		copy_all(fd, file);
@@ -669,7 +673,7 @@ static void reflink(struct file *file)
 {
 	struct file *from = any_other(file);
 
-	if (!reflinks || !from || from->sealed)
+	if (!reflinks || !from)
 		return;
 	if (ioctl(file->fd, FICLONE, from->fd)) {
 		NEED(errno == EINVAL && is_unaligned_before_the_end(file, from));
@@ -685,7 +689,7 @@ static void reflink_range(struct file *file)
 	struct file_clone_range range;
 	size_t at, length;
 
-	if (!reflinks || !from || from->sealed)
+	if (!reflinks || !from)
 		return;
 	whole_pages(&at, &length);
 	if (at + length > from->bytes) /* it may end where the other does */
@@ -705,7 +709,7 @@ static void dedupe(struct file *file)
 	bool same;
 	size_t at, length;
 
-	if (!reflinks || !from || from->sealed)
+	if (!reflinks || !from)
 		return;
 	whole_pages(&at, &length);
 	if (at + length > from->bytes || at + length > file->bytes)
@@ -959,21 +963,47 @@ static void try_it(void)
 	is_module = !ioctl(a, COWMEM_IOC_GET_INFO, &info);
 	reflinks = !ioctl(b, FICLONE, a);
 	close(a), close(b);
+	ksft_print_msg("%s: %s, %s reflinks, %lu operations\n", make,
+	               is_module ? "cowmem's ioctls" : "no clones", reflinks ? "with" : "without",
+	               operations);
+}
+
+static void run_all_of(const char *of, const char *called)
+{
+	make = of;
+	try_it();
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		test_failed = false;
+		cases[i].run();
+		ksft_test_result(!test_failed, "%s: %s\n", called, cases[i].name);
+	}
+}
+
+/* What each process left in the mount, open, mapped or by name, does not keep it. */
+static void run_in_mount(void)
+{
+	char folder[] = "/tmp/fileops-XXXXXX";
+
+	MUST(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdtemp(folder) && !mount("none", folder, COWMEM, 0, NULL));
+	run_all_of(folder, "mount");
+	MUST(!umount(folder) && !rmdir(folder));
 }
 
 int main(int argc, char **argv)
 {
+	const char *given = argc > 3 ? argv[3] : NULL;
+
 	if (argc > 1)
-		make = argv[1];
-	if (argc > 2)
-		operations = strtoul(argv[2], NULL, 0);
-	seed = argc > 3 ? strtoull(argv[3], NULL, 0) : (uint64_t)time(NULL);
+		operations = strtoul(argv[1], NULL, 0);
+	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
 	MUST(operations > 0);
 	done = mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	MUST(done != MAP_FAILED);
-	try_it();
-	ksft_print_msg("%s: %s, %s reflinks, %lu operations\n", make,
-	               is_module ? "cowmem's ioctls" : "no clones", reflinks ? "with" : "without",
-	               operations);
-	return run_tests(cases, ARRAY_LENGTH(cases));
+	ksft_print_header();
+	ksft_set_plan((given ? 1 : 2) * ARRAY_LENGTH(cases));
+	run_all_of(given ? given : COWMEM, given ? given : COWMEM);
+	if (!given)
+		run_in_mount();
+	ksft_finished();
 }
