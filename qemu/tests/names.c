@@ -162,19 +162,19 @@ static int as_nobody(int (*call)(void))
 	return errno ? -1 : 0;
 }
 
-#define ASK_STAT(answers, name)                                                                  \
-	do {                                                                                     \
-		const struct stat st_ = stat_of(name);                                           \
-		ASK_AS(answers, st_.st_mode, "line %d: mode of %s", __LINE__, name);             \
-		ASK_AS(answers, st_.st_nlink, "line %d: nlink of %s", __LINE__, name);           \
-		ASK_AS(answers, st_.st_uid, "line %d: uid of %s", __LINE__, name);               \
-		ASK_AS(answers, st_.st_gid, "line %d: gid of %s", __LINE__, name);               \
-		ASK_AS(answers, st_.st_rdev, "line %d: rdev of %s", __LINE__, name);             \
-		ASK_AS(answers, st_.st_blksize, "line %d: blksize of %s", __LINE__, name);       \
-		if (!S_ISDIR(st_.st_mode)) {                                                     \
-			ASK_AS(answers, st_.st_size, "line %d: size of %s", __LINE__, name);     \
-			ASK_AS(answers, st_.st_blocks, "line %d: blocks of %s", __LINE__, name); \
-		}                                                                                \
+#define ASK_STAT(answers, name)                                               \
+	do {                                                                  \
+		const struct stat st_ = stat_of(name);                        \
+		ASK_AS(answers, st_.st_mode, "mode of %s", name);             \
+		ASK_AS(answers, st_.st_nlink, "nlink of %s", name);           \
+		ASK_AS(answers, st_.st_uid, "uid of %s", name);               \
+		ASK_AS(answers, st_.st_gid, "gid of %s", name);               \
+		ASK_AS(answers, st_.st_rdev, "rdev of %s", name);             \
+		ASK_AS(answers, st_.st_blksize, "blksize of %s", name);       \
+		if (!S_ISDIR(st_.st_mode)) {                                  \
+			ASK_AS(answers, st_.st_size, "size of %s", name);     \
+			ASK_AS(answers, st_.st_blocks, "blocks of %s", name); \
+		}                                                             \
 	} while (0)
 
 /* --- names --- */
