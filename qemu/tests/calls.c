@@ -2357,6 +2357,8 @@ static const struct row {
 #define PRESENT "it never says absent of what may be in memory"
 #define DIRTY "a page that a read made is never clean"
 #define ZEROES "it has that"
+#define ALLOCATED "what is allocated is zeroes, which are data"
+#define REFLINKS "it has reflinks"
 
 static const struct difference differences[] = {
 	{"fstat", "mode after creation", MODE},
@@ -2368,7 +2370,8 @@ static const struct difference differences[] = {
 	{"ftruncate, what lay behind the end", "bytes after growing", BEHIND},
 	{"ftruncate, what lay behind the end", "sum_of(p, PAGE)", BEHIND},
 	{"RLIMIT_FSIZE", "fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PAGES(3))", "the size stays"},
-	{"fallocate", "holes after *", "what is allocated is zeroes, which are data"},
+	{"open again, O_RDWR and O_TRUNC", "holes after writing to it", ALLOCATED},
+	{"fallocate", "holes after *", ALLOCATED},
 	{"fallocate, KEEP_SIZE", "blocks after *", "nothing is behind the end"},
 	{"fallocate, ZERO_RANGE", "fallocate(*", ZEROES},
 	{"fallocate, ZERO_RANGE and KEEP_SIZE", "fallocate(*", ZEROES},
@@ -2385,8 +2388,6 @@ static const struct difference differences[] = {
 	{"touching a shared mapping", "bytes after growing", BEHIND},
 	{"touching a private mapping", "blocks after growing", COPIES},
 	{"touching a private mapping", "holes after growing", COPIES},
-	{"madvise private, POPULATE_WRITE", "blocks after *", COPIES},
-	{"madvise private, POPULATE_WRITE", "holes after *", COPIES},
 	{"mlock, private", "blocks after *", COPIES},
 	{"mlock, private", "holes after *", COPIES},
 	{"mincore, shared", "page *", PRESENT},
@@ -2403,6 +2404,12 @@ static const struct difference differences[] = {
 	{"name_to_handle_at", "*", "it cannot be found by a handle"},
 	{"ioctl", "answer of FIOQSIZE", "only stat() has its blocks counted"},
 	{"ioctl", "FS_IOC_*", FLAGS},
+	{"ioctl", "FIDEDUPERANGE", REFLINKS},
+	{"FICLONE", "ioctl(other, *", REFLINKS},
+	{"FICLONE", "size after FICLONE", REFLINKS},
+	{"FICLONE", "blocks after FICLONE", REFLINKS},
+	{"FICLONE", "bytes after FICLONE", REFLINKS},
+	{"FICLONE", "holes after FICLONE", REFLINKS},
 };
 
 /* Whether the kernel has what it is about: the debug kernels' memfd has no attributes either. */

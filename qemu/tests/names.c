@@ -350,9 +350,9 @@ static void keeps_what_it_renames(struct answers *answers)
 	ASK(answers, stat_of("c").st_nlink);
 	ASK(answers, stat_of(".").st_nlink);
 	ASK(answers, S_ISDIR(stat_of("two").st_mode));
-	ASK(answers, renames("two", "white", RENAME_WHITEOUT));
 	ASK(answers, is_there("two"));
 	ASK(answers, names_in("."));
+	ASK(answers, renames("two", "white", RENAME_WHITEOUT));
 	close(one), close(two);
 }
 
@@ -565,10 +565,8 @@ static void is_told_of(struct answers *answers)
 	ASK(answers, mkdir("dir", 0700));
 	ASK(answers, symlink("x", "y"));
 	ASK(answers, mkfifo("fifo", 0700));
-	ASK(answers, link("fifo", "more"));
 	ASK(answers, room().f_ffree);
 	ASK(answers, unlink("fifo"));
-	ASK(answers, unlink("more"));
 	ASK(answers, unlink("file"));
 	ASK(answers, room().f_ffree);
 	ASK(answers, room().f_bfree);
@@ -605,8 +603,8 @@ static void is_full_at_its_size(struct answers *answers)
 	ASK(answers, touch(p, true));
 	ASK(answers, touch(p + PAGE, true));
 	ASK(answers, fallocate(other, 0, PAGES(2), PAGES(3))); /* there are two */
-	ASK(answers, room().f_bfree);
-	ASK(answers, stat_of("other").st_blocks);
+	ASK_AS(answers, room().f_bfree, "room after that failed");
+	ASK_AS(answers, stat_of("other").st_blocks, "blocks after that failed");
 	ASK(answers, fallocate(other, 0, PAGES(2), PAGES(2)));
 	ASK(answers, room().f_bfree);
 	ASK(answers, touch(p + PAGES(5), true));
@@ -619,6 +617,13 @@ static void is_full_at_its_size(struct answers *answers)
 	ASK(answers, room().f_bfree);
 	ASK(answers, unlink("other"));
 	ASK(answers, room().f_bfree == room().f_blocks);
+}
+
+static void has_links_that_count(struct answers *answers)
+{
+	ASK(answers, make_file("file"));
+	ASK(answers, link("file", "linked"));
+	ASK(answers, room().f_ffree);
 }
 
 static void is_full_at_its_inodes(struct answers *answers)
@@ -635,7 +640,6 @@ static void is_full_at_its_inodes(struct answers *answers)
 	ASK(answers, mkdir("dir", 0700));
 	ASK(answers, symlink("x", "y"));
 	ASK(answers, mkfifo("fifo", 0700));
-	ASK(answers, link("0", "more"));
 	ASK(answers, open(".", O_TMPFILE | O_RDWR, 0600));
 	ASK(answers, rename("0", "renamed"));
 	ASK(answers, unlink("1"));
@@ -1135,15 +1139,12 @@ static void is_mounted(struct answers *answers)
 		"size=64k",
 		"size=1m",
 		"size=5000",
-		"size=0",
 		"size=x",
 		"size=-1",
 		"size=50%",
-		"size=",
 		"size",
 		"nr_inodes=10",
 		"nr_inodes=2k",
-		"nr_inodes=0",
 		"nr_inodes=x",
 		"nr_inodes=-1",
 		"mode=0700",
@@ -1180,6 +1181,18 @@ static void is_mounted(struct answers *answers)
 		ASK_AS(answers, st.f_files, "files with %s", options[i]);
 		ASK_AS(answers, umount(there), "umount %s", options[i]);
 	}
+}
+
+static void is_mounted_without_limit(struct answers *answers)
+{
+	static const char *const options[] = {"size=0", "size=", "nr_inodes=0"};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(options); i++) {
+		ASK_AS(answers, mount("none", there, type, 0, options[i]), "mount %s", options[i]);
+		(void)!umount(there);
+	}
+	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "size=0"));
+	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "nr_inodes=0"));
 }
 
 /* Whether /proc/mounts has @text in the options of what is mounted at @where. */
@@ -1296,7 +1309,6 @@ static void is_remounted(struct answers *answers)
 	ASK(answers, room().f_files);
 	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "nr_inodes=500"));
 	ASK(answers, room().f_files);
-	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "size=0"));
 	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "nosuch"));
 	ASK(answers, room().f_blocks);
 	ASK(answers, stat_of("file").st_blocks);
@@ -1347,6 +1359,7 @@ static const struct row {
 	{"O_TMPFILE, linkat", "size=1m,nr_inodes=100", has_files_without_names},
 	{"open, truncate", "size=1m,nr_inodes=100", opens_by_name},
 	{"statfs", "size=1m,nr_inodes=100", is_told_of},
+	{"statfs, hard links", "size=1m,nr_inodes=100", has_links_that_count},
 	{"size=", "size=1m,nr_inodes=100", is_full_at_its_size},
 	{"size=, not of whole pages", "size=70001,nr_inodes=100", is_full_at_its_size},
 	{"nr_inodes=", "size=1m,nr_inodes=100", is_full_at_its_inodes},
@@ -1359,6 +1372,7 @@ static const struct row {
 	{"inotify", "size=1m,nr_inodes=100", has_watchers},
 	{"execve", "size=8m,nr_inodes=100", executes},
 	{"mount options", "size=1m,nr_inodes=100", is_mounted},
+	{"mount options, no limit", "size=1m,nr_inodes=100", is_mounted_without_limit},
 	{"/proc/mounts", "size=1m,nr_inodes=100", says_how_it_is_mounted},
 	{"umount", "size=1m,nr_inodes=100", is_unmounted},
 	{"remount", "size=1m,nr_inodes=100", is_remounted},
@@ -1366,8 +1380,20 @@ static const struct row {
 };
 
 /* --- what differs, and is meant to --- */
+#define KEEPS "fallocate() that fails keeps what it got"
+#define LIMIT "there is always a limit"
+
 static const struct difference differences[] = {
 	{"statfs", "st.f_type", "it is a file system of its own"},
+	{"rename, what stays", "renames(\"two\", \"white\", RENAME_WHITEOUT)", "nobody stacks it"},
+	{"symbolic links", "blocks of *", "only files take of size="},
+	{"statfs, hard links", "room().f_ffree", "a link is no inode"},
+	{"size=", "room after that failed", KEEPS},
+	{"size=", "blocks after that failed", KEEPS},
+	{"size=, not of whole pages", "room after that failed", KEEPS},
+	{"size=, not of whole pages", "blocks after that failed", KEEPS},
+	{"mount options, no limit", "mount *", LIMIT},
+	{"mount options, no limit", "mount(*", LIMIT},
 };
 
 static bool is_here(const struct difference *listed)
@@ -1532,7 +1558,7 @@ static void refuses_to_clone(void)
 	limit = (struct rlimit){PAGE, was.rlim_max};
 	MUST(!setrlimit(RLIMIT_FSIZE, &limit));
 	CHECK_EQ(ftruncate(to, 0), 0);
-	CHECK_ERRNO(ioctl(to, FICLONE, from), EFBIG);
+	CHECK_ERRNO(ioctl(to, FICLONE, from), EINVAL); /* as any part of a range */
 	MUST(!setrlimit(RLIMIT_FSIZE, &was));
 	CHECK_EQ(lseek(to, 0, SEEK_END), 0);
 	close(from), close(to), close(other), close(read_only), close(write_only);
@@ -1541,25 +1567,19 @@ static void refuses_to_clone(void)
 	leave();
 }
 
-/* What generic_remap_checks() of the kernel says; and here, only to the same place. */
+/* What generic_remap_checks() of the kernel says; and here, first, only to the same place. */
 static int wanted_of_range(uint64_t offset, uint64_t length, uint64_t at, uint64_t in, uint64_t out)
 {
-	uint64_t end;
-
-	if (!length) {
-		if (offset == in)
-			return 0;
-		if (offset > in)
-			return EINVAL;
+	if (offset % PAGE || at != offset)
+		return EINVAL;
+	if (!length && offset == in)
+		return 0;
+	if (offset >= in || offset + length > in)
+		return EINVAL;
+	if (!length)
 		length = in - offset;
-	}
-	end = offset + length;
-	if (offset % PAGE || at % PAGE || offset >= in || end > in)
-		return EINVAL;
 	/* The rest of a page can only be the rest of both. */
-	if (length % PAGE && (end != in || at + length < out))
-		return EINVAL;
-	return at == offset ? 0 : EINVAL;
+	return length % PAGE && (offset + length != in || at + length < out) ? EINVAL : 0;
 }
 
 static void clones_ranges(void)
@@ -1643,15 +1663,30 @@ static int dedupe_to(int from, uint64_t offset, uint64_t length, int to, uint64_
 	return ioctl(from, FIDEDUPERANGE, dedupe);
 }
 
+/* One that has the same bytes as @from, and came of it, and shares nothing with it any more. */
+static int relative_with(const char *name, int from)
+{
+	static struct content bytes;
+	int fd = new_file(name);
+
+	get(from, &bytes);
+	MUST(!ioctl(fd, FICLONE, from));
+	for (uint64_t i = 0; i < 6; i++)
+		if (i != 2 && i != 3)
+			MUST(pwrite(fd, bytes.bytes + PAGES(i), PAGE, (off_t)PAGES(i)) == PAGE);
+	return fd;
+}
+
 static void dedupes(void)
 {
 	static struct content was, other;
 	struct dedupe dedupe;
-	int from, to, differs, read_only, stranger;
+	int from, to, differs, read_only, stranger, other_family;
 
 	type = alike.other;
 	enter("size=4m,nr_inodes=100");
-	from = image_of("from", 1), to = image_of("to", 1), differs = image_of("differs", 1);
+	from = image_of("from", 1), to = relative_with("to", from);
+	differs = relative_with("differs", from);
 	stranger = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	CHECK_EQ(pwrite(differs, "x", 1, PAGE + 7), 1);
 	get(from, &was);
@@ -1680,6 +1715,11 @@ static void dedupes(void)
 	CHECK_EQ(dedupe.info[0].status, FILE_DEDUPE_RANGE_SAME);
 	CHECK_EQ(dedupe.info[1].status, FILE_DEDUPE_RANGE_DIFFERS);
 	CHECK_EQ(dedupe.info[2].status, -EXDEV);
+	/* Only what came of one another. */
+	other_family = image_of("other", 1);
+	CHECK_EQ(dedupe_to(from, 0, PAGES(6), other_family, 0, &dedupe), 0);
+	CHECK_EQ(dedupe.info[0].status, -EOPNOTSUPP);
+	close(other_family);
 	/* What is not so: of no whole pages, behind the end, in another place, no descriptor. */
 	CHECK_EQ(dedupe_to(from, 1, PAGE, to, 1, &dedupe), 0);
 	CHECK_EQ(dedupe.info[0].status, -EINVAL);
