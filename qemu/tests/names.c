@@ -1750,6 +1750,68 @@ static void dedupes(void)
 	leave();
 }
 
+/* Files that come and go, and are made of one another, whosever they are. */
+static void link_and_write(int n)
+{
+	enum { FILES = 8, STEPS = 400 };
+	static const char bytes[PAGES(3)] = "written";
+	char name[16], of[16];
+
+	for (unsigned int step = 0; step < fewer_if_debug(STEPS); step++) {
+		int fd, from;
+
+		snprintf(name, sizeof(name), "%d-%u", n, random_below(FILES));
+		snprintf(of, sizeof(of), "%u-%u", random_below(PROCESSES), random_below(FILES));
+		fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		from = open(of, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			_exit(1);
+		errno = 0;
+		switch (random_below(6)) {
+		case 0:
+			(void)!unlink(name);
+			(void)!pwrite(fd, bytes, PAGES(3), PAGES(5)); /* it has no name */
+			break;
+		case 1:
+			(void)!ftruncate(fd, (off_t)random_below(PAGES(30)));
+			break;
+		case 2:
+			(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			                 random_below(PAGES(30)), PAGES(4));
+			break;
+		case 3:
+			if (from >= 0)
+				(void)!ioctl(fd, FICLONE, from);
+			break;
+		default:
+			(void)!pwrite(fd, bytes, sizeof(bytes), random_below(PAGES(30)));
+		}
+		/* One that has relatives elsewhere, an end within a page, or itself. */
+		if (errno && errno != ENOSPC && errno != EOPNOTSUPP && errno != EINVAL)
+			_exit(1);
+		if (room().f_bfree > room().f_blocks)
+			_exit(2);
+		close(fd);
+		if (from >= 0)
+			close(from);
+	}
+}
+
+/* However pages were shared, all are given back, and there is never less than nothing left. */
+static void gives_all_back(void)
+{
+	type = alike.other;
+	enter("size=1m,nr_inodes=100");
+	for (int round = 0; round < 3; round++) {
+		CHECK_EQ(in_processes(link_and_write), 0);
+		CHECK(room().f_bfree < room().f_blocks);
+		remove_all(".");
+		CHECK_EQ(room().f_bfree, room().f_blocks);
+		CHECK_EQ(room().f_files - room().f_ffree, 1);
+	}
+	leave();
+}
+
 /* As cp --reflink=always does it, for each of many files, and as cp does that has no choice. */
 static void copies_as_cp(void)
 {
@@ -1796,6 +1858,7 @@ static const struct test_case cases[] = {
 	{"FICLONE, what is refused", "", refuses_to_clone},
 	{"FICLONERANGE", "", clones_ranges},
 	{"FIDEDUPERANGE", "", dedupes},
+	{"several processes make reflinks of each other's files", "", gives_all_back},
 	{"cp --reflink=always", "", copies_as_cp},
 };
 
