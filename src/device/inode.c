@@ -138,10 +138,10 @@ struct vfsmount *cowmem_inode_mount(void)
 }
 
 /*
- * A new inode on @sb, or, if that is NULL, on the internal mount, for an object that it does not
- * have yet. It has no link. Or ERR_PTR(): -ENOMEM, -ENOSPC. May sleep.
+ * A new inode of @mode on @sb, or, if that is NULL, on the internal mount: a regular file's is for
+ * an object that it does not have yet. It has no link. Or ERR_PTR(): -ENOMEM, -ENOSPC. May sleep.
  */
-struct inode *cowmem_inode_create(struct super_block *sb)
+struct inode *cowmem_inode_create(struct super_block *sb, umode_t mode)
 {
 	struct cowmem_space *space = sb ? sb->s_fs_info : NULL;
 	struct inode *inode;
@@ -159,10 +159,12 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 	else
 		__module_get(THIS_MODULE); /* its maker keeps the module */
 	inode->i_ino = get_next_ino();
-	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | 0600);
+	inode_init_owner(&nop_mnt_idmap, inode, NULL, mode);
 	simple_inode_init_ts(inode);
-	inode->i_op = &inode_operations;
-	inode->i_fop = &cowmem_file_fops;
+	if (S_ISREG(mode)) {
+		inode->i_op = &inode_operations;
+		inode->i_fop = &cowmem_file_fops;
+	}
 	inode->i_mapping->a_ops = &address_space_operations;
 	mapping_set_release_always(inode->i_mapping);
 	clear_nlink(inode);
@@ -172,7 +174,7 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 /* The same where @like is, or, if that is NULL, on the internal mount: on another it may get a name. */
 struct inode *cowmem_inode_create_like(const struct inode *like)
 {
-	struct inode *inode = cowmem_inode_create(like ? like->i_sb : NULL);
+	struct inode *inode = cowmem_inode_create(like ? like->i_sb : NULL, S_IFREG | 0600);
 
 	if (!IS_ERR(inode) && inode->i_sb != cowmem_mount->mnt_sb)
 		inode->i_state |= I_LINKABLE; /* nobody else has it yet */

@@ -24,7 +24,7 @@ struct options {
 	kgid_t gid;
 };
 
-static const struct inode_operations directory_inode_operations, special_inode_operations;
+static const struct inode_operations directory_inode_operations;
 
 /* --- inodes --- */
 
@@ -32,7 +32,7 @@ static const struct inode_operations directory_inode_operations, special_inode_o
 static struct inode *make_inode(struct mnt_idmap *idmap, struct super_block *sb, struct inode *dir,
                                 umode_t mode, dev_t dev)
 {
-	struct inode *inode = cowmem_inode_create(sb);
+	struct inode *inode = cowmem_inode_create(sb, mode);
 	int err = 0;
 
 	if (IS_ERR(inode))
@@ -52,7 +52,6 @@ static struct inode *make_inode(struct mnt_idmap *idmap, struct super_block *sb,
 		inode->i_op = &simple_symlink_inode_operations;
 		break;
 	default:
-		inode->i_op = &special_inode_operations;
 		init_special_inode(inode, mode, dev);
 	}
 	lockdep_annotate_inode_mutex_key(inode);
@@ -145,9 +144,6 @@ static const struct inode_operations directory_inode_operations = {
 	.rmdir = simple_rmdir,
 	.rename = simple_rename,
 };
-
-/* A device's, a FIFO's and a socket's is the kernel's business. */
-static const struct inode_operations special_inode_operations = {};
 
 /* --- the super block --- */
 

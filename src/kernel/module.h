@@ -107,7 +107,7 @@ int cowmem_mount_init(void);
 void cowmem_mount_exit(void);
 
 /* The inodes behind the objects (src/device/inode.c). */
-struct inode *cowmem_inode_create(struct super_block *sb);
+struct inode *cowmem_inode_create(struct super_block *sb, umode_t mode);
 struct inode *cowmem_inode_create_like(const struct inode *like);
 struct vfsmount *cowmem_inode_mount(void);
 void cowmem_inode_evict(struct inode *inode);
