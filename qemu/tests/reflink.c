@@ -440,6 +440,7 @@ static void space_is_exact(void)
 	map[0] = map[0]; /* its own already */
 	CHECK_ERRNO(open(MOUNT "/d", O_RDWR | O_CREAT | O_CLOEXEC, 0600), ENOSPC);
 	CHECK_ERRNO(relative(c, COWMEM_IOC_SNAPSHOT), ENOSPC);
+	CHECK_ERRNO(relative(c, COWMEM_IOC_CLONE), ENOSPC);
 	/* And back. */
 	CHECK_EQ(unlink(MOUNT "/c"), 0);
 	CHECK_EQ(used(), 100);

@@ -313,7 +313,8 @@ struct cowmem_store_limit {
  * COWMEM_SNAPSHOT_LIMIT; of CLONE, any flag or max_copies, and a range that is not page aligned,
  * empty but not 0, or overflowing; of SNAPSHOT, any range. ENOMEM, EMFILE, ENFILE: no memory, or
  * no descriptor. ESTALE: it was dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came
- * from one. Then nothing changed.
+ * from one. ENOSPC: it is a file of a mount that has as many inodes as it may, or no room for
+ * the copies of pinned pages. Then nothing changed.
  *
  * A page that the object writes afterwards is copied, and what was there stays for the
  * snapshot; what the object punches or cuts off stays, too. With COWMEM_SNAPSHOT_LIMIT
