@@ -464,7 +464,8 @@ static void hints(void)
 /* --- what is the inode's --- */
 static void locks_and_times(void)
 {
-	const struct timespec times[2] = {{1000, 0}, {2000, 0}};
+	/* A machine may know no more of the time than how long it runs. */
+	const struct timespec times[2] = {{1, 0}, {2, 0}};
 	int fd = create(), other = create(), again = reopen(fd, O_RDWR);
 	struct flock region = {.l_type = F_WRLCK};
 	char byte;
@@ -477,15 +478,15 @@ static void locks_and_times(void)
 	CHECK_EQ(fcntl(other, F_OFD_SETLK, &region), 0);
 
 	CHECK_EQ(futimens(fd, times), 0);
-	CHECK_EQ(stat_of(fd).st_mtim.tv_sec, 2000);
+	CHECK_EQ(stat_of(fd).st_mtim.tv_sec, 2);
 	CHECK_EQ(pwrite(again, "x", 1, 0), 1);
-	CHECK(stat_of(fd).st_mtim.tv_sec > 2000);
+	CHECK(stat_of(fd).st_mtim.tv_sec > 2);
 	CHECK_EQ(futimens(fd, times), 0);
 	CHECK_EQ(pread(again, &byte, 1, 0), 1);
-	CHECK(stat_of(fd).st_atim.tv_sec > 1000);
-	CHECK_EQ(stat_of(fd).st_mtim.tv_sec, 2000);
+	CHECK(stat_of(fd).st_atim.tv_sec > 1);
+	CHECK_EQ(stat_of(fd).st_mtim.tv_sec, 2);
 	CHECK_EQ(ftruncate(fd, PAGE), 0);
-	CHECK(stat_of(fd).st_mtim.tv_sec > 2000);
+	CHECK(stat_of(fd).st_mtim.tv_sec > 2);
 	CHECK_EQ(fchmod(fd, 0640), 0);
 	CHECK_EQ(stat_of(again).st_mode & 07777, 0640);
 	CHECK_EQ(fchown(fd, 5, 6), 0);

@@ -436,7 +436,9 @@ static bool make_file(struct attempt *a)
 static bool allocate_more(struct attempt *a)
 {
 	int made = object_file(a->fd);
-	const bool done = made >= 0 && !fallocate(made, 0, ALL * PAGE, 2 * PAGE);
+	/* ftruncate() has it grow. */
+	const bool done = made >= 0 && !ftruncate(made, ALL * PAGE) &&
+	                  !fallocate(made, 0, ALL * PAGE, 2 * PAGE);
 
 	if (made >= 0)
 		close(made);
