@@ -46,4 +46,19 @@ static inline uint32_t random_below(uint32_t bound)
 	return (random_state >> 16) % bound;
 }
 
+/* Data in the pages 0, 1, 4 and 5, a hole between, and 10 bytes more. */
+enum { IMAGE = 6 * 4096 + 10 };
+
+static inline void make_image(int fd)
+{
+	char page[PAGE];
+
+	for (int i = 0; i < 6; i++) {
+		fill_page(page, i, 1);
+		if (i != 2 && i != 3)
+			MUST(pwrite(fd, page, PAGE, i * PAGE) == (ssize_t)PAGE);
+	}
+	MUST(pwrite(fd, "0123456789", 10, 6 * PAGE) == 10);
+}
+
 #endif /* COWMEM_ANSWERS_H */

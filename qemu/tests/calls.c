@@ -136,21 +136,6 @@ static struct stat stat_of(int fd)
 		ASK_AS(answers, holes_of(fd), "holes after %s", after_);           \
 	} while (0)
 
-/* Data in the pages 0, 1, 4 and 5, a hole between, and 10 bytes more. */
-enum { IMAGE = 6 * 4096 + 10 };
-
-static void make_image(int fd)
-{
-	char page[PAGE];
-
-	for (int i = 0; i < 6; i++) {
-		fill_page(page, i, 1);
-		if (i != 2 && i != 3)
-			MUST(pwrite(fd, page, PAGE, PAGES(i)) == (ssize_t)PAGE);
-	}
-	MUST(pwrite(fd, "0123456789", 10, PAGES(6)) == 10);
-}
-
 /* Makes the call as a user who is nobody: 0, or -1. */
 static int as_nobody(int (*call)(int fd), int fd)
 {

@@ -1420,7 +1420,6 @@ static void ask_row(struct answers *answers, const struct row *row, const char *
 }
 
 /* --- reflinks --- */
-enum { IMAGE = 6 * 4096 + 10 };
 
 /* Data in the pages 0, 1, 4 and 5, a hole between, and 10 bytes more. */
 static int image_of(const char *name, uint64_t generation)

@@ -873,26 +873,11 @@ static void seeks_as_memfd(void)
 	}
 }
 
-/* Fills @fd with four known pages, a hole between, and 10 bytes: 6 pages and 10 bytes. */
-enum { image_bytes = 6 * 4096 + 10 };
-
-static void make_image(int fd)
-{
-	char page[PAGE];
-
-	for (int i = 0; i < 6; i++) {
-		fill_page(page, i, 1);
-		if (i != 2 && i != 3)
-			MUST(pwrite(fd, page, PAGE, PAGES(i)) == (ssize_t)PAGE);
-	}
-	MUST(pwrite(fd, "0123456789", 10, PAGES(6)) == 10);
-}
-
 static bool is_image(int fd)
 {
-	static char bytes[image_bytes + 1];
+	static char bytes[IMAGE + 1];
 
-	if (pread(fd, bytes, sizeof(bytes), 0) != image_bytes)
+	if (pread(fd, bytes, sizeof(bytes), 0) != IMAGE)
 		return false;
 	for (int i = 0; i < 6; i++)
 		if (i == 2 || i == 3 ? !all_zero(bytes + PAGES(i), PAGE)
@@ -906,10 +891,10 @@ static void send_all(int out, int in)
 	off_t from = 0;
 	ssize_t sent;
 
-	while ((sent = sendfile(out, in, &from, image_bytes)) > 0)
+	while ((sent = sendfile(out, in, &from, IMAGE)) > 0)
 		;
 	CHECK_EQ(sent, 0);
-	CHECK_EQ(from, image_bytes);
+	CHECK_EQ(from, IMAGE);
 }
 
 static void splice_all(int out, int in)
@@ -925,7 +910,7 @@ static void splice_all(int out, int in)
 			MUST(put > 0);
 		}
 	CHECK_EQ(n, 0);
-	CHECK_EQ(to, image_bytes);
+	CHECK_EQ(to, IMAGE);
 	close(ends[0]);
 	close(ends[1]);
 }
@@ -940,7 +925,7 @@ static void goes_to_and_from_files(void)
 		make_image(file);
 		roads[i](fd, file); /* file -> object -> object -> file */
 		CHECK(is_image(fd));
-		CHECK_EQ(object_stat(fd).bytes, image_bytes);
+		CHECK_EQ(object_stat(fd).bytes, IMAGE);
 		roads[i](copy, fd);
 		CHECK(is_image(copy));
 		roads[i](back, copy);
@@ -958,16 +943,16 @@ static void copies_by_read_and_mmap(void)
 	char *from, *to;
 
 	make_image(file);
-	from = object_map(file, image_bytes, PROT_READ, MAP_SHARED);
-	CHECK_EQ(write(fd, from, image_bytes), image_bytes); /* user memory: a file's mapping */
+	from = object_map(file, IMAGE, PROT_READ, MAP_SHARED);
+	CHECK_EQ(write(fd, from, IMAGE), IMAGE); /* user memory: a file's mapping */
 	CHECK(is_image(fd));
-	munmap(from, image_bytes);
+	munmap(from, IMAGE);
 
 	/* An object written from, and read into, its own mapping and another's. */
 	from = object_map(fd, PAGES(7), PROT_READ | PROT_WRITE, MAP_SHARED);
-	CHECK_EQ(write(copy, from, image_bytes), image_bytes);
+	CHECK_EQ(write(copy, from, IMAGE), IMAGE);
 	CHECK(is_image(copy));
-	CHECK_EQ(pwrite(fd, from, image_bytes, PAGES(10)), image_bytes);
+	CHECK_EQ(pwrite(fd, from, IMAGE, PAGES(10)), IMAGE);
 	CHECK_EQ(pread(fd, from + PAGES(2), PAGES(2), PAGES(10)), PAGES(2));
 	CHECK(page_is(from + PAGES(2), 0, 1));
 	CHECK(page_is(from + PAGES(3), 1, 1));
@@ -989,9 +974,9 @@ static void fixed_size_takes_what_fits(void)
 
 	make_image(file);
 	MUST(!object_resize(fd, PAGE + 100));
-	CHECK_EQ(sendfile(fd, file, &from, image_bytes), PAGE + 100);
+	CHECK_EQ(sendfile(fd, file, &from, IMAGE), PAGE + 100);
 	CHECK_EQ(from, PAGE + 100);
-	CHECK_ERRNO(sendfile(fd, file, &from, image_bytes), ENOSPC);
+	CHECK_ERRNO(sendfile(fd, file, &from, IMAGE), ENOSPC);
 	MUST(!pipe2(ends, O_CLOEXEC) && write(ends[1], "abc", 3) == 3);
 	CHECK_ERRNO(splice(ends[0], NULL, fd, NULL, 3, 0), ENOSPC);
 	CHECK_EQ(object_stat(fd).bytes, PAGE + 100);

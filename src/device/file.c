@@ -119,7 +119,7 @@ void cowmem_wake_pollers(void)
 static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table)
 {
 	poll_wait(file, &snapshot_events, table);
-	smp_mb(); /* who waits is on the queue before it is looked; cowmem_wake_pollers() */
+	smp_mb(); /* the waiter is on the queue before it looks; with kapi_wake_pollers() */
 	return (cowmem_has_news(file) ? EPOLLIN | EPOLLRDNORM : 0) |
 	       (cowmem_is_last(file) ? EPOLLHUP : 0);
 }

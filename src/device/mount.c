@@ -28,7 +28,7 @@ static const struct inode_operations directory_inode_operations;
 
 /* --- inodes --- */
 
-/* An inode of any kind that @dir is to have, with one link; @object: a regular file's has one. Or ERR_PTR(). */
+/* An inode of any kind, with one link, that @dir is to have; a regular file's has its object. Or ERR_PTR(). */
 static struct inode *make_inode(struct mnt_idmap *idmap, struct super_block *sb, struct inode *dir,
                                 umode_t mode, dev_t dev)
 {
