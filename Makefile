@@ -21,9 +21,11 @@ truth = CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
 		CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=,CC_FLAGS_FTRACE=)) \
 	KCFLAGS="-include $(CURDIR)/src/kernel/clang_for_gcc_kernel.h"
 
-# No BTF for the module: pahole cannot read debug information of C and C++ in one object.
+# No BTF for the module: pahole cannot read debug information of C and C++ in one object, so
+# that it makes no difference which pahole there is.
 kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
 	LLVM=$(patsubst clang%,%,$(CLANG)) CC=$(CLANG) CONFIG_DEBUG_INFO_BTF_MODULES= \
+	'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
 	$(if $(call has-config,CC_IS_GCC),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1)
 
 module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
@@ -43,6 +45,10 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 test: ## all tests, in seven VMs: stock and debug kernels, x86_64 and arm64, and costs; ALL=1: all on each
 	@scripts/setup.sh test
 	@scripts/test.py $(if $(ALL),--everything)
+
+test-all: ## the same, and all on every supported kernel of Debian's
+	@scripts/setup.sh test
+	@scripts/test.py --everything --every-kernel
 
 bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
 	@scripts/setup.sh test
@@ -75,4 +81,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test soak bench bench-smp lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install clean help

@@ -146,7 +146,7 @@ struct inode *cowmem_inode_create(struct super_block *sb)
 	mapping_set_release_always(inode->i_mapping);
 	clear_nlink(inode);
 	if (space)
-		inode->i_state |= I_LINKABLE; /* nobody else has it yet */
+		inode_state_set_raw(inode, I_LINKABLE); /* nobody else has it yet */
 	return inode;
 }
 
@@ -155,7 +155,7 @@ bool cowmem_folio_is_ours(const struct folio *folio)
 {
 	const struct address_space *mapping = folio->mapping;
 
-	return mapping && !((unsigned long)mapping & PAGE_MAPPING_FLAGS) &&
+	return mapping && !((unsigned long)mapping & FOLIO_MAPPING_FLAGS) &&
 	       mapping->a_ops == &address_space_operations;
 }
 
