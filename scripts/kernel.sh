@@ -9,7 +9,7 @@
 #   scripts/kernel.sh kunit ARCH             built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan ARCH             the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source                 only that source; it has no Image
-#   scripts/kernel.sh list                   what KERNEL may be, one a line, oldest first
+#   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
 . "$(dirname "$0")/lib.sh"
@@ -195,7 +195,7 @@ built() {
 [[ $# -ne 2 || $1 != stock ]] || set -- stock "$main_kernel" "$2"
 case "$*" in
 source) source_tree ;;
-list) printf '%s\n' "${kernels[@]}" ;;
+list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
 "stock "*" "*) [[ ${releases[$2]:-} && ${deb_arch[$3]:-} ]] || die "$2 $3: no such kernel"; stock "$2" "$3" ;;
 "kunit "* | "kcsan "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; "$1" "$2" ;;
 *) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan ARCH, source, list" ;;
