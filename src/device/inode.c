@@ -192,6 +192,8 @@ int cowmem_inode_init(void)
 		return PTR_ERR(cowmem_mount);
 	}
 	cowmem_mount->mnt_sb->s_maxbytes = COWMEM_MAX_BYTES;
+	/* An object may have text, as a memfd may; newer kernels think otherwise of such a mount. */
+	cowmem_mount->mnt_sb->s_iflags &= ~SB_I_NOEXEC;
 	return 0;
 }
 
