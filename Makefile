@@ -12,16 +12,21 @@ DESTDIR ?=
 # at hand is clang: told the truth, the kernel's makefiles use clang's flags. objtool
 # finds the ftrace call sites then, where gcc would have recorded them itself; it must
 # leave them as calls, as gcc does, since the running kernel expects to patch calls.
-truth := CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
+# An objtool that cannot leave them makes none: our functions are not traced then.
+has-config = $(shell grep -s ^CONFIG_$(1)=y $(KDIR)/include/config/auto.conf)
+truth = CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
 	CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough CONFIG_FTRACE_MCOUNT_USE_CC= \
-	$(if $(filter x86_64,$(ARCH)),CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=) \
+	CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT= CONFIG_UBSAN_BOUNDS_STRICT= \
+	$(if $(filter x86_64,$(ARCH)),$(if $(call has-config,HAVE_OBJTOOL_NOP_MCOUNT),\
+		CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=,CC_FLAGS_FTRACE=)) \
 	KCFLAGS="-include $(CURDIR)/src/kernel/clang_for_gcc_kernel.h"
-built-by-gcc = $(shell grep -s CONFIG_CC_IS_GCC=y $(KDIR)/include/config/auto.conf)
 
-# No BTF for the module: pahole cannot read debug information of C and C++ in one object.
+# No BTF for the module: pahole cannot read debug information of C and C++ in one object, so
+# that it makes no difference which pahole there is.
 kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
 	LLVM=$(patsubst clang%,%,$(CLANG)) CC=$(CLANG) CONFIG_DEBUG_INFO_BTF_MODULES= \
-	$(if $(built-by-gcc),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1)
+	'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
+	$(if $(call has-config,CC_IS_GCC),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1)
 
 module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
 	@mkdir -p $(OUT)
@@ -31,7 +36,7 @@ module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) i
 	@scripts/check-module.sh $(OUT)
 
 check-kernel:
-	@scripts/check-kernel.sh $(KDIR) $(CLANG)
+	@EXPERIMENTAL=$(EXPERIMENTAL) scripts/check-kernel.sh $(KDIR) $(CLANG)
 
 demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
@@ -40,6 +45,10 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 test: ## all tests, in seven VMs: stock and debug kernels, x86_64 and arm64, and costs; ALL=1: all on each
 	@scripts/setup.sh test
 	@scripts/test.py $(if $(ALL),--everything)
+
+test-all: ## the same, and all on every supported kernel of Debian's
+	@scripts/setup.sh test
+	@scripts/test.py --everything --every-kernel
 
 bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
 	@scripts/setup.sh test
@@ -69,7 +78,7 @@ clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
 
 help: ## this list
-	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1]"
+	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test soak bench bench-smp lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install clean help

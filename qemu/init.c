@@ -16,18 +16,21 @@
  *				nothing else; 0: for ever
  *	write FILE TEXT...	e.g. to /proc or /sys
  *	copy FILE TO		to a file that is there, e.g. a device
+ *	direct IMAGE		if no file in /tmp can be opened O_DIRECT, mount this one's ext4 there
  *	echo TEXT...
  *	kmemleak		fail if the kernel has found unreferenced objects
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -290,6 +293,34 @@ static int kmemleak(void)
 	return leaks;
 }
 
+/*
+ * Has files in /tmp that can be opened O_DIRECT, if need be by mounting @image there, which has
+ * a file system; not every kernel's tmpfs has them.
+ */
+static int make_direct(const char *image)
+{
+	int probe = open("/tmp/probe", O_CREAT | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+	int control, file, loop, number;
+	char path[32];
+
+	unlink("/tmp/probe");
+	if (probe >= 0) {
+		close(probe);
+		return 0;
+	}
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	file = open(image, O_RDWR | O_CLOEXEC);
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	snprintf(path, sizeof(path), "/dev/loop%d", number);
+	loop = open(path, O_RDWR | O_CLOEXEC);
+	if (ioctl(loop, LOOP_SET_FD, file) || mount(path, "/tmp", "ext4", 0, NULL))
+		return errno;
+	close(loop);
+	close(file);
+	close(control);
+	return 0;
+}
+
 static int execute(char *line)
 {
 	char *rest = line, *command = strsep(&rest, " ");
@@ -328,6 +359,8 @@ static int execute(char *line)
 		say("%s", rest);
 		return 0;
 	}
+	if (!strcmp(command, "direct"))
+		return make_direct(rest);
 	if (!strcmp(command, "kmemleak"))
 		return kmemleak();
 	return ENOSYS;

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Before a build: are the kernel's headers there, of a version that the module
-# supports, and is there a compiler for it? Says what to do where not.
+# Before a build: are the kernel's headers there, of a series that the module
+# supports, and is there a compiler for it? Says what to do where not. With
+# EXPERIMENTAL=1 in the environment any series is let pass that is newer than the main one;
+# of those between it and older ones, some would compile and be wrong.
 #
 #   scripts/check-kernel.sh KDIR CLANG
 . "$(dirname "$0")/lib.sh"
@@ -13,6 +15,9 @@ makefile=$kdir/Makefile
 [[ -e $makefile ]] || die "no kernel headers in $kdir: install linux-headers-$(uname -r), or say KDIR=..."
 release=$(cat "$release_file" 2>/dev/null ||
 	sed -n 's/^override KERNELRELEASE = //p' "$kdir/.kernelvariables" 2>/dev/null || true)
-[[ ${release:-} == "$series".* ]] ||
-	die "cowmem supports Linux $series.x; the headers in $kdir are of ${release:-an unknown version}"
+series=$(sed -nE 's/^([0-9]+\.[0-9]+).*/\1/p' <<<"${release:-}")
+mapfile -t supported < <(printf '%s\n' "${kernels[@]%%-*}" | uniq)
+is_newer=$(printf '%s\n' "$main_kernel" "$series" | sort -CV && echo yes || true)
+[[ " ${supported[*]} " == *" ${series:-none} "* || ${EXPERIMENTAL:-} && $is_newer ]] ||
+	die "cowmem supports Linux ${supported[*]}; the headers in $kdir are of ${release:-an unknown version}${is_newer:+ (EXPERIMENTAL=1 tries them)}"
 command -v "$clang" >/dev/null || die "no $clang: run scripts/setup.sh build"

@@ -32,6 +32,12 @@ def kernel(*what):
     return pathlib.Path(done.stdout.strip())
 
 
+def other_kernels():
+    """The names of Debian's supported kernels, but for the main one."""
+    names = run("scripts/kernel.sh", "list").split()
+    return names[1:]
+
+
 def build_module(kernel_dir, arch, out, kunit=False, peer=False):
     """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
     run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
@@ -52,6 +58,13 @@ def build_program(code, arch, source=None):
         run(COMPILER[arch], *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code.relative_to(ROOT), "-o", fresh)
         fresh.rename(program)
     return program
+
+
+def disk_image(path, mib):
+    """An empty file system of so many MiB."""
+    path.unlink(missing_ok=True)
+    run("/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", path, f"{mib}M")
+    return path
 
 
 def module_files(kernel_dir, names):

@@ -5,10 +5,11 @@
 # and `release` (uname -r). What is there already is not made again; to get a
 # newer stock kernel, remove its directory.
 #
-#   scripts/kernel.sh stock ARCH    Debian's own kernel and headers, unpacked
-#   scripts/kernel.sh kunit ARCH    built from Debian's source and qemu/kunit*.config
-#   scripts/kernel.sh kcsan ARCH    the same with qemu/kcsan.config on top
-#   scripts/kernel.sh source        only that source; it has no Image
+#   scripts/kernel.sh stock [KERNEL] ARCH    Debian's own kernel and headers, unpacked
+#   scripts/kernel.sh kunit ARCH             built from Debian's source and qemu/kunit*.config
+#   scripts/kernel.sh kcsan ARCH             the same with qemu/kcsan.config on top
+#   scripts/kernel.sh source                 only that source; it has no Image
+#   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
 . "$(dirname "$0")/lib.sh"
@@ -20,40 +21,84 @@ lock() {
 	flock -n "$lock_fd" || { progress "waiting for another run that makes $1"; flock "$lock_fd"; }
 }
 
-# apt with both architectures and a state of its own: the system's is left alone, no root is needed.
+# Where Debian has the kernels, and what the newer of them need.
+suites=("debian bookworm" "debian-security bookworm-security"
+	"debian trixie" "debian-security trixie-security" "debian trixie-backports")
+
+# apt with both architectures, and with sources and a state of its own: the system's are left alone, no root is needed.
 private_apt() {
-	local command=$1 state=$cache/apt
+	local command=$1 state=$cache/apt key=/usr/share/keyrings/debian-archive-keyring.gpg
 	shift
 	mkdir -p "$state/lists/partial" "$state/archives/partial"
-	"$command" -q -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" \
+	printf "deb [signed-by=$key] http://deb.debian.org/%s main\n" "${suites[@]}" >"$state/sources.list"
+	"$command" -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o Acquire::Languages=none \
 		-o APT::Architectures::=amd64 -o APT::Architectures::=arm64 \
 		-o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
 }
 
+# Have kbuild's programs in @dir run with the libc of the Debian that they were built for, which
+# is not this machine's: each becomes a script. @there is where @dir will lie.
+run_with_own_libc() {
+	local dir=$1 there=$2 loader program
+	(cd "$dir" && private_apt apt-get download libc6/trixie >&2 && dpkg -x libc6_*.deb libc && rm libc6_*.deb)
+	loader=$there/$(cd "$dir" && find libc -name 'ld-linux-*.so.*' -type f)
+	while read -r program; do
+		mv "$dir/$program" "$dir/$program.elf"
+		printf '#!/bin/sh\nexec "%s" --argv0 "$0" --library-path "%s" "$0.elf" "$@"\n' \
+			"$loader" "${loader%/*}" >"$dir/$program"
+		chmod +x "$dir/$program"
+	done < <(cd "$dir" && find usr/lib/linux-kbuild-* -type f -perm /111 -exec grep -lE '^.ELF' {} +)
+}
+
+# The newest release of kernel NAME that has both: images are there for a time without headers,
+# and headers for some days without an image that is signed.
+newest() { # NAME DEB_ARCH
+	local release
+	while read -r release; do
+		if private_apt apt-get download --print-uris "linux-image-$release:$2" "linux-headers-$release:$2" >/dev/null 2>&1; then
+			echo "$release"
+			return
+		fi
+	done < <(private_apt apt-cache pkgnames linux-headers- |
+		sed -nE "s/^linux-headers-(${releases[$1]}-$2)\$/\1/p" | sort -rV)
+	die "apt serves no image and headers of ${releases[$1]}-$2"
+}
+
 stock() {
-	local arch=$1 deb=${deb_arch[$1]} dir=$cache/stock-$1 tmp=$cache/stock-$1.tmp release base file
-	lock "stock-$arch"
+	local name=$1 arch=$2 deb=${deb_arch[$2]} release base kbuild packages file
+	local dir=$cache/stock-$name-$arch tmp=$cache/stock-$name-$arch.tmp
+	lock "stock-$name-$arch"
 	if [[ ! -e $dir/release ]]; then
 		lock apt
-		progress "asking apt for the newest $series kernel for $arch"
+		progress "asking apt for the newest $name kernel for $arch"
 		private_apt apt-get update >&2
-		release=$(private_apt apt-cache pkgnames "linux-image-$series." |
-			sed -n "s/^linux-image-\($series\.[0-9]*+deb12-$deb\)\$/\1/p" | sort -V | tail -n 1)
-		[[ $release ]] || die "apt serves no linux-image-$series.*+deb12-$deb"
+		release=$(newest "$name" "$deb")
 		base=${release%"-$deb"}
+		# One for the series, or one for each version.
+		kbuild=$(private_apt apt-cache depends "linux-headers-$release:$deb" |
+			sed -n 's/^ *Depends: \(linux-kbuild-.*\)/\1/p')
+		# The image, or the package of its name is empty and these have what makes it.
+		packages=$(private_apt apt-cache depends "linux-image-$release:$deb" |
+			sed -nE "s/^ *Depends: (linux-(base|binary|modules)-[0-9].*)/\1/p")
 
 		rm -rf "$dir" "$tmp"
 		mkdir -p "$tmp/debs"
 		progress "downloading $release"
-		(cd "$tmp/debs" && private_apt apt-get download "linux-image-$release:$deb" \
-			"linux-headers-$release:$deb" "linux-headers-$base-common" "linux-kbuild-$base" >&2)
+		# shellcheck disable=SC2086
+		(cd "$tmp/debs" && private_apt apt-get download "linux-image-$release:$deb" $packages \
+			"linux-headers-$release:$deb" "linux-headers-$base-common" "${kbuild%:*}" >&2)
 		progress "unpacking $release"
 		for file in "$tmp"/debs/*.deb; do dpkg -x "$file" "$tmp"; done
 		rm -r "$tmp/debs"
+		[[ -e $tmp/lib ]] || ln -s usr/lib "$tmp/lib"
 		# The headers expect to lie in /usr/src.
 		sed -i "s|/usr/src/|$dir/usr/src/|" "$tmp/usr/src/linux-headers-$release/Makefile"
+		[[ $base != *+deb13 ]] || run_with_own_libc "$tmp" "$dir"
 		depmod -b "$tmp" "$release"
-		ln -s "boot/vmlinuz-$release" "$tmp/Image"
+		file=boot/vmlinuz-$release
+		[[ -e $tmp/$file ]] || file=usr/lib/modules/$release/vmlinuz
+		ln -s "$file" "$tmp/Image"
 		ln -s "usr/src/linux-headers-$release" "$tmp/build"
 		echo "$release" >"$tmp/release"
 		mv "$tmp" "$dir"
@@ -61,10 +106,10 @@ stock() {
 	echo "$dir"
 }
 
-source_version() { dpkg-query -W -f '${Version}' "linux-source-$series"; }
+source_version() { dpkg-query -W -f '${Version}' "linux-source-$main_kernel"; }
 
 source_tree() {
-	local tar=/usr/src/linux-source-$series.tar.xz name dir
+	local tar=/usr/src/linux-source-$main_kernel.tar.xz name dir
 	[[ -e $tar ]] || die "no $tar: run scripts/setup.sh first"
 	name=linux-$(source_version)
 	dir=$cache/$name
@@ -147,9 +192,11 @@ built() {
 	echo "$dir"
 }
 
-[[ ${1:-} == source || ${deb_arch[${2:-none}]:-} ]] || set -- help
-case $1 in
-stock | kunit | kcsan) "$1" "$2" ;;
+[[ $# -ne 2 || $1 != stock ]] || set -- stock "$main_kernel" "$2"
+case "$*" in
 source) source_tree ;;
-*) die "usage: ${0##*/} stock|kunit|kcsan x86_64|arm64, or source" ;;
+list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
+"stock "*" "*) [[ ${releases[$2]:-} && ${deb_arch[$3]:-} ]] || die "$2 $3: no such kernel"; stock "$2" "$3" ;;
+"kunit "* | "kcsan "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; "$1" "$2" ;;
+*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan ARCH, source, list" ;;
 esac

@@ -9,7 +9,19 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${COWMEM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cowmem}
 
 llvm=-19     # what LLVM= is to kbuild, and the suffix of the packages and tools
-series=6.12  # the kernel we build for
+
+# The kernels that the module supports, oldest first, by a name that begins with the series:
+# which of Debian's are meant, as an extended regular expression for what `uname -r` says
+# before the architecture. This is the only list of them.
+kernels=(6.1 6.12 6.12-deb13 7.2 7.3)
+declare -A releases=(
+	[6.1]='6\.1\.0-[0-9]+'
+	[6.12]='6\.12\.[0-9]+\+deb12'
+	[6.12-deb13]='6\.12\.[0-9]+\+deb13'
+	[7.2]='7\.2\.[0-9]+\+deb13'
+	[7.3]='7\.3\.[0-9]+\+deb13'
+)
+main_kernel=6.12  # the one that most is shown with: the default, and where debug kernels' source is from
 
 declare -A deb_arch=([x86_64]=amd64 [arm64]=arm64)
 declare -A boot_image=([x86_64]=arch/x86/boot/bzImage [arm64]=arch/arm64/boot/Image)

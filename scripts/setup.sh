@@ -18,9 +18,9 @@ packages=(make gcc libc6-dev kmod xz-utils libelf1
 case ${1:-test} in
 build) ;;
 test)
-	packages+=(python3 qemu-system-x86 qemu-system-arm busybox-static) # run the VMs
+	packages+=(python3 qemu-system-x86 qemu-system-arm busybox-static e2fsprogs) # run the VMs
 	packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) # guest programs
-	packages+=("linux-source-$series" flex bison bc cpio zstd libelf-dev libssl-dev) # KUnit kernels
+	packages+=("linux-source-$main_kernel" flex bison bc cpio zstd libelf-dev libssl-dev) # KUnit kernels
 	packages+=(spin) # the models
 	packages+=("clang-format$llvm" sparse git perl) # the checks of the source
 	;;

@@ -62,10 +62,11 @@ class Plan:
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
+    kernel: str = ""  # of the stock ones (scripts/kernel.sh), if it is not the main one
 
     @property
     def name(self):
-        return "-".join(filter(None, [self.kind, self.arch, self.cpu]))
+        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu]))
 
     @property
     def extra_qemu(self):
@@ -93,14 +94,24 @@ FASTER = {"arm64": "pauth=off"}
 # is left to the other three kernels.
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
+# What a kernel of Debian's has as modules, and tests or cowmem itself need.
+MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
+# A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
+DIRECT = ("ext4",)
+
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
     Plan("kunit", "x86_64", 600, 900),
     Plan("kunit", "arm64", 600, 700, without=FASTER["arm64"], leaves_out=ALIKE),
-    Plan("stock", "x86_64", 600, 300, modules=("loop", "zram", "mce-inject"), contention=True),
-    Plan("stock", "arm64", 600, 300, modules=("loop", "zram"), contention=True),
+    Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
+]
+# Debian's other kernels.
+OTHER_KERNELS = [
+    Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel)
+    for kernel in guest.other_kernels() for arch in ("x86_64", "arm64")
 ]
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.
@@ -114,12 +125,15 @@ SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, s
                  programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
+DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
 OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "model": 60}  # as Plan.seconds
-# What the module is built with, besides an architecture: Debian's kernels have no KUnit.
-BUILDS = [(kind, kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
+# What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
+# kernel is as scripts/kernel.sh takes it.
+BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
           if kind == "kunit" or not kunit]  # fmt: skip
+OTHER_BUILDS = [(("stock", kernel), False, False) for kernel in guest.other_kernels()]
 
 
 @dataclasses.dataclass
@@ -307,6 +321,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
+    if set(DIRECT) <= set(plan.modules):
+        steps.append(f"direct {DISK}")
     steps += [f"run /bin/{code.stem} {plan.arguments(code)}".rstrip() for code in codes]
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
@@ -314,6 +330,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
     steps += ["unload cowmem", "kmemleak"]
 
     files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
+    if f"direct {DISK}" in steps:
+        files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
     for code in codes:
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
@@ -329,7 +347,7 @@ def write_initramfs(plan, files, steps):
 def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
-    kernel_dir = guest.kernel(plan.kind, plan.arch)
+    kernel_dir = guest.kernel(plan.kind, *filter(None, [plan.kernel]), plan.arch)
     detects_races = plan.kind == "kcsan"
     files, steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
     again = []  # steps that a second VM takes once more, to come where the first was
@@ -382,16 +400,16 @@ def check_costs(name, arch):
     report(name, "costs", tests, figures.seconds)
 
 
-def check_builds():
+def check_builds(builds):
     """The module, with all that can be built in, for each kernel and architecture."""
     start = time.monotonic()
     tests = []
     for arch in bench.CPU:
-        for kind, kunit, peer in BUILDS:
-            name = " ".join(["build for", kind, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
+        for kernel, kunit, peer in builds:
+            name = " ".join(["build for", *kernel, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
             out = OUT / "builds" / name.removeprefix("build for ").replace(" ", "-").replace("=1", "")
             try:
-                guest.build_module(guest.kernel(kind, arch), arch, out, kunit, peer)
+                guest.build_module(guest.kernel(*kernel, arch), arch, out, kunit, peer)
                 tests.append(Test(name, "passed"))
             except RuntimeError as error:
                 tests.append(Test(name, "failed", log=str(error).splitlines()))
@@ -522,8 +540,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds` (for every kernel), `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
+    parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, FILEOPS how many operations.
@@ -531,7 +550,7 @@ def main():
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
-    possible = SOAK if options.soak else PLANS
+    possible = SOAK if options.soak else PLANS + (OTHER_KERNELS if options.every_kernel or options.only else [])
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
     tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
@@ -542,7 +561,9 @@ def main():
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
         # First, since the builds are one after the other, for minutes.
-        jobs = [(name, check) for name, check in OTHER_CHECKS.items() if name in tests] + jobs
+        builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
+        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in OTHER_CHECKS.items()
+                if name in tests] + jobs  # fmt: skip
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.

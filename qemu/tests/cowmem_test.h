@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -242,6 +243,18 @@ static inline void count_faults_exactly(void)
 	MUST(!mlockall(MCL_CURRENT) && !munlockall());
 	if (write_text(NUMA_BALANCING, "0"))
 		atexit(balance_again);
+}
+
+/*
+ * Pages on their way between LRU lists, or to be unlocked, are in batches of the CPUs, which
+ * newer kernels do not empty at munmap(): moving a page does, on all of them.
+ */
+static inline void empty_batches(void)
+{
+	void *page = (void *)((uintptr_t)&page / PAGE * PAGE);
+	int node = 0, status;
+
+	MUST(!syscall(SYS_move_pages, 0, 1UL, &page, &node, &status, 1 << 1 /* MPOL_MF_MOVE */));
 }
 
 static inline long minor_faults(void)

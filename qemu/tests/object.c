@@ -937,6 +937,24 @@ static void goes_to_and_from_files(void)
 	}
 }
 
+/* What a pipe was given is a copy: who writes the object then does not write what is in the pipe. */
+static void splice_copies(void)
+{
+	int fd = object_open(), ends[2];
+	loff_t from = 0;
+	char seen[6];
+
+	MUST(!pipe2(ends, O_CLOEXEC) && !object_resize(fd, PAGE));
+	MUST(pwrite(fd, "before", 6, 0) == 6);
+	CHECK_EQ(splice(fd, &from, ends[1], NULL, PAGE, 0), PAGE);
+	MUST(pwrite(fd, "behind", 6, 0) == 6);
+	CHECK_EQ(read(ends[0], seen, 6), 6);
+	CHECK(!memcmp(seen, "before", 6));
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+}
+
 static void copies_by_read_and_mmap(void)
 {
 	int file = tmp_file(), fd = object_open(), copy = object_open();
@@ -1106,6 +1124,7 @@ static const struct test_case cases[] = {
 	{"holes read as zeroes and take no memory", "", holes_take_no_memory},
 	{"lseek as on memfd", "", seeks_as_memfd},
 	{"sendfile and splice to and from files", "", goes_to_and_from_files},
+	{"splice to a pipe copies", "", splice_copies},
 	{"read and write through its own and other mappings", "", copies_by_read_and_mmap},
 	{"sendfile and splice into a fixed size", "", fixed_size_takes_what_fits},
 	{"fsync, fdatasync, msync", "", syncs},

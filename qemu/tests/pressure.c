@@ -327,6 +327,7 @@ static void shrinkers_reach_every_object(void)
 	check_all();
 	/* What nobody maps any more is idle, too. */
 	munmap(o.map, o.pages * PAGE);
+	empty_batches();
 	for (int i = 0; i < 20 && object_stat(o.fd).resident_pages; i++)
 		reclaim_everywhere();
 	CHECK_EQ(object_stat(o.fd).resident_pages, 0);

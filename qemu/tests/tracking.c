@@ -235,8 +235,8 @@ static void track_with_userfaultfd(bool private, uint32_t cow)
 
 static void userfaultfd_of_shared(void)
 {
-	if (!have_userfaultfd())
-		SKIP("this kernel has no userfaultfd");
+	if (!have_async_wp())
+		SKIP(NO_ASYNC_WP);
 	track_with_userfaultfd(false, COWMEM_COW_HANDLER);
 	set_reuse(false);
 	track_with_userfaultfd(false, COWMEM_COW_HANDLER);
@@ -248,8 +248,8 @@ static void userfaultfd_of_shared(void)
 
 static void userfaultfd_of_private(void)
 {
-	if (!have_userfaultfd())
-		SKIP("this kernel has no userfaultfd");
+	if (!have_async_wp())
+		SKIP(NO_ASYNC_WP);
 	track_with_userfaultfd(true, COWMEM_COW_HANDLER);
 	track_with_userfaultfd(true, COWMEM_COW_CORE);
 }
@@ -268,8 +268,8 @@ static void marks_outlive_the_page(void)
 	struct tracked t;
 	int uffd, pagemap_fd;
 
-	if (!have_userfaultfd())
-		SKIP("this kernel has no userfaultfd");
+	if (!have_async_wp())
+		SKIP(NO_ASYNC_WP);
 	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	begin(&t, false, COWMEM_COW_HANDLER);
 	uffd = wp_register(t.map, PAGES);

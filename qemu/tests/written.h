@@ -26,14 +26,17 @@ struct pm_scan_arg {
 };
 #endif
 
-static inline bool have_userfaultfd(void)
-{
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+#define NO_ASYNC_WP "this kernel's userfaultfd does not keep track of writes by itself"
 
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
+static inline bool have_async_wp(void)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	const bool have = fd >= 0 && !ioctl(fd, UFFDIO_API, &api);
+
+	if (fd >= 0)
+		close(fd);
+	return have;
 }
 
 /* Has the kernel keep track of writes to @pages pages at @p: a file descriptor, or -1. */

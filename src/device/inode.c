@@ -177,7 +177,7 @@ struct inode *cowmem_inode_create_like(const struct inode *like)
 	struct inode *inode = cowmem_inode_create(like ? like->i_sb : NULL, S_IFREG | 0600);
 
 	if (!IS_ERR(inode) && inode->i_sb != cowmem_mount->mnt_sb)
-		inode->i_state |= I_LINKABLE; /* nobody else has it yet */
+		inode_state_set_raw(inode, I_LINKABLE); /* nobody else has it yet */
 	return inode;
 }
 
@@ -186,7 +186,7 @@ bool cowmem_folio_is_ours(const struct folio *folio)
 {
 	const struct address_space *mapping = folio->mapping;
 
-	return mapping && !((unsigned long)mapping & PAGE_MAPPING_FLAGS) &&
+	return mapping && !((unsigned long)mapping & FOLIO_MAPPING_FLAGS) &&
 	       mapping->a_ops == &address_space_operations;
 }
 
@@ -223,6 +223,8 @@ int cowmem_inode_init(void)
 		return PTR_ERR(cowmem_mount);
 	}
 	cowmem_mount->mnt_sb->s_maxbytes = COWMEM_MAX_BYTES;
+	/* An object may have text, as a memfd may; newer kernels think otherwise of such a mount. */
+	cowmem_mount->mnt_sb->s_iflags &= ~SB_I_NOEXEC;
 	return 0;
 }
 

@@ -8,15 +8,10 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/version.h>
 
 #include <linux/cowmem.h>
 #include "kernel/module.h"
 #include "kernel/symbols.h"
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-#error "cowmem supports Linux 6.12.x; this kernel's headers are of another version"
-#endif
 
 /* --- parameters --- */
 static const char *const cow_names[] = {
@@ -253,13 +248,13 @@ static void memory_exit(void)
 /* Of a slot the second word is free for the allocator's own link, the count is not. */
 static int __init memory_init(void)
 {
-	struct kmem_cache_args args = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
+	struct kmem_cache_args slot = {.align = 8, .use_freeptr_offset = true, .freeptr_offset = 8};
+	struct kmem_cache_args tree = {.align = 16};
+	const slab_flags_t flags = SLAB_ACCOUNT | SLAB_NO_MERGE;
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &args, SLAB_TYPESAFE_BY_RCU);
-	cowmem_leaf_cache =
-		kmem_cache_create("cowmem_leaf", 144, 16, SLAB_ACCOUNT | SLAB_NO_MERGE, NULL);
-	cowmem_node_cache =
-		kmem_cache_create("cowmem_node", 528, 16, SLAB_ACCOUNT | SLAB_NO_MERGE, NULL);
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &slot, SLAB_TYPESAFE_BY_RCU);
+	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
+	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
 		return 0;
 	memory_exit();

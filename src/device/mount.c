@@ -69,7 +69,7 @@ static int link_new(struct inode *dir, struct dentry *dentry, struct inode *inod
 		iput(inode);
 		return err;
 	}
-	d_instantiate(dget(dentry), inode);
+	d_make_persistent(dentry, inode);
 	inode_set_mtime_to_ts(dir, inode_set_ctime_current(dir));
 	return 0;
 }
@@ -82,20 +82,20 @@ static int make_node(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 	return IS_ERR(inode) ? PTR_ERR(inode) : link_new(dir, dentry, inode);
 }
 
-static int create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode,
-                  bool exclusive)
+static int create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+                  umode_t mode BEFORE_7_3(, bool exclusive))
 {
 	return make_node(idmap, dir, dentry, mode | S_IFREG, 0);
 }
 
-static int make_directory(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
-                          umode_t mode)
+static compat_mkdir make_directory(struct mnt_idmap *idmap, struct inode *dir,
+                                   struct dentry *dentry, umode_t mode)
 {
 	int err = make_node(idmap, dir, dentry, mode | S_IFDIR, 0);
 
 	if (!err)
 		inc_nlink(dir);
-	return err;
+	return compat_mkdir_result(err);
 }
 
 static int make_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
@@ -203,7 +203,7 @@ static int show_options(struct seq_file *m, struct dentry *root)
 
 static const struct super_operations super_operations = {
 	.statfs = statfs,
-	.drop_inode = generic_delete_inode,
+	.drop_inode = inode_just_drop,
 	.free_inode = free_inode,
 	.evict_inode = evict_inode,
 	.put_super = put_super,
@@ -261,10 +261,10 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 		options->mode = result.uint_32 & 07777;
 		return 0;
 	case UID:
-		options->uid = result.uid;
+		options->uid = compat_uid(fc, &result);
 		return 0;
 	case GID:
-		options->gid = result.gid;
+		options->gid = compat_gid(fc, &result);
 		return 0;
 	}
 	return -EINVAL;
@@ -356,7 +356,7 @@ static void kill_super(struct super_block *sb)
 {
 	struct cowmem_space *space = sb->s_fs_info;
 
-	kill_litter_super(sb);
+	compat_kill_tree(sb);
 	if (space)
 		cowmem_space_put(space);
 }

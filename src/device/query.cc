@@ -257,7 +257,7 @@ unsigned int mapping_flags(const Slot &slot, bool is_copy)
  */
 template <bool copies>
 struct Enumerate : Visitor {
-	Enumerate(MappingList &to, Index only) : list{to}, index{only} {}
+	explicit Enumerate(MappingList &to) : list{to} {}
 
 	/* Who it is, before the PTE lock: asking for permission takes locks. */
 	bool enters(const vm_area_struct *vma)
@@ -279,6 +279,7 @@ struct Enumerate : Visitor {
 	bool visit(Slot &slot)
 	{
 		const bool is_copy = kapi_pte_maps_anon(slot.pte.value());
+		const Index index = index_of(slot.vma, slot.address);
 
 		list.add({.offset = static_cast<unsigned long long>(bytes_at(index)),
 		          .address = slot.address,
@@ -288,7 +289,6 @@ struct Enumerate : Visitor {
 	}
 
 	MappingList &list;
-	const Index index;
 	int pid = 0;
 };
 
@@ -347,7 +347,7 @@ Index list_mappings(Pages &pages, Index first, Index last, MappingList &list)
 
 		const FolioRef page = pages.get(index);
 		const Batch batch{index, page.get()};
-		Enumerate<true> enumerate{list, index};
+		Enumerate<true> enumerate{list};
 
 		list.begin_page();
 		list.count_probes(walk(mappings, batch, enumerate));
@@ -362,9 +362,8 @@ bool list_sharers(folio *copy, MappingList &list)
 {
 	PageLock lock{copy};
 	CopyMappings mappings{copy};
-	const Index index = kapi_folio_index(copy);
-	const Batch batch{index, copy};
-	Enumerate<false> enumerate{list, index};
+	const Batch batch{kapi_folio_index(copy), copy};
+	Enumerate<false> enumerate{list};
 
 	list.begin_page();
 	if (mappings)

@@ -57,11 +57,7 @@ public:
 	}
 
 	/* Maps the fault's cow_page, as the core would. */
-	void install_copy()
-	{
-		kapi_pte_install_copy(vmf_);
-		kapi_rss_add(kapi_vma_mm(kapi_vmf_vma(vmf_)), KAPI_MM_ANONPAGES, 1);
-	}
+	void install_copy() { kapi_pte_install_copy(vmf_); }
 
 	/*
 	 * Maps @page, the object's, for the fault, as the core would: writable, uffd-wp; but

@@ -12,6 +12,13 @@
  */
 #undef CONFIG_CC_HAS_NAMED_AS
 #undef CONFIG_USE_X86_SEG_SUPPORT
+/* What newer headers, which come before this one, made of that. */
+#ifdef __percpu_qual
+#undef __percpu_seg_override
+#define __percpu_seg_override
+#undef __percpu_qual
+#define __percpu_qual
+#endif
 
 #undef CONFIG_CC_IS_GCC
 #define CONFIG_CC_IS_CLANG 1

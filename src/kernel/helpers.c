@@ -7,8 +7,6 @@
 #include <linux/cpuset.h>
 #include <linux/falloc.h>
 #include <linux/fadvise.h>
-#include <linux/crc32.h>
-#include <linux/crypto.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -29,14 +27,12 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
-#include <linux/swapops.h>
 #include <linux/uaccess.h>
-#include <linux/userfaultfd_k.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
-#include <linux/zsmalloc.h>
 #include <asm/tlbflush.h>
 
+#include "kernel/compat.h"
 #include "kernel/kapi.h"
 #include "kernel/module.h"
 #include "kernel/symbols.h"
@@ -78,7 +74,6 @@ SAME(KAPI_SEEK_DATA, SEEK_DATA);
 SAME(KAPI_SEEK_HOLE, SEEK_HOLE);
 SAME(KAPI_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR);
 SAME(KAPI_NOTIFY_PROTECTION_PAGE, MMU_NOTIFY_PROTECTION_PAGE);
-SAME(sizeof(((struct kapi_notifier_range *)0)->opaque), sizeof(struct mmu_notifier_range));
 SAME(KAPI_EPERM, EPERM);
 SAME(KAPI_ENOENT, ENOENT);
 SAME(KAPI_EINTR, EINTR);
@@ -114,8 +109,8 @@ SAME(KAPI_EOPNOTSUPP, EOPNOTSUPP);
 /* The kernel's iterators over its own trees are not exported; these are the same over the same nodes. */
 #define vma_first(vma) ((vma)->vm_pgoff)
 #define vma_last(vma) ((vma)->vm_pgoff + vma_pages(vma) - 1)
-#define avc_first(avc) vma_first((avc)->vma)
-#define avc_last(avc) vma_last((avc)->vma)
+#define avc_first(avc) vma_start_anon_pgoff((avc)->vma)
+#define avc_last(avc) (avc_first(avc) + vma_pages((avc)->vma) - 1)
 INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long, shared.rb_subtree_last, vma_first, vma_last, static __maybe_unused, cowmem_vma)
 INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, unsigned long, rb_subtree_last, avc_first, avc_last, static __maybe_unused, cowmem_avc)
 
@@ -137,7 +132,9 @@ HELPER void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio) { vmf-
 HELPER void kapi_vmf_unlock(struct vm_fault *vmf) { release_fault_lock(vmf); }
 HELPER struct file *kapi_vma_file(const struct vm_area_struct *vma) { return vma->vm_file; }
 HELPER unsigned long kapi_vma_first_index(const struct vm_area_struct *vma) { return vma->vm_pgoff; }
+HELPER unsigned long kapi_vma_first_copy_index(const struct vm_area_struct *vma) { return vma_start_anon_pgoff(vma); }
 HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { return vma->vm_pgoff + ((vma->vm_end - vma->vm_start) >> PAGE_SHIFT); }
+HELPER unsigned long kapi_vma_pages(const struct vm_area_struct *vma) { return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT; }
 HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
 HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem_vm_ops; }
@@ -173,7 +170,7 @@ HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm
 HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
 HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }
 HELPER void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte) { vmf->pte = pte; }
-HELPER void kapi_pte_install_copy(struct vm_fault *vmf) { cowmem_symbol_call(set_pte_range)(vmf, page_folio(vmf->cow_page), vmf->cow_page, 1, vmf->address); }
+HELPER void kapi_pte_install_copy(struct vm_fault *vmf) { cowmem_install_copy(vmf); }
 HELPER bool kapi_pte_changed(const struct vm_fault *vmf) { return vmf->flags & FAULT_FLAG_ORIG_PTE_VALID ? !pte_same(ptep_get(vmf->pte), vmf->orig_pte) : !pte_none(ptep_get(vmf->pte)); }
 HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(ptep_get(vmf->pte), vmf->orig_pte); }
 /* Not maybe_mkwrite(): page_mkwrite is for writable mappings only, and none of ours is a shadow stack. */
@@ -182,9 +179,9 @@ HELPER bool kapi_pte_replaced(const struct vm_fault *vmf) { return !pte_same(pte
 #endif
 HELPER pte_t written(pte_t pte) { return pte_mkdirty(pte_clear_saveddirty(pte_mkwrite_novma(pte_mkyoung(pte)))); }
 HELPER unsigned long kapi_pte_written(unsigned long pte) { return pte_val(written(__pte(pte))); }
-HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, written(vmf->orig_pte), 1)) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
+HELPER void kapi_pte_make_writable(struct vm_fault *vmf) { if (cowmem_set_access_flags(vmf->vma, vmf->address, vmf->pte, written(vmf->orig_pte))) update_mmu_cache_range(vmf, vmf->vma, vmf->address, vmf->pte, 1); }
 
-HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) && pte_marker_uffd_wp(vmf->orig_pte); }
+HELPER bool kapi_vmf_write_protected(const struct vm_fault *vmf) { return (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) && pte_is_uffd_wp_marker(vmf->orig_pte); }
 /* Only the architectures that want them old say so in a header. */
 #ifndef arch_wants_old_prefaulted_pte
 #define arch_wants_old_prefaulted_pte() false
@@ -197,12 +194,12 @@ HELPER struct folio *kapi_folio_alloc(bool zeroed) { return folio_alloc(OBJECT_P
 HELPER struct folio *kapi_folio_alloc_near(int node) { return __folio_alloc_node(OBJECT_PAGE_GFP(false), 0, node); }
 #define AHEAD_GFP ((OBJECT_PAGE_GFP(false) & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN)
 HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_NODE ? folio_alloc(AHEAD_GFP, 0) : __folio_alloc_node(AHEAD_GFP | __GFP_THISNODE, 0, node); }
-HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address, false) : kapi_folio_alloc(zeroed); }
+HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address) : kapi_folio_alloc(zeroed); }
 HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
 HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
-HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)&folio->flags) & BIT(PG_locked); }
+HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)folio_flags_word(folio)) & BIT(PG_locked); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
 HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
 HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
@@ -239,21 +236,21 @@ HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(fol
 HELPER void kapi_folio_set_dirty(struct folio *folio) { folio_set_dirty(folio); }
 HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear_dirty(folio); }
 HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
-HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, &folio->flags); }
-HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, &folio->flags); }
-HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, &folio->flags); }
-HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(folio->flags) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
+HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, folio_flags_word(folio)); }
+HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, folio_flags_word(folio)); }
+HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(folio)); }
+HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(folio)) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
 HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
-HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, &folio->flags); }
+HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, folio_flags_word(folio)); }
 HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
 HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
 HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return copy_recovers() ? folio_mc_copy(to, from) : (folio_copy(to, from), 0); }
 HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
-HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_add_rmap(folio, vma); }
 #ifdef CONFIG_MEMCG
 #define charged_alike(a, b) (READ_ONCE((a)->memcg_data) == READ_ONCE((b)->memcg_data))
 #else
@@ -261,8 +258,8 @@ HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma)
 #endif
 HELPER bool kapi_folio_inc_mapcount(struct folio *folio) { return atomic_inc_and_test(&folio->_mapcount); }
 HELPER bool kapi_folio_counts_like(const struct folio *a, const struct folio *b) { return charged_alike(a, b) && kapi_folio_node(a) == kapi_folio_node(b); }
-HELPER void kapi_folio_count_mapped(struct folio *folio, int n) { __lruvec_stat_mod_folio(folio, NR_FILE_MAPPED, n); }
-HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma); }
+HELPER void kapi_folio_count_mapped(struct folio *folio, int n) { lruvec_stat_mod_folio(folio, NR_FILE_MAPPED, n); }
+HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_remove_rmap(folio, vma); }
 HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
 HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page); }
 HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
@@ -310,8 +307,8 @@ HELPER void *kapi_node_alloc(bool leaf, bool may_reclaim) { return kmem_cache_al
 HELPER void kapi_node_free(void *node) { cowmem_node_free(node); }
 
 /* --- the object's address_space --- */
-HELPER void kapi_mapping_set_home(struct address_space *mapping, void *home) { mapping->i_private_data = home; }
-HELPER void *kapi_mapping_home(const struct address_space *mapping) { return mapping->i_private_data; }
+HELPER void kapi_mapping_set_home(struct address_space *mapping, void *home) { mapping_owner(mapping) = home; }
+HELPER void *kapi_mapping_home(const struct address_space *mapping) { return mapping_owner(mapping); }
 HELPER int kapi_mapping_call_present(struct address_space *mapping) { return cowmem_mapping_call_present(mapping); }
 HELPER void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset, unsigned long long length, bool private_copies) { unmap_mapping_range(mapping, offset, length, private_copies); }
 HELPER bool kapi_mapping_mapped(struct address_space *mapping) { return mapping_mapped(mapping); }
@@ -322,7 +319,7 @@ HELPER void kapi_mapping_lock_vmas(struct address_space *mapping) { i_mmap_lock_
 HELPER void kapi_mapping_unlock_vmas(struct address_space *mapping) { i_mmap_unlock_read(mapping); }
 HELPER struct vm_area_struct *kapi_mapping_first_vma(struct address_space *mapping, unsigned long first, unsigned long last) { return cowmem_vma_iter_first(&mapping->i_mmap, first, last); }
 HELPER struct vm_area_struct *kapi_mapping_next_vma(struct vm_area_struct *vma, unsigned long first, unsigned long last) { return cowmem_vma_iter_next(vma, first, last); }
-HELPER struct anon_vma *kapi_folio_anon_vma(const struct folio *folio) { return kapi_folio_is_copy(folio) ? (struct anon_vma *)((unsigned long)READ_ONCE(folio->mapping) & ~PAGE_MAPPING_FLAGS) : NULL; }
+HELPER struct anon_vma *kapi_folio_anon_vma(const struct folio *folio) { return kapi_folio_is_copy(folio) ? (struct anon_vma *)((unsigned long)READ_ONCE(folio->mapping) & ~FOLIO_MAPPING_FLAGS) : NULL; }
 HELPER bool kapi_anon_vma_try_get(struct anon_vma *anon_vma) { return atomic_inc_not_zero(&anon_vma->refcount); }
 HELPER void kapi_anon_vma_put(struct anon_vma *anon_vma) { put_anon_vma(anon_vma); }
 HELPER void kapi_anon_vma_lock(struct anon_vma *anon_vma) { anon_vma_lock_read(anon_vma); }
@@ -348,7 +345,7 @@ HELPER bool kapi_pte_present(unsigned long pte) { return pte_present(__pte(pte))
 HELPER bool kapi_pte_young(unsigned long pte) { return pte_young(__pte(pte)); }
 HELPER bool kapi_pte_dirty(unsigned long pte) { return pte_dirty(__pte(pte)); }
 HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
-HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd_wp(__pte(pte)); }
+HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd(__pte(pte)); }
 HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
 HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
 HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
@@ -357,23 +354,23 @@ HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkyoung(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
-HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }
-HELPER bool kapi_swp_pte_migrates(unsigned long pte) { return is_migration_entry(pte_to_swp_entry(__pte(pte))); }
-HELPER bool kapi_swp_pte_poisons(unsigned long pte) { return is_hwpoison_entry(pte_to_swp_entry(__pte(pte))); }
-HELPER unsigned long kapi_swp_pte_pfn(unsigned long pte) { return swp_offset_pfn(pte_to_swp_entry(__pte(pte))); }
-HELPER bool kapi_swp_pte_write(unsigned long pte) { return is_writable_migration_entry(pte_to_swp_entry(__pte(pte))); }
-HELPER bool kapi_swp_pte_uffd_wp(unsigned long pte) { return pte_swp_uffd_wp(__pte(pte)); }
+HELPER bool kapi_swp_pte_migrates(unsigned long pte) { return softleaf_is_migration(softleaf_from_pte(__pte(pte))); }
+HELPER bool kapi_swp_pte_poisons(unsigned long pte) { return softleaf_is_hwpoison(softleaf_from_pte(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_pfn(unsigned long pte) { return softleaf_to_pfn(softleaf_from_pte(__pte(pte))); }
+HELPER bool kapi_swp_pte_write(unsigned long pte) { return softleaf_is_migration_write(softleaf_from_pte(__pte(pte))); }
+HELPER bool kapi_swp_pte_uffd_wp(unsigned long pte) { return pte_swp_uffd(__pte(pte)); }
 HELPER bool kapi_swp_pte_soft_dirty(unsigned long pte) { return pte_swp_soft_dirty(__pte(pte)); }
-HELPER unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable) { return pte_val(swp_entry_to_pte(writable ? make_writable_migration_entry(pfn) : make_readable_migration_entry(pfn))); }
-HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_swp_mkuffd_wp(__pte(pte))); }
+HELPER unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable) { return pte_val(softleaf_to_pte(writable ? make_writable_migration_entry(pfn) : make_readable_migration_entry(pfn))); }
+HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_swp_mkuffd(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
-HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(swp_entry_to_pte(make_hwpoison_entry(&folio->page))); }
-HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return clear_young(vma, address, entry) | mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); }
+HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(softleaf_to_pte(make_hwpoison_entry(&folio->page))); }
+HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { int young = clear_young(vma, address, entry); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
-HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { pte_install_uffd_wp_if_needed(vma, address, entry, __pte(pte)); }
+HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { if (userfaultfd_wp(vma) && (pte_present(__pte(pte)) ? pte_uffd(__pte(pte)) : pte_swp_uffd_any(__pte(pte)))) set_pte_at(vma->vm_mm, address, entry, make_pte_marker(PTE_MARKER_UFFD_WP)); }
 /* Others who change these page tables know then that TLBs may not yet have what the tables say. */
 HELPER void kapi_mm_begin_flush_later(struct mm_struct *mm) { inc_tlb_flush_pending(mm); }
 HELPER void kapi_mm_end_flush_later(struct mm_struct *mm) { dec_tlb_flush_pending(mm); }
@@ -382,10 +379,11 @@ HELPER void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long st
 HELPER void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end) { flush_tlb_range(vma, start, end); }
 HELPER void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { update_mmu_cache(vma, address, entry); }
 #ifdef CONFIG_MMU_NOTIFIER
+static_assert(sizeof(struct kapi_notifier_range) >= sizeof(struct mmu_notifier_range));
 #define RANGE(range) ((struct mmu_notifier_range *)(range)->opaque)
 HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return mm_has_notifiers(mm); }
 HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { mmu_notifier_range_init(RANGE(range), (enum mmu_notifier_event)event, MMU_NOTIFIER_RANGE_BLOCKABLE, mm, start, end); cowmem_symbol_call(__mmu_notifier_invalidate_range_start)(RANGE(range)); }
-HELPER void kapi_notify_end(struct kapi_notifier_range *range) { cowmem_symbol_call(__mmu_notifier_invalidate_range_end)(RANGE(range)); }
+HELPER void kapi_notify_end(struct kapi_notifier_range *range) { cowmem_notify_end(RANGE(range)); }
 #else
 HELPER bool kapi_mm_has_notifiers(struct mm_struct *mm) { return false; }
 HELPER void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start, unsigned long end, enum kapi_notify event) { }
@@ -393,7 +391,7 @@ HELPER void kapi_notify_end(struct kapi_notifier_range *range) { }
 #endif
 HELPER void kapi_mm_update_peak(struct mm_struct *mm) { update_hiwater_rss(mm); }
 /* What add_mm_counter() does, but for a tracepoint that is not exported. */
-HELPER void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages) { percpu_counter_add(&mm->rss_stat[counter], pages); }
+HELPER void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages) { compat_add_rss(mm, counter, pages); }
 HELPER bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group) { return mm_match_cgroup(mm, group); }
 #ifdef CONFIG_MEMCG
 HELPER struct task_struct *kapi_mm_owner(const struct mm_struct *mm) { return rcu_dereference(mm->owner); }
@@ -473,7 +471,7 @@ HELPER int kapi_user_put(unsigned long arg, const void *from, size_t n) { return
 /* The cgroup that a page is charged to, under RCU. A page that it lost went to its parent, with its list. */
 HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return folio_memcg((struct folio *)folio); }
 HELPER bool lru_is_there(struct folio *folio) { struct mem_cgroup *memcg = memcg_of(folio); return memcg_kmem_id(memcg) < 0 || xa_load(&cowmem_lru.xa, memcg_kmem_id(memcg)); }
-HELPER struct mem_cgroup *get_memcg_of(struct folio *folio) { return get_mem_cgroup_from_objcg(__folio_objcg(folio)); }
+HELPER struct mem_cgroup *get_memcg_of(struct folio *folio) { return get_mem_cgroup_from_objcg(folio_objcg(folio)); }
 HELPER int make_list(struct mem_cgroup *memcg, gfp_t gfp) { int err = cowmem_symbol_call(memcg_list_lru_alloc)(memcg, &cowmem_lru, gfp); mem_cgroup_put(memcg); return err; }
 HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return !make_list(get_memcg_of(folio), ahead ? GFP_NOWAIT | __GFP_NOWARN : GFP_KERNEL); }
 #else
@@ -504,24 +502,25 @@ HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot
 HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
 HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
 HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
-HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)); }
+HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
 HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
-HELPER const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_RO); }
-HELPER void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle) { return zs_map_object(pool, handle, ZS_MM_WO); }
-HELPER void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle) { zs_unmap_object(pool, handle); }
+HELPER void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n) { zs_obj_write(pool, handle, bytes, n); }
+HELPER const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer) { return zs_obj_read_begin(pool, handle, n, buffer); }
+HELPER void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes) { zs_obj_read_end(pool, handle, n, (void *)bytes); }
 HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
 HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
-HELPER int kapi_comp_create(const char *name, struct crypto_comp **comp)
+HELPER int kapi_comp_create(const char *name, struct crypto_acomp **comp)
 {
-	struct crypto_comp *made = crypto_alloc_comp(name, 0, 0);
+	struct crypto_acomp *made = crypto_alloc_acomp(name, 0, CRYPTO_ALG_ASYNC);
 
 	if (!IS_ERR(made))
 		*comp = made;
 	return PTR_ERR_OR_ZERO(made);
 }
-HELPER void kapi_comp_free(struct crypto_comp *comp) { crypto_free_comp(comp); }
-HELPER int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_compress(comp, from, n, to, room); }
-HELPER int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return crypto_comp_decompress(comp, from, n, to, room); }
+HELPER void kapi_comp_free(struct crypto_acomp *comp) { crypto_free_acomp(comp); }
+#define WITH_REQUEST(comp, from, n, to, room, does) ({ int err; ACOMP_REQUEST_ON_STACK(req, comp); acomp_request_set_src_nondma(req, from, n); acomp_request_set_dst_nondma(req, to, *(room)); err = does(req); *(room) = req->dlen; err; })
+HELPER int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return WITH_REQUEST(comp, from, n, to, room, crypto_acomp_compress); }
+HELPER int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return WITH_REQUEST(comp, from, n, to, room, crypto_acomp_decompress); }
 HELPER struct mutex *mutex_ready(struct mutex *mutex) { if (mutex) mutex_init(mutex); return mutex; }
 HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof(struct mutex), GFP_KERNEL)); }
 HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
@@ -543,7 +542,7 @@ HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); 
 HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes) { return cowmem_transfer_start(file, place, folio, writes); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
-HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return __crc32c_le(~0U, bytes, n); }
+HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return crc32c(~0U, bytes, n); }
 HELPER void kapi_say_damaged(unsigned long place) { pr_err_ratelimited("cowmem: page %lu of the backing store is not what was written there\n", place); }
 HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO_LONGS(n), sizeof(unsigned long), GFP_KERNEL); }
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }

@@ -37,7 +37,7 @@ struct address_space;
 struct anon_vma;
 struct anon_vma_chain;
 struct cowmem_transfer;
-struct crypto_comp;
+struct crypto_acomp;
 struct file;
 struct folio;
 struct inode;
@@ -95,7 +95,7 @@ enum kapi_notify {
 
 /* struct mmu_notifier_range. */
 struct kapi_notifier_range {
-	unsigned long opaque[5];
+	unsigned long opaque[7];
 };
 
 enum kapi_seek {
@@ -159,6 +159,9 @@ struct file *kapi_vma_file(const struct vm_area_struct *vma);
 /* Whether a page is of the object that is mapped, and not of one that this sees. */
 bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio);
 unsigned long kapi_vma_first_index(const struct vm_area_struct *vma);
+/* The index by which the kernel knows the first page of a private mapping, if that is a copy. */
+unsigned long kapi_vma_first_copy_index(const struct vm_area_struct *vma);
+unsigned long kapi_vma_pages(const struct vm_area_struct *vma);
 unsigned long kapi_vma_end_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_private(const struct vm_area_struct *vma);
 void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
@@ -195,7 +198,7 @@ pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf);
 void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte);
 bool kapi_pte_changed(const struct vm_fault *vmf);
 bool kapi_pte_replaced(const struct vm_fault *vmf);
-/* Maps cow_page, with all that belongs to a new page of the process. */
+/* Maps cow_page, with all that belongs to a new page of the process, also in its counts. */
 void kapi_pte_install_copy(struct vm_fault *vmf);
 void kapi_pte_make_writable(struct vm_fault *vmf);
 /* Whether entries that nobody asked for are old ones at first: the hardware makes them young. */
@@ -587,18 +590,18 @@ struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
 unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size); /* or 0; does not sleep */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
-/* The object's bytes, to read or to write all of them; nothing sleeps until the unmap. */
-const void *kapi_zs_map_to_read(struct zs_pool *pool, unsigned long handle);
-void *kapi_zs_map_to_write(struct zs_pool *pool, unsigned long handle);
-void kapi_zs_unmap(struct zs_pool *pool, unsigned long handle);
+void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
+/* The object's @n bytes, perhaps in @buffer, which has room for as many; nothing sleeps until the end. */
+const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer);
+void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
 size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
 /* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
-int kapi_comp_create(const char *name, struct crypto_comp **comp);
-void kapi_comp_free(struct crypto_comp *comp);
-int kapi_comp_compress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
+int kapi_comp_create(const char *name, struct crypto_acomp **comp);
+void kapi_comp_free(struct crypto_acomp *comp);
+int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to,
                        unsigned int *room);
-int kapi_comp_decompress(struct crypto_comp *comp, const void *from, unsigned int n, void *to,
+int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to,
                          unsigned int *room);
 struct mutex *kapi_mutex_create(void);
 void kapi_mutex_free(struct mutex *mutex);

@@ -17,6 +17,7 @@
 #include <asm/cpufeature.h>
 #endif
 
+#include "kernel/compat.h"
 #include "kernel/counters.h"
 #include "kernel/told.h"
 

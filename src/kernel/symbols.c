@@ -111,28 +111,46 @@ bool pgattr_change_is_safe(pteval_t old, pteval_t new)
 #endif
 
 #ifdef CONFIG_ARM64_MTE
-void mte_sync_tags(pte_t pte, unsigned int nr_pages)
+#define CALL_TO(name, first, second)            \
+	void name(first, second)                \
+	{                                       \
+		cowmem_symbol_call(name)(a, b); \
+	}
+BEFORE_6_12(CALL_TO(mte_sync_tags, pte_t a, pte_t b))
+SINCE_6_12(CALL_TO(mte_sync_tags, pte_t a, unsigned int b))
+#undef CALL_TO
+#endif
+
+#ifdef CONFIG_ARM64_ERRATUM_4193714
+void sme_do_dvmsync(const struct cpumask *mask)
 {
-	cowmem_symbol_call(mte_sync_tags)(pte, nr_pages);
+	cowmem_symbol_call(sme_do_dvmsync)(mask);
 }
 #endif
 
 #ifdef CONFIG_MMU_NOTIFIER
-int __mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, unsigned long end)
+compat_young __mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start,
+                                              unsigned long end)
 {
 	return cowmem_symbol_call(__mmu_notifier_clear_flush_young)(mm, start, end);
 }
 
-void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigned long start,
-                                                   unsigned long end)
-{
-	cowmem_symbol_call(__mmu_notifier_arch_invalidate_secondary_tlbs)(mm, start, end);
-}
+#define CALL_TO(name)                                                           \
+	void name(struct mm_struct *mm, unsigned long start, unsigned long end) \
+	{                                                                       \
+		cowmem_symbol_call(name)(mm, start, end);                       \
+	}
+SINCE_6_12(CALL_TO(__mmu_notifier_arch_invalidate_secondary_tlbs))
+#undef CALL_TO
 #endif
 
 #ifdef CONFIG_MEMCG
-void __count_memcg_events(struct mem_cgroup *memcg, enum vm_event_item item, unsigned long count)
-{
-	cowmem_symbol_call(__count_memcg_events)(memcg, item, count);
-}
+#define CALL_TO(name)                                                                     \
+	void name(struct mem_cgroup *memcg, enum vm_event_item item, unsigned long count) \
+	{                                                                                 \
+		cowmem_symbol_call(name)(memcg, item, count);                             \
+	}
+BEFORE_7_2(CALL_TO(__count_memcg_events))
+SINCE_7_2(CALL_TO(count_memcg_events))
+#undef CALL_TO
 #endif

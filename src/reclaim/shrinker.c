@@ -21,8 +21,7 @@ static unsigned long count_pages(struct shrinker *s, struct shrink_control *sc)
 }
 
 /* With the list locked: a page that is on it is no longer free, unless it is just being removed. */
-static enum lru_status isolate(struct list_head *item, struct list_lru_one *list, spinlock_t *lock,
-                               void *arg)
+static enum lru_status isolate(struct list_head *item, struct list_lru_one *list, void *arg)
 {
 	struct folio *folio = container_of(item, struct folio, lru);
 	struct kapi_isolated *isolated = arg;

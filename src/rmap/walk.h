@@ -73,6 +73,12 @@ inline std::optional<unsigned long> address_of(const vm_area_struct *vma, Index 
 	return kapi_vma_start(vma) + ((index - kapi_vma_first_index(vma)) << KAPI_PAGE_SHIFT);
 }
 
+/* Which page of what it maps a VMA has at an address of its. */
+inline Index index_of(const vm_area_struct *vma, unsigned long address)
+{
+	return kapi_vma_first_index(vma) + ((address - kapi_vma_start(vma)) >> KAPI_PAGE_SHIFT);
+}
+
 /* Every VMA that maps an object. Holds its i_mmap_rwsem, shared; may sleep. */
 class ObjectMappings {
 public:
@@ -93,6 +99,8 @@ public:
 		return kapi_mapping_next_vma(at, from, last);
 	}
 	static vm_area_struct *vma(vm_area_struct *at) { return at; }
+	/* The index of the page at its beginning. */
+	static Index first_index(const vm_area_struct *vma) { return kapi_vma_first_index(vma); }
 
 private:
 	address_space *const mapping_;
@@ -135,6 +143,10 @@ public:
 		return kapi_anon_vma_next(at, from, last);
 	}
 	static vm_area_struct *vma(const anon_vma_chain *at) { return kapi_anon_vma_vma(at); }
+	static Index first_index(const vm_area_struct *vma)
+	{
+		return kapi_vma_first_copy_index(vma);
+	}
 
 private:
 	static anon_vma *pin(folio *copy)
@@ -336,16 +348,17 @@ void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probe
 	}
 }
 
+/* @first: the index of the VMA's first page, as the source of the walk counts. */
 template <class V>
-void visit_vma(vm_area_struct *vma, const Batch &batch, V &visitor, Probes &probes)
+void visit_vma(vm_area_struct *vma, Index first, const Batch &batch, V &visitor, Probes &probes)
 {
-	const Index from = max_of(batch.first, kapi_vma_first_index(vma));
-	const Index to = min_of(batch.end(), kapi_vma_end_index(vma));
+	const Index from = max_of(batch.first, first);
+	const Index to = min_of(batch.end(), first + kapi_vma_pages(vma));
 
 	if (from >= to || !visitor.enters(vma))
 		return;
 
-	const unsigned long start = *address_of(vma, from);
+	const unsigned long start = kapi_vma_start(vma) + ((from - first) << KAPI_PAGE_SHIFT);
 	const unsigned long end = start + ((to - from) << KAPI_PAGE_SHIFT);
 	unsigned int nth = static_cast<unsigned int>(from - batch.first);
 	Notified<V::event> notified{kapi_vma_mm(vma), start, end};
@@ -379,11 +392,11 @@ Probes walk(const Source &source, const Batch &batch, V &visitor, vm_area_struct
 
 		if (vma == last)
 			continue;
-		walking::visit_vma(vma, batch, visitor, probes);
+		walking::visit_vma(vma, Source::first_index(vma), batch, visitor, probes);
 		kapi_cond_resched();
 	}
 	if (last && !visitor.done())
-		walking::visit_vma(last, batch, visitor, probes);
+		walking::visit_vma(last, Source::first_index(last), batch, visitor, probes);
 	return probes;
 }
 

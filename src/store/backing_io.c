@@ -158,8 +158,7 @@ static struct file *open_path(const struct path *path)
 	if (S_ISBLK(inode->i_mode)) {
 		if (path->mnt->mnt_flags & MNT_NODEV || path->mnt->mnt_sb->s_iflags & SB_I_NODEV)
 			return ERR_PTR(-EACCES);
-		return bdev_file_open_by_dev(inode->i_rdev, BLK_OPEN_READ | BLK_OPEN_WRITE, &holder,
-		                             NULL);
+		return compat_open_device(path, &holder);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return ERR_PTR(-EINVAL);

@@ -27,7 +27,7 @@ public:
 
 private:
 	mutex *mutex_ = nullptr;
-	crypto_comp *context_ = nullptr;
+	crypto_acomp *context_ = nullptr;
 	unsigned char *buffer_ = nullptr;
 };
 

@@ -89,14 +89,12 @@ const char *Store::compressor() const
 }
 
 /* New memory of the pool's with @bytes in it, or 0. */
-unsigned long Store::copy_in(const void *bytes, unsigned int length)
+unsigned long Store::copy_in(void *bytes, unsigned int length)
 {
 	const unsigned long handle = kapi_zs_alloc(pool_, length);
 
-	if (handle) {
-		kapi_copy(kapi_zs_map_to_write(pool_, handle), bytes, length);
-		kapi_zs_unmap(pool_, handle);
-	}
+	if (handle)
+		kapi_zs_write(pool_, handle, bytes, length);
 	return handle;
 }
 
@@ -176,9 +174,11 @@ int Store::read(const StoreSlot &slot, folio *page)
 		const Using stream{compressors_[slot.how]->stream()};
 		const Mapped mapped{page};
 
-		good = stream->decompress(kapi_zs_map_to_read(pool_, slot.what), slot.length,
-		                          mapped.bytes());
-		kapi_zs_unmap(pool_, slot.what);
+		const void *bytes =
+			kapi_zs_read_begin(pool_, slot.what, slot.length, stream->buffer());
+
+		good = stream->decompress(bytes, slot.length, mapped.bytes());
+		kapi_zs_read_end(pool_, slot.what, slot.length, bytes);
 	}
 	kapi_folio_flush(page);
 	return good ? 0 : -KAPI_EIO;

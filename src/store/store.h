@@ -59,7 +59,7 @@ private:
 	static constexpr unsigned int max_compressors = 8;
 
 	Put compress(folio *page, StoreSlot &slot);
-	unsigned long copy_in(const void *bytes, unsigned int length);
+	unsigned long copy_in(void *bytes, unsigned int length);
 
 	zs_pool *pool_ = nullptr;
 	size_t too_long_ = 0; /* bytes from which on a compressed page gains nothing */
