@@ -252,7 +252,7 @@ static int __init memory_init(void)
 	struct kmem_cache_args tree = {.align = 16};
 	const slab_flags_t flags = SLAB_ACCOUNT | SLAB_NO_MERGE;
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &slot, SLAB_TYPESAFE_BY_RCU);
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 32, &slot, SLAB_TYPESAFE_BY_RCU);
 	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
 	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)

@@ -482,7 +482,33 @@ HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
 HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
 
+/* --- whom memory is charged to --- */
+/* With __GFP_HIGH a charge is made beyond the limit where it cannot wait. */
+#define FORCED_CHARGE_GFP (GFP_NOWAIT | __GFP_HIGH | __GFP_NOWARN)
+#ifdef CONFIG_MEMCG
+HELPER struct obj_cgroup *owner_of(struct folio *folio) { return folio_memcg_kmem(folio) ? folio_objcg(folio) : NULL; }
+HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_cgroup_get(owner); return owner; }
+HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
+HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
+HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(folio)); }
+HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
+HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
+HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
+HELPER void replace_owner(struct folio *folio, struct obj_cgroup *old, struct obj_cgroup *owner) { set_owner(folio, get_owner(owner)); kapi_owner_uncharge(old, PAGE_SIZE); kapi_owner_put(old); }
+HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
+HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
+#else
+HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
+HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
+HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
+HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
+HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
+HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
+#endif
+
 /* --- slots of paged-out pages --- */
+/* What need not come out of the reserves is had without, also by who may. */
+#define STORE_GFP(reserves) (GFP_NOWAIT | __GFP_NOWARN | ((reserves) ? 0 : __GFP_NOMEMALLOC))
 static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
 HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
 HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
@@ -495,14 +521,14 @@ HELPER bool kapi_users_try_get(struct kapi_users *users) { return refcount_inc_n
 HELPER void kapi_users_put(struct kapi_users *users) { if (refcount_dec_and_test(ref_of(&users->count))) { smp_mb__after_atomic(); wake_up_var(users); } } /* with the one of who waits */
 HELPER void kapi_users_put_and_wait(struct kapi_users *users) { if (!refcount_dec_and_test(ref_of(&users->count))) wait_var_event(users, !refcount_read(ref_of(&users->count))); }
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
-HELPER void *kapi_slot_alloc_nowait(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void *kapi_slot_alloc_nowait(bool reserves) { return kmem_cache_alloc(cowmem_slot_cache, STORE_GFP(reserves)); }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
 
 /* --- compressed memory --- */
 HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
 HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
 HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
-HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
+HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size, bool reserves) { return valid_handle(zs_malloc(pool, size, STORE_GFP(reserves) | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
 HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
 HELPER void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n) { zs_obj_write(pool, handle, bytes, n); }
 HELPER const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer) { return zs_obj_read_begin(pool, handle, n, buffer); }

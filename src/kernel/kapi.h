@@ -46,6 +46,7 @@ struct kiocb;
 struct mem_cgroup;
 struct mm_struct;
 struct mutex;
+struct obj_cgroup;
 struct page;
 struct spinlock;
 struct task_struct;
@@ -580,15 +581,27 @@ bool kapi_lru_add(struct folio *folio);
 bool kapi_lru_prepare(struct folio *folio, bool ahead); /* may reclaim, unless it is @ahead */
 void kapi_lru_del(struct folio *folio);
 
+/* --- whom memory is charged to: a memory cgroup, or null: nobody --- */
+/* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */
+struct obj_cgroup *kapi_folio_get_owner(struct folio *folio);
+void kapi_owner_put(struct obj_cgroup *owner);
+/* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
+bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
+void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);
+/* Has @folio, which nobody else has seen, charged to @owner, as far as that has room at once. Never sleeps. */
+void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner);
+/* Each is charged to whom the other was: neither is on the LRU. */
+void kapi_folio_exchange_owners(struct folio *a, struct folio *b);
+
 /* --- slots of paged-out pages --- */
-/* The memory of a slot stays a slot's under RCU. */
-void *kapi_slot_alloc_nowait(void);
+/* The memory of a slot stays a slot's under RCU. Does not sleep; @reserves: for memory reclaim. */
+void *kapi_slot_alloc_nowait(bool reserves);
 void kapi_slot_free(void *slot);
 
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
-unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size); /* or 0; does not sleep */
+unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size, bool reserves); /* or 0; does not sleep */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
 /* The object's @n bytes, perhaps in @buffer, which has room for as many; nothing sleeps until the end. */

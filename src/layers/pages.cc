@@ -220,6 +220,7 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 
 	Home &home = slot.home();
 
+	kapi_folio_set_owner(page, slot.owner);
 	home.attach(page, index);
 	kapi_folio_get(page);
 	if (!slot.come_in(page)) {
@@ -389,6 +390,7 @@ int Pages::try_replace(Index index, folio *old, folio *page)
 			tree_.exchange(index, entry, Entry{page});
 	}
 	detach(old);
+	kapi_folio_exchange_owners(page, old);
 	kapi_folio_unfreeze(old, 1);
 	return 0;
 }

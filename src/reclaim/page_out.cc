@@ -345,7 +345,7 @@ void Cluster::store()
 
 		slot_[i] = {};
 
-		const Put result = cowmem::store.put(claim_[i].get(), slot_[i]);
+		const Put result = cowmem::store.put(claim_[i].get(), slot_[i], !how_.waits);
 
 		if (has_backing && (result == Put::incompressible || result == Put::full)) {
 			refused[i] = result;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "kernel/folio.h"
+#include "kernel/minmax.h"
 #include "store/store.h"
 
 namespace cowmem {
@@ -27,18 +28,30 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 	return first;
 }
 
-/* A slot that takes nothing yet. Nobody else sees it until its count is set. */
-StoreSlot *new_slot(unsigned char how)
+void drop_slot(StoreSlot *slot)
 {
-	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait());
+	kapi_owner_uncharge(slot->owner, sizeof(*slot));
+	kapi_owner_put(slot->owner);
+	kapi_slot_free(slot);
+}
 
-	if (made) {
-		made->how = how;
-		made->length = 0;
-		made->marks = 0;
-		made->where = 0;
-	}
-	return made;
+/* A slot of @page that has nothing yet. Nobody else sees it until its count is set. */
+StoreSlot *new_slot(folio *page, unsigned char how, bool reserves)
+{
+	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait(reserves));
+
+	if (!made)
+		return nullptr;
+	made->how = how;
+	made->length = 0;
+	made->marks = 0;
+	made->where = 0;
+	made->owner = kapi_folio_get_owner(page);
+	if (kapi_owner_charge(made->owner, sizeof(*made)))
+		return made;
+	kapi_owner_put(made->owner);
+	kapi_slot_free(made);
+	return nullptr;
 }
 
 } /* namespace */
@@ -50,11 +63,36 @@ int Store::init(const char *compressor)
 		return -KAPI_ENOMEM;
 	too_long_ = kapi_zs_huge_size(pool_);
 
-	const int err = select(compressor);
+	const int err = measure() ? select(compressor) : -KAPI_ENOMEM;
 
 	if (err)
 		exit();
 	return err;
+}
+
+/*
+ * An object has its part of some pages, with what those have left over, and the memory of a handle.
+ * Of how many pages, zsmalloc does not say: it is seen when the first one is made.
+ */
+bool Store::measure()
+{
+	for (unsigned int step = 0; (step + 1) * size_step - handle_size < too_long_; step++) {
+		const unsigned int size = max_of((step + 1) * size_step, least_size);
+		const unsigned long before = pages();
+		const unsigned long handle = kapi_zs_alloc(pool_, size - handle_size, false);
+
+		if (!handle)
+			return false;
+
+		const unsigned long bytes = (pages() - before) * KAPI_PAGE_SIZE;
+
+		kapi_zs_free(pool_, handle);
+		/* Without new pages it is in those of the size before, which were not gone yet. */
+		taken_[step] = bytes ? static_cast<unsigned short>(bytes / (bytes / size) +
+		                                                   handle_size)
+		                     : taken_[step - 1];
+	}
+	return true;
 }
 
 void Store::exit()
@@ -89,16 +127,16 @@ const char *Store::compressor() const
 }
 
 /* New memory of the pool's with @bytes in it, or 0. */
-unsigned long Store::copy_in(void *bytes, unsigned int length)
+unsigned long Store::copy_in(void *bytes, unsigned int length, bool reserves)
 {
-	const unsigned long handle = kapi_zs_alloc(pool_, length);
+	const unsigned long handle = kapi_zs_alloc(pool_, length, reserves);
 
 	if (handle)
 		kapi_zs_write(pool_, handle, bytes, length);
 	return handle;
 }
 
-Put Store::compress(folio *page, StoreSlot &slot)
+Put Store::compress(folio *page, StoreSlot &slot, bool reserves)
 {
 	const unsigned char how = __atomic_load_n(&current_, __ATOMIC_ACQUIRE);
 	const Using stream{compressors_[how]->stream()};
@@ -110,17 +148,21 @@ Put Store::compress(folio *page, StoreSlot &slot)
 	}
 	if (!length || length >= too_long_)
 		return Put::incompressible;
-	slot.what = copy_in(stream->buffer(), length);
-	if (!slot.what)
+	if (!kapi_owner_charge(slot.owner, taken_by(length)))
 		return Put::no_memory;
+	slot.what = copy_in(stream->buffer(), length, reserves);
+	if (!slot.what) {
+		kapi_owner_uncharge(slot.owner, taken_by(length));
+		return Put::no_memory;
+	}
 	slot.how = how;
 	slot.length = static_cast<unsigned short>(length);
 	return Put::stored;
 }
 
-Put Store::put(folio *page, SlotRef &slot)
+Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 {
-	StoreSlot *made = new_slot(StoreSlot::same_filled);
+	StoreSlot *made = new_slot(page, StoreSlot::same_filled, reclaim);
 
 	if (!made)
 		return Put::no_memory;
@@ -137,24 +179,24 @@ Put Store::put(folio *page, SlotRef &slot)
 	if (word)
 		made->what = *word;
 	else
-		result = max && pages() >= max ? Put::full : compress(page, *made);
+		result = max && pages() >= max ? Put::full : compress(page, *made, reclaim);
 	if (result == Put::stored) {
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
 		slot = SlotRef{made};
 	} else {
-		kapi_slot_free(made);
+		drop_slot(made);
 	}
 	return result;
 }
 
 Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
-	StoreSlot *made = new_slot(StoreSlot::backed);
+	StoreSlot *made = new_slot(page, StoreSlot::backed, reclaim);
 
 	if (!made)
 		return Put::no_memory;
 	if (const int err = backing.write(page, *made, transfer, reclaim)) {
-		kapi_slot_free(made);
+		drop_slot(made);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}
 	kapi_ref_init(&made->references);
@@ -184,12 +226,15 @@ int Store::read(const StoreSlot &slot, folio *page)
 	return good ? 0 : -KAPI_EIO;
 }
 
-void Store::free(const StoreSlot &slot)
+void Store::free(StoreSlot *slot)
 {
-	if (slot.is_backed())
-		backing.free(slot);
-	else if (slot.how != StoreSlot::same_filled)
-		kapi_zs_free(pool_, slot.what);
+	if (slot->is_backed()) {
+		backing.free(*slot);
+	} else if (slot->how != StoreSlot::same_filled) {
+		kapi_zs_free(pool_, slot->what);
+		kapi_owner_uncharge(slot->owner, taken_by(slot->length));
+	}
+	drop_slot(slot);
 }
 
 } /* namespace cowmem */
