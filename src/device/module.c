@@ -321,6 +321,7 @@ static const struct {
 	{store_init, store_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_mount_init, cowmem_mount_exit},
+	{cowmem_scan_control_init, NULL},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},

@@ -86,6 +86,8 @@ static inline void compat_cache_destroy(struct kmem_cache *cache)
 
 /* --- reclaim (kernel/compat.c) --- */
 #define LRU_STOP LRU_SKIP
+#define compat_reclaimed(state) ((state)->reclaimed_slab)
+#define compat_shrinkers_count_for_cgroups true
 #define mm_account_reclaimed_pages(n) \
 	(current->reclaim_state ? current->reclaim_state->reclaimed_slab += (n) : 0)
 struct shrinker *compat_shrinker_alloc(unsigned int flags, const char *name);

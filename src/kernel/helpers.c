@@ -241,6 +241,9 @@ HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_o
 HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(folio)); }
 HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(folio)) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
+HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(folio); }
+HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(folio); }
+HELPER void kapi_folio_mark_referenced(struct folio *folio) { if (!folio_test_referenced(folio)) folio_set_referenced(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
@@ -491,6 +494,7 @@ HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_c
 HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
 HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(folio)); }
+HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(folio->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
@@ -499,6 +503,7 @@ HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) 
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
+HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return true; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }

@@ -274,6 +274,10 @@ bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
 bool kapi_folio_has_mark(const struct folio *folio);
 int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
+/* Used, other than by an entry of a page table that is still there. */
+bool kapi_folio_referenced(const struct folio *folio);
+bool kapi_folio_take_referenced(struct folio *folio);
+void kapi_folio_mark_referenced(struct folio *folio);
 bool kapi_folio_mlocked(const struct folio *folio);
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);
@@ -570,10 +574,11 @@ int kapi_user_put(unsigned long arg, const void *from, size_t n);
 
 /* --- the LRU of objects' pages (src/reclaim/shrinker.c) --- */
 #define KAPI_MAX_ISOLATED 32
-/* Pages that were taken off it, referenced. */
+/* Pages of one home, less than as many apart, that were taken off it, referenced. */
 struct kapi_isolated {
-	unsigned int count;
+	unsigned int count, most;
 	struct folio *folio[KAPI_MAX_ISOLATED];
+	unsigned int looked_at; /* then: these, and neighbours that might have gone with them */
 };
 /* Adds a page at the end. False: there is no list for its cgroup yet. */
 bool kapi_lru_add(struct folio *folio);
@@ -585,6 +590,8 @@ void kapi_lru_del(struct folio *folio);
 /* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */
 struct obj_cgroup *kapi_folio_get_owner(struct folio *folio);
 void kapi_owner_put(struct obj_cgroup *owner);
+/* Whether it is charged to @owner: a hint, unless the caller has a reference on it. */
+bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner);
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);

@@ -16,6 +16,8 @@
 #ifndef COWMEM_SYMBOLS_H
 #define COWMEM_SYMBOLS_H
 
+#include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -72,6 +74,13 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_NOTIFIER(X)
 #endif
 
+#if defined(CONFIG_MEMCG) && defined(CONFIG_DEBUG_INFO_BTF)
+/* the layout of a struct that no header has (src/reclaim/scan_control.c) */
+#define COWMEM_SYMBOLS_BTF(X) X(bpf_get_btf_vmlinux) X(btf_find_by_name_kind) X(btf_name_by_offset)
+#else
+#define COWMEM_SYMBOLS_BTF(X)
+#endif
+
 #ifdef CONFIG_MEMCG
 /* makes a list_lru's list for a cgroup; what is exported does it for slab objects only */
 /* *count_memcg_event_mm(), for a cgroup's major faults */
@@ -117,6 +126,7 @@ void lru_add_drain(void);
 	COWMEM_SYMBOLS_MTE(X)                                                                 \
 	COWMEM_SYMBOLS_SME(X)                                                                 \
 	COWMEM_SYMBOLS_NOTIFIER(X)                                                            \
+	COWMEM_SYMBOLS_BTF(X)                                                                 \
 	COWMEM_SYMBOLS_MEMCG(X)
 /* clang-format on */
 

@@ -91,10 +91,16 @@ public:
 
 private:
 	bool claim_all();
-	bool may_take(const Seen &seen, Index index) const;
+	bool is_named(unsigned int i) const { return how_.named >> i & 1; }
+	bool may_take(const Seen &seen, unsigned int i) const;
 	SlotRef find_slot(Index index, const folio *page) const;
 	void stored(unsigned int i, Put result);
 	void put_aside(const Put *refused);
+	bool was_referenced(unsigned int i) const
+	{
+		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
+		                   : kapi_folio_referenced(claim_[i].get());
+	}
 	void spare_accessed();
 	void protect();
 	bool lock(unsigned int i);
@@ -165,11 +171,12 @@ void Cluster::drop_stale_slot(unsigned int i) const
 }
 
 /* Whether it is at home in the cluster's home, and for the caller to take. */
-bool Cluster::may_take(const Seen &seen, Index index) const
+bool Cluster::may_take(const Seen &seen, unsigned int i) const
 {
 	return seen.page && home_.owns(seen.page.get()) &&
+	       (is_named(i) || kapi_folio_is_owned_by(seen.page.get(), how_.owner)) &&
 	       (how_.shared || !home_.is_shared() ||
-	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(index)));
+	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(first_ + i)));
 }
 
 /* The slot that a page of the family is in for some member, or none. */
@@ -193,7 +200,7 @@ bool Cluster::claim_all()
 		folio *page = seen.page.get();
 		constexpr int known = 1;
 
-		if (!may_take(seen, first_ + i))
+		if (!may_take(seen, i))
 			continue;
 		kapi_test_step(COWMEM_STEP_CLAIMS, nullptr);
 		if (kapi_folio_poisoned(page))
@@ -217,12 +224,15 @@ bool Cluster::claim_all()
 	return some;
 }
 
-/* A page that somebody has locked is being used, and is not waited for (R66). */
+/*
+ * A page that somebody has locked is being used, and is not waited for (R66). PG_referenced tells
+ * of uses that page tables do not tell of, or not any more.
+ */
 void Cluster::spare_accessed()
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
-	Referenced found;
+	Referenced found{nullptr, how_.named};
 
 	for (unsigned int i = 0; i < count_; i++) {
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
@@ -232,7 +242,7 @@ void Cluster::spare_accessed()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
-		if (claim_[i] && (found.young[i] || !locked[i]))
+		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
 			drop(i, result_.accessed);
 	}
 }

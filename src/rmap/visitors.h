@@ -46,7 +46,11 @@ struct Inspect : Visitor {
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
 
-	explicit Referenced(mem_cgroup *only = nullptr) : group{only} {}
+	/* @taken: of which pages of the batch, by bits; of the others the entries stay as they are. */
+	explicit Referenced(mem_cgroup *only = nullptr, unsigned int taken = ~0U)
+		: group{only}, taken_{taken}
+	{
+	}
 
 	bool enters(const vm_area_struct *vma)
 	{
@@ -57,13 +61,18 @@ struct Referenced : Visitor {
 	bool visit(Slot &slot)
 	{
 		locked |= kapi_vma_locked(slot.vma);
-		young[slot.nth] += kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		young[slot.nth] +=
+			(!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
+			kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
 		return false;
 	}
 
 	mem_cgroup *const group;
 	unsigned int young[Batch::max] = {};
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
+
+private:
+	const unsigned int taken_;
 };
 
 /*

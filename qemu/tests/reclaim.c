@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory reclaim takes what was asked for, of the cgroup that was meant, and what was used last
+ * stays. Who fills an object is in a memory cgroup; this program, which is in none, looks.
+ */
+#include "cgroup.h"
+#include "counts.h"
+#include "store.h"
+#include "walks.h"
+
+#include <sys/stat.h>
+
+enum { MIB = 1 << 20, CLUSTER = 32 };
+
+static unsigned long mib = 256; /* of the large objects */
+
+/* Only such a kernel's reclaim can be told what was taken (src/reclaim/scan_control.c). */
+static bool describes_its_types(void)
+{
+	return !access("/sys/kernel/btf/vmlinux", F_OK);
+}
+
+static unsigned long resident(int fd)
+{
+	return object_stat(fd).resident_pages;
+}
+
+/* A page that is compressed to a sixteenth or so. */
+static void fill_cold(char *page, unsigned long number)
+{
+	memset(page, 'x', PAGE);
+	*(unsigned long *)page = number;
+}
+
+/* --- who fills the object of a case, in a cgroup --- */
+static struct {
+	int fd;
+	unsigned long pages, stride, first;
+} o;
+
+/* One page of each @stride, then the next of each: so they lie on the LRU. */
+static void fill(void)
+{
+	char *map = object_map(o.fd, o.pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (unsigned long n = o.first; n < (o.stride ?: 1); n++)
+		for (unsigned long i = n; i < o.pages; i += o.stride ?: 1)
+			fill_cold(map + i * PAGE, i);
+	munmap(map, o.pages * PAGE);
+}
+
+static void begin(unsigned long pages, unsigned long stride, const char *limit)
+{
+	o.fd = object_open();
+	o.pages = pages;
+	o.stride = stride;
+	o.first = 0;
+	MUST(!object_resize(o.fd, pages * PAGE));
+	CHECK_EQ(run_in_cgroup(limit, fill), 0);
+}
+
+static void end(long dying)
+{
+	close(o.fd);
+	check_cgroup_goes(dying);
+}
+
+static bool reclaim(const char *cgroup, const char *bytes)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/memory.reclaim", cgroup);
+	return write_text(path, bytes);
+}
+
+/* Pages that went out of the object since it had @before. */
+static void check_about(unsigned long before, unsigned long asked)
+{
+	const unsigned long taken = before - resident(o.fd);
+
+	ksft_print_msg("asked for %lu pages, taken %lu\n", asked, taken);
+	CHECK(taken >= asked);
+	CHECK(taken <= 2 * asked);
+}
+
+static void what_was_asked(void)
+{
+	const long dying = dying_cgroups();
+	unsigned long before;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(mib * MIB / PAGE, 1, "max");
+	before = resident(o.fd);
+	CHECK_EQ(before, o.pages);
+	CHECK(reclaim(CGROUP, "10M"));
+	check_about(before, 10 * MIB / PAGE);
+	before = resident(o.fd);
+	CHECK(reclaim(CGROUP, "1M"));
+	check_about(before, 1 * MIB / PAGE);
+	end(dying);
+}
+
+/* An object that is larger than the limit by so much loses about as much. */
+static void by_a_limit(const char *file)
+{
+	const long dying = dying_cgroups();
+	const unsigned long pages = mib / 4 * MIB / PAGE, more = pages / 8;
+	const struct counts before = counts_now();
+	char limit[32];
+	long out;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	begin(pages, 1, "max");
+	snprintf(limit, sizeof(limit), "%lu",
+	         read_number(CGROUP "/memory.current", "") - more * PAGE);
+	MUST(write_text(file, limit));
+	CHECK(COMES(read_number(CGROUP "/memory.current", "") <= atol(limit)));
+	out = (long)SINCE(before, pages_paged_out);
+	ksft_print_msg("more than the limit by %lu pages, taken %ld\n", more, out);
+	CHECK(out >= (long)more);
+	CHECK(out <= 2 * (long)more);
+	end(dying);
+}
+
+static void by_memory_max(void)
+{
+	by_a_limit(CGROUP "/memory.max");
+}
+
+static void by_memory_high(void)
+{
+	by_a_limit(CGROUP "/memory.high");
+}
+
+/* Who writes while at the limit has what it writes over the limit taken, not all it has. */
+static void a_writer_at_the_limit(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long limit = mib / 4 * MIB / PAGE, more = limit / 8;
+	const struct counts before = counts_now();
+	char text[32];
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	snprintf(text, sizeof(text), "%lu", limit * PAGE);
+	begin(limit + more, 1, text);
+	ksft_print_msg("more than the limit by %lu pages, taken %lu\n", more,
+	               SINCE(before, pages_paged_out));
+	CHECK(SINCE(before, pages_paged_out) >= more);
+	CHECK(SINCE(before, pages_paged_out) <= 2 * more);
+	CHECK_EQ(read_number(CGROUP "/memory.events", "oom_kill "), 0);
+	end(dying);
+}
+
+/* Reads a byte of one page of each cluster. */
+static void use(const char *map, unsigned long nth)
+{
+	for (unsigned long i = nth; i < o.pages; i += CLUSTER)
+		(void)*(volatile const char *)(map + i * PAGE);
+}
+
+/* Of how many of these PAGEMAP says @flag. */
+static unsigned long count_that(unsigned long nth, uint32_t flag)
+{
+	struct cowmem_page *states = malloc(o.pages * sizeof(*states));
+	unsigned long found = 0;
+
+	MUST(states && !pagemap_ask(o.fd, 0, 0, o.pages, states));
+	for (unsigned long i = nth; i < o.pages; i += CLUSTER)
+		found += (states[i].flags & flag) != 0;
+	free(states);
+	return found;
+}
+
+static unsigned long resident_of(unsigned long nth)
+{
+	return count_that(nth, COWMEM_PAGE_RESIDENT);
+}
+
+/* What each page got when it was made is forgotten: then none is said to be used. */
+static void forget_uses(void)
+{
+	for (int i = 0; i < 4 && resident(o.fd) == o.pages; i++)
+		reclaim(CGROUP, "4K");
+}
+
+/*
+ * The pages that lie on the LRU one behind the other are of one cluster each. The others of a
+ * cluster go along, but not the one of each that was used: and it is as used as it was.
+ */
+static void used_neighbours_stay(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
+	const unsigned long used = CLUSTER - 1;
+	char text[32];
+	char *map;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(clusters * CLUSTER, CLUSTER, "max");
+	forget_uses();
+	map = object_map(o.fd, o.pages * PAGE, PROT_READ, MAP_SHARED);
+	use(map, used);
+	for (int i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "%lu", (CLUSTER - 4) / 3 * clusters * PAGE);
+		CHECK(reclaim(CGROUP, text));
+	}
+	ksft_print_msg("%lu of %lu stayed, of all %lu\n", resident_of(used), clusters,
+	               resident(o.fd));
+	CHECK_EQ(resident_of(used), clusters);
+	CHECK_EQ(count_that(used, COWMEM_PAGE_REFERENCED), clusters);
+	munmap(map, o.pages * PAGE);
+	end(dying);
+}
+
+/* The same of pages that are used by read(). */
+static void what_is_read_stays(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
+	char text[32], byte;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(clusters * CLUSTER, 1, "max");
+	forget_uses();
+	for (unsigned long i = 0; i < o.pages; i += CLUSTER)
+		MUST(pread(o.fd, &byte, 1, (off_t)(i * PAGE)) == 1);
+	snprintf(text, sizeof(text), "%lu", CLUSTER / 2 * clusters * PAGE);
+	CHECK(reclaim(CGROUP, text));
+	ksft_print_msg("%lu of %lu stayed, of all %lu\n", resident_of(0), clusters, resident(o.fd));
+	CHECK_EQ(resident_of(0), clusters);
+	end(dying);
+}
+
+/* Every other page of an object is another cgroup's: reclaim of one takes nothing of the other's. */
+static void others_stay(void)
+{
+	const long dying = dying_cgroups();
+	unsigned long mine, theirs;
+	int status;
+	pid_t pid;
+
+	begin(mib / 16 * MIB / PAGE, 2, "max"); /* all of them, and then away with half */
+	for (unsigned long i = 1; i < o.pages; i += 2)
+		MUST(!object_punch(o.fd, i * PAGE, PAGE));
+	MUST(!mkdir(OTHER_CGROUP, 0755));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
+		o.first = 1;
+		fill();
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(resident(o.fd), o.pages);
+	for (int i = 0; i < 4; i++)
+		reclaim(CGROUP, "1G");
+	mine = theirs = 0;
+	for (unsigned long n = 0; n < CLUSTER; n++)
+		*(n % 2 ? &theirs : &mine) += resident_of(n);
+	ksft_print_msg("of %lu each, %lu and the other's %lu stayed\n", o.pages / 2, mine, theirs);
+	CHECK_EQ(theirs, o.pages / 2);
+	CHECK(mine < o.pages / 16);
+	close(o.fd);
+	MUST(!rmdir(OTHER_CGROUP));
+	check_cgroup_goes(dying);
+}
+
+int main(void)
+{
+	static const struct test_case cases[] = {
+		{"memory.reclaim takes what was asked for", "", what_was_asked},
+		{"memory.max takes what is above it", "", by_memory_max},
+		{"memory.high takes what is above it", "", by_memory_high},
+		{"a writer at the limit", "", a_writer_at_the_limit},
+		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
+		{"what is used by read() stays", "", what_is_read_stays},
+		{"neighbours that are another cgroup's stay", "", others_stay},
+	};
+
+	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
+	if (debug_kernel())
+		mib = 64;
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}
