@@ -162,22 +162,27 @@ static void use(const char *map, unsigned long nth)
 		(void)*(volatile const char *)(map + i * PAGE);
 }
 
-/* Of how many of these PAGEMAP says @flag. */
-static unsigned long count_that(unsigned long nth, uint32_t flag)
+/* Of how many of these PAGEMAP says that they are in memory, and how many of those are used. */
+static unsigned long resident_and_used(unsigned long nth, unsigned long *used)
 {
 	struct cowmem_page *states = malloc(o.pages * sizeof(*states));
 	unsigned long found = 0;
 
 	MUST(states && !pagemap_ask(o.fd, 0, 0, o.pages, states));
-	for (unsigned long i = nth; i < o.pages; i += CLUSTER)
-		found += (states[i].flags & flag) != 0;
+	*used = 0;
+	for (unsigned long i = nth; i < o.pages; i += CLUSTER) {
+		found += (states[i].flags & COWMEM_PAGE_RESIDENT) != 0;
+		*used += states[i].referenced != 0;
+	}
 	free(states);
 	return found;
 }
 
 static unsigned long resident_of(unsigned long nth)
 {
-	return count_that(nth, COWMEM_PAGE_RESIDENT);
+	unsigned long used;
+
+	return resident_and_used(nth, &used);
 }
 
 /* What each page got when it was made is forgotten: then none is said to be used. */
@@ -196,6 +201,7 @@ static void used_neighbours_stay(void)
 	const long dying = dying_cgroups();
 	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
 	const unsigned long used = CLUSTER - 1;
+	unsigned long still;
 	char text[32];
 	char *map;
 
@@ -209,10 +215,10 @@ static void used_neighbours_stay(void)
 		snprintf(text, sizeof(text), "%lu", (CLUSTER - 4) / 3 * clusters * PAGE);
 		CHECK(reclaim(CGROUP, text));
 	}
-	ksft_print_msg("%lu of %lu stayed, of all %lu\n", resident_of(used), clusters,
-	               resident(o.fd));
-	CHECK_EQ(resident_of(used), clusters);
-	CHECK_EQ(count_that(used, COWMEM_PAGE_REFERENCED), clusters);
+	CHECK_EQ(resident_and_used(used, &still), clusters);
+	ksft_print_msg("of all %lu stayed, of %lu used ones %lu are\n", resident(o.fd), clusters,
+	               still);
+	CHECK_EQ(still, clusters);
 	munmap(map, o.pages * PAGE);
 	end(dying);
 }
@@ -273,6 +279,133 @@ static void others_stay(void)
 	check_cgroup_goes(dying);
 }
 
+/* --- no work in vain --- */
+static void fill_noise(void)
+{
+	uint64_t word = 88172645463325252;
+	char *map = object_map(o.fd, o.pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (unsigned long i = 0; i < o.pages * PAGE / sizeof(word); i++) {
+		word ^= word << 13;
+		word ^= word >> 7;
+		word ^= word << 17;
+		((uint64_t *)map)[i] = word;
+	}
+	munmap(map, o.pages * PAGE);
+}
+
+static void begin_noise(unsigned long pages)
+{
+	o.fd = object_open();
+	o.pages = pages;
+	MUST(!object_resize(o.fd, pages * PAGE));
+	CHECK_EQ(run_in_cgroup("max", fill_noise), 0);
+}
+
+/* Everything is looked at as often as it takes to be said to be unused, and once more. */
+static void reclaim_all(void)
+{
+	for (int i = 0; i < 3; i++)
+		reclaim(CGROUP, "1G");
+}
+
+/* What is not compressed is not tried again until it is written, by whatever way. */
+static void incompressible_once(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before = counts_now();
+	char *map;
+
+	begin_noise(256);
+	reclaim_all();
+	CHECK_EQ(resident(o.fd), o.pages);
+	CHECK_EQ(SINCE(before, pages_incompressible), o.pages);
+	reclaim_all();
+	CHECK_EQ(SINCE(before, pages_incompressible), o.pages);
+	map = object_map(o.fd, o.pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	(void)*(volatile char *)(map + 9 * PAGE);
+	map[10 * PAGE] ^= 1;
+	MUST(pwrite(o.fd, "x", 1, 20 * PAGE) == 1);
+	memset(map + 30 * PAGE, 'x', PAGE);
+	reclaim_all();
+	CHECK_EQ(SINCE(before, pages_incompressible), o.pages + 2);
+	CHECK_EQ(resident(o.fd), o.pages - 1);
+	/* Nor if PAGEMAP has taken the marks of a write meanwhile. */
+	map[40 * PAGE] ^= 1;
+	memset(map + 50 * PAGE, 'x', PAGE);
+	for (unsigned long i = 40; i <= 50; i += 10)
+		CHECK(page_state(o.fd, COWMEM_PAGEMAP_CLEAR_DIRTY, i).flags & COWMEM_PAGE_DIRTY);
+	reclaim_all();
+	CHECK(!(page_state(o.fd, 0, 50).flags & COWMEM_PAGE_RESIDENT));
+	munmap(map, o.pages * PAGE);
+	end(dying);
+}
+
+/* With a full store nothing is write-protected: who writes has no fault of it. */
+static void full_store_costs_no_faults(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long pages = 2048;
+	struct counts before;
+	struct cowmem_page_out out;
+	char *map, page[PAGE];
+	const int fill_fd = object_open();
+	long faults;
+
+	begin(pages, 1, "max");
+	map = object_map(o.fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (unsigned long i = 0; i < pages; i++)
+		map[i * PAGE + 1] = 'y';
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "1"));
+	for (unsigned long i = 0; i < 1024; i++) { /* half of a page each, and more than there is room for */
+		memset(page, 'z', PAGE);
+		for (size_t n = 0; n < PAGE / 2; n++)
+			page[n] = (char)(rand() >> 8);
+		MUST(pwrite(fill_fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	}
+	MUST(!page_out_ask(fill_fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 1024));
+	CHECK(out.full > 0);
+	before = counts_now();
+	reclaim_all();
+	CHECK_EQ(resident(o.fd), pages);
+	faults = minor_faults();
+	for (unsigned long i = 0; i < pages; i++)
+		map[i * PAGE + 1] = 'z';
+	CHECK(minor_faults() - faults < 8);
+	CHECK_EQ(SINCE(before, mkwrite), 0);
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "0"));
+	munmap(map, pages * PAGE);
+	close(fill_fd);
+	end(dying);
+}
+
+/* --- what the machine is told --- */
+static long reclaimable_pages(void)
+{
+	MUST(write_text("/proc/sys/vm/stat_refresh", "1")); /* what each CPU has counted */
+	return read_number("/proc/vmstat", "nr_kernel_misc_reclaimable ");
+}
+
+static void available_memory(void)
+{
+	const long dying = dying_cgroups(), reclaimable = reclaimable_pages();
+	const long kib = (long)mib / 4 << 10;
+	const long available = read_number("/proc/meminfo", "MemAvailable:");
+	const long free_before = read_number("/proc/meminfo", "MemFree:");
+	long used, missing;
+
+	begin((unsigned long)kib / 4, 1, "max");
+	used = free_before - read_number("/proc/meminfo", "MemFree:");
+	missing = available - read_number("/proc/meminfo", "MemAvailable:");
+	ksft_print_msg("%ld KiB are used, %ld not available\n", used, missing);
+	CHECK(used > kib * 3 / 4);
+	CHECK(missing < kib / 4);
+	CHECK_EQ(reclaimable_pages() - reclaimable, kib / 4);
+	reclaim_all();
+	end(dying);
+	CHECK_EQ(reclaimable_pages(), reclaimable);
+}
+
 int main(void)
 {
 	static const struct test_case cases[] = {
@@ -283,6 +416,9 @@ int main(void)
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"neighbours that are another cgroup's stay", "", others_stay},
+		{"what is incompressible is tried once", "", incompressible_once},
+		{"a full store costs no faults", "", full_store_costs_no_faults},
+		{"MemAvailable counts what can be had back", "", available_memory},
 	};
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */

@@ -241,6 +241,9 @@ HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_o
 HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(folio)); }
 HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(folio)) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
+HELPER bool kapi_folio_refused(const struct folio *folio) { return test_bit(PG_private_2, folio_flags_word(folio)); }
+HELPER void kapi_folio_set_refused(struct folio *folio) { set_bit(PG_private_2, folio_flags_word(folio)); }
+HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refused(folio)) clear_bit(PG_private_2, folio_flags_word(folio)); }
 HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(folio); }
 HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(folio); }
 HELPER void kapi_folio_mark_referenced(struct folio *folio) { if (!folio_test_referenced(folio)) folio_set_referenced(folio); }
@@ -482,8 +485,10 @@ HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
 HELPER bool lru_is_there(struct folio *folio) { return true; }
 HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 #endif
-HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
-HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER bool lru_add(struct folio *folio) { return list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); }
+HELPER bool lru_del(struct folio *folio) { return list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); }
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there && lru_add(folio)) cowmem_count_reclaimable(folio, 1); rcu_read_unlock(); return there; }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); if (lru_del(folio)) cowmem_count_reclaimable(folio, -1); rcu_read_unlock(); }
 
 /* --- whom memory is charged to --- */
 /* With __GFP_HIGH a charge is made beyond the limit where it cannot wait. */
@@ -575,6 +580,7 @@ HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) {
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
 HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return crc32c(~0U, bytes, n); }
 HELPER void kapi_say_damaged(unsigned long place) { pr_err_ratelimited("cowmem: page %lu of the backing store is not what was written there\n", place); }
+HELPER void kapi_say_given_up(void) { pr_err("cowmem: memory reclaim leaves the backing store alone, which failed too often, until PAGE_OUT can write to it\n"); }
 HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO_LONGS(n), sizeof(unsigned long), GFP_KERNEL); }
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
 HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }

@@ -274,6 +274,10 @@ bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
 bool kapi_folio_has_mark(const struct folio *folio);
 int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
+/* The store refused what it has, or had before it was written. Set with the page locked, at its home. */
+bool kapi_folio_refused(const struct folio *folio);
+void kapi_folio_set_refused(struct folio *folio);
+void kapi_folio_forget_refused(struct folio *folio);
 /* Used, other than by an entry of a page table that is still there. */
 bool kapi_folio_referenced(const struct folio *folio);
 bool kapi_folio_take_referenced(struct folio *folio);
@@ -651,6 +655,7 @@ int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void kapi_transfer_leave(struct cowmem_transfer *transfer);
 unsigned int kapi_crc32c(const void *bytes, size_t n);
 void kapi_say_damaged(unsigned long place);
+void kapi_say_given_up(void);
 unsigned long *kapi_bits_alloc(unsigned long n); /* all clear; kapi_free_array() frees them */
 unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from);
 bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i);

@@ -94,6 +94,7 @@ private:
 	bool is_named(unsigned int i) const { return how_.named >> i & 1; }
 	bool may_take(const Seen &seen, unsigned int i) const;
 	SlotRef find_slot(Index index, const folio *page) const;
+	void note_refused(unsigned int i);
 	void stored(unsigned int i, Put result);
 	void put_aside(const Put *refused);
 	bool was_referenced(unsigned int i) const
@@ -101,7 +102,16 @@ private:
 		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
 		                   : kapi_folio_referenced(claim_[i].get());
 	}
+	/* Whether it was refused, and not written since: nothing of that has to be done again. */
+	bool is_hopeless(unsigned int i, bool written) const
+	{
+		const folio *page = claim_[i].get();
+
+		return !slot_[i] && !written && !has_backing_ && kapi_folio_refused(page) &&
+		       !kapi_folio_dirty(page);
+	}
 	void spare_accessed();
+	void spare_those_without_room();
 	void protect();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
@@ -138,6 +148,7 @@ private:
 	const unsigned int count_;
 	const PageOut &how_;
 	PagedOut &result_;
+	const bool has_backing_ = backing.serves(!how_.waits);
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
@@ -244,6 +255,8 @@ void Cluster::spare_accessed()
 			kapi_folio_unlock(claim_[i].get());
 		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
 			drop(i, result_.accessed);
+		else if (claim_[i] && is_hopeless(i, found.dirty[i]))
+			drop(i, result_.incompressible);
 	}
 }
 
@@ -259,6 +272,7 @@ void Cluster::protect()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
+		kapi_folio_forget_refused(claim_[i].get());
 		if (kapi_folio_take_dirty(claim_[i].get())) {
 			copy_[i] = Copy::wanted;
 			kapi_folio_keep_written(claim_[i].get());
@@ -276,17 +290,46 @@ void Cluster::protect()
 	}
 }
 
+/*
+ * Where the store has no room only pages go whose slots are good. That is known before anything is
+ * write-protected.
+ */
+void Cluster::spare_those_without_room()
+{
+	if (has_backing_ || cowmem::store.has_room())
+		return;
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i] && (!slot_[i] || kapi_folio_dirty(claim_[i].get())))
+			drop(i, result_.full);
+}
+
 bool Cluster::select()
 {
+	/* Who is just taking something from the object, or has it frozen, is not waited for: none would go. */
+	if (!how_.waits && may_be_in_tlbs())
+		return false;
 	if (!claim_all())
 		return false;
 	if (!how_.accessed)
 		spare_accessed();
+	spare_those_without_room();
 	protect();
 	for (const Claim &claim : claim_)
 		if (claim)
 			return true;
 	return false;
+}
+
+/* Before it leaves its home, which forgets that, or not at all. */
+void Cluster::note_refused(unsigned int i)
+{
+	folio *page = claim_[i].get();
+
+	if (!kapi_folio_trylock(page))
+		return;
+	if (home_.owns(page))
+		kapi_folio_set_refused(page);
+	kapi_folio_unlock(page);
 }
 
 /* How storing a page ended. */
@@ -297,6 +340,7 @@ void Cluster::stored(unsigned int i, Put result)
 		return kapi_count(COWMEM_COUNT_pages_stored);
 	case Put::incompressible:
 		kapi_count(COWMEM_COUNT_pages_incompressible);
+		note_refused(i);
 		return drop(i, result_.incompressible);
 	case Put::full:
 		return drop(i, result_.full);
@@ -327,17 +371,21 @@ void Cluster::put_aside(const Put *refused)
 	for (unsigned int i = 0; i < count_; i++) {
 		if (refused[i] == Put::stored)
 			continue;
-		if (result[i] == Put::stored && transfer[i].wait(Wait::to_the_end))
-			result[i] = Put::io_error;
-		else if (result[i] == Put::stored)
-			kapi_count(COWMEM_COUNT_backing_written);
+		if (result[i] == Put::stored) {
+			const bool well = !transfer[i].wait(Wait::to_the_end);
+
+			backing.wrote(well);
+			if (well)
+				kapi_count(COWMEM_COUNT_backing_written);
+			else
+				result[i] = Put::io_error;
+		}
 		stored(i, result[i]);
 	}
 }
 
 void Cluster::store()
 {
-	const bool has_backing = backing.serves(!how_.waits);
 	unsigned long slots = home_.slot_count();
 	Put refused[Batch::max] = {}; /* not `stored`: by memory, why */
 	bool some = false;
@@ -357,7 +405,7 @@ void Cluster::store()
 
 		const Put result = cowmem::store.put(claim_[i].get(), slot_[i], !how_.waits);
 
-		if (has_backing && (result == Put::incompressible || result == Put::full)) {
+		if (has_backing_ && (result == Put::incompressible || result == Put::full)) {
 			refused[i] = result;
 			some = true;
 		} else {

@@ -54,13 +54,15 @@ struct Referenced : Visitor {
 
 	bool enters(const vm_area_struct *vma)
 	{
-		return kapi_vma_has_recency(vma) &&
-		       (!group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group));
+		return !group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group);
 	}
 
 	bool visit(Slot &slot)
 	{
 		locked |= kapi_vma_locked(slot.vma);
+		dirty[slot.nth] |= slot.pte.dirty();
+		if (!kapi_vma_has_recency(slot.vma))
+			return false;
 		young[slot.nth] +=
 			(!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
 			kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
@@ -69,6 +71,7 @@ struct Referenced : Visitor {
 
 	mem_cgroup *const group;
 	unsigned int young[Batch::max] = {};
+	bool dirty[Batch::max] = {}; /* some entry is */
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:

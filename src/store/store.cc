@@ -173,13 +173,12 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 
 		word = only_word(mapped.words());
 	}
-	const unsigned long max = kapi_store_max_pages();
 	Put result = Put::stored;
 
 	if (word)
 		made->what = *word;
 	else
-		result = max && pages() >= max ? Put::full : compress(page, *made, reclaim);
+		result = has_room() ? compress(page, *made, reclaim) : Put::full;
 	if (result == Put::stored) {
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
 		slot = SlotRef{made};

@@ -53,6 +53,13 @@ public:
 	/* Gives back what @slot takes, and its memory. Never sleeps. */
 	void free(StoreSlot *slot);
 
+	/* Whether it has less memory than it may have: a hint. */
+	bool has_room() const
+	{
+		const unsigned long max = kapi_store_max_pages();
+
+		return !max || pages() < max;
+	}
 	/* The memory that it has, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
