@@ -283,9 +283,10 @@ static int try_in_cgroup(void (*body)(void))
 
 static void say(const char *what, struct taken taken)
 {
-	ksft_print_msg("%s: %ld KiB of %ld: pages %ld, compressed %ld, metadata %ld; not free %ld\n",
-	               what, sum(taken) >> 10, limit >> 10, taken.pages >> 10,
-	               taken.compressed >> 10, taken.metadata >> 10, taken.all >> 10);
+	ksft_print_msg(
+		"%s: %ld KiB of %ld: pages %ld, compressed %ld, metadata %ld; not free %ld\n", what,
+		sum(taken) >> 10, limit >> 10, taken.pages >> 10, taken.compressed >> 10,
+		taken.metadata >> 10, taken.all >> 10);
 }
 
 /* What memory.max bounds: 2 % more, and what each CPU has of a cache's slabs on its own. */
@@ -358,6 +359,197 @@ static void try_as_many_as_memfds(void)
 	beside = 8 * MIB;
 }
 
+/* --- what must take nothing at all --- */
+
+/* Calls that fail when they have made something already, or before. */
+static void failing_calls(void)
+{
+	enum { TIMES = 2000 };
+	const int fd = object_open();
+	void *const nowhere = (void *)8;
+	const int bad[] = {fd, -1};
+	int made[2];
+	char page[PAGE];
+
+	memset(page, 'x', PAGE);
+	write_page(fd, page, 0);
+	for (int i = 0; i < TIMES; i++) {
+		struct cowmem_snapshot *const unwritable = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		uint64_t next;
+
+		MUST(unwritable != MAP_FAILED);
+		unwritable->size = sizeof(*unwritable);
+		MUST(!mprotect(unwritable, PAGE, PROT_READ));
+		MUST(ioctl(fd, COWMEM_IOC_SNAPSHOT, unwritable) < 0);
+		MUST(ioctl(fd, COWMEM_IOC_CLONE, unwritable) < 0);
+		MUST(ioctl(fd, COWMEM_IOC_CLONE, nowhere) < 0);
+		MUST(snapshot_set(fd, bad, made, ARRAY_LENGTH(bad)) < 0);
+		MUST(restore(fd, fd) < 0 && restore_range(fd, fd, 0, PAGE, &next) < 0);
+		MUST(pwrite(fd, nowhere, PAGE, (off_t)((i + 2) * PAGE)) < 0);
+		MUST(object_punch(fd, 1, PAGE) < 0);
+		munmap(unwritable, PAGE);
+	}
+	close(fd);
+}
+
+/* Processes that are killed in the middle of it, with descriptors of their own. */
+static void killed(void)
+{
+	enum { TIMES = 20 };
+
+	for (int i = 0; i < TIMES; i++) {
+		const pid_t pid = fork();
+
+		MUST(pid >= 0);
+		if (!pid) {
+			for (;;)
+				dense(600, 1);
+		}
+		usleep(50000 + i * 10000);
+		MUST(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+	}
+}
+
+static void take_nothing(const char *what, void (*body)(void))
+{
+	const struct counts before = counts_now();
+	const long dying = dying_cgroups();
+	struct taken at_first, taken;
+
+	limit = (debug_kernel() ? 8 : 32) * MIB;
+	body(); /* what the kernel keeps of it once */
+	at_first = taken_now();
+	CHECK_EQ(try_in_cgroup(body), 0);
+	MUST(!syscall(SYS_close_range, FIRST_FD, ~0U, 0));
+	CHECK(COMES(sum(taken = taken_since(at_first)) < MIB));
+	say(what, taken);
+	check_returned(before);
+	check_cgroup_goes(dying);
+}
+
+static void try_failing_calls(void)
+{
+	take_nothing("failing_calls", failing_calls);
+}
+
+static void try_killed(void)
+{
+	take_nothing("killed", killed);
+}
+
+/* --- somebody else --- */
+enum { OTHERS_PAGES = 1024, BATCHES = 64 * 4 };
+
+static int others_fd;
+static bool others_out;
+
+/* In OTHER_CGROUP: an object that is in memory, or out. */
+static void have_an_object(void)
+{
+	char page[PAGE];
+
+	for (uint64_t i = 0; i < OTHERS_PAGES; i++) {
+		fill_half(page, 1000);
+		write_page(others_fd, page, i);
+	}
+	if (others_out)
+		MUST(page_out_all(others_fd, OTHERS_PAGES) == OTHERS_PAGES);
+}
+
+static long charged(const char *cgroup)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
+	return read_number(path, "");
+}
+
+static void run_in_other_cgroup(void (*body)(void))
+{
+	int status;
+	pid_t pid;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(OTHER_CGROUP, 0755));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
+		body();
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+}
+
+/* What somebody else has stays his, and in memory, while this one is at its limit. */
+static void others_keep_what_they_have(void)
+{
+	const long dying = dying_cgroups();
+	long before;
+
+	limit = (debug_kernel() ? 4 : 16) * MIB;
+	others_fd = object_open();
+	others_out = false;
+	run_in_other_cgroup(have_an_object);
+	before = charged(OTHER_CGROUP);
+	CHECK(before >= OTHERS_PAGES * (long)PAGE);
+	try_in_cgroup(compressible);
+	CHECK_EQ(object_stat(others_fd).resident_pages, OTHERS_PAGES);
+	ksft_print_msg("the other has %ld KiB, and had %ld\n", charged(OTHER_CGROUP) >> 10,
+	               before >> 10);
+	CHECK(labs(charged(OTHER_CGROUP) - before) <= BATCHES * (long)PAGE);
+	MUST(!syscall(SYS_close_range, FIRST_FD, ~0U, 0));
+	MUST(!rmdir(OTHER_CGROUP));
+	check_cgroup_goes(dying);
+}
+
+static void read_all(void)
+{
+	char page[PAGE];
+
+	for (uint64_t i = 0; i < OTHERS_PAGES; i++)
+		MUST(pread(others_fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+}
+
+/* Pages that were out are whose they were, whoever reads them; unless he has no room for them. */
+static void what_comes_back_is_whose_it_was(void)
+{
+	const long dying = dying_cgroups();
+	const long whole = OTHERS_PAGES * (long)PAGE, slack = BATCHES * (long)PAGE;
+
+	limit = 64 * MIB;
+	for (int has_room = 1; has_room >= 0; has_room--) {
+		char text[32];
+		long out;
+
+		others_fd = object_open();
+		others_out = true;
+		run_in_other_cgroup(have_an_object);
+		out = charged(OTHER_CGROUP);
+		CHECK(out < whole / 2 && out > OTHERS_PAGES * 1000L);
+		snprintf(text, sizeof(text), "%ld", out + slack);
+		if (!has_room)
+			MUST(write_text(OTHER_CGROUP "/memory.max", text));
+		CHECK_EQ(try_in_cgroup(read_all), 0);
+		ksft_print_msg("out %ld KiB, then %ld, and of who read it %ld\n", out >> 10,
+		               charged(OTHER_CGROUP) >> 10, charged(CGROUP) >> 10);
+		CHECK_EQ(object_stat(others_fd).resident_pages, OTHERS_PAGES);
+		if (has_room) {
+			CHECK(charged(OTHER_CGROUP) >= out + whole - slack);
+			CHECK(charged(CGROUP) <= slack);
+		} else {
+			CHECK(charged(OTHER_CGROUP) <= out + slack);
+			CHECK(charged(CGROUP) >= whole - 2 * slack);
+		}
+		MUST(!syscall(SYS_close_range, FIRST_FD, ~0U, 0));
+		CHECK(COMES(charged(OTHER_CGROUP) < slack));
+		MUST(!rmdir(OTHER_CGROUP));
+		check_cgroup_goes(dying);
+	}
+}
+
 /* From here on descriptors are made behind those that this program needs. */
 static void set_descriptors_apart(void)
 {
@@ -381,6 +573,10 @@ int main(void)
 		{"clones that are written", "", try_written_clones},
 		{"objects, no more than memfds", "", try_as_many_as_memfds},
 		{"places that were cleared", "", try_marks},
+		{"calls that fail", "", try_failing_calls},
+		{"processes that are killed", "", try_killed},
+		{"others keep what they have", "", others_keep_what_they_have},
+		{"what comes back is whose it was", "", what_comes_back_is_whose_it_was},
 	};
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */

@@ -357,7 +357,8 @@ static void full_store_costs_no_faults(void)
 	for (unsigned long i = 0; i < pages; i++)
 		map[i * PAGE + 1] = 'y';
 	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "1"));
-	for (unsigned long i = 0; i < 1024; i++) { /* half of a page each, and more than there is room for */
+	for (unsigned long i = 0; i < 1024;
+	     i++) { /* half of a page each, and more than there is room for */
 		memset(page, 'z', PAGE);
 		for (size_t n = 0; n < PAGE / 2; n++)
 			page[n] = (char)(rand() >> 8);
@@ -377,6 +378,47 @@ static void full_store_costs_no_faults(void)
 	munmap(map, pages * PAGE);
 	close(fill_fd);
 	end(dying);
+}
+
+/* --- the store's limit --- */
+static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
+{
+	struct cowmem_page_out out;
+
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, index, pages));
+	*full = out.full;
+	return out.out;
+}
+
+/* Pages of one word have nothing but their slots in the store. Who came to its limit waits for a tenth of it. */
+static void a_limit_counts_slots(void)
+{
+	enum { SLOT = 32, ALL = 1 * MIB / SLOT, MORE = 64 };
+	const struct counts before = counts_now();
+	const int fd = object_open();
+	uint64_t full, out;
+	char page[PAGE];
+
+	CHECK_EQ(read_number("/sys/module/cowmem/parameters/store_max_mib", ""),
+	         sysconf(_SC_PHYS_PAGES) / 2 >> 8);
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "1"));
+	memset(page, 'x', PAGE);
+	for (unsigned long i = 0; i < ALL + MORE; i++)
+		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	out = out_of(fd, 0, ALL + MORE, &full);
+	ksft_print_msg("%lu of %d went out, for %lu there was no room\n", (unsigned long)out,
+	               ALL + MORE, (unsigned long)full);
+	CHECK(out <= ALL && out > ALL / 8 * 7);
+	CHECK_EQ(full, ALL + MORE - out);
+	MUST(!object_punch(fd, 0, ALL / 20 * PAGE));
+	CHECK_EQ(out_of(fd, ALL, MORE, &full), 0);
+	CHECK_EQ(full, MORE);
+	MUST(!object_punch(fd, 0, ALL / 8 * PAGE));
+	CHECK_EQ(out_of(fd, ALL, MORE, &full), MORE);
+	CHECK_EQ(full, 0);
+	close(fd);
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "0"));
+	check_returned(before);
 }
 
 /* --- what the machine is told --- */
@@ -417,6 +459,7 @@ int main(void)
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"neighbours that are another cgroup's stay", "", others_stay},
 		{"what is incompressible is tried once", "", incompressible_once},
+		{"the store's limit counts slots", "", a_limit_counts_slots},
 		{"a full store costs no faults", "", full_store_costs_no_faults},
 		{"MemAvailable counts what can be had back", "", available_memory},
 	};

@@ -41,6 +41,9 @@ module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
 MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
                           "now on: handler (default) or core");
 
+/* Until it is known how much memory there is. */
+#define STORE_MAX_DEFAULT ULONG_MAX
+
 struct cowmem_parameters cowmem_parameters = {
 	.speculate_private = true,
 	.speculate_read = true,
@@ -49,6 +52,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.around_shared = COWMEM_AROUND_TRYLOCK,
 	.reuse = true,
 	.backing_readahead = 8,
+	.store_max_pages = STORE_MAX_DEFAULT,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -120,7 +124,8 @@ static int store_max_get(char *buffer, const struct kernel_param *kp)
 static const struct kernel_param_ops store_max_ops = {.set = store_max_set, .get = store_max_get};
 module_param_cb(store_max_mib, &store_max_ops, NULL, 0644);
 MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out may take, "
-                                "compressed, in all; 0: no limit (default)");
+                                "compressed and with what tells where they are, in all; 0: no "
+                                "limit (default: half of memory)");
 
 /* Before there is a store, the name is only noted. */
 static char compressor[32] = "lzo-rle";
@@ -275,6 +280,8 @@ static int __init store_init(void)
 {
 	int err = cowmem_store_init(compressor);
 
+	if (cowmem_parameters.store_max_pages == STORE_MAX_DEFAULT)
+		cowmem_parameters.store_max_pages = totalram_pages() / 2;
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
 	if (err)

@@ -582,7 +582,7 @@ int kapi_user_put(unsigned long arg, const void *from, size_t n);
 struct kapi_isolated {
 	unsigned int count, most;
 	struct folio *folio[KAPI_MAX_ISOLATED];
-	unsigned int looked_at; /* then: these, and neighbours that might have gone with them */
+	unsigned int scanned; /* then: these, or as many as went, with their neighbours */
 };
 /* Adds a page at the end. False: there is no list for its cgroup yet. */
 bool kapi_lru_add(struct folio *folio);
@@ -612,7 +612,8 @@ void kapi_slot_free(void *slot);
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
-unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size, bool reserves); /* or 0; does not sleep */
+unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size,
+                            bool reserves); /* or 0; does not sleep */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
 /* The object's @n bytes, perhaps in @buffer, which has room for as many; nothing sleeps until the end. */

@@ -53,13 +53,6 @@ struct PagedOut {
 	unsigned long poisoned = 0;
 	unsigned long tracked = 0;  /* their soft-dirty bits would be lost (R54) */
 	unsigned long io_error = 0; /* the backing store could not be written */
-
-	/* Of pages that were in memory. */
-	unsigned long sum() const
-	{
-		return out + accessed + mlocked + busy + incompressible + full + no_memory +
-		       poisoned + tracked + io_error;
-	}
 };
 
 /*

@@ -42,8 +42,8 @@ public:
 
 	explicit operator bool() const { return inode_; }
 
-	/* How many pages of it could be paged out, and how many were looked at for that. */
-	unsigned long page_out(unsigned int &looked_at) const
+	/* How many pages of it could be paged out. */
+	unsigned int page_out() const
 	{
 		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
 		PagedOut result;
@@ -57,8 +57,7 @@ public:
 		                  .owner = owner_},
 		                 result);
 		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
-		looked_at = max_of(looked_at, static_cast<unsigned int>(result.sum()));
-		return result.out;
+		return static_cast<unsigned int>(result.out);
 	}
 
 private:
@@ -114,8 +113,8 @@ extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 {
 	using namespace cowmem;
 	ClusterOf cluster;
+	unsigned int freed = 0;
 
-	isolated->looked_at = isolated->count;
 	/* All of them first: a reference of ours would keep a neighbour from going. */
 	for (unsigned int i = 0; i < isolated->count; i++) {
 		const FolioRef page{isolated->folio[i]};
@@ -123,5 +122,8 @@ extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 		cluster.add(page.get());
 		put_back(page.get());
 	}
-	return cluster ? cluster.page_out(isolated->looked_at) : 0;
+	if (cluster)
+		freed = cluster.page_out();
+	isolated->scanned = max_of(isolated->count, freed);
+	return freed;
 }

@@ -60,7 +60,7 @@ static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 	if (!isolated.count)
 		return SHRINK_STOP;
 	freed = cowmem_shrink(&isolated);
-	sc->nr_scanned = isolated.looked_at;
+	sc->nr_scanned = isolated.scanned;
 	cowmem_reclaim_account(freed);
 	return freed;
 }

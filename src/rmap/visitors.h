@@ -63,16 +63,15 @@ struct Referenced : Visitor {
 		dirty[slot.nth] |= slot.pte.dirty();
 		if (!kapi_vma_has_recency(slot.vma))
 			return false;
-		young[slot.nth] +=
-			(!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
-			kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		young[slot.nth] += (!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
+		                   kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
 		return false;
 	}
 
 	mem_cgroup *const group;
 	unsigned int young[Batch::max] = {};
 	bool dirty[Batch::max] = {}; /* some entry is */
-	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
+	bool locked = false;         /* some page is really mapped where mlock() holds it (R64) */
 
 private:
 	const unsigned int taken_;

@@ -136,10 +136,7 @@ private:
 	bool begin();
 	void end() { __atomic_fetch_sub(&users_, 1, __ATOMIC_RELEASE); }
 	bool take_place(unsigned long &place);
-	bool fails() const
-	{
-		return __atomic_load_n(&failures_, __ATOMIC_RELAXED) >= max_failures;
-	}
+	bool fails() const { return __atomic_load_n(&failures_, __ATOMIC_RELAXED) >= max_failures; }
 
 	/* While it is not `none` the rest stands still. Places in use, and who is about to take one. */
 	long users_ = none;

@@ -28,32 +28,6 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 	return first;
 }
 
-void drop_slot(StoreSlot *slot)
-{
-	kapi_owner_uncharge(slot->owner, sizeof(*slot));
-	kapi_owner_put(slot->owner);
-	kapi_slot_free(slot);
-}
-
-/* A slot of @page that has nothing yet. Nobody else sees it until its count is set. */
-StoreSlot *new_slot(folio *page, unsigned char how, bool reserves)
-{
-	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait(reserves));
-
-	if (!made)
-		return nullptr;
-	made->how = how;
-	made->length = 0;
-	made->marks = 0;
-	made->where = 0;
-	made->owner = kapi_folio_get_owner(page);
-	if (kapi_owner_charge(made->owner, sizeof(*made)))
-		return made;
-	kapi_owner_put(made->owner);
-	kapi_slot_free(made);
-	return nullptr;
-}
-
 } /* namespace */
 
 int Store::init(const char *compressor)
@@ -88,9 +62,9 @@ bool Store::measure()
 
 		kapi_zs_free(pool_, handle);
 		/* Without new pages it is in those of the size before, which were not gone yet. */
-		taken_[step] = bytes ? static_cast<unsigned short>(bytes / (bytes / size) +
-		                                                   handle_size)
-		                     : taken_[step - 1];
+		taken_[step] =
+			bytes ? static_cast<unsigned short>(bytes / (bytes / size) + handle_size)
+			      : taken_[step - 1];
 	}
 	return true;
 }
@@ -124,6 +98,49 @@ int Store::select(const char *compressor)
 const char *Store::compressor() const
 {
 	return compressors_[__atomic_load_n(&current_, __ATOMIC_ACQUIRE)]->name();
+}
+
+/* With a gap between the two, so that what is at the limit does not try for each page that goes. */
+bool Store::has_room()
+{
+	const unsigned long max = kapi_store_max_pages();
+	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
+	const unsigned long all = pages() + slots * sizeof(StoreSlot) / KAPI_PAGE_SIZE;
+	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
+	const bool full = max && all >= (was_full ? max - max / 10 : max);
+
+	if (full != was_full)
+		__atomic_store_n(&full_, full, __ATOMIC_RELAXED);
+	return !full;
+}
+
+void Store::drop_slot(StoreSlot *slot)
+{
+	__atomic_fetch_sub(&slots_, 1, __ATOMIC_RELAXED);
+	kapi_owner_uncharge(slot->owner, sizeof(*slot));
+	kapi_owner_put(slot->owner);
+	kapi_slot_free(slot);
+}
+
+/* A slot of @page that has nothing yet. Nobody else sees it until its count is set. */
+StoreSlot *Store::new_slot(folio *page, unsigned char how, bool reserves)
+{
+	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait(reserves));
+
+	if (!made)
+		return nullptr;
+	made->how = how;
+	made->length = 0;
+	made->marks = 0;
+	made->where = 0;
+	made->owner = kapi_folio_get_owner(page);
+	if (kapi_owner_charge(made->owner, sizeof(*made))) {
+		__atomic_fetch_add(&slots_, 1, __ATOMIC_RELAXED);
+		return made;
+	}
+	kapi_owner_put(made->owner);
+	kapi_slot_free(made);
+	return nullptr;
 }
 
 /* New memory of the pool's with @bytes in it, or 0. */
@@ -162,6 +179,9 @@ Put Store::compress(folio *page, StoreSlot &slot, bool reserves)
 
 Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 {
+	if (!has_room())
+		return Put::full;
+
 	StoreSlot *made = new_slot(page, StoreSlot::same_filled, reclaim);
 
 	if (!made)
@@ -178,7 +198,7 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	if (word)
 		made->what = *word;
 	else
-		result = has_room() ? compress(page, *made, reclaim) : Put::full;
+		result = compress(page, *made, reclaim);
 	if (result == Put::stored) {
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
 		slot = SlotRef{made};

@@ -53,14 +53,9 @@ public:
 	/* Gives back what @slot takes, and its memory. Never sleeps. */
 	void free(StoreSlot *slot);
 
-	/* Whether it has less memory than it may have: a hint. */
-	bool has_room() const
-	{
-		const unsigned long max = kapi_store_max_pages();
-
-		return !max || pages() < max;
-	}
-	/* The memory that it has, in pages. */
+	/* Whether it has less memory than it may have; once it has not, some less than that. A hint. */
+	bool has_room();
+	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
 private:
@@ -68,6 +63,8 @@ private:
 	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
 	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
+	StoreSlot *new_slot(folio *page, unsigned char how, bool reserves);
+	void drop_slot(StoreSlot *slot);
 	Put compress(folio *page, StoreSlot &slot, bool reserves);
 	unsigned long copy_in(void *bytes, unsigned int length, bool reserves);
 	bool measure();
@@ -77,6 +74,8 @@ private:
 	}
 
 	zs_pool *pool_ = nullptr;
+	unsigned long slots_ = 0;
+	bool full_ = false;
 	size_t too_long_ = 0; /* bytes from which on a compressed page gains nothing */
 	/* Bytes of memory that an object of zsmalloc's takes, by its size in steps. */
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
