@@ -255,7 +255,7 @@ void Cluster::spare_accessed()
 			kapi_folio_unlock(claim_[i].get());
 		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
 			drop(i, result_.accessed);
-		else if (claim_[i] && is_hopeless(i, found.dirty[i]))
+		else if (claim_[i] && is_hopeless(i, found.written[i]))
 			drop(i, result_.incompressible);
 	}
 }

@@ -60,7 +60,7 @@ struct Referenced : Visitor {
 	bool visit(Slot &slot)
 	{
 		locked |= kapi_vma_locked(slot.vma);
-		dirty[slot.nth] |= slot.pte.dirty();
+		written[slot.nth] |= slot.pte.dirty() || (slot.pte.writable() && is_told(slot));
 		if (!kapi_vma_has_recency(slot.vma))
 			return false;
 		young[slot.nth] += (!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
@@ -70,10 +70,16 @@ struct Referenced : Visitor {
 
 	mem_cgroup *const group;
 	unsigned int young[Batch::max] = {};
-	bool dirty[Batch::max] = {}; /* some entry is */
-	bool locked = false;         /* some page is really mapped where mlock() holds it (R64) */
+	/* By some entry; or perhaps by a secondary MMU through one, which says so when it has to let go. */
+	bool written[Batch::max] = {};
+	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:
+	static bool is_told(const Slot &slot)
+	{
+		return kapi_mm_has_notifiers(kapi_vma_mm(slot.vma));
+	}
+
 	const unsigned int taken_;
 };
 
