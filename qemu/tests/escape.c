@@ -366,11 +366,12 @@ static void failing_calls(void)
 {
 	enum { TIMES = 2000 };
 	const int fd = object_open();
-	void *const nowhere = (void *)8;
+	void *const nowhere = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const int bad[] = {fd, -1};
 	int made[2];
 	char page[PAGE];
 
+	MUST(nowhere != MAP_FAILED);
 	memset(page, 'x', PAGE);
 	write_page(fd, page, 0);
 	for (int i = 0; i < TIMES; i++) {
@@ -390,6 +391,7 @@ static void failing_calls(void)
 		MUST(object_punch(fd, 1, PAGE) < 0);
 		munmap(unwritable, PAGE);
 	}
+	munmap(nowhere, PAGE);
 	close(fd);
 }
 
