@@ -100,8 +100,11 @@ extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long 
 
 	if (mode & ~(KAPI_FALLOC_KEEP_SIZE | KAPI_FALLOC_PUNCH_HOLE | KAPI_FALLOC_ZERO_RANGE))
 		return -KAPI_EOPNOTSUPP;
-	if (const int err = object.lock_writes_killable())
-		return err;
+
+	const WriteLock writes{object};
+
+	if (!writes)
+		return -KAPI_EINTR;
 
 	int err = mode & KAPI_FALLOC_KEEP_SIZE ? 0 : kapi_file_may_reach(f, offset + length);
 
@@ -109,7 +112,6 @@ extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long 
 		err = kapi_file_modified(f);
 	if (!err)
 		err = change(object, mode, offset, offset + length);
-	object.unlock_writes();
 	return err;
 }
 

@@ -622,10 +622,13 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 	return err;
 }
 
-/* Moves the next page from @index on, and @index on behind it. 0 or -ENOMEM. */
+/* Moves the next page from @index on, and @index on behind it. 0, -ENOMEM or -EINTR. */
 int move_next(Pages &pages, Index &index, Index last, cowmem_move &move)
 {
-	Exclusive lock{pages};
+	if (!pages.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages, held};
 	const Index found = pages.next_own(index, last);
 
 	index = last + 1;
@@ -680,7 +683,10 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	for (Index index = first_of(poison->offset); index <= last && !kapi_signal_pending();
 	     index++) {
 		{
-			Exclusive lock{object.pages()};
+			if (!object.pages().lock_killable())
+				break;
+
+			Exclusive lock{object.pages(), held};
 
 			index = object.pages().next_own(index, last);
 			if (index == no_index)

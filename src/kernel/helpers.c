@@ -425,7 +425,6 @@ HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return in
 HELPER unsigned long kapi_inode_number(const struct inode *inode) { return inode->i_ino; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
-HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
 HELPER bool kapi_inode_trylock(struct inode *inode) { return inode_trylock(inode); }
 HELPER int kapi_inode_lock_killable(struct inode *inode) { return down_write_killable(&inode->i_rwsem); }
 HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }

@@ -521,7 +521,6 @@ struct address_space *kapi_inode_mapping(struct inode *inode);
 unsigned long kapi_inode_number(const struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
-void kapi_inode_lock(struct inode *inode);
 bool kapi_inode_trylock(struct inode *inode);
 int kapi_inode_lock_killable(struct inode *inode); /* -EINTR: a fatal signal */
 void kapi_inode_unlock(struct inode *inode);

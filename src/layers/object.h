@@ -153,7 +153,8 @@ public:
 	}
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
-	void lock_writes() { kapi_inode_lock(inode_); }
+	/* 0, or -EINTR: a fatal signal ended the wait. */
+	[[nodiscard]] int lock_writes() { return kapi_inode_lock_killable(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
 	/* A set of snapshots waits until there is no write() to this object, and others, or does not any more. */
@@ -164,8 +165,6 @@ public:
 		if (__atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED))
 			kapi_sleep_killable();
 	}
-	/* 0, or -EINTR: a fatal signal. */
-	[[nodiscard]] int lock_writes_killable() { return kapi_inode_lock_killable(inode_); }
 
 	static void operator delete(void *p) { kapi_free_rcu(p); }
 
@@ -233,16 +232,22 @@ inline int error_of_break_cow(int error)
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
 
-/* Holds off write() for a scope. */
+/* Holds off write() for a scope; or not, where a fatal signal ended the wait. */
 class WriteLock {
 public:
-	explicit WriteLock(Object &object) : object_{object} { object_.lock_writes(); }
-	~WriteLock() { object_.unlock_writes(); }
+	explicit WriteLock(Object &object) : object_{object.lock_writes() ? nullptr : &object} {}
+	~WriteLock()
+	{
+		if (object_)
+			object_->unlock_writes();
+	}
 	WriteLock(const WriteLock &) = delete;
 	WriteLock &operator=(const WriteLock &) = delete;
 
+	explicit operator bool() const { return object_; }
+
 private:
-	Object &object_;
+	Object *const object_;
 };
 
 } /* namespace cowmem */

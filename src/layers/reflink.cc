@@ -109,8 +109,11 @@ int Object::reflink(Object &source, long long begin, long long end)
 		return -KAPI_EMLINK;
 	if (const int err = then.take(source))
 		return err;
-	if (const int err = lock_writes_killable())
-		return err;
+
+	const WriteLock writes{*this};
+
+	if (!writes)
+		return -KAPI_EINTR;
 
 	const long long old = size();
 	int err = 0;
@@ -123,7 +126,6 @@ int Object::reflink(Object &source, long long begin, long long end)
 		err = take_parts(*then, next, index_up(end) - 1);
 	if (err && size() == end && end > old)
 		resize(old, growth(), true);
-	unlock_writes();
 	return err;
 }
 
@@ -131,7 +133,11 @@ int Object::reflink(Object &source, long long begin, long long end)
 int Object::dedupe_some(Object &then, Index first, Index last)
 {
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	SharedBelow undropped{then.pages_};
 	int err = then.pages_.dropped() ? -KAPI_ESTALE : 0;
 

@@ -73,8 +73,12 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 /* @made, of create_relative(), is a snapshot of this one within @limit. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
 int Object::take_snapshot(Object &made, CopyLimit limit)
 {
-	WriteLock writes{*this};
-	Exclusive lock{pages_};
+	const WriteLock writes{*this};
+
+	if (!writes || !pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 
 	return pages_.protect() ? give_snapshot(made, limit) : -KAPI_EINTR;
 }
@@ -104,8 +108,12 @@ int Object::clone(const file *by, file *&made, Index first, Index last)
 	if (err)
 		return err;
 	{
-		WriteLock writes{*this};
-		Exclusive lock{pages_};
+		const WriteLock writes{*this};
+
+		if (!writes || !pages_.lock_killable())
+			return -KAPI_EINTR;
+
+		Exclusive lock{pages_, held};
 
 		err = pages_.protect() ? give_tree(of(made)) : -KAPI_EINTR;
 	}
@@ -175,7 +183,7 @@ int SnapshotSet::lock_writes()
 	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
 		if (held)
 			held->unlock_writes();
-		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes_killable();
+		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes();
 	}
 	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->add_waiting_set(-1);
@@ -239,11 +247,15 @@ int Object::restore(Object &snapshot)
 /* -EAGAIN: once more. */
 int Object::try_restore(Object &snapshot)
 {
-	WriteLock writes{*this};
+	const WriteLock writes{*this};
 	/* What the object saw: freed when all that a fault may wait for has been let go. */
 	Tree left;
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!writes || !pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	/* A snapshot takes no other's lock. */
 	SharedBelow undropped{snapshot.pages_};
 
@@ -264,7 +276,11 @@ int Object::try_restore(Object &snapshot)
 int Object::restore_part(Object &snapshot, const Tree::Part &part)
 {
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	SharedBelow undropped{snapshot.pages_};
 
 	if (snapshot.pages_.dropped())

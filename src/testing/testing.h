@@ -12,8 +12,8 @@ KAPI_BEGIN
 extern void (*cowmem_test_step)(unsigned int step, struct vm_fault *vmf);
 
 /* The device's ioctls of the same names, for a caller without user memory. */
-void cowmem_test_resize(struct file *file, long long bytes);
-void cowmem_test_punch(struct file *file, long long offset, long long length);
+int cowmem_test_resize(struct file *file, long long bytes);
+int cowmem_test_punch(struct file *file, long long offset, long long length);
 void cowmem_test_set_cow(struct file *file, unsigned int cow);
 
 /* Walks of one page (rmap/visitors.h), whose page lock the caller holds. */
