@@ -138,7 +138,7 @@ const struct file_operations cowmem_snapshot_fops = {
 int cowmem_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
                        struct file **made)
 {
-	const bool is_named = by && by->f_path.mnt->mnt_sb == inode->i_sb;
+	const bool is_named = inode->i_sb != cowmem_inode_mount()->mnt_sb;
 	struct vfsmount *mount = is_named ? by->f_path.mnt : cowmem_inode_mount();
 	const int flags = (writable ? O_RDWR : O_RDONLY) | O_LARGEFILE;
 	struct file *file, *opened;
