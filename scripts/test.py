@@ -101,8 +101,8 @@ DIRECT = ("ext4",)
 
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900),
-    Plan("kunit", "arm64", 600, 700, without=FASTER["arm64"], leaves_out=ALIKE),
+    Plan("kunit", "x86_64", 600, 900, operations=1_500),
+    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True),
     Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
