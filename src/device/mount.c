@@ -291,7 +291,11 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	root->i_uid = options->uid;
 	root->i_gid = options->gid;
 	sb->s_root = d_make_root(root);
-	return sb->s_root ? 0 : -ENOMEM;
+	if (!sb->s_root) {
+		rcu_barrier(); /* for free_inode() of the root, which put_super() waits for otherwise */
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static int get_tree(struct fs_context *fc)
