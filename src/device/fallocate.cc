@@ -101,6 +101,8 @@ extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long 
 	if (mode & ~(KAPI_FALLOC_KEEP_SIZE | KAPI_FALLOC_PUNCH_HOLE | KAPI_FALLOC_ZERO_RANGE))
 		return -KAPI_EOPNOTSUPP;
 
+	object.let_sets_go_first();
+
 	const WriteLock writes{object};
 
 	if (!writes)

@@ -159,10 +159,17 @@ public:
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
 	/* A set of snapshots waits until there is no write() to this object, and others, or does not any more. */
 	void add_waiting_set(int n) { __atomic_fetch_add(&waiting_sets_, n, __ATOMIC_RELAXED); }
-	/* Before a write(): those have a moment to go first. */
+	/*
+	 * Before a write(): those have a moment to go first. If all writes are shorter than that, the
+	 * set finds none; and a set that waits for a write without end holds up the others no longer.
+	 */
 	void let_sets_go_first() const
 	{
-		if (__atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED))
+		constexpr int times = 10;
+
+		for (int i = 0; i < times && !kapi_signal_pending() &&
+		                __atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED);
+		     i++)
 			kapi_sleep_killable();
 	}
 
