@@ -2,6 +2,7 @@
 /* Files that share pages: FICLONE, FICLONERANGE, FIDEDUPERANGE, and what a mount's size counts of them. */
 #include "counts.h"
 #include "relatives.h"
+#include "store.h"
 
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -310,6 +311,65 @@ static void deduplication_loses_nothing(void)
 	close(from);
 }
 
+/* Nor what is stored through a mapping that has neither an entry nor a page table yet. */
+static void deduplication_loses_no_store(void)
+{
+	const unsigned int turns = fewer_if_debug(4000);
+	int from = create(), to = create(), status;
+	char ones[PAGE];
+	pid_t child;
+
+	write_pages(from, 0, 1, 1);
+	CHECK_EQ(ioctl(to, FICLONE, from), 0);
+	fill_page(ones, 0, 1);
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		for (;;)
+			dedupe(to, from, 0, PAGE);
+	for (unsigned int i = 0; i < turns && !test_failed; i++) {
+		uint64_t stored = i + 2, found;
+		char *map;
+
+		MUST(pwrite(to, ones, PAGE, 0) == PAGE);
+		map = object_map(to, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+		*(volatile uint64_t *)map = stored;
+		munmap(map, PAGE);
+		CHECK(pread(to, &found, sizeof(found), 0) == sizeof(found) && found == stored);
+	}
+	kill(child, SIGKILL);
+	MUST(waitpid(child, &status, 0) == child);
+	close(to);
+	close(from);
+}
+
+/*
+ * The holder of a clone has a file of his own come to the clone's relatives: neither it nor what
+ * comes of it tells of them, or has them paged out.
+ */
+static void who_joins_oversees_nothing(void)
+{
+	int template = create(), own_file = create(), clone, then, mine;
+	struct cowmem_page_out out;
+
+	write_pages(template, 0, 4, 1);
+	clone = clone_of(template);
+	write_pages(own_file, 0, 1, 2);
+	CHECK_EQ(clone_to(clone, own_file, 0, PAGE), 0);
+	then = snapshot(clone);
+	CHECK_EQ(restore(own_file, then), 0);
+	CHECK(are(own_file, 1, 3, 1));
+	mine = snapshot(own_file);
+	CHECK_EQ(page_out_ask(mine, &out, COWMEM_PAGE_OUT_ACCESSED, 1, 3), 0);
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(own(mine), 0);
+	close(mine);
+	close(then);
+	close(clone);
+	close(own_file);
+	close(template);
+}
+
 /* Two files become relatives by two calls at once, one from the other: both find the same family. */
 static void crossing(void)
 {
@@ -538,6 +598,8 @@ static const struct test_case cases[] = {
 	{"FICLONE: of one moment", "", of_one_moment},
 	{"FIDEDUPERANGE", "", deduplication},
 	{"FIDEDUPERANGE loses nothing", "", deduplication_loses_nothing},
+	{"FIDEDUPERANGE loses no store", "", deduplication_loses_no_store},
+	{"FICLONE: who joins oversees nothing", "", who_joins_oversees_nothing},
 	{"FICLONE: each from the other at once", "", crossing},
 	{"a path keeps the module", "", paths_keep_the_module},
 	{"a mount's size is exact", "", space_is_exact},

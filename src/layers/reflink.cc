@@ -84,6 +84,7 @@ bool is_damaged(const Seen &seen)
 
 int Object::join(Object &source)
 {
+	const bool comes = pages_.family() && !source.pages_.family();
 	Family *const family = source.pages_.have_family(pages_.family());
 
 	if (!family || !family->make_home())
@@ -93,7 +94,9 @@ int Object::join(Object &source)
 
 	if (mine != family)
 		return mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
-	/* Before it has anything that the other had: its holder may not watch the relatives. */
+	/* Before either has anything that the other had: who comes to relatives may not watch them. */
+	if (comes)
+		source.pages_.set_of_clone();
 	pages_.set_of_clone();
 	family->set_joined();
 	set_parent(source);
@@ -141,10 +144,17 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	SharedBelow undropped{then.pages_};
 	int err = then.pages_.dropped() ? -KAPI_ESTALE : 0;
 
-	/* From here on nobody comes to have a page of the object to write it. */
+	if (last >= end_index())
+		return -KAPI_EINVAL; /* it was cut since this was asked */
+	/* No fault that begins from here on comes to have a page of the object to write it. */
 	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; !err && index <= last; index++) {
 		const Seen mine = pages_.see(index), theirs = then.pages_.see(index);
+
+		/* A fault that had it locked before has mapped it by now. */
+		if (mine.page)
+			unmap_late(mine.page.get());
+
 		const bool used = is_used(mine.page.get());
 
 		kapi_smp_rmb(); /* whoever had it is done before it is compared */

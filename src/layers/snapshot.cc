@@ -8,12 +8,20 @@ namespace cowmem {
 
 /*
  * @made: an object of the same family, where @like is, which has no pages and of which the caller
- * has the reference. 0, -ENOMEM, -ENOSPC.
+ * has the reference. 0, -ENOMEM, -ENOSPC, -EINTR.
  */
 int Object::create_relative(bool frozen, const inode *like, Object *&made)
 {
-	Family *const family = pages_.have_family(nullptr);
+	Family *family = pages_.family();
 
+	if (!family) {
+		/* Not while FICLONE has it come to another's. */
+		const WriteLock writes{*this};
+
+		if (!writes)
+			return -KAPI_EINTR;
+		family = pages_.have_family(nullptr);
+	}
 	if (!family || !family->make_home())
 		return -KAPI_ENOMEM;
 	if (const int err = create(like, family->space(), Growth::none, made))
@@ -26,8 +34,6 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 		made->pages_.set_frozen();
 		kapi_inode_set_snapshot(made->inode_);
 	}
-	if (!frozen || pages_.of_clone())
-		made->pages_.set_of_clone();
 	return 0;
 }
 
@@ -55,6 +61,9 @@ int Object::give_tree(Object &made)
 	if (!pages_.family()->add(pages_, made.pages_))
 		return -KAPI_EMLINK;
 	made.become_as(*this);
+	/* Who sees the pages sees this: whether this one's holder may watch relatives changes where it joins some. */
+	if (!made.frozen_ || pages_.of_clone())
+		made.pages_.set_of_clone();
 	if (!frozen_)
 		return pages_.freeze(made.pages_);
 	made.pages_.tree().become(pages_.tree());

@@ -177,6 +177,13 @@ extern "C" int cowmem_test_restore_range(file *f, file *snapshot, unsigned long 
 	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot), first, last);
 }
 
+extern "C" int cowmem_test_dedupe(file *f, file *source, unsigned long first, unsigned long last)
+{
+	cowmem::Index next = first;
+
+	return cowmem::Object::of(f).dedupe(cowmem::Object::of(source), next, last);
+}
+
 extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();

@@ -333,7 +333,7 @@ struct cowmem_store_limit {
  * A snapshot oversees what it shares with its relatives, unless it is of a clone, or of a snapshot
  * of one: its holder learns and decides what of that is in memory (STAT, STORE_STAT, PAGEMAP,
  * PAGE_OUT, PREFETCH). The holder of a clone, and of what came of it, learns nothing of what
- * relatives touch.
+ * relatives touch; nor does that of a file which FICLONE had join them, from now on.
  *
  * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
  * them on, and what only they kept goes with the last of them and of their mappings, however
