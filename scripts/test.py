@@ -124,6 +124,7 @@ SOAK = [
 SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, smp=4,
                  programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
 FILEOPS = ROOT / "qemu/tests/fileops.c"
+MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
@@ -311,6 +312,19 @@ def read_contention(boot, lines, status):
 # ---- One boot ----------------------------------------------------------------------------
 
 
+def foreign_modules(plan):
+    """cowmem.ko for other kernels, by what `uname -r` says there: for the main one, or, there, for all others."""
+    is_main = plan.kind == "stock" and not plan.kernel
+    modules = {}
+    for kernel in guest.other_kernels() if is_main else [""]:
+        other = Plan("stock", plan.arch, 0, 0, kernel=kernel)
+        kernel_dir = guest.kernel("stock", *filter(None, [kernel]), plan.arch)
+        guest.build_module(kernel_dir, plan.arch, OUT / other.name / "module")
+        release = (kernel_dir / "release").read_text().strip()
+        modules[f"foreign/{release}"] = (OUT / other.name / "module/cowmem.ko").read_bytes()
+    return modules
+
+
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
@@ -318,6 +332,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock")
     modules = guest.module_files(kernel_dir, plan.modules)
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+    foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
@@ -329,7 +344,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
     steps += ["unload cowmem", "kmemleak"]
 
-    files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
+    files = {f"lib/{name}.ko": (data, 0o644) for name, data in (modules | foreign).items()}
     if f"direct {DISK}" in steps:
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
     for code in codes:
