@@ -179,7 +179,12 @@ static inline void zs_obj_write(struct zs_pool *pool, unsigned long handle, void
 
 #if IS_BEFORE(6, 18)
 #define folio_flags_word(folio) (&(folio)->flags)
+#define mm_flags_set(flag, mm) set_bit(flag, &(mm)->flags)
+#define mm_flags_clear(flag, mm) clear_bit(flag, &(mm)->flags)
+/* What a generator of a KUnit suite's parameters is given. */
+#define compat_gen_params(previous, name) const void *previous, char *name
 #else
+#define compat_gen_params(previous, name) struct kunit *test, const void *previous, char *name
 #define folio_flags_word(folio) (&(folio)->flags.f)
 #endif
 
