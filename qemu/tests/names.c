@@ -1158,6 +1158,7 @@ static void is_mounted(struct answers *answers)
 		"gid=6",
 		"gid=x",
 		"uid=4294967295",
+		"gid=4294967295",
 		"nosuch",
 		"nosuch=1",
 		"size=1m,mode=0711,uid=3,gid=4,nr_inodes=77",
