@@ -51,6 +51,14 @@
 #define SINCE_7_2(...) __VA_ARGS__
 #define BEFORE_7_2(...)
 #endif
+/* The same where vm_operations_struct has uffd_ops. */
+#if IS_BEFORE(7, 2) || !defined(CONFIG_USERFAULTFD)
+#define compat_has_uffd_ops 0
+#define WITH_UFFD_OPS(...)
+#else
+#define compat_has_uffd_ops 1
+#define WITH_UFFD_OPS(...) __VA_ARGS__
+#endif
 #if IS_BEFORE(7, 3)
 #define BEFORE_7_3(...) __VA_ARGS__
 #else
@@ -238,6 +246,7 @@ static inline void anon_vma_unlock_read(struct anon_vma *anon_vma)
 #if IS_BEFORE(7, 3)
 /* Private copies had the index of what they are copies of. */
 #define vma_start_anon_pgoff(vma) ((vma)->vm_pgoff)
+#define VM_UFFD_RWP VM_NONE
 #define pte_uffd pte_uffd_wp
 #define pte_mkuffd pte_mkuffd_wp
 #define pte_swp_uffd pte_swp_uffd_wp
