@@ -155,6 +155,7 @@ const struct file_operations cowmem_file_fops = {
 	.open = open_file,
 	.fallocate = cowmem_fallocate,
 	.fadvise = cowmem_fadvise,
+	.setlease = generic_setlease,
 	.remap_file_range = remap_file_range,
 };
 
@@ -178,8 +179,11 @@ static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table
 
 /* Of a snapshot: nobody writes it, and what happens to it can be waited for. */
 const struct file_operations cowmem_snapshot_fops = {
-	COMMON_OPERATIONS,         .open = open_file,
-	.fadvise = cowmem_fadvise, .remap_file_range = remap_file_range,
+	COMMON_OPERATIONS,
+	.open = open_file,
+	.fadvise = cowmem_fadvise,
+	.setlease = generic_setlease,
+	.remap_file_range = remap_file_range,
 	.poll = poll_snapshot,
 };
 

@@ -68,6 +68,8 @@
 #if IS_BEFORE(6, 12)
 #include "kernel/compat_6_1.h"
 #else
+#include <linux/filelock.h>
+
 #define compat_uid(fc, result) ((result)->uid)
 #define compat_gid(fc, result) ((result)->gid)
 #define compat_add_rss(mm, counter, n) percpu_counter_add(&(mm)->rss_stat[counter], n)
