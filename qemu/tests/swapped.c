@@ -110,8 +110,8 @@ static void no_more_faults_than_anonymous_memory(void)
 	long minor, major, its_minor, its_major;
 	struct counts before = counts_now();
 	struct cowmem_info info = {.size = sizeof(info)};
-	char *its = mmap(NULL, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                 -1, 0);
+	char *its =
+		mmap(NULL, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *p;
 	int fd;
 
