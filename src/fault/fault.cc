@@ -232,9 +232,21 @@ std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *pag
 	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
 }
 
-/* Whether userfaultfd is to serve the fault: with the object's lock shared, so that this stays. */
+/*
+ * Whether userfaultfd may be to serve the fault: then it takes the locked path. Nobody can ask under
+ * RCU, nor whether it wants to be asked for the neighbours.
+ */
+bool may_be_for_user_space(const Fault &fault)
+{
+	return kapi_vma_asks_for_missing(fault.vma) || kapi_vma_asks_for_minor(fault.vma);
+}
+
+/* Whether it is: with the object's lock shared, so that this stays. */
 std::optional<Outcome> for_user_space(const Fault &fault)
 {
+	if (!may_be_for_user_space(fault))
+		return std::nullopt;
+
 	const bool hole = fault.object->pages().is_hole(fault.index);
 
 	if (hole && kapi_vma_asks_for_missing(fault.vma))
@@ -502,12 +514,6 @@ Outcome serve_locked(Fault &fault, Kind kind)
 bool needs_page_lock(const Fault &fault, Kind kind)
 {
 	return kind == Kind::private_write && !handler_copies(fault.vma);
-}
-
-/* Nobody asks userfaultfd under RCU, nor whether that wants to be asked for the neighbours. */
-bool may_be_for_user_space(const Fault &fault)
-{
-	return kapi_vma_asks_for_missing(fault.vma) || kapi_vma_asks_for_minor(fault.vma);
 }
 
 unsigned int serve(Fault fault, Kind kind)
