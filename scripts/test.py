@@ -535,6 +535,19 @@ OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_bu
 # ---- All of it ---------------------------------------------------------------------------
 
 
+def say_boots():
+    """A line for each boot: what came of its tests; and below it why some were skipped."""
+    tests_of = collections.defaultdict(list)
+    for test in results:
+        tests_of[test.boot].append(test)
+    for boot, tests in tests_of.items():
+        print(f"{boot:24} {count(tests)}")
+        # kselftest.h has the reason behind the name.
+        whys = collections.Counter(test.why or test.name.rpartition(": ")[2] for test in tests if test.status == "skipped")
+        for why, n in whys.most_common():
+            print(f"    {n:2} skipped: {why}")
+
+
 def say_requirements():
     """One line for each requirement: a claim counts only if every test that makes it passed."""
     if not REQUIREMENTS.exists():
@@ -622,6 +635,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         run_all(jobs)
+        if options.every_kernel:
+            say_boots()
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)
