@@ -42,7 +42,7 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## all tests, in seven VMs: stock and debug kernels, x86_64 and arm64, and costs; ALL=1: all on each
+test: ## all tests, in eleven VMs: stock and debug kernels, x86_64 and arm64, each series, and costs; ALL=1: all on each
 	@scripts/setup.sh test
 	@scripts/test.py $(if $(ALL),--everything)
 

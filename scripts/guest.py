@@ -38,10 +38,18 @@ def other_kernels():
     return names[1:]
 
 
+# Two boots may want the same module.
+module_locks = {}
+module_locks_lock = threading.Lock()
+
+
 def build_module(kernel_dir, arch, out, kunit=False, peer=False):
     """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
-    run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
-        *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
+    with module_locks_lock:
+        lock = module_locks.setdefault(out, threading.Lock())
+    with lock:
+        run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
+            *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
 
 
 def build_program(code, arch, source=None):

@@ -19,6 +19,7 @@ import io
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,7 +63,8 @@ class Plan:
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
-    kernel: str = ""  # of the stock ones (scripts/kernel.sh), if it is not the main one
+    kernel: str = ""  # as scripts/kernel.sh calls it, if it is not the main one
+    has_suites: bool = True  # of KUnit, if the kernel has that at all
 
     @property
     def name(self):
@@ -108,11 +110,21 @@ PLANS = [
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
 ]
-# Debian's other kernels.
+# Of Debian's other kernels, what is run unless everything is asked for.
+SELECTION = ("cow", "diff", "faults", "files", "lazy", "object", "pageout", "rmap", "snapshot", "swapped")
+NOT_SELECTED = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c") if path.stem not in SELECTION)
+# Those, and debug kernels of the oldest and the newest series.
 OTHER_KERNELS = [
-    Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel)
+    Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel, leaves_out=NOT_SELECTED)
     for kernel in guest.other_kernels() for arch in ("x86_64", "arm64")
 ]
+OTHER_KERNELS += [
+    Plan("kunit", "x86_64", 600, 700, kernel="6.1", has_suites=False),  # its KUnit gives them no address space
+    Plan("kunit", "x86_64", 600, 900, kernel="7.3"),
+]
+# Each series once: the architectures take turns.
+SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumerate(OTHER_KERNELS)
+                    if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.
 SOAK = [
@@ -124,11 +136,12 @@ SOAK = [
 SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, smp=4,
                  programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
 FILEOPS = ROOT / "qemu/tests/fileops.c"
+MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
 BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
@@ -311,13 +324,27 @@ def read_contention(boot, lines, status):
 # ---- One boot ----------------------------------------------------------------------------
 
 
+def foreign_modules(plan):
+    """cowmem.ko for other kernels, by what `uname -r` says there: for the main one, or, there, for all others."""
+    is_main = plan.kind == "stock" and not plan.kernel
+    modules = {}
+    for kernel in guest.other_kernels() if is_main else [""]:
+        other = Plan("stock", plan.arch, 0, 0, kernel=kernel)
+        kernel_dir = guest.kernel("stock", *filter(None, [kernel]), plan.arch)
+        guest.build_module(kernel_dir, plan.arch, OUT / other.name / "module")
+        release = (kernel_dir / "release").read_text().strip()
+        modules[f"foreign/{release}"] = (OUT / other.name / "module/cowmem.ko").read_bytes()
+    return modules
+
+
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock")
+    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
     modules = guest.module_files(kernel_dir, plan.modules)
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+    foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
@@ -329,7 +356,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
     steps += ["unload cowmem", "kmemleak"]
 
-    files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
+    files = {f"lib/{name}.ko": (data, 0o644) for name, data in (modules | foreign).items()}
     if f"direct {DISK}" in steps:
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
     for code in codes:
@@ -349,7 +376,7 @@ def boot(plan, codes, suites):
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, *filter(None, [plan.kernel]), plan.arch)
     detects_races = plan.kind == "kcsan"
-    files, steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
+    files, steps = prepare(plan, codes, detects_races or suites, kernel_dir, source)
     again = []  # steps that a second VM takes once more, to come where the first was
     left = list(steps)  # those that have not come to their end
 
@@ -414,6 +441,24 @@ def check_builds(builds):
             except RuntimeError as error:
                 tests.append(Test(name, "failed", log=str(error).splitlines()))
     report("builds", "builds", tests, time.monotonic() - start)
+
+
+def check_rebuilds():
+    """Ten builds in a row, in one place, each for another kernel or architecture: what comes is as where nothing was."""
+    start = time.monotonic()
+    out = OUT / "rebuilds"
+    targets = [(guest.kernel("stock", *kernel, arch), arch)
+               for arch in bench.CPU for kernel in [(), *((name,) for name in guest.other_kernels())]]  # fmt: skip
+    fresh, tests = {}, []
+    for target in targets:
+        shutil.rmtree(out, ignore_errors=True)
+        guest.build_module(*target, out)
+        fresh[target] = (out / "cowmem.ko").read_bytes()
+    for target in targets:
+        guest.build_module(*target, out)
+        same = (out / "cowmem.ko").read_bytes() == fresh[target]
+        tests.append(Test(f"build for {target[0].name} after others is as a fresh one", "passed" if same else "failed"))
+    report("rebuilds", "builds", tests, time.monotonic() - start)
 
 
 # A database of dpkg's: what is installed, what was once, and what others only mention.
@@ -483,10 +528,24 @@ def check_errnos():
 
 
 # The checks that need no VM of a plan's.
-OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_builds, "model": check_models}
+OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_builds, "rebuilds": check_rebuilds,
+                "model": check_models}  # fmt: skip
 
 
 # ---- All of it ---------------------------------------------------------------------------
+
+
+def say_boots():
+    """A line for each boot: what came of its tests; and below it why some were skipped."""
+    tests_of = collections.defaultdict(list)
+    for test in results:
+        tests_of[test.boot].append(test)
+    for boot, tests in tests_of.items():
+        print(f"{boot:24} {count(tests)}")
+        # kselftest.h has the reason behind the name.
+        whys = collections.Counter(test.why or test.name.rpartition(": ")[2] for test in tests if test.status == "skipped")
+        for why, n in whys.most_common():
+            print(f"    {n:2} skipped: {why}")
 
 
 def say_requirements():
@@ -540,7 +599,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds` (for every kernel), `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
@@ -550,20 +609,23 @@ def main():
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
-    possible = SOAK if options.soak else PLANS + (OTHER_KERNELS if options.every_kernel or options.only else [])
+    others = OTHER_KERNELS if options.every_kernel or options.only else SELECTED_KERNELS
+    possible = SOAK if options.soak else PLANS + others
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
     tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
-    jobs = [(plan.name, boot, plan, plan.wants(codes, everything), "kunit" in tests) for plan in possible
-            if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
+    jobs = [(plan.name, boot, plan, plan.wants(codes, everything),
+             "kunit" in tests and plan.kind == "kunit" and plan.has_suites)
+            for plan in possible if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
         # First, since the builds are one after the other, for minutes.
         builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
-        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in OTHER_CHECKS.items()
-                if name in tests] + jobs  # fmt: skip
+        checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and
+                  (name != "rebuilds" or options.every_kernel or options.test)}  # fmt: skip
+        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()] + jobs
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
@@ -573,6 +635,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         run_all(jobs)
+        if options.every_kernel:
+            say_boots()
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

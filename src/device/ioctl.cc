@@ -146,6 +146,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
 	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
 	                 COWMEM_FEATURE_FILES | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 (kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();

@@ -262,10 +262,10 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 		return 0;
 	case UID:
 		options->uid = compat_uid(fc, &result);
-		return 0;
+		return uid_valid(options->uid) ? 0 : -EINVAL;
 	case GID:
 		options->gid = compat_gid(fc, &result);
-		return 0;
+		return gid_valid(options->gid) ? 0 : -EINVAL;
 	}
 	return -EINVAL;
 }

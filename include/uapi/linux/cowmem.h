@@ -85,6 +85,11 @@
 #define COWMEM_FEATURE_CLONE_RANGE (1ULL << 15)
 #define COWMEM_FEATURE_FILES \
 	(1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
+/*
+ * userfaultfd serves shared and private mappings of regular files, also where something is
+ * MISSING, MINOR (not of a snapshot), or write-protected without WP_ASYNC; not RWP.
+ */
+#define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
