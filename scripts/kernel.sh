@@ -9,6 +9,7 @@
 #   scripts/kernel.sh kunit ARCH             built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan ARCH             the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source                 only that source; it has no Image
+#   scripts/kernel.sh libzstd ARCH           Debian's libzstd-dev of an architecture, unpacked
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
@@ -106,6 +107,23 @@ stock() {
 	echo "$dir"
 }
 
+# For the tool of another architecture than this machine's (src/tool/Makefile).
+libzstd() {
+	local dir=$cache/libzstd-$1 tmp=$cache/libzstd-$1.tmp
+	lock "libzstd-$1"
+	if [[ ! -e $dir ]]; then
+		lock apt
+		progress "downloading libzstd-dev for $1"
+		private_apt apt-get update >&2
+		rm -rf "$tmp"
+		mkdir -p "$tmp"
+		(cd "$tmp" && private_apt apt-get download "libzstd-dev:${deb_arch[$1]}/bookworm" >&2 &&
+			dpkg -x libzstd-dev_*.deb . && rm libzstd-dev_*.deb)
+		mv "$tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
 source_version() { dpkg-query -W -f '${Version}' "linux-source-$main_kernel"; }
 
 source_tree() {
@@ -197,6 +215,7 @@ case "$*" in
 source) source_tree ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
 "stock "*" "*) [[ ${releases[$2]:-} && ${deb_arch[$3]:-} ]] || die "$2 $3: no such kernel"; stock "$2" "$3" ;;
+"libzstd "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; libzstd "$2" ;;
 "kunit "* | "kcsan "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; "$1" "$2" ;;
-*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan ARCH, source, list" ;;
+*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan|libzstd ARCH, source, list" ;;
 esac
