@@ -74,6 +74,12 @@ install: module ## install the module and the udev rule (DESTDIR)
 	install -D -m 0644 scripts/60-cowmem.rules $(DESTDIR)/lib/udev/rules.d/60-cowmem.rules
 	install -D -m 0644 include/uapi/linux/cowmem.h $(DESTDIR)/usr/include/linux/cowmem.h
 
+tools: ## build libcowmem and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
+	+$(MAKE) -f src/tool/Makefile tools
+
+install-tools: ## install them, with headers and manuals (DESTDIR, PREFIX=/usr/local, LIBDIR)
+	+$(MAKE) -f src/tool/Makefile install
+
 clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
 
@@ -81,4 +87,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools clean help

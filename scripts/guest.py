@@ -5,13 +5,17 @@ own modules, for the scripts that boot one.
 """
 import lzma
 import pathlib
+import platform
 import subprocess
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "build" / "guest"
 COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
+CXX_COMPILER = {"x86_64": "g++", "arm64": "aarch64-linux-gnu-g++"}
+CXXFLAGS = ["-std=c++20", "-fno-exceptions"]
 CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+tools_lock = threading.Lock()  # one make at a time
 # Where no other program has code: what is traced is known by its address only (bench_profile.py).
 CFLAGS_OF = {"bench": ["-Wl,-Ttext-segment=0x10000000"]}
 
@@ -52,18 +56,36 @@ def build_module(kernel_dir, arch, out, kunit=False, peer=False):
             *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
 
 
+def build_tools(arch):
+    """The folder that has libcowmem.a and the tool `cowmem`, static."""
+    out = PROGRAMS / arch / "tools"
+    zstd = []
+    if arch != platform.machine():
+        folder = kernel("libzstd", arch)
+        zstd = [f"ZSTD_CFLAGS=-I{folder}/usr/include", f"ZSTD_LIBS={next(folder.glob('usr/lib/*/libzstd.a'))}"]
+    with tools_lock:
+        run("make", "-s", "-f", "src/tool/Makefile", "tools", f"ARCH={arch}", f"CC={COMPILER[arch]}", f"TOOLS={out}", "STATIC=1", *zstd)
+    return out
+
+
+def uses_library(code):
+    return "#include <cowmem/" in code.read_text()
+
+
 def build_program(code, arch, source=None):
-    """A static guest program from one C file, built again only if something it is made of is newer.
+    """A static guest program from one file of C or C++, built again only if something it is made of is newer.
 
     One that uses kselftest.h needs the kernel's `source`.
     """
     program = PROGRAMS / arch / code.stem
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include/uapi").rglob("*.h"), ROOT / "src/kernel/counters.h"]
+    library = [build_tools(arch) / "libcowmem.a"] if uses_library(code) else []
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include").rglob("*.h"), ROOT / "src/kernel/counters.h", *library]
     if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
         program.parent.mkdir(parents=True, exist_ok=True)
         fresh = program.with_suffix(f".{threading.get_ident()}")
-        include = ["-Iinclude/uapi", *(["-isystem", source / "tools/testing/selftests"] if source else [])]
-        run(COMPILER[arch], *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code.relative_to(ROOT), "-o", fresh)
+        include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
+        compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
+        run(*compiler, *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code.relative_to(ROOT), *library, "-o", fresh)
         fresh.rename(program)
     return program
 

@@ -9,6 +9,7 @@
 #   scripts/kernel.sh kunit [KERNEL] ARCH    built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan [KERNEL] ARCH    the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source [KERNEL]        only that source; it has no Image
+#   scripts/kernel.sh libzstd ARCH           Debian's libzstd-dev of an architecture, unpacked
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
@@ -125,6 +126,23 @@ source_version() { # NAME
 	cat "$file"
 }
 
+# For the tool of another architecture than this machine's (src/tool/Makefile).
+libzstd() {
+	local dir=$cache/libzstd-$1 tmp=$cache/libzstd-$1.tmp
+	lock "libzstd-$1"
+	if [[ ! -e $dir ]]; then
+		lock apt
+		progress "downloading libzstd-dev for $1"
+		private_apt apt-get update >&2
+		rm -rf "$tmp"
+		mkdir -p "$tmp"
+		(cd "$tmp" && private_apt apt-get download "libzstd-dev:${deb_arch[$1]}/bookworm" >&2 &&
+			dpkg -x libzstd-dev_*.deb . && rm libzstd-dev_*.deb)
+		mv "$tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
 source_tree() { # NAME
 	local version package=linux-source-${1%%-*} dir tar
 	version=$(source_version "$1")
@@ -225,8 +243,12 @@ esac
 case "$*" in
 "source "*) source_tree "$2" ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
-"stock "*" "* | "kunit "*" "* | "kcsan "*" "*)
+"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "libzstd "*" "*)
 	[[ ${deb_arch[$3]:-} ]] || die "$3: no such architecture"
-	if [[ $1 == stock ]]; then stock "$2" "$3"; else built "$@"; fi ;;
-*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], list" ;;
+	case $1 in
+	stock) stock "$2" "$3" ;;
+	libzstd) libzstd "$3" ;;
+	*) built "$@" ;;
+	esac ;;
+*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], libzstd ARCH, list" ;;
 esac

@@ -3,7 +3,7 @@
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
 qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
-errno of the interface; then say what passed and which requirements of kunit/requirements.md
+errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
 those against a model and the one of RESTOREs on a stock one.
 
@@ -33,6 +33,7 @@ import errnos
 import guest
 import initramfs
 import model
+import userspace
 import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -96,6 +97,9 @@ FASTER = {"arm64": "pauth=off"}
 # is left to the other three kernels.
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
+# What user space makes of the interface: no kernel that checks itself finds more by it.
+USERS = ("library", "library_cxx", "tool")
+
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
 MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
@@ -103,8 +107,8 @@ DIRECT = ("ext4",)
 
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900, operations=1_500),
-    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE),
+    Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=USERS),
+    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + USERS),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True),
     Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
@@ -138,10 +142,11 @@ SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, s
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
+TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "userspace": 20, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
 BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
@@ -361,6 +366,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
     for code in codes:
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
+    if TOOL in codes:
+        files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     return files, steps
 
@@ -527,9 +534,21 @@ def check_errnos():
            time.monotonic() - start)  # fmt: skip
 
 
+def check_userspace():
+    """The library and the tool, as far as they need no module."""
+    start = time.monotonic()
+    tests = []
+    for check in userspace.check_all():
+        if check.output is None:
+            tests.append(Test(f"userspace: {check.name}", "failed" if check.wrong else "passed", log=check.wrong))
+        else:
+            tests += read_tap(f"userspace: {check.name}", check.output, check.status)
+    report("userspace", "library and tool", tests, time.monotonic() - start)
+
+
 # The checks that need no VM of a plan's.
-OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_builds, "rebuilds": check_rebuilds,
-                "model": check_models}  # fmt: skip
+OTHER_CHECKS = {"setup": check_setup, "userspace": check_userspace, "errnos": check_errnos, "builds": check_builds,
+                "rebuilds": check_rebuilds, "model": check_models}  # fmt: skip
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -599,13 +618,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `userspace`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, FILEOPS how many operations.
-    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c",)
+    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
