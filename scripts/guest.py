@@ -97,6 +97,20 @@ def disk_image(path, mib):
     return path
 
 
+class NotToBeHad(RuntimeError):
+    """What has to be downloaded cannot be, just now."""
+
+
+def debian(arch):
+    """A disk image with programs of Debian's (scripts/debian.sh)."""
+    done = subprocess.run([ROOT / "scripts/debian.sh", arch], text=True, stdout=subprocess.PIPE)
+    if done.returncode == 4:
+        raise NotToBeHad("Debian's packages cannot be had: is there a network?")
+    if done.returncode:
+        raise RuntimeError(f"scripts/debian.sh {arch} failed")
+    return pathlib.Path(done.stdout.strip())
+
+
 def module_files(kernel_dir, names):
     """The kernel's own modules and what they need, uncompressed, in the order to load them."""
     release = (kernel_dir / "release").read_text().strip()

@@ -15,29 +15,6 @@
 # ARCH is x86_64 or arm64.
 . "$(dirname "$0")/lib.sh"
 
-# Hold the lock on one directory of the cache while we make it, so that two runs do not collide.
-lock() {
-	mkdir -p "$cache"
-	exec {lock_fd}>"$cache/$1.lock"
-	flock -n "$lock_fd" || { progress "waiting for another run that makes $1"; flock "$lock_fd"; }
-}
-
-# Where Debian has the kernels, and what the newer of them need.
-suites=("debian bookworm" "debian-security bookworm-security"
-	"debian trixie" "debian-security trixie-security" "debian trixie-backports")
-
-# apt with both architectures, and with sources and a state of its own: the system's are left alone, no root is needed.
-private_apt() {
-	local command=$1 state=$cache/apt key=/usr/share/keyrings/debian-archive-keyring.gpg
-	shift
-	mkdir -p "$state/lists/partial" "$state/archives/partial"
-	printf "deb [signed-by=$key] http://deb.debian.org/%s main\n" "${suites[@]}" >"$state/sources.list"
-	"$command" -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o Acquire::Languages=none \
-		-o APT::Architectures::=amd64 -o APT::Architectures::=arm64 \
-		-o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
-}
-
 # Have kbuild's programs in @dir run with the libc of the Debian that they were built for, which
 # is not this machine's: each becomes a script. @there is where @dir will lie.
 run_with_own_libc() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
+qemu/tests and, on the KUnit kernels, the KUnit suites; on stock ones programs of Debian's on
+a mount of cowmem's (qemu/debian); hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
@@ -81,12 +82,15 @@ class Plan:
             return CONTENTION_ARGUMENTS
         if code == FILEOPS:
             return str(self.operations or "")
+        if code.suffix == SCRIPT:
+            return "long" if self.storm else ""
         return str(self.storm or "")
 
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
         return [code for code in codes if (not self.programs or code.stem in self.programs) and
-                code.stem not in left_out and (self.contention or code != CONTENTION)]  # fmt: skip
+                code.stem not in left_out and (self.contention or code != CONTENTION) and
+                (code.suffix != SCRIPT or self.kind == "stock")]  # fmt: skip
 
 
 # QEMU authenticates a kernel's return addresses one by one, which takes half the time of a
@@ -102,6 +106,14 @@ USERS = ("library", "library_cxx", "tool")
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
 MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
+# What the disk with Debian's programs takes, and the steps to it.
+DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
+DEBIAN = ROOT / "qemu/debian"
+SCRIPT = ".py"
+IN_DEBIAN = "/bin/debian "
+# What one of these takes that is a minute or more is for who asks for everything.
+SHORT_SCRIPTS = ("sqlite", "mdb", "valkey")
+LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
@@ -109,8 +121,8 @@ DIRECT = ("ext4",)
 PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=USERS),
     Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + USERS),
-    Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True),
+    Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
 ]
@@ -138,7 +150,7 @@ SOAK = [
 ]
 # Millions of operations against the model, and of RESTOREs, which a debug kernel is too slow for.
 SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, smp=4,
-                 programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
+                 programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS)))  # fmt: skip
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
@@ -347,7 +359,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
     guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
-    modules = guest.module_files(kernel_dir, plan.modules)
+    scripts = [code for code in codes if code.suffix == SCRIPT]
+    modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
     foreign = foreign_modules(plan) if MODULE in codes else {}
 
@@ -355,7 +368,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
     steps += [f"load /lib/{name}.ko" for name in modules]
     if set(DIRECT) <= set(plan.modules):
         steps.append(f"direct {DISK}")
-    steps += [f"run /bin/{code.stem} {plan.arguments(code)}".rstrip() for code in codes]
+    steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
+              for code in codes]  # fmt: skip
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
@@ -364,7 +378,9 @@ def prepare(plan, codes, suites, kernel_dir, source):
     files = {f"lib/{name}.ko": (data, 0o644) for name, data in (modules | foreign).items()}
     if f"direct {DISK}" in steps:
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
-    for code in codes:
+    if scripts:
+        files |= {f"lib/debian/{path.name}": (path.read_bytes(), 0o644) for path in DEBIAN.glob("*.py")}
+    for code in [code for code in codes if code not in scripts] + ([ROOT / "qemu/debian.c"] if scripts else []):
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
     if TOOL in codes:
         files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
@@ -378,11 +394,26 @@ def write_initramfs(plan, files, steps):
     return path
 
 
+def have_debian(plan, codes):
+    """The codes that can be run, and QEMU's options for the disk that some need."""
+    scripts = [code for code in codes if code.suffix == SCRIPT]
+    if not scripts:
+        return codes, []
+    try:
+        disk = guest.debian(plan.arch)
+    except guest.NotToBeHad as why:
+        for code in scripts:
+            report(plan.name, code.stem, [Test(code.stem, "skipped", why=str(why))], 0)
+        return [code for code in codes if code not in scripts], []
+    return codes, ["-drive", f"file={disk},if=virtio,format=raw,readonly=on"]
+
+
 def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, *filter(None, [plan.kernel]), plan.arch)
     detects_races = plan.kind == "kcsan"
+    codes, disk = have_debian(plan, codes)
     files, steps = prepare(plan, codes, detects_races or suites, kernel_dir, source)
     again = []  # steps that a second VM takes once more, to come where the first was
     left = list(steps)  # those that have not come to their end
@@ -397,7 +428,7 @@ def boot(plan, codes, suites):
             return
         left.remove(step.line)
         word, _, argument = step.line.partition(" ")
-        name = pathlib.Path(argument.partition(" ")[0]).stem
+        name = pathlib.Path(argument.removeprefix(IN_DEBIAN).partition(" ")[0]).stem
         if word == "run" and name == CONTENTION.stem:
             report(plan.name, name, read_contention(plan.name, step.program, step.status), step.seconds)
         elif word == "run":
@@ -408,7 +439,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, write_initramfs(plan, files, steps), log, nodes=2, smp=plan.smp,
-                     append=plan.append, extra_qemu=plan.extra_qemu,
+                     append=plan.append, extra_qemu=plan.extra_qemu + disk,
                      allow=[SEEDED_RACE] if detects_races else (), on_step=on_step, resume=resume)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = {step.line: step for step in result.steps if step.status is None}
@@ -626,6 +657,7 @@ def main():
     # A storm takes its seconds as an argument, FILEOPS how many operations.
     code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
+    programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
     others = OTHER_KERNELS if options.every_kernel or options.only else SELECTED_KERNELS
