@@ -4,13 +4,13 @@
  * and invalidate lock), its own size, and an end of life when the last file, and so the last
  * mapping, is gone. Those that have no name live on a kernel-internal mount.
  */
-#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
+#include <linux/sched.h>
 
 #include "kernel/module.h"
 
@@ -224,7 +224,7 @@ void cowmem_inode_exit(void)
 	kern_unmount(cowmem_mount);
 	/* The last thread that looks at the super block, as sync() does, takes it from the type. */
 	while (!hlist_empty(&file_system_type.fs_supers))
-		msleep(1);
+		schedule_timeout_uninterruptible(1);
 	rcu_barrier(); /* free_inode() has returned */
 	folio_put(present);
 }
