@@ -382,8 +382,8 @@ static void relatives_do_not_see_what_is_filled(void)
 
 static void refusals(void)
 {
-	int fd, device, taken, uffd, rwp;
-	char *p, *of_device, *of_snapshot;
+	int fd, device, taken, uffd, rwp, reader;
+	char *p, *of_device, *of_snapshot, *of_reader, name[32];
 
 	if (!is_had())
 		SKIP(NOT_HERE);
@@ -402,9 +402,21 @@ static void refusals(void)
 	CHECK_ERRNO(try_register(uffd, of_device, UFFDIO_REGISTER_MODE_MINOR), EINVAL);
 	CHECK_ERRNO(try_register(uffd, of_snapshot, UFFDIO_REGISTER_MODE_MINOR), EINVAL);
 	MUST(!try_register(uffd, of_snapshot, UFFDIO_REGISTER_MODE_MISSING));
-	CHECK_ERRNO(continue_at(uffd, of_snapshot, 0), EFAULT);
+	CHECK_ERRNO(continue_at(uffd, of_snapshot, 0), EINVAL);
 	CHECK_EQ(zero_at(uffd, of_snapshot, 1), 0);
 	CHECK(is_zero(of_snapshot + PAGE));
+
+	/* A process that may only read the file copies nothing for the object, which snapshots would count. */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	reader = open(name, O_RDONLY | O_CLOEXEC);
+	MUST(reader >= 0);
+	of_reader = object_map(reader, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	CHECK_ERRNO(try_register(uffd, of_reader, UFFDIO_REGISTER_MODE_MINOR), EINVAL);
+	MUST(!try_register(uffd, of_reader, UFFDIO_REGISTER_MODE_MISSING));
+	CHECK_ERRNO(continue_at(uffd, of_reader, 0), EINVAL);
+	CHECK_EQ(object_stat(taken).copies, 0);
+	munmap(of_reader, BYTES);
+	close(reader);
 
 	/* Something is there; it is behind the end; nothing is there. */
 	MUST(!try_register(uffd, p, UFFDIO_REGISTER_MODE_MISSING));

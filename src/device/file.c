@@ -16,14 +16,16 @@
 const struct vm_operations_struct cowmem_vm_ops = {VM_OPERATIONS};
 
 #if compat_has_uffd_ops
-/*
- * Not read-write protection: entries without access that are in memory only, which page-out
- * takes away. Nor what is minor of a snapshot, whose pages may be relatives' at any time.
- */
+/* Not read-write protection: entries without access that are in memory only, which page-out takes away. */
 static bool can_userfault(struct vm_area_struct *vma, vm_flags_t modes)
 {
-	return !(modes & VM_UFFD_RWP) &&
-	       !(modes & VM_UFFD_MINOR && cowmem_is_frozen(vma->vm_file->private_data));
+	return !(modes & VM_UFFD_RWP);
+}
+
+/* Nor what is minor, of private mappings. */
+static bool can_userfault_privately(struct vm_area_struct *vma, vm_flags_t modes)
+{
+	return !(modes & (VM_UFFD_RWP | VM_UFFD_MINOR));
 }
 
 /* Who fills it is charged for it, as who writes it is. */
@@ -58,6 +60,9 @@ static const struct vm_uffd_ops uffd_ops = {
 	.filemap_add = add_folio,
 	.filemap_remove = leave_folio,
 };
+
+/* A private mapping may be that of a process which may only read the file: UFFDIO_CONTINUE would copy for the object. */
+static const struct vm_uffd_ops private_uffd_ops = {.can_userfault = can_userfault_privately};
 #endif
 
 /* Of the device's inode the core would not know where the object ends. */
@@ -65,6 +70,12 @@ const struct vm_operations_struct cowmem_file_vm_ops = {
 	VM_OPERATIONS,
 #if compat_has_uffd_ops
 	.uffd_ops = &uffd_ops,
+#endif
+};
+const struct vm_operations_struct cowmem_private_vm_ops = {
+	VM_OPERATIONS,
+#if compat_has_uffd_ops
+	.uffd_ops = &private_uffd_ops,
 #endif
 };
 

@@ -260,12 +260,22 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 	case MODE:
 		options->mode = result.uint_32 & 07777;
 		return 0;
-	case UID:
-		options->uid = compat_uid(fc, &result);
-		return uid_valid(options->uid) ? 0 : -EINVAL;
-	case GID:
-		options->gid = compat_gid(fc, &result);
-		return gid_valid(options->gid) ? 0 : -EINVAL;
+	case UID: {
+		const kuid_t uid = compat_uid(fc, &result);
+
+		if (!uid_valid(uid))
+			return -EINVAL;
+		options->uid = uid;
+		return 0;
+	}
+	case GID: {
+		const kgid_t gid = compat_gid(fc, &result);
+
+		if (!gid_valid(gid))
+			return -EINVAL;
+		options->gid = gid;
+		return 0;
+	}
 	}
 	return -EINVAL;
 }

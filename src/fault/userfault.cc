@@ -26,31 +26,28 @@ extern "C" int cowmem_user_fill(vm_area_struct *vma, unsigned long index, folio 
 	if (!pages.is_hole(index))
 		return -KAPI_EEXIST;
 	kapi_folio_get(page);
+	lock_page(page); /* a thread that finds it waits until it is mapped as was asked */
 
 	Fresh fresh{FolioRef{page}, has_bytes};
 	const FolioRef there = pages.fill(index, fresh);
 
-	if (!there)
-		return fresh.error == -KAPI_EAGAIN ? -KAPI_EEXIST : fresh.error;
-	/* Somebody was faster, and has even had it paged out. */
-	if (there.get() != page || fresh.brought_in)
-		return -KAPI_EEXIST;
-	lock_page(page); /* it stays the object's as long as the object's lock is held */
-	return 0;
+	if (there.get() == page && !fresh.brought_in)
+		return 0;
+	kapi_folio_unlock(page);
+	/* Another thread was faster, and may even have had it paged out. */
+	return there || fresh.error == -KAPI_EAGAIN ? -KAPI_EEXIST : fresh.error;
 }
 
 /*
- * UFFDIO_CONTINUE: what @object has at @index in memory, as its own. 0; -ENOENT: a hole;
- * -EINVAL: a snapshot, which has nothing for its own; -ENOMEM, -EIO, -EHWPOISON, -EDQUOT; -EINTR:
- * a fatal signal. Sleeps.
+ * UFFDIO_CONTINUE of a shared mapping, so of no snapshot: what @object has at @index in memory, as
+ * its own. 0; -ENOENT: a hole; -ENOMEM, -EIO, -EHWPOISON, -EDQUOT, -ENOSPC; -EINTR: a fatal
+ * signal. User space is told EFAULT by the core, whichever it is. Sleeps.
  */
 extern "C" int cowmem_user_find(void *object, unsigned long index, folio **found)
 {
 	Pages &pages = static_cast<Object *>(object)->pages();
 	unsigned long long count = 0;
 
-	if (pages.frozen())
-		return -KAPI_EINVAL;
 	for (;;) {
 		{
 			Shared lock{pages};

@@ -138,7 +138,7 @@ HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { retu
 HELPER unsigned long kapi_vma_pages(const struct vm_area_struct *vma) { return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT; }
 HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
 HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
-HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? &cowmem_file_vm_ops : &cowmem_vm_ops; }
+HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = !S_ISREG(file_inode(vma->vm_file)->i_mode) ? &cowmem_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
@@ -352,7 +352,7 @@ HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
 HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd(__pte(pte)); }
 HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
 HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
-HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
+HELPER bool kapi_pte_maps_anon(unsigned long pte) { return is_zero_pfn(pte_pfn(__pte(pte))) || PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }

@@ -22,7 +22,7 @@
 #include "kernel/told.h"
 
 /* Of mappings of the device, and of objects' own inodes. */
-extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops;
+extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops, cowmem_private_vm_ops;
 /* Files of the device, and those of objects' own inodes (src/device/file.c). */
 extern const struct file_operations cowmem_fops, cowmem_file_fops, cowmem_snapshot_fops;
 void cowmem_wake_pollers(void);

@@ -87,7 +87,7 @@
 	(1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
 /*
  * userfaultfd serves shared and private mappings of regular files, also where something is
- * MISSING, MINOR (not of a snapshot), or write-protected without WP_ASYNC; not RWP.
+ * MISSING, MINOR (of shared mappings), or write-protected without WP_ASYNC; not RWP.
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 
