@@ -1183,18 +1183,6 @@ static void is_mounted(struct answers *answers)
 	}
 }
 
-static void is_mounted_without_limit(struct answers *answers)
-{
-	static const char *const options[] = {"size=0", "size=", "nr_inodes=0"};
-
-	for (size_t i = 0; i < ARRAY_LENGTH(options); i++) {
-		ASK_AS(answers, mount("none", there, type, 0, options[i]), "mount %s", options[i]);
-		(void)!umount(there);
-	}
-	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "size=0"));
-	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "nr_inodes=0"));
-}
-
 /* Whether /proc/mounts has @text in the options of what is mounted at @where. */
 static int says(const char *where, const char *text)
 {
@@ -1209,6 +1197,42 @@ static int says(const char *where, const char *text)
 			found = !!strstr(line, text);
 	fclose(file);
 	return found;
+}
+
+/* 0 is no limit. What is used is counted all the same, so that there can be one later. */
+static void is_mounted_without_limit(struct answers *answers)
+{
+	char name[80];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/file", there);
+	ASK(answers, mount("none", there, type, 0, "size="));
+	(void)!umount(there);
+	ASK(answers, mount("none", there, type, 0, "size=0,nr_inodes=0"));
+	ASK(answers, says(there, ",size=0k"));
+	ASK(answers, says(there, ",nr_inodes=0"));
+	MUST(!chdir(there));
+	ASK(answers, room().f_blocks);
+	ASK(answers, room().f_bfree);
+	ASK(answers, room().f_files);
+	ASK(answers, room().f_ffree);
+	fd = new_file(name);
+	ASK(answers, write(fd, "text", 4));
+	ASK(answers, fallocate(fd, 0, 0, PAGES(100)));
+	close(fd);
+	ASK(answers, stat_of(name).st_blocks);
+	ASK(answers, room().f_bfree);
+	ASK(answers, mount(NULL, there, NULL, MS_REMOUNT, "size=400k"));
+	ASK(answers, mount(NULL, there, NULL, MS_REMOUNT, "nr_inodes=2"));
+	ASK(answers, make_file("another"));
+	ASK(answers, mount(NULL, there, NULL, MS_REMOUNT, "size=0,nr_inodes=0"));
+	ASK(answers, room().f_blocks);
+	(void)!unlink("another");
+	MUST(!chdir(here) && !umount(there));
+	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "size=0"));
+	ASK(answers, room().f_blocks);
+	ASK(answers, mount(NULL, here, NULL, MS_REMOUNT, "nr_inodes=0"));
+	ASK(answers, room().f_files);
 }
 
 static void says_how_it_is_mounted(struct answers *answers)
@@ -1381,7 +1405,7 @@ static const struct row {
 
 /* --- what differs, and is meant to --- */
 #define KEEPS "fallocate() that fails keeps what it got"
-#define LIMIT "there is always a limit"
+#define COUNTED "what is used is counted, limit or not"
 
 static const struct difference differences[] = {
 	{"statfs", "st.f_type", "it is a file system of its own"},
@@ -1392,8 +1416,10 @@ static const struct difference differences[] = {
 	{"size=", "blocks after that failed", KEEPS},
 	{"size=, not of whole pages", "room after that failed", KEEPS},
 	{"size=, not of whole pages", "blocks after that failed", KEEPS},
-	{"mount options, no limit", "mount *", LIMIT},
-	{"mount options, no limit", "mount(*", LIMIT},
+	{"mount options, no limit", "mount(NULL, there, NULL, MS_REMOUNT, \"size=400k\")", COUNTED},
+	{"mount options, no limit", "mount(NULL, there, NULL, MS_REMOUNT, \"nr_inodes=2\")",
+         COUNTED},
+	{"mount options, no limit", "make_file(\"another\")", COUNTED},
 };
 
 static bool is_here(const struct difference *listed)

@@ -367,7 +367,7 @@ static void space_is_exact(void)
 
 	MUST(!mkdir(MOUNT, 0755) || errno == EEXIST);
 	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "size=100x"), EINVAL);
-	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "nr_inodes=0"), EINVAL);
+	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "nr_inodes=5x"), EINVAL);
 	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "what=1"), EINVAL);
 	MUST(!mount("none", MOUNT, "cowmem", 0, "size=400k,nr_inodes=5"));
 	MUST(!statfs(MOUNT, &fs));
