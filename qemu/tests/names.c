@@ -1290,6 +1290,47 @@ static void is_unmounted(struct answers *answers)
 	ASK(answers, umount(there));
 }
 
+/* There is nothing to write to, so that nothing has to be held still. */
+static void is_synced(struct answers *answers)
+{
+	int root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = new_file("file");
+	char *p = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	MUST(root >= 0 && !ftruncate(fd, PAGE));
+	ASK(answers, ioctl(root, FIFREEZE, 0));
+	*p = 'x';
+	ASK(answers, *p);
+	ASK(answers, write(fd, "text", 4));
+	ASK(answers, make_file("another"));
+	ASK(answers, ioctl(fd, FIFREEZE, 0));
+	ASK(answers, ioctl(root, FITHAW, 0));
+	ASK(answers, ioctl(root, FITRIM, &(struct fstrim_range){.len = PAGE}));
+	ASK(answers, syncfs(root));
+	ASK(answers, syncfs(fd));
+	ASK(answers, fsync(root));
+	ASK(answers, fdatasync(root));
+	ASK(answers, fsync(fd));
+	ASK(answers, msync(p, PAGE, MS_SYNC));
+	ASK(answers, msync(p, PAGE, MS_SYNC | MS_INVALIDATE));
+	sync();
+	ASK(answers, *p);
+	close(fd);
+	/* Read-only in one place, and in another it is not. */
+	MUST(!mount(here, there, NULL, MS_BIND, NULL));
+	ASK(answers, mount(NULL, there, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+	MUST(!chdir(there));
+	ASK(answers, opens("file", O_RDWR));
+	ASK(answers, opens("file", O_RDONLY));
+	MUST(!chdir(here));
+	ASK(answers, opens("file", O_RDWR));
+	ASK(answers, umount(here)); /* we are in it */
+	ASK(answers, umount2(there, MNT_FORCE));
+	ASK(answers, umount2(here, MNT_FORCE));
+	ASK(answers, *p);
+	munmap(p, PAGE);
+	close(root);
+}
+
 static void is_remounted(struct answers *answers)
 {
 	int fd = new_file("file");
@@ -1399,6 +1440,7 @@ static const struct row {
 	{"mount options, no limit", "size=1m,nr_inodes=100", is_mounted_without_limit},
 	{"/proc/mounts", "size=1m,nr_inodes=100", says_how_it_is_mounted},
 	{"umount", "size=1m,nr_inodes=100", is_unmounted},
+	{"freeze, sync", "size=1m,nr_inodes=100", is_synced},
 	{"remount", "size=1m,nr_inodes=100", is_remounted},
 	{"two mounts", "size=1m,nr_inodes=100", is_apart_from_another},
 };
