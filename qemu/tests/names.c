@@ -1446,7 +1446,6 @@ static const struct row {
 };
 
 /* --- what differs, and is meant to --- */
-#define KEEPS "fallocate() that fails keeps what it got"
 #define COUNTED "what is used is counted, limit or not"
 
 static const struct difference differences[] = {
@@ -1454,10 +1453,6 @@ static const struct difference differences[] = {
 	{"rename, what stays", "renames(\"two\", \"white\", RENAME_WHITEOUT)", "nobody stacks it"},
 	{"symbolic links", "blocks of *", "only files take of size="},
 	{"statfs, hard links", "room().f_ffree", "a link is no inode"},
-	{"size=", "room after that failed", KEEPS},
-	{"size=", "blocks after that failed", KEEPS},
-	{"size=, not of whole pages", "room after that failed", KEEPS},
-	{"size=, not of whole pages", "blocks after that failed", KEEPS},
 	{"mount options, no limit", "mount(NULL, there, NULL, MS_REMOUNT, \"size=400k\")", COUNTED},
 	{"mount options, no limit", "mount(NULL, there, NULL, MS_REMOUNT, \"nr_inodes=2\")",
          COUNTED},
