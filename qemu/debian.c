@@ -60,7 +60,8 @@ static int is_left_empty(void)
 	}
 	if (fs.f_bfree != fs.f_blocks || fs.f_files - fs.f_ffree != 1) {
 		fprintf(stderr, "# %lld pages and %lld inodes are left in the mount\n",
-		        (long long)(fs.f_blocks - fs.f_bfree), (long long)(fs.f_files - fs.f_ffree));
+		        (long long)(fs.f_blocks - fs.f_bfree),
+		        (long long)(fs.f_files - fs.f_ffree));
 		return 0;
 	}
 	if (!umount(COWMEM))
