@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from common import COWMEM, LONG, check, main, reflink, run, say, version
+from common import COWMEM, LONG, check, main, reflink, run, say, used, version
 
 PROGRAMS = "/usr/lib/postgresql/17/bin"
 COPIES = 6 if LONG else 2
@@ -18,7 +18,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.port = folder, {"base": 5432, "copy": 5433}[os.path.basename(folder)]
         postgres("pg_ctl", "-D", folder, "-l", f"/tmp/{self.port}.log", "-w", "-t", "600", "-o",
-                 f"-p {self.port} -k /tmp -c listen_addresses= -c shared_buffers=16MB -c fsync=on", "start")  # fmt: skip
+                 f"-p {self.port} -k /tmp -c listen_addresses= -c shared_buffers=16MB -c autovacuum=off", "start")  # fmt: skip
 
     def ask(self, sql):
         return postgres("psql", "-h", "/tmp", "-p", self.port, "-At", "-c", sql, "postgres").strip()
@@ -55,8 +55,10 @@ def copies():
             server.bench("-n", "-c", "4", "-j", "2", "-T", SECONDS)
             server.ask("CHECKPOINT")
             was = server.sums()
+            all_of_it = used()
             took = reflink(folder, copy)
-            check(took < 64, "a reflink took", took, "pages")
+            # The server's own processes write a little now and then.
+            check(took < all_of_it // 20, "a reflink of", all_of_it, "pages took", took)
             os.unlink(f"{copy}/postmaster.pid")
             other = Server(copy)
             try:
@@ -77,7 +79,8 @@ def copies():
     finally:
         server.stop("fast")
     postgres("pg_checksums", "--check", "-D", folder)
-    say(f"PostgreSQL {version('postgresql-17')}: {COPIES} copies, {was[4]} transactions")
+    say(f"PostgreSQL {version('postgresql-17')}: {COPIES} copies, {was[4]} transactions; "
+        f"the last reflink of {all_of_it} pages took {took}")  # fmt: skip
 
 
 main(("PostgreSQL, and reflinked copies of it", copies))
