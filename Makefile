@@ -58,7 +58,7 @@ bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY
 	@scripts/setup.sh test
 	@scripts/bench_smp.py $(if $(ONLY),--only $(ONLY)) $(if $(MIB),--mib $(MIB)) $(ARCH)
 
-soak: ## storms of faults for minutes, on the KUnit and KCSAN kernels of both architectures
+soak: ## storms of faults, and other programs, for minutes, on debug and stock kernels of both architectures
 	@scripts/setup.sh test
 	@scripts/test.py --soak
 

@@ -15,9 +15,9 @@ not_to_be_had() {
 }
 
 packages=(coreutils dash python3 python3-lmdb lmdb-utils valkey-server valkey-tools postgresql-17 fio stress-ng)
-declare -A emulator=([x86_64]=qemu-system-x86 [arm64]=qemu-system-arm)
+declare -A emulator=([x86_64]=qemu-system-x86) # emulator.py is of that only
 # What these come with for uses that are not meant here: graphics, set-up, languages.
-left_out='libllvm|mesa-|libz3|perl|libperl|locales|libc-l10n|libx11-data|ssl-cert|openssl_|python3-pip|ipxe-|qemu-efi'
+left_out='libllvm|mesa-|libz3|perl|libperl|locales|libc-l10n|libx11-data|ssl-cert|openssl_|python3-pip|ipxe-'
 
 # apt as on a machine of that architecture, which has no package.
 apt_for() { # DEB_ARCH ARGUMENT...
@@ -33,12 +33,12 @@ image() {
 	lock "debian-$arch"
 	if [[ ! -e $image ]]; then
 		lock apt
-		progress "asking apt for ${packages[*]} ${emulator[$arch]} for $arch"
+		progress "asking apt for ${packages[*]} ${emulator[$arch]:-} for $arch"
 		private_apt apt-get update -o APT::Update::Error-Mode=any >&2 ||
 			not_to_be_had "apt cannot be asked: is there a network?"
 		rm -rf "$tmp"
 		mkdir -p "$tmp/debs" "$tmp"/root/{usr/{bin,sbin,lib,lib64},etc,proc,sys,dev,run,tmp,mnt,opt,var/lib}
-		mapfile -t list < <(apt_for "$deb" -y --print-uris install "${packages[@]}" "${emulator[$arch]}" |
+		mapfile -t list < <(apt_for "$deb" -y --print-uris install "${packages[@]}" ${emulator[$arch]:-} |
 			sed -n "s/^'[^']*' \([^ ]*\).*/\1/p" | grep -vE "^($left_out)" | sed 's/_.*//')
 		progress "downloading ${#list[@]} packages"
 		(cd "$tmp/debs" && apt_for "$deb" download "${list[@]}" >&2) ||

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the scripts of this folder share: TAP for scripts/test.py, and the two mounts."""
+import contextlib
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import traceback
 
 COWMEM, TMPFS = "/mnt/cowmem", "/mnt/tmpfs"
 LONG = "long" in sys.argv[1:]
+WRITERS = 2
 
 
 class Skipped(Exception):
@@ -43,6 +46,20 @@ def reflink(source, copy):
     before = used()
     run("cp", "-a", "--reflink=always", source, copy)
     return used() - before
+
+
+@contextlib.contextmanager
+def running(function, *arguments):
+    """WRITERS processes that call it, each with a number of its own; what comes back says whether none has ended."""
+    started = [multiprocessing.Process(target=function, args=(*arguments, n), daemon=True) for n in range(WRITERS)]
+    for process in started:
+        process.start()
+    try:
+        yield lambda: all(process.is_alive() for process in started)
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
 
 
 def version(package):

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """SQLite with memory-mapped I/O, written by several processes and copied meanwhile."""
-import multiprocessing
 import os
 import random
 import sqlite3
 import time
 
-from common import COWMEM, LONG, check, main, reflink, say, version
+from common import COWMEM, LONG, check, main, reflink, running, say, version
 
-ACCOUNTS, EACH, WRITERS = 200, 1000, 2
+ACCOUNTS, EACH = 200, 1000
 COPIES = 20 if LONG else 2
 MAPPED = 64 << 20
 
@@ -72,33 +71,33 @@ def copy_between(base, path, copy):
     return now
 
 
+def copy_and_write(base, path, copy, journal):
+    """A copy has what it was made of, is whole, and is written without the other seeing that. The last transfer in it."""
+    now = copy_between(base, path, copy)
+    other = connect(copy, journal)
+    check(content(other) == now, "the copy has", content(other), "instead of", now)
+    is_whole(other)
+    other.execute("DELETE FROM transfer")
+    other.execute("UPDATE account SET balance = 0, filler = zeroblob(5000)")
+    other.execute("VACUUM")
+    other.close()
+    for name in os.listdir(COWMEM):
+        if name.startswith("copy"):
+            os.unlink(f"{COWMEM}/{name}")
+    return now[1][1]
+
+
 def with_journal(journal):
-    path, copy = f"{COWMEM}/base", f"{COWMEM}/copy"
+    path = f"{COWMEM}/base"
     base = create(path, journal)
-    writers = [multiprocessing.Process(target=write, args=(path, journal, n), daemon=True) for n in range(WRITERS)]
-    for writer in writers:
-        writer.start()
     done = 0
-    for _ in range(COPIES):
-        until = time.monotonic() + (3 if LONG else 1)
-        while time.monotonic() < until or content(base)[1][1] is None or content(base)[1][1] <= done:
-            check(all(writer.is_alive() for writer in writers), "a writer ended")
-            time.sleep(0.05)
-        now = copy_between(base, path, copy)
-        done = now[1][1]
-        other = connect(copy, journal)
-        check(content(other) == now, "the copy has", content(other), "instead of", now)
-        is_whole(other)
-        other.execute("DELETE FROM transfer")
-        other.execute("UPDATE account SET balance = 0, filler = zeroblob(5000)")
-        other.execute("VACUUM")
-        other.close()
-        for name in os.listdir(COWMEM):
-            if name.startswith("copy"):
-                os.unlink(f"{COWMEM}/{name}")
-    for writer in writers:
-        writer.kill()
-        writer.join()
+    with running(write, path, journal) as is_well:
+        for _ in range(COPIES):
+            until = time.monotonic() + (3 if LONG else 1)
+            while time.monotonic() < until or (content(base)[1][1] or 0) <= done:
+                check(is_well(), "a writer ended")
+                time.sleep(0.05)
+            done = copy_and_write(base, path, f"{COWMEM}/copy", journal)
     base.close()
     base = connect(path, journal)
     is_whole(base)

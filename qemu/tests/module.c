@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -18,6 +19,7 @@
 
 #define PAGES(n) ((n) * PAGE)
 #define TRACING "/sys/kernel/tracing"
+#define MOUNT "/tmp/module"
 
 static const char *module_file = "/lib/cowmem.ko";
 
@@ -111,8 +113,22 @@ static void stays_while_in_use(void)
 	MUST(waitpid(child, &status, 0) == child);
 	CHECK_EQ(status, 0);
 
+	/* A mount that nobody uses; and one that is nowhere any more, but for a file, and a mapping. */
+	MUST((!mkdir(MOUNT, 0700) || errno == EEXIST) && !mount("none", MOUNT, "cowmem", 0, ""));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	fd = open(MOUNT "/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !ftruncate(fd, PAGE) && !umount2(MOUNT, MNT_DETACH));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	shared = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	close(fd);
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	fill_page(shared, 1, 3);
+	CHECK(page_is(shared, 1, 3));
+	munmap(shared, PAGE);
+
 	unload_soon();
 	CHECK_ERRNO(open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC), ENOENT);
+	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, ""), ENODEV);
 	CHECK_ERRNO(unload(O_NONBLOCK), ENOENT);
 	CHECK_EQ(load(""), 0);
 	CHECK_ERRNO(load(""), EEXIST);

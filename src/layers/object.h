@@ -118,6 +118,11 @@ public:
 	 * differs; -EOPNOTSUPP: it is no relative; -EROFS: this is a snapshot; -EIO.
 	 */
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
+	/*
+	 * Has holes from @first to @last instead of pages of its own that are all zeroes and that
+	 * nobody is using. Sleeps.
+	 */
+	void empty_again(Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
@@ -212,6 +217,7 @@ private:
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
 	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
+	void empty_some(Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
 

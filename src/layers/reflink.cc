@@ -2,13 +2,15 @@
 /*
  * Reflinks (layers/object.h): an object that exists already gets pages of another, shared. What it
  * gets is that of a snapshot of the other, which is taken for it and goes again, but for what
- * both see then.
+ * both see then. And its own pages can be given back for what reads the same: a relative's, or holes.
  */
 #include "layers/object.h"
 
 namespace cowmem {
 
 namespace {
+
+constexpr Index at_once = 256; /* pages that are compared while the faults of their object wait */
 
 /* A snapshot of an object for a scope: of one that is a snapshot, itself. */
 class Then {
@@ -175,9 +177,35 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	return err;
 }
 
+void Object::empty_some(Index first, Index last)
+{
+	Exclusive lock{pages_};
+
+	/* From here on nobody comes to have a page of the object to write it. */
+	pages_.unmap(first, last, PrivateCopies::keep);
+	for (Index index = first; index <= last; index++) {
+		const Seen seen = pages_.see(index);
+		const bool may_go = seen.page && pages_.owns(seen.page.get()) &&
+		                    !is_used(seen.page.get()) && !is_damaged(seen);
+
+		kapi_smp_rmb(); /* whoever had it is done before it is looked at */
+		if (may_go && reads_same(seen.page.get(), nullptr) && pages_.tree().own_way(index))
+			pages_.remove(index, index, PrivateCopies::keep);
+	}
+}
+
+void Object::empty_again(Index first, Index last)
+{
+	unsigned long long count = 0;
+
+	/* What went out meanwhile has to be looked at, too. If it does not come in, it stays. */
+	pages_.bring_in_all(first, last, count);
+	for (Index from = first; from <= last; from += at_once)
+		empty_some(from, min_of(last, from + at_once - 1));
+}
+
 int Object::dedupe(Object &source, Index &next, Index last)
 {
-	constexpr Index at_once = 256; /* the faults of the object wait */
 	unsigned long long count = 0;
 	Then then;
 
