@@ -9,7 +9,7 @@
 #   scripts/kernel.sh kunit ARCH             built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan ARCH             the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source                 only that source; it has no Image
-#   scripts/kernel.sh libzstd ARCH           Debian's libzstd-dev of an architecture, unpacked
+#   scripts/kernel.sh package NAME ARCH      a package of Debian 12's, unpacked; it has no Image
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
@@ -107,18 +107,17 @@ stock() {
 	echo "$dir"
 }
 
-# For the tool of another architecture than this machine's (src/tool/Makefile).
-libzstd() {
-	local dir=$cache/libzstd-$1 tmp=$cache/libzstd-$1.tmp
-	lock "libzstd-$1"
+# What a guest of another architecture than this machine's has of Debian's, and links to.
+package() {
+	local dir=$cache/$1-$2 tmp=$cache/$1-$2.tmp
+	lock "$1-$2"
 	if [[ ! -e $dir ]]; then
 		lock apt
-		progress "downloading libzstd-dev for $1"
+		progress "downloading $1 for $2"
 		private_apt apt-get update >&2
 		rm -rf "$tmp"
 		mkdir -p "$tmp"
-		(cd "$tmp" && private_apt apt-get download "libzstd-dev:${deb_arch[$1]}/bookworm" >&2 &&
-			dpkg -x libzstd-dev_*.deb . && rm libzstd-dev_*.deb)
+		(cd "$tmp" && private_apt apt-get download "$1:${deb_arch[$2]}/bookworm" >&2 && dpkg -x "$1"_*.deb . && rm "$1"_*.deb)
 		mv "$tmp" "$dir"
 	fi
 	echo "$dir"
@@ -215,7 +214,7 @@ case "$*" in
 source) source_tree ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
 "stock "*" "*) [[ ${releases[$2]:-} && ${deb_arch[$3]:-} ]] || die "$2 $3: no such kernel"; stock "$2" "$3" ;;
-"libzstd "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; libzstd "$2" ;;
+"package "*" "*) [[ ${deb_arch[$3]:-} ]] || die "$3: no such architecture"; package "$2" "$3" ;;
 "kunit "* | "kcsan "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; "$1" "$2" ;;
-*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan|libzstd ARCH, source, list" ;;
+*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan ARCH, package NAME ARCH, source, list" ;;
 esac

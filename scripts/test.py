@@ -18,6 +18,7 @@ import importlib
 import io
 import os
 import pathlib
+import platform
 import re
 import signal
 import subprocess
@@ -31,6 +32,7 @@ import bench_smp
 import errnos
 import guest
 import initramfs
+import manual
 import model
 import userspace
 import vm
@@ -84,7 +86,8 @@ class Plan:
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
         return [code for code in codes if (not self.programs or code.stem in self.programs) and
-                code.stem not in left_out and (self.contention or code != CONTENTION)]  # fmt: skip
+                code.stem not in left_out and (self.contention or code != CONTENTION) and
+                (self.arch == platform.machine() or code != BINDING)]  # fmt: skip
 
 
 # QEMU authenticates a kernel's return addresses one by one, which takes half the time of a
@@ -96,7 +99,7 @@ FASTER = {"arm64": "pauth=off"}
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
 # What user space makes of the interface: no kernel that checks itself finds more by it.
-USERS = ("library", "library_cxx", "tool")
+USERS = ("library", "library_cxx", "binding", "tool", "manual")
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
 MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
@@ -130,6 +133,8 @@ SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, s
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
+BINDING = ROOT / "qemu/tests/binding.py"  # runs only in a guest of this machine's architecture
+MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
@@ -338,11 +343,31 @@ def prepare(plan, codes, suites, kernel_dir, source):
     if f"direct {DISK}" in steps:
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
     for code in codes:
+        if code == BINDING:
+            files |= guest.binding(plan.arch, code)
+            continue
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
-    if TOOL in codes:
+    if {TOOL, MANUAL} & set(codes):
         files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
+    if MANUAL in codes:
+        files |= examples(plan.arch)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     return files, steps
+
+
+def examples(arch):
+    """The files that the manual's examples are, and a shell to run them."""
+    files = {"bin/busybox": (guest.busybox(arch).read_bytes(), 0o755)}
+    for page in manual.PAGES:
+        if text := manual.script(page):
+            files[f"etc/manual/{page.name}.sh"] = (text.encode(), 0o644)
+        for number, text in enumerate(manual.programs(page), 1):
+            code = OUT / "manual" / arch / f"{page.name.replace('.', '_')}-{number}.c"
+            code.parent.mkdir(parents=True, exist_ok=True)
+            if not code.exists() or code.read_text() != text:
+                code.write_text(text)
+            files[f"etc/manual/{page.name}-{number}"] = (guest.build_program(code, arch).read_bytes(), 0o755)
+    return files
 
 
 def write_initramfs(plan, files, steps):
@@ -565,7 +590,7 @@ def main():
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, FILEOPS how many operations.
-    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc")
+    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
