@@ -61,15 +61,46 @@ def build_tools(arch):
     out = PROGRAMS / arch / "tools"
     zstd = []
     if arch != platform.machine():
-        folder = kernel("libzstd", arch)
+        folder = kernel("package", "libzstd-dev", arch)
         zstd = [f"ZSTD_CFLAGS=-I{folder}/usr/include", f"ZSTD_LIBS={next(folder.glob('usr/lib/*/libzstd.a'))}"]
     with tools_lock:
         run("make", "-s", "-f", "src/tool/Makefile", "tools", f"ARCH={arch}", f"CC={COMPILER[arch]}", f"TOOLS={out}", "STATIC=1", *zstd)
     return out
 
 
+def busybox(arch):
+    """The path of a static busybox."""
+    own = arch == platform.machine()
+    return pathlib.Path("/bin/busybox") if own else kernel("package", "busybox-static", arch) / "bin/busybox"
+
+
 def uses_library(code):
     return "#include <cowmem/" in code.read_text()
+
+
+def linked_to(path):
+    """A program or a library of this machine, and what it is linked to: each path, from the root, and its file."""
+    listed = [word for word in run("ldd", path).split() if word.startswith("/")]
+    return {name.lstrip("/"): (pathlib.Path(name).read_bytes(), 0o755) for name in [str(path), *listed]}
+
+
+PYTHON = "/usr/bin/python3.11"  # Debian 12's
+# Prints the files of all modules that a program which imports these has.
+IMPORTED = """
+import sys, collections, ctypes, errno, mmap, os, traceback
+print(*filter(None, (getattr(module, "__file__", None) for module in list(sys.modules.values()))), sep="\\n")
+"""
+
+
+def binding(arch, code):
+    """The test of the binding for Python, and all that it needs in a guest of this machine's architecture."""
+    files = linked_to(PYTHON)
+    for path in map(pathlib.Path, run(PYTHON, "-S", "-c", IMPORTED).split()):
+        files |= linked_to(path) if path.suffix == ".so" else {str(path).lstrip("/"): (path.read_bytes(), 0o644)}
+    library = build_tools(arch) / "libcowmem.so.1"
+    script = f"#!{PYTHON} -SB\n{code.read_text()}"
+    return files | {f"bin/{code.stem}": (script.encode(), 0o755), "bin/cowmem.py": ((ROOT / "src/lib/cowmem.py").read_bytes(), 0o644),
+                    f"lib/{arch}-linux-gnu/{library.name}": (library.read_bytes(), 0o755)}  # fmt: skip
 
 
 def build_program(code, arch, source=None):
@@ -85,7 +116,7 @@ def build_program(code, arch, source=None):
         fresh = program.with_suffix(f".{threading.get_ident()}")
         include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
         compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
-        run(*compiler, *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code.relative_to(ROOT), *library, "-o", fresh)
+        run(*compiler, *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code, *library, "-o", fresh)
         fresh.rename(program)
     return program
 

@@ -9,7 +9,7 @@
 #   scripts/kernel.sh kunit [KERNEL] ARCH    built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan [KERNEL] ARCH    the same with qemu/kcsan.config on top
 #   scripts/kernel.sh source [KERNEL]        only that source; it has no Image
-#   scripts/kernel.sh libzstd ARCH           Debian's libzstd-dev of an architecture, unpacked
+#   scripts/kernel.sh package NAME ARCH      a package of Debian 12's, unpacked; it has no Image
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
@@ -103,18 +103,17 @@ source_version() { # NAME
 	cat "$file"
 }
 
-# For the tool of another architecture than this machine's (src/tool/Makefile).
-libzstd() {
-	local dir=$cache/libzstd-$1 tmp=$cache/libzstd-$1.tmp
-	lock "libzstd-$1"
+# What a guest of another architecture than this machine's has of Debian's, and links to.
+package() {
+	local dir=$cache/$1-$2 tmp=$cache/$1-$2.tmp
+	lock "$1-$2"
 	if [[ ! -e $dir ]]; then
 		lock apt
-		progress "downloading libzstd-dev for $1"
+		progress "downloading $1 for $2"
 		private_apt apt-get update >&2
 		rm -rf "$tmp"
 		mkdir -p "$tmp"
-		(cd "$tmp" && private_apt apt-get download "libzstd-dev:${deb_arch[$1]}/bookworm" >&2 &&
-			dpkg -x libzstd-dev_*.deb . && rm libzstd-dev_*.deb)
+		(cd "$tmp" && private_apt apt-get download "$1:${deb_arch[$2]}/bookworm" >&2 && dpkg -x "$1"_*.deb . && rm "$1"_*.deb)
 		mv "$tmp" "$dir"
 	fi
 	echo "$dir"
@@ -216,16 +215,15 @@ case $# in
 1) [[ $1 == list ]] || set -- "$1" "$main_kernel" ;;
 2) [[ $1 == source ]] || set -- "$1" "$main_kernel" "$2" ;;
 esac
-[[ $* == list || ${releases[${2:-}]:-} ]] || die "${2:-}: no such kernel"
+[[ $* == list || $1 == package || ${releases[${2:-}]:-} ]] || die "${2:-}: no such kernel"
 case "$*" in
 "source "*) source_tree "$2" ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
-"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "libzstd "*" "*)
+"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "package "*" "*)
 	[[ ${deb_arch[$3]:-} ]] || die "$3: no such architecture"
 	case $1 in
-	stock) stock "$2" "$3" ;;
-	libzstd) libzstd "$3" ;;
+	stock | package) "$@" ;;
 	*) built "$@" ;;
 	esac ;;
-*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], libzstd ARCH, list" ;;
+*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], package NAME ARCH, list" ;;
 esac

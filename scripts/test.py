@@ -19,6 +19,7 @@ import importlib
 import io
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -33,6 +34,7 @@ import bench_smp
 import errnos
 import guest
 import initramfs
+import manual
 import model
 import userspace
 import vm
@@ -82,7 +84,7 @@ class Plan:
             return CONTENTION_ARGUMENTS
         if code == FILEOPS:
             return str(self.operations or "")
-        if code.suffix == SCRIPT:
+        if code.parent == DEBIAN:
             return "long" if self.storm else ""
         return str(self.storm or "")
 
@@ -90,8 +92,9 @@ class Plan:
         left_out = () if everything else self.leaves_out
         return [code for code in codes if (not self.programs or code.stem in self.programs) and
                 code.stem not in left_out and (self.contention or code != CONTENTION) and
-                (code.suffix != SCRIPT or self.kind == "stock") and
-                (code != EMULATOR or self.arch == "x86_64" and not self.kernel)]  # fmt: skip
+                (code.parent != DEBIAN or self.kind == "stock") and
+                (code != EMULATOR or self.arch == "x86_64" and not self.kernel) and
+                (code != BINDING or self.arch == platform.machine())]  # fmt: skip
 
 
 # QEMU authenticates a kernel's return addresses one by one, which takes half the time of a
@@ -103,7 +106,7 @@ FASTER = {"arm64": "pauth=off"}
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
 # What user space makes of the interface: no kernel that checks itself finds more by it.
-USERS = ("library", "library_cxx", "tool")
+USERS = ("library", "library_cxx", "binding", "tool", "manual")
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
 MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
@@ -111,7 +114,6 @@ MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
 EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
-SCRIPT = ".py"
 IN_DEBIAN = "/bin/debian "
 # What one of these takes that is a minute or more is for who asks for everything.
 SHORT_SCRIPTS = ("sqlite", "mdb", "valkey")
@@ -161,6 +163,8 @@ FILEOPS = ROOT / "qemu/tests/fileops.c"
 MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
+BINDING = ROOT / "qemu/tests/binding.py"  # runs only in a guest of this machine's architecture
+MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
@@ -365,7 +369,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
     guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
-    scripts = [code for code in codes if code.suffix == SCRIPT]
+    scripts = [code for code in codes if code.parent == DEBIAN]
     modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
     foreign = foreign_modules(plan) if MODULE in codes else {}
@@ -395,12 +399,32 @@ def prepare(plan, codes, suites, kernel_dir, source):
         files["lib/debian/Image"] = ((kernel_dir / "Image").read_bytes(), 0o644)
     if scripts:
         files |= {f"lib/debian/{path.name}": (path.read_bytes(), 0o644) for path in DEBIAN.glob("*.py")}
-    for code in [code for code in codes if code not in scripts] + ([ROOT / "qemu/debian.c"] if scripts else []):
+    if BINDING in codes:
+        files |= guest.binding(plan.arch, BINDING)
+    code_files = [code for code in codes if code not in scripts and code != BINDING]
+    for code in code_files + ([ROOT / "qemu/debian.c"] if scripts else []):
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
-    if TOOL in codes:
+    if {TOOL, MANUAL} & set(codes):
         files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
+    if MANUAL in codes:
+        files |= examples(plan.arch)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     return files, steps
+
+
+def examples(arch):
+    """The files that the manual's examples are, and a shell to run them."""
+    files = {"bin/busybox": (guest.busybox(arch).read_bytes(), 0o755)}
+    for page in manual.PAGES:
+        if text := manual.script(page):
+            files[f"etc/manual/{page.name}.sh"] = (text.encode(), 0o644)
+        for number, text in enumerate(manual.programs(page), 1):
+            code = OUT / "manual" / arch / f"{page.name.replace('.', '_')}-{number}.c"
+            code.parent.mkdir(parents=True, exist_ok=True)
+            if not code.exists() or code.read_text() != text:
+                code.write_text(text)
+            files[f"etc/manual/{page.name}-{number}"] = (guest.build_program(code, arch).read_bytes(), 0o755)
+    return files
 
 
 def write_initramfs(plan, files, steps):
@@ -411,7 +435,7 @@ def write_initramfs(plan, files, steps):
 
 def have_debian(plan, codes):
     """The codes that can be run, and QEMU's options for the disk that some need."""
-    scripts = [code for code in codes if code.suffix == SCRIPT]
+    scripts = [code for code in codes if code.parent == DEBIAN]
     if not scripts:
         return codes, []
     try:
@@ -670,7 +694,7 @@ def main():
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, FILEOPS how many operations.
-    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc")
+    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
     if not options.soak:

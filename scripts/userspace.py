@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import guest
+import manual
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "test" / "userspace"
@@ -57,7 +58,8 @@ def check_programs(kselftest):
         dialect = guest.CXXFLAGS if compiler == "g++" else ["-std=gnu11"]
         guest.run(compiler, *dialect, *SANITIZED, *WARNINGS, *INCLUDE, "-isystem", kselftest, code, *more, "-o", built / name)
         yield run_program(name, built / name, "memfd")
-    yield run_program("binding", sys.executable, "-B", "src/lib/tests/binding.py", PYTHONPATH="src/lib",
+    yield run_program("format", sys.executable, "-B", "src/tool/tests/format.py", TOOLS / "cowmem")
+    yield run_program("binding", guest.PYTHON, "-B", "qemu/tests/binding.py", "memfd", PYTHONPATH="src/lib",
                       COWMEM_LIBRARY=str(TOOLS / "libcowmem.so.1"))  # fmt: skip
 
 
@@ -124,6 +126,50 @@ def check_completion():
     yield Check("completion offers what the tool has", wrong=wrong)
 
 
+def said_by_tool(*words):
+    return guest.run(TOOLS / "cowmem", *words)
+
+
+def named_in(pages):
+    return "\n".join(manual.text_of(page) for page in manual.PAGES if page.suffix in pages)
+
+
+def check_manual():
+    """The pages are well formed, and name all that there is: functions, commands, options, parameters."""
+    wrong = []
+    for page in manual.PAGES:
+        done = subprocess.run(["groff", "-t", "-ww", "-man", "-Tutf8", "-z", page], text=True, capture_output=True)
+        wrong += (done.stderr + done.stdout).splitlines()
+        if not manual.blocks(page):
+            wrong.append(f"{page.name} has no example")
+    commands = re.findall(r"^  ([a-z-]+) ", said_by_tool("help"), re.MULTILINE)
+    options = {option for command in commands for option in re.findall(r"^  (--[a-z-]+)", said_by_tool(command, "--help"), re.MULTILINE)}
+    parameters = re.findall(r"MODULE_PARM_DESC\((\w+)", (ROOT / "src/device/module.c").read_text())
+    uapi = (ROOT / "include/uapi/linux/cowmem.h").read_text()
+    for pages, names in ((".8", [*(f".B{command}" for command in commands), *options, *parameters]), (".3", declared()),
+                         (".4", re.findall(r"define (COWMEM_IOC_(?!TYPE)\w+)", uapi)),
+                         (".3", re.findall(r"define (COWMEM_CREATE_\w+)", HEADER.read_text()))):  # fmt: skip
+        text = named_in({pages})
+        for name in sorted(names):
+            if not re.search(rf"(?<![\w-]){re.escape(name.removeprefix('.B'))}(?![\w-])", text):
+                wrong.append(f"the pages of section {pages[1:]} do not name {name}")
+    names = re.findall(r"^\.SH NAME\n(.*?) - ", named_in({".3"}), re.MULTILINE)
+    described = {name for line in names for name in line.split(", ")}
+    wrong += [f"no page is {name}'s" for name in sorted(declared() - described)]
+    yield Check("the manual is well formed, and whole", wrong=wrong)
+
+
+def check_examples():
+    """The C programs of the manual that need no module, with the sanitizers."""
+    for page in manual.PAGES:
+        for number, text in enumerate(manual.programs(page) if page.suffix == ".3" else [], 1):
+            code, program = OUT / f"{page.name}-{number}.c", OUT / f"{page.name}-{number}"
+            code.write_text(text)
+            guest.run("gcc", *SANITIZED, *WARNINGS, *INCLUDE, code, OUT / "sanitized/libcowmem.a", "-o", program)
+            done = run_program("", program)
+            yield Check(f"example {number} of {page.name}", wrong=[f"exit code {done.status}", *done.output] if done.status else [])
+
+
 def check_all():
     """All checks, one after the other."""
     OUT.mkdir(parents=True, exist_ok=True)
@@ -132,6 +178,8 @@ def check_all():
     yield from check_exports()
     yield from check_install()
     yield from check_completion()
+    yield from check_manual()
+    yield from check_examples()
 
 
 def main():

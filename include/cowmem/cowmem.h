@@ -215,7 +215,8 @@ void cowmem_pagemap_iter_free(struct cowmem_pagemap_iter *iter);
 
 /*
  * Who maps each page (COWMEM_IOC_RMAP). @flags: COWMEM_RMAP_*; with COWMEM_RMAP_OF_COPIES the range
- * is one of addresses, and may not be 0, 0.
+ * is one of addresses, and may not be 0, 0. -ENOSPC: a page is mapped more than COWMEM_RMAP_MAX
+ * times.
  */
 struct cowmem_rmap_iter;
 int cowmem_rmap_iter_new(struct cowmem_rmap_iter **iter, int fd, uint64_t offset, uint64_t length,

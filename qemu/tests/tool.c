@@ -4,6 +4,7 @@
 #include "json.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mount.h>
@@ -542,6 +543,7 @@ static void watches(void)
 	CHECK_TOOL(0, "top --once --json");
 	CHECK_JSON("counters.0.what", "read_faults");
 	CHECK_JSON("counters.0.per_second", "null");
+	CHECK(strcmp(json_get(said, "pool_bytes"), "null"));
 	snprintf(mine, sizeof(mine), "\"pid\":%d,\"command\":\"tool\"", getpid());
 	CHECK_SAYS(said, mine);
 	CHECK_TOOL(0, "top --count 2 --delay 1");
@@ -549,6 +551,53 @@ static void watches(void)
 	CHECK_SAYS(said, "A SECOND");
 	CHECK(strstr(said, "objects of mounts") != strrchr(said, 'o'));
 	close(fd);
+	end();
+}
+
+/* What the tool writes to a terminal, which is its stdout, or its stderr. */
+static void run_on_terminal(bool is_stdout, int out, const char *words)
+{
+	const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct pollfd ready = {.fd = terminal, .events = POLLIN};
+	size_t have = 0;
+	ssize_t got = 1;
+	pid_t child;
+	int end;
+
+	MUST(terminal >= 0 && !unlockpt(terminal));
+	end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	MUST(end >= 0);
+	child = start_tool(STDIN_FILENO, is_stdout ? end : out, is_stdout ? out : end, words);
+	close(end);
+	while (have < sizeof(said) - 1 && poll(&ready, 1, -1) > 0 && got > 0) {
+		got = read(terminal, said + have, sizeof(said) - 1 - have);
+		have += got > 0 ? (size_t)got : 0;
+	}
+	said[have] = '\0';
+	CHECK_EQ(end_of(child), 0);
+	close(terminal);
+}
+
+static void knows_terminals(void)
+{
+	const int out = scratch();
+
+	begin();
+	close(make_file("a", 3));
+	run_on_terminal(true, out, "doctor");
+	CHECK_SAYS(said, "\033[1mCHECK");
+	run_on_terminal(true, out, "doctor --json");
+	CHECK(!strchr(said, '\033'));
+	CHECK_TOOL(0, "doctor");
+	CHECK(!strchr(said, '\033'));
+	run_on_terminal(false, out, "send a");
+	CHECK_SAYS(said, "\r\033[K");
+	CHECK_SAYS(said, "/s");
+	CHECK_EQ(run_between(-1, out, "send a"), 0);
+	CHECK(!*complained);
+	run_on_terminal(false, out, "send --no-progress a");
+	CHECK(!*said);
+	close(out);
 	end();
 }
 
@@ -686,7 +735,7 @@ static void sends_and_receives(void)
 /* After a break: what was kept is hidden, and the rest comes. */
 static void resumes(void)
 {
-	char words[64];
+	char words[128];
 	off_t length, of_rest;
 	int fd, full, rest;
 
@@ -716,6 +765,13 @@ static void resumes(void)
 	CHECK(of_rest < length / 2);
 	check_received(1, rest, "receive other");
 	CHECK_SAYS(complained, "nothing was kept");
+	if (!is_user) {
+		snprintf(words, sizeof(words), "%s/.r.partial", folder);
+		MUST(!chown(words, NOBODY, NOBODY));
+		check_received(1, rest, "receive r");
+		CHECK_SAYS(complained, "you may not do that");
+		MUST(!chown(words, 0, 0));
+	}
 	check_received(0, rest, "receive r");
 	CHECK(has_page("r", 0, 1) && has_page("r", 767, 1) && has_page("r", 999, 1));
 	CHECK_TOOL(0, "stat --json r");
@@ -757,19 +813,20 @@ static void refuses_what_is_not_permitted(void)
 	end();
 }
 
-#define CASES(X)                                                  \
-	X(helps, "each subcommand has help, and knows wrong use") \
-	X(makes_and_tells, "create, stat")                        \
-	X(keeps_and_restores, "snapshot, clone, restore")         \
-	X(tells_what_differs, "diff")                             \
-	X(tells_who, "who")                                       \
-	X(pages_out, "page-out, prefetch")                        \
-	X(holds_and_reaches_in, "--hold, --pid and --fd")         \
-	X(lists, "ls")                                            \
-	X(watches, "top")                                         \
-	X(tells_of_mounts, "mount-info")                          \
-	X(diagnoses, "doctor")                                    \
-	X(sends_and_receives, "send, receive")                    \
+#define CASES(X)                                                     \
+	X(helps, "each subcommand has help, and knows wrong use")    \
+	X(makes_and_tells, "create, stat")                           \
+	X(keeps_and_restores, "snapshot, clone, restore")            \
+	X(tells_what_differs, "diff")                                \
+	X(tells_who, "who")                                          \
+	X(pages_out, "page-out, prefetch")                           \
+	X(holds_and_reaches_in, "--hold, --pid and --fd")            \
+	X(lists, "ls")                                               \
+	X(watches, "top")                                            \
+	X(knows_terminals, "colours and progress are for terminals") \
+	X(tells_of_mounts, "mount-info")                             \
+	X(diagnoses, "doctor")                                       \
+	X(sends_and_receives, "send, receive")                       \
 	X(resumes, "send and receive go on after a break")
 
 CASES(AS_USER)
@@ -779,6 +836,7 @@ static const struct test_case cases[] = {
 
 static void unmount(void)
 {
+	umount("/dev/pts");
 	umount(mount_point);
 	rmdir(mount_point);
 }
@@ -790,5 +848,7 @@ int main(void)
 	MUST(mkdtemp(mount_point));
 	MUST(!mount("none", mount_point, "cowmem", 0, "size=64m,mode=1777"));
 	atexit(unmount);
+	MUST(!mkdir("/dev/pts", 0755) || errno == EEXIST);
+	MUST(!mount("none", "/dev/pts", "devpts", 0, "ptmxmode=0666"));
 	return run_tests(cases, ARRAY_LENGTH(cases));
 }

@@ -420,6 +420,18 @@ static void print_processes(const struct findings *findings)
 	sheet_print(&sheet, "processes");
 }
 
+/* Memory that the store has, for all; NO_LIMIT: the device is not for the caller. */
+static uint64_t pool_bytes(void)
+{
+	const int fd = cowmem_object_open_device();
+	struct cowmem_store_stat stat;
+	const int err = fd < 0 ? fd : cowmem_object_store_stat(fd, &stat);
+
+	if (fd >= 0)
+		close(fd);
+	return err ? NO_LIMIT : stat.pool_bytes;
+}
+
 /* One print; @before has what was counted at the last one, @seconds ago, or that is 0. */
 static void print_top(uint64_t before[RATES], double seconds)
 {
@@ -438,6 +450,7 @@ static void print_top(uint64_t before[RATES], double seconds)
 	out_number("held_objects", "descriptors", NUMBER, findings.count - named);
 	out_number("pages", "pages of all", PAGES,
 	           counter("pages_allocated") - counter("pages_freed"));
+	out_number("pool_bytes", "memory of the store", BYTES, pool_bytes());
 	sheet_begin(&sheet, columns, 3);
 	for (size_t i = 0; i < RATES; i++) {
 		const uint64_t now = counter(rates[i].name);

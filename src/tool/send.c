@@ -136,10 +136,26 @@ static char *kept_path(const char *path)
 	return kept;
 }
 
+/*
+ * What was kept, opened; or -1. In a folder that is for all, somebody else may have put something of
+ * that name there, to go on writing it.
+ */
+static int open_kept(const char *kept)
+{
+	const int fd = open(kept, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	struct stat stat;
+
+	if (fd < 0 || (!fstat(fd, &stat) && stat.st_uid == geteuid()))
+		return fd;
+	close(fd);
+	errno = EPERM;
+	return -1;
+}
+
 static int say_how_far(const char *path)
 {
 	char *kept = kept_path(path);
-	const int fd = open(kept, O_RDONLY | O_CLOEXEC);
+	const int fd = open_kept(kept);
 	uint64_t at = 0;
 	bool good = fd >= 0 && stream_how_far(fd, &at);
 	const bool none = fd < 0 && errno == ENOENT;
@@ -168,9 +184,11 @@ static int open_target(const char *path, const char *kept, int from, bool goes_o
 	int fd;
 
 	if (goes_on) {
-		fd = open(kept, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
+		fd = open_kept(kept);
+		if (fd < 0 && errno == ENOENT)
 			fail_hint(0, "send it without --at", "nothing was kept for %s", path);
+		else if (fd < 0)
+			fail_hint(-errno, "send it without --at", "%s", kept);
 		return fd;
 	}
 	if (from >= 0) {

@@ -187,6 +187,25 @@ static void is_found_longer(void)
 	free(longer.bytes);
 }
 
+/* Its first two records, each whole, the other way round: by rising offset is how they come. */
+static void is_found_out_of_order(void)
+{
+	const size_t begin = sizeof(struct stream_header), record = sizeof(struct stream_record);
+	struct stream swapped = {malloc(full.length), full.length};
+	uint32_t first, second;
+
+	MUST(swapped.bytes);
+	memcpy(swapped.bytes, full.bytes, full.length);
+	memcpy(&first, full.bytes + begin + 4, sizeof(first));
+	first += record;
+	memcpy(&second, full.bytes + begin + first + 4, sizeof(second));
+	second += record;
+	memcpy(swapped.bytes + begin, full.bytes + begin + first, second);
+	memcpy(swapped.bytes + begin + second, full.bytes + begin, first);
+	check_refused(&swapped, "two records are swapped", begin);
+	free(swapped.bytes);
+}
+
 static uint64_t any(void)
 {
 	static uint64_t state = 88172645463325252ULL;
@@ -341,6 +360,7 @@ static const struct {
 	{"a stream that is cut, at any byte, is refused", is_found_cut},
 	{"a stream with any bit flipped is refused", is_found_damaged},
 	{"a stream with something behind it is refused", is_found_longer},
+	{"a stream whose records are not in order is refused", is_found_out_of_order},
 	{"a stream that deceives is refused, or is what was sent", is_not_deceived},
 	{"a difference to another object is refused", is_found_out_on_another_base},
 	{"digests and sums tell what differs", digests_differ},

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The binding for Python, on memfds or, with the argument `module`, on objects of the module's:
-each of its calls. TAP on stdout; the library is what COWMEM_LIBRARY names.
+"""binding [memfd]: the binding for Python, each of its calls, on objects of the module's or, with the
+argument, on memfds. TAP on stdout; the library is what COWMEM_LIBRARY names.
 """
 import errno
 import os
@@ -10,7 +9,7 @@ import traceback
 
 import cowmem
 
-MODULE = "module" in sys.argv[1:]
+MODULE = "memfd" not in sys.argv[1:]
 FLAGS = cowmem.CREATE_MODULE if MODULE else cowmem.CREATE_MEMFD
 PAGE = cowmem.PAGE_SIZE
 
