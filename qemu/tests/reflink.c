@@ -577,7 +577,7 @@ static void busy(void)
  */
 static void failed_allocation_loses_nothing(void)
 {
-	const unsigned int turns = fewer_if_debug(4000);
+	const unsigned int turns = fewer_if_debug(1000);
 	unsigned int failed = 0;
 	struct statfs fs;
 	int fd, status;
@@ -595,12 +595,14 @@ static void failed_allocation_loses_nothing(void)
 	for (unsigned int i = 0; !child && i < turns; i++) {
 		const off_t at = 16 * PAGE + i % 4 * PAGE;
 
-		/* There may be no room for it just now. */
+		/* At any moment of the other's call, in which there may be no room. */
+		for (volatile unsigned int spin = i * 131 % 20000; spin; spin--)
+			;
 		if (touch(map + at, true))
 			continue;
-		for (int look = 0; look < 50; look++)
-			if (((volatile char *)map)[at] != 'x')
-				_exit(1);
+		(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, at, PAGE); /* waits for that call's end */
+		if (((volatile char *)map)[at] != 'x')
+			_exit(1);
 		if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE))
 			_exit(2);
 	}
