@@ -42,7 +42,7 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## all tests, in seven VMs: stock and debug kernels, x86_64 and arm64, and costs; ALL=1: all on each
+test: ## all tests, in eleven VMs: stock and debug kernels, x86_64 and arm64, each series, and costs; ALL=1: all on each
 	@scripts/setup.sh test
 	@scripts/test.py $(if $(ALL),--everything)
 
@@ -58,7 +58,7 @@ bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY
 	@scripts/setup.sh test
 	@scripts/bench_smp.py $(if $(ONLY),--only $(ONLY)) $(if $(MIB),--mib $(MIB)) $(ARCH)
 
-soak: ## storms of faults for minutes, on the KUnit and KCSAN kernels of both architectures
+soak: ## storms of faults, and other programs, for minutes, on debug and stock kernels of both architectures
 	@scripts/setup.sh test
 	@scripts/test.py --soak
 
@@ -74,6 +74,12 @@ install: module ## install the module and the udev rule (DESTDIR)
 	install -D -m 0644 scripts/60-cowmem.rules $(DESTDIR)/lib/udev/rules.d/60-cowmem.rules
 	install -D -m 0644 include/uapi/linux/cowmem.h $(DESTDIR)/usr/include/linux/cowmem.h
 
+tools: ## build libcowmem and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
+	+$(MAKE) -f src/tool/Makefile tools
+
+install-tools: ## install them, with headers and manuals (DESTDIR, PREFIX=/usr/local, LIBDIR)
+	+$(MAKE) -f src/tool/Makefile install
+
 clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
 
@@ -81,4 +87,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools clean help

@@ -233,7 +233,7 @@ static void what_is_there_is_not_overwritten(struct kunit *test)
 
 static void make_unstable(struct mapping *m, struct vm_fault *vmf)
 {
-	set_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_set(MMF_UNSTABLE, m->mm);
 }
 
 static void a_reaped_address_space_gets_nothing(struct kunit *test)
@@ -247,7 +247,7 @@ static void a_reaped_address_space_gets_nothing(struct kunit *test)
 	mapped = COUNT(around_mapped);
 	mapping_at(m, COWMEM_STEP_AROUND_COUNT_READ, make_unstable);
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(address));
-	clear_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_clear(MMF_UNSTABLE, m->mm);
 	KUNIT_EXPECT_EQ(test, mapped, COUNT(around_mapped));
 	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, address)));
 }

@@ -223,7 +223,7 @@ static void a_poisoned_source_is_reported_not_copied(struct kunit *test)
 
 static void make_unstable(struct mapping *m, struct vm_fault *vmf)
 {
-	set_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_set(MMF_UNSTABLE, m->mm);
 }
 
 static void a_reaped_address_space_gets_nothing_installed(struct kunit *test)
@@ -236,7 +236,7 @@ static void a_reaped_address_space_gets_nothing_installed(struct kunit *test)
 	private = mapping_map(m, 1, MAP_PRIVATE);
 	mapping_at(m, COWMEM_STEP_COPIED, make_unstable);
 	expect_failed_private_write(m, private, VM_FAULT_SIGBUS);
-	clear_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_clear(MMF_UNSTABLE, m->mm);
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(address_space_gone));
 	KUNIT_EXPECT_EQ(test, 0, poke(private, 1));
 }

@@ -447,11 +447,11 @@ static void no_permission_where_userfaultfd_protects(struct kunit *test)
 	entry = pte_offset_kernel(
 		pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), at);
 	set_flag(m, at, VM_UFFD_WP, true);
-	set_pte(entry, pte_mkuffd_wp(pte_wrprotect(ptep_get(entry))));
+	set_pte(entry, pte_mkuffd(pte_wrprotect(ptep_get(entry))));
 	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
-	KUNIT_EXPECT_TRUE(test, pte_marker_uffd_wp(mapping_pte(m, at)));
+	KUNIT_EXPECT_TRUE(test, pte_is_uffd_wp_marker(mapping_pte(m, at)));
 	KUNIT_EXPECT_FALSE(test, read_makes_writable(m, at));
-	KUNIT_EXPECT_TRUE(test, pte_uffd_wp(mapping_pte(m, at)));
+	KUNIT_EXPECT_TRUE(test, pte_uffd(mapping_pte(m, at)));
 	set_flag(m, at, VM_UFFD_WP, false);
 	KUNIT_EXPECT_EQ(test, 0, vm_munmap(at, 2 * PAGE_SIZE));
 }

@@ -359,8 +359,129 @@ static void a_fault_that_waits_for_limits_can_be_killed(struct kunit *test)
 	filp_close(snapshot, NULL);
 }
 
+/* --- a call that waits --- */
+
+static struct file *asked, *older;
+
+static void take_snapshot(struct other *at)
+{
+	struct file *taken = cowmem_test_snapshot(asked, ~0UL);
+
+	at->result = taken ? 0 : -EINTR;
+	if (taken)
+		filp_close(taken, NULL);
+}
+
+static void take_clone(struct other *at)
+{
+	struct file *taken = cowmem_test_clone(asked);
+
+	at->result = taken ? 0 : -EINTR;
+	if (taken)
+		filp_close(taken, NULL);
+}
+
+static void restore_all(struct other *at)
+{
+	at->result = cowmem_test_restore(asked, older);
+}
+
+static void restore_page(struct other *at)
+{
+	at->result = cowmem_test_restore_range(asked, older, 0, 0);
+}
+
+static void write_one(struct other *at)
+{
+	const u8 byte = 0xee;
+	loff_t start = 0;
+
+	at->result = kernel_write(asked, &byte, 1, &start);
+}
+
+static void punch_page(struct other *at)
+{
+	at->result = cowmem_test_punch(asked, 0, PAGE_SIZE);
+}
+
+static void cut_all(struct other *at)
+{
+	at->result = cowmem_test_resize(asked, 0);
+}
+
+static struct {
+	void (*run)(struct other *at);
+	bool takes_pages, takes_writes; /* which locks it waits for */
+} const calls[] = {
+	{take_snapshot, true, true}, {take_clone, true, true}, {restore_all, true, true},
+	{restore_page, true, false}, {write_one, false, true}, {punch_page, true, false},
+	{cut_all, true, false},
+};
+
+static void run_killably(struct other *at)
+{
+	allow_signal(SIGKILL);
+	calls[at->address].run(at);
+}
+
+/* The thread whose @call waits for a lock that this one has: it is gone while the wait would go on. */
+static void kill_in_call(struct mapping *m, unsigned long call)
+{
+	struct kunit *test = m->test;
+
+	other.address = call;
+	other.result = 0;
+	other_start(&other, m, run_killably);
+	KUNIT_EXPECT_TRUE(test, other_is_blocked(&other));
+	send_sig(SIGKILL, other.task, 1);
+	KUNIT_EXPECT_TRUE(test, other_ends(&other));
+}
+
+static void a_call_that_waits_for_the_object_can_be_killed(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	struct inode *inode = m->file->f_mapping->host;
+	unsigned long shared, snapshots, clones, restores, count;
+
+	asked = m->file;
+	shared = mapping_map(m, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x11));
+	older = cowmem_test_snapshot(asked, ~0UL);
+	KUNIT_ASSERT_NOT_NULL(test, older);
+	KUNIT_EXPECT_EQ(test, 0, poke(shared, 0x22));
+	snapshots = COUNT(snapshots);
+	clones = COUNT(clones);
+	restores = COUNT(restores);
+	count = cowmem_test_count(asked);
+	for (unsigned long call = 0; call < ARRAY_SIZE(calls); call++) {
+		if (calls[call].takes_pages) {
+			cowmem_test_lock(asked);
+			kill_in_call(m, call);
+			cowmem_test_unlock(asked);
+			other_finish(&other);
+			KUNIT_EXPECT_EQ(test, -EINTR, other.result);
+		}
+		if (calls[call].takes_writes) {
+			inode_lock(inode);
+			kill_in_call(m, call);
+			inode_unlock(inode);
+			other_finish(&other);
+			KUNIT_EXPECT_EQ(test, -EINTR, other.result);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, snapshots, COUNT(snapshots));
+	KUNIT_EXPECT_EQ(test, clones, COUNT(clones));
+	KUNIT_EXPECT_EQ(test, restores, COUNT(restores));
+	KUNIT_EXPECT_EQ(test, count, cowmem_test_count(asked));
+	KUNIT_EXPECT_EQ(test, (loff_t)PAGE_SIZE, i_size_read(inode));
+	KUNIT_EXPECT_TRUE(test, pte_write(mapping_pte(m, shared)));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared));
+	filp_close(older, NULL);
+}
+
 static struct kunit_case race_cases[] = {
 	KUNIT_CASE(a_fault_that_waits_for_the_object_can_be_killed),
+	KUNIT_CASE(a_call_that_waits_for_the_object_can_be_killed),
 	KUNIT_CASE(a_fault_that_waits_for_limits_can_be_killed),
 	KUNIT_CASE(truncation_before_the_lock),
 	KUNIT_CASE(truncation_after_the_lock),

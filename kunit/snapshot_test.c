@@ -153,7 +153,7 @@ struct interleaving {
 };
 
 /* Every writer at every step of every fault. */
-static const void *next_interleaving(const void *previous, char *description)
+static const void *next_interleaving(compat_gen_params(previous, description))
 {
 	static struct interleaving at;
 
@@ -1097,7 +1097,7 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 	set_flag(m, tracking, VM_SOFTDIRTY, false);
 	set_flag(m, guarded, VM_UFFD_WP, true);
 	set_pte(entry_at(m, guarded + PROTECTED * PAGE_SIZE),
-	        pte_mkuffd_wp(mapping_pte(m, guarded + PROTECTED * PAGE_SIZE)));
+	        pte_mkuffd(mapping_pte(m, guarded + PROTECTED * PAGE_SIZE)));
 	folio_lock(was[LOCKED]);
 	folio_get(was[REFERENCED]);
 	SetPageHWPoison(folio_page(was[POISONED], 0));
@@ -1128,7 +1128,7 @@ static void neighbours_are_taken_as_far_as_that_is_easy(struct kunit *test)
 	expect_permitted(m, private, false, NEIGHBOURHOOD);
 	expect_permitted(m, tracking, !IS_ENABLED(CONFIG_MEM_SOFT_DIRTY), NEIGHBOURHOOD);
 	expect_permitted(m, guarded, true, PROTECTED);
-	KUNIT_EXPECT_TRUE(test, pte_uffd_wp(mapping_pte(m, guarded + PROTECTED * PAGE_SIZE)));
+	KUNIT_EXPECT_TRUE(test, pte_uffd(mapping_pte(m, guarded + PROTECTED * PAGE_SIZE)));
 	KUNIT_EXPECT_TRUE(test, is_dirty(m, a + WRITTEN * PAGE_SIZE));
 	KUNIT_EXPECT_FALSE(test, is_dirty(m, a + PLAIN * PAGE_SIZE));
 	KUNIT_EXPECT_FALSE(test, is_dirty(m, b + WRITTEN * PAGE_SIZE) ||

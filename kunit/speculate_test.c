@@ -455,7 +455,7 @@ static void two_that_miss_a_table_share_one(struct kunit *test)
 
 static void make_unstable(struct mapping *m, struct vm_fault *vmf)
 {
-	set_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_set(MMF_UNSTABLE, m->mm);
 }
 
 static void a_reaped_address_space_gets_nothing(struct kunit *test)
@@ -468,7 +468,7 @@ static void a_reaped_address_space_gets_nothing(struct kunit *test)
 	private = map_beside(m, MAP_PRIVATE);
 	mapping_at(m, COWMEM_STEP_PREPARED, make_unstable);
 	KUNIT_EXPECT_EQ(test, -EFAULT, poke(private, 0x22));
-	clear_bit(MMF_UNSTABLE, &m->mm->flags);
+	mm_flags_clear(MMF_UNSTABLE, m->mm);
 	EXPECT_CODE(test, VM_FAULT_SIGBUS, m->fault.code);
 	KUNIT_EXPECT_EQ(test, before + 1, COUNT(speculative_abort_reaped));
 	KUNIT_EXPECT_EQ(test, 1, page_ref_count(m->cow_page));

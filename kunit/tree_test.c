@@ -129,6 +129,8 @@ static void a_shared_tree_grows(struct kunit *test)
 	struct folio *folio;
 
 	write_page(test, m->file, low, 0x11);
+	/* What is behind an end within the page is zeroed when the object grows: that were a write. */
+	KUNIT_ASSERT_EQ(test, 0, write_byte(m->file, (low + 1) * PAGE_SIZE - 1, 0));
 	folio = own_of(m->file, low);
 	KUNIT_ASSERT_NOT_NULL(test, folio);
 	snapshot = snapshot_of(m, ANY);
@@ -258,6 +260,8 @@ static void a_range_of_another_height(struct kunit *test)
 	struct folio *folio;
 
 	write_page(test, m->file, low, 0x11);
+	/* What is behind an end within the page is zeroed when the object grows: that were a write. */
+	KUNIT_ASSERT_EQ(test, 0, write_byte(m->file, (low + 1) * PAGE_SIZE - 1, 0));
 	folio = own_of(m->file, low);
 	KUNIT_ASSERT_NOT_NULL(test, folio);
 	snapshot = snapshot_of(m, ANY);
@@ -471,6 +475,39 @@ static void a_clone_does_not_wait_for_a_snapshot(struct kunit *test)
 	a_relative_does_not_wait_for(test, &snapshot);
 }
 
+static void dedupe_page(struct other *o)
+{
+	o->result = cowmem_test_dedupe(made, o->mapping->file, 0, 0);
+}
+
+static void it_waits(struct mapping *m, struct vm_fault *vmf)
+{
+	other_start(&other, m, dedupe_page);
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+}
+
+/* FIDEDUPERANGE compares nothing that a fault is about to map to be written. */
+static void deduplication_waits_for_a_fault(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long clones;
+
+	write_page(test, m->file, 0, 0x11);
+	made = clone_of(m);
+	write_page(test, made, 0, 0x11);
+	KUNIT_ASSERT_NOT_NULL(test, own_of(made, 0));
+	cowmem_parameters.speculate_shared_write = false;
+	clones = mapping_map_of(m, made, 1, MAP_SHARED);
+	mapping_at(m, STEP_ANSWERED, it_waits);
+	KUNIT_EXPECT_EQ(test, 0, poke(clones, 0x22));
+	KUNIT_ASSERT_NULL(test, m->turn);
+	other_finish(&other);
+	KUNIT_EXPECT_TRUE(test, !other.result || other.result == -EBADE);
+	KUNIT_EXPECT_EQ(test, 0x22, peek(clones));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(made, 0), 0));
+	KUNIT_EXPECT_EQ(test, 0x11, byte_of(cowmem_test_seen(m->file, 0), 0));
+}
+
 static void let_it_copy(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, other_write);
@@ -563,6 +600,7 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(only_what_holds_the_lock_alone_is_counted),
 	KUNIT_CASE(a_clone_does_not_wait_for_its_origin),
 	KUNIT_CASE(a_clone_does_not_wait_for_a_snapshot),
+	KUNIT_CASE(deduplication_waits_for_a_fault),
 	KUNIT_CASE(copies_share_the_lock),
 	KUNIT_CASE(a_page_that_is_copied_after_the_look_up),
 	KUNIT_CASE(a_page_that_is_copied_under_the_pte_lock),

@@ -218,9 +218,9 @@ static void userfaultfd_s_marker_stays(struct kunit *test)
 
 	SHOWS(test, "R69");
 	set_vma_flag(s.m, s.at, VM_UFFD_WP, true);
-	*entry = pte_mkuffd_wp(pte_wrprotect(*entry));
+	*entry = pte_mkuffd(pte_wrprotect(*entry));
 	KUNIT_EXPECT_EQ(test, TEST_UNMAPPED, cowmem_test_unmap(s.folio, true, true).result);
-	KUNIT_EXPECT_TRUE(test, pte_marker_uffd_wp(mapping_pte(s.m, s.at)));
+	KUNIT_EXPECT_TRUE(test, pte_is_uffd_wp_marker(mapping_pte(s.m, s.at)));
 	*entry = __pte(0);
 	set_vma_flag(s.m, s.at, VM_UFFD_WP, false);
 	subject_done(&s);
@@ -292,8 +292,8 @@ static void on_end(struct mmu_notifier *notifier, const struct mmu_notifier_rang
 	l->refs_at_end = folio_ref_count(s->folio);
 }
 
-static int on_young(struct mmu_notifier *notifier, struct mm_struct *mm, unsigned long start,
-                    unsigned long end)
+static compat_young on_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+                             unsigned long start, unsigned long end)
 {
 	container_of(notifier, struct listener, notifier)->youngs++;
 	return 0;

@@ -28,12 +28,6 @@ def real_file():
     sys.exit("demo.py: gcc has neither cc1plus nor cc1 here")
 
 
-def with_libraries(program):
-    """A program of this machine, and what it is linked with: each path, from the root."""
-    listed = [word for word in guest.run("ldd", program).split() if word.startswith("/")]
-    return {path.lstrip("/"): (pathlib.Path(path).read_bytes(), 0o755) for path in [program, *listed]}
-
-
 def main():
     kernel = guest.kernel("stock", ARCH)
     out = ROOT / "build" / f"stock-{ARCH}"
@@ -53,7 +47,7 @@ def main():
             **{f"bin/{name}": (programs[name].read_bytes(), 0o755) for name in PROGRAMS},
             "bin/busybox": (pathlib.Path("/bin/busybox").read_bytes(), 0o755),
             **{f"lib/{name}.ko": (data_of, 0o644) for name, data_of in modules.items()},
-            **with_libraries("/bin/cp"),
+            **guest.linked_to("/bin/cp"),
             "data": (data.read_bytes(), 0o644),
             "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip

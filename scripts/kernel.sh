@@ -6,36 +6,14 @@
 # newer stock kernel, remove its directory.
 #
 #   scripts/kernel.sh stock [KERNEL] ARCH    Debian's own kernel and headers, unpacked
-#   scripts/kernel.sh kunit ARCH             built from Debian's source and qemu/kunit*.config
-#   scripts/kernel.sh kcsan ARCH             the same with qemu/kcsan.config on top
-#   scripts/kernel.sh source                 only that source; it has no Image
+#   scripts/kernel.sh kunit [KERNEL] ARCH    built from Debian's source and qemu/kunit*.config
+#   scripts/kernel.sh kcsan [KERNEL] ARCH    the same with qemu/kcsan.config on top
+#   scripts/kernel.sh source [KERNEL]        only that source; it has no Image
+#   scripts/kernel.sh package NAME ARCH      a package of Debian 12's, unpacked; it has no Image
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
 #
 # ARCH is x86_64 or arm64.
 . "$(dirname "$0")/lib.sh"
-
-# Hold the lock on one directory of the cache while we make it, so that two runs do not collide.
-lock() {
-	mkdir -p "$cache"
-	exec {lock_fd}>"$cache/$1.lock"
-	flock -n "$lock_fd" || { progress "waiting for another run that makes $1"; flock "$lock_fd"; }
-}
-
-# Where Debian has the kernels, and what the newer of them need.
-suites=("debian bookworm" "debian-security bookworm-security"
-	"debian trixie" "debian-security trixie-security" "debian trixie-backports")
-
-# apt with both architectures, and with sources and a state of its own: the system's are left alone, no root is needed.
-private_apt() {
-	local command=$1 state=$cache/apt key=/usr/share/keyrings/debian-archive-keyring.gpg
-	shift
-	mkdir -p "$state/lists/partial" "$state/archives/partial"
-	printf "deb [signed-by=$key] http://deb.debian.org/%s main\n" "${suites[@]}" >"$state/sources.list"
-	"$command" -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o Acquire::Languages=none \
-		-o APT::Architectures::=amd64 -o APT::Architectures::=arm64 \
-		-o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
-}
 
 # Have kbuild's programs in @dir run with the libc of the Debian that they were built for, which
 # is not this machine's: each becomes a script. @there is where @dir will lie.
@@ -106,19 +84,58 @@ stock() {
 	echo "$dir"
 }
 
-source_version() { dpkg-query -W -f '${Version}' "linux-source-$main_kernel"; }
+# The version of a kernel's source, as Debian has it: of the main one's, which is installed, or of
+# the others', which are taken from apt, once.
+source_version() { # NAME
+	local file=$cache/source-$1.version package=linux-source-${1%%-*}
+	if [[ $1 == "$main_kernel" ]]; then
+		dpkg-query -W -f '${Version}' "$package" || die "no $package: run scripts/setup.sh first"
+		return
+	fi
+	lock "source-$1"
+	if [[ ! -e $file ]]; then
+		lock apt
+		progress "asking apt for the newest $package"
+		private_apt apt-get update >&2
+		private_apt apt-cache policy "$package" | sed -n 's/^ *Candidate: //p' >"$file.tmp"
+		mv "$file.tmp" "$file"
+	fi
+	cat "$file"
+}
 
-source_tree() {
-	local tar=/usr/src/linux-source-$main_kernel.tar.xz name dir
-	[[ -e $tar ]] || die "no $tar: run scripts/setup.sh first"
-	name=linux-$(source_version)
-	dir=$cache/$name
-	lock "$name"
+# What a guest of another architecture than this machine's has of Debian's, and links to.
+package() {
+	local dir=$cache/$1-$2 tmp=$cache/$1-$2.tmp
+	lock "$1-$2"
 	if [[ ! -e $dir ]]; then
+		lock apt
+		progress "downloading $1 for $2"
+		private_apt apt-get update >&2
+		rm -rf "$tmp"
+		mkdir -p "$tmp"
+		(cd "$tmp" && private_apt apt-get download "$1:${deb_arch[$2]}/bookworm" >&2 && dpkg -x "$1"_*.deb . && rm "$1"_*.deb)
+		mv "$tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
+source_tree() { # NAME
+	local version package=linux-source-${1%%-*} dir tar
+	version=$(source_version "$1")
+	dir=$cache/linux-$version
+	lock "linux-$version"
+	if [[ ! -e $dir ]]; then
+		rm -rf "$dir.tmp" "$dir.deb"
+		mkdir "$dir.tmp" "$dir.deb"
+		tar=/usr/src/$package.tar.xz
+		if [[ $1 != "$main_kernel" ]]; then
+			progress "downloading $package $version"
+			(cd "$dir.deb" && private_apt apt-get download "$package=$version" >&2 && dpkg -x ./*.deb .)
+			tar=$dir.deb$tar
+		fi
 		progress "unpacking $tar"
-		rm -rf "$dir.tmp"
-		mkdir "$dir.tmp"
 		tar -C "$dir.tmp" --strip-components=1 -xf "$tar"
+		rm -rf "$dir.deb"
 		mv "$dir.tmp" "$dir"
 	fi
 	echo "$dir"
@@ -160,14 +177,16 @@ count_steps() {
 	progress "$1: $count steps in $SECONDS s, done"
 }
 
-kunit() { built kunit "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config"; }
-kcsan() { built kcsan "$1" "$root/qemu/kunit.config" "$root/qemu/kunit-$1.config" "$root/qemu/kcsan.config"; }
-
-# built KIND ARCH FRAGMENT...: a kernel from Debian's source, allnoconfig plus the fragments
+# built KIND NAME ARCH: a kernel from Debian's source, allnoconfig plus the fragments, the last of
+# which is what only this one has otherwise
 built() {
-	local kind=$1 arch=$2 fragments=("${@:3}") key dir tree
-	tree=$(source_tree)
-	key=$({ source_version; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
+	local kind=$1 name=$2 arch=$3 fragments key dir tree
+	local more=$root/qemu/kunit-$name.config
+	fragments=("$root/qemu/kunit.config" "$root/qemu/kunit-$arch.config")
+	[[ $kind != kcsan ]] || fragments+=("$root/qemu/kcsan.config")
+	[[ ! -e $more ]] || fragments+=("$more")
+	tree=$(source_tree "$name")
+	key=$({ source_version "$name"; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
 	dir=$cache/$kind-$arch-$key
 	lock "$kind-$arch-$key"
 	# `release` comes last: without it the build is unfinished, and make takes it up where it stopped.
@@ -192,11 +211,19 @@ built() {
 	echo "$dir"
 }
 
-[[ $# -ne 2 || $1 != stock ]] || set -- stock "$main_kernel" "$2"
+case $# in
+1) [[ $1 == list ]] || set -- "$1" "$main_kernel" ;;
+2) [[ $1 == source ]] || set -- "$1" "$main_kernel" "$2" ;;
+esac
+[[ $* == list || $1 == package || ${releases[${2:-}]:-} ]] || die "${2:-}: no such kernel"
 case "$*" in
-source) source_tree ;;
+"source "*) source_tree "$2" ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
-"stock "*" "*) [[ ${releases[$2]:-} && ${deb_arch[$3]:-} ]] || die "$2 $3: no such kernel"; stock "$2" "$3" ;;
-"kunit "* | "kcsan "*) [[ ${deb_arch[$2]:-} ]] || die "$2: no such architecture"; "$1" "$2" ;;
-*) die "usage: ${0##*/} stock [KERNEL] ARCH, kunit|kcsan ARCH, source, list" ;;
+"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "package "*" "*)
+	[[ ${deb_arch[$3]:-} ]] || die "$3: no such architecture"
+	case $1 in
+	stock | package) "$@" ;;
+	*) built "$@" ;;
+	esac ;;
+*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], package NAME ARCH, list" ;;
 esac

@@ -28,3 +28,26 @@ declare -A boot_image=([x86_64]=arch/x86/boot/bzImage [arm64]=arch/arm64/boot/Im
 
 progress() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { progress "$@"; exit 1; }
+
+# Hold the lock on one directory of the cache while we make it, so that two runs do not collide.
+lock() {
+	mkdir -p "$cache"
+	exec {lock_fd}>"$cache/$1.lock"
+	flock -n "$lock_fd" || { progress "waiting for another run that makes $1"; flock "$lock_fd"; }
+}
+
+# Where Debian has the kernels, what the newer of them need, and the programs.
+suites=("debian bookworm" "debian-security bookworm-security"
+	"debian trixie" "debian-security trixie-security" "debian trixie-backports")
+
+# apt with both architectures, and with sources and a state of its own: the system's are left alone, no root is needed.
+private_apt() {
+	local command=$1 state=$cache/apt key=/usr/share/keyrings/debian-archive-keyring.gpg
+	shift
+	mkdir -p "$state/lists/partial" "$state/archives/partial"
+	printf "deb [signed-by=$key] http://deb.debian.org/%s main\n" "${suites[@]}" >"$state/sources.list"
+	"$command" -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o Acquire::Languages=none \
+		-o APT::Architectures::=amd64 -o APT::Architectures::=arm64 \
+		-o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
+}

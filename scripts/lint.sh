@@ -18,11 +18,12 @@ check() { # NAME COMMAND...
 	fi
 }
 
-mapfile -t sources < <(git ls-files '*.c' '*.cc' '*.h')
+mapfile -t sources < <(git ls-files '*.c' '*.cc' '*.h' '*.hpp')
 # The tables of X() rows and of trace events are laid out by hand.
 mapfile -t formatted < <(printf '%s\n' "${sources[@]}" | grep -v -e '/trace\.h$' -e '/counters\.h$')
-# The guest's programs are user space's, and checkpatch is not about that.
-mapfile -t c_side < <(grep -L -E '^(namespace|extern "C") ' "${sources[@]}" | grep -v -e '\.cc$' -e '^qemu/')
+# Those of user space are not what checkpatch is about.
+mapfile -t c_side < <(grep -L -E '^(namespace|extern "C") ' "${sources[@]}" |
+	grep -v -e '\.cc$' -e '^qemu/' -e '^include/cowmem/' -e '^src/lib/' -e '^src/tool/')
 
 check clang-format "clang-format$llvm" --dry-run -Werror "${formatted[@]}"
 

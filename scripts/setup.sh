@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Install the Debian packages that are missing here: those that building the
-# module needs, or (the default) all that the tests need as well.
+# module needs, or the tool and the library, or (the default) all that the tests need as well.
 #
-#   scripts/setup.sh [build|test]       install
-#   scripts/setup.sh missing build|test only say which are missing
+#   scripts/setup.sh [build|tools|test]       install
+#   scripts/setup.sh missing build|tools|test only say which are missing
 . "$(dirname "$0")/lib.sh"
 
 only_say=false
@@ -17,14 +17,16 @@ packages=(make gcc libc6-dev kmod xz-utils libelf1
 	"clang$llvm" "llvm$llvm" "lld$llvm" libstdc++-12-dev)
 case ${1:-test} in
 build) ;;
+tools) packages=(make gcc libc6-dev libzstd-dev) ;;
 test)
 	packages+=(python3 qemu-system-x86 qemu-system-arm busybox-static e2fsprogs) # run the VMs
 	packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) # guest programs
+	packages+=(libzstd-dev g++ g++-aarch64-linux-gnu groff-base python3-numpy) # the tool, the library, their manuals
 	packages+=("linux-source-$main_kernel" flex bison bc cpio zstd libelf-dev libssl-dev) # KUnit kernels
 	packages+=(spin) # the models
 	packages+=("clang-format$llvm" sparse git perl) # the checks of the source
 	;;
-*) die "usage: ${0##*/} [missing] [build|test]" ;;
+*) die "usage: ${0##*/} [missing] [build|tools|test]" ;;
 esac
 
 missing=()

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Run all tests: boot each kernel in a VM, load cowmem, run every program of
-qemu/tests and, on the KUnit kernels, the KUnit suites; hold what a few works cost
+qemu/tests and, on the KUnit kernels, the KUnit suites; on stock ones programs of Debian's on
+a mount of cowmem's (qemu/debian); hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
-errno of the interface; then say what passed and which requirements of kunit/requirements.md
+errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
 those against a model and the one of RESTOREs on a stock one.
 
@@ -18,7 +19,9 @@ import importlib
 import io
 import os
 import pathlib
+import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +34,9 @@ import bench_smp
 import errnos
 import guest
 import initramfs
+import manual
 import model
+import userspace
 import vm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -62,7 +67,8 @@ class Plan:
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
-    kernel: str = ""  # of the stock ones (scripts/kernel.sh), if it is not the main one
+    kernel: str = ""  # as scripts/kernel.sh calls it, if it is not the main one
+    has_suites: bool = True  # of KUnit, if the kernel has that at all
 
     @property
     def name(self):
@@ -78,12 +84,17 @@ class Plan:
             return CONTENTION_ARGUMENTS
         if code == FILEOPS:
             return str(self.operations or "")
+        if code.parent == DEBIAN:
+            return "long" if self.storm else ""
         return str(self.storm or "")
 
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
         return [code for code in codes if (not self.programs or code.stem in self.programs) and
-                code.stem not in left_out and (self.contention or code != CONTENTION)]  # fmt: skip
+                code.stem not in left_out and (self.contention or code != CONTENTION) and
+                (code.parent != DEBIAN or self.kind == "stock") and
+                (code != EMULATOR or self.arch == "x86_64" and not self.kernel) and
+                (code != BINDING or self.arch == platform.machine())]  # fmt: skip
 
 
 # QEMU authenticates a kernel's return addresses one by one, which takes half the time of a
@@ -94,25 +105,46 @@ FASTER = {"arm64": "pauth=off"}
 # is left to the other three kernels.
 ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
 
+# What user space makes of the interface: no kernel that checks itself finds more by it.
+USERS = ("library", "library_cxx", "binding", "tool", "manual")
+
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
 MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
+# What the disk with Debian's programs takes, and the steps to it.
+DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
+DEBIAN = ROOT / "qemu/debian"
+EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
+IN_DEBIAN = "/bin/debian "
+# What one of these takes that is a minute or more is for who asks for everything.
+SHORT_SCRIPTS = ("sqlite", "mdb", "valkey")
+LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900),
-    Plan("kunit", "arm64", 600, 700, without=FASTER["arm64"], leaves_out=ALIKE),
-    Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True),
+    Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=USERS),
+    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + USERS),
+    Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
 ]
-# Debian's other kernels.
+# Of Debian's other kernels, what is run unless everything is asked for.
+SELECTION = ("cow", "diff", "faults", "files", "lazy", "object", "pageout", "rmap", "snapshot", "swapped")
+NOT_SELECTED = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c") if path.stem not in SELECTION)
+# Those, and debug kernels of the oldest and the newest series.
 OTHER_KERNELS = [
-    Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel)
+    Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel, leaves_out=NOT_SELECTED)
     for kernel in guest.other_kernels() for arch in ("x86_64", "arm64")
 ]
+OTHER_KERNELS += [
+    Plan("kunit", "x86_64", 600, 700, kernel="6.1", has_suites=False),  # its KUnit gives them no address space
+    Plan("kunit", "x86_64", 600, 900, kernel="7.3"),
+]
+# Each series once: the architectures take turns.
+SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumerate(OTHER_KERNELS)
+                    if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
 # More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
 # instead of one in 4000, and of the KUnit suites only its own runs there.
 SOAK = [
@@ -120,15 +152,23 @@ SOAK = [
     for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
     for arch in ("x86_64", "arm64")
 ]
-# Millions of operations against the model, and of RESTOREs, which a debug kernel is too slow for.
-SOAK.append(Plan("stock", "x86_64", 600, 700, storm=180, operations=1_000_000, smp=4,
-                 programs=("layerstorm", "restorestorm", "fileops")))  # fmt: skip
+# Millions of operations against the model, of RESTOREs, and of other programs', which a debug
+# kernel is too slow for.
+SOAK += [
+    Plan("stock", arch, 600, 1500, storm=180, operations=1_000_000, smp=4, without=FASTER.get(arch, ""),
+         programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
+    for arch in ("x86_64", "arm64")
+]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
+MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
+TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
+BINDING = ROOT / "qemu/tests/binding.py"  # runs only in a guest of this machine's architecture
+MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "errnos": 1, "builds": 300, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "userspace": 20, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
 BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
@@ -311,31 +351,80 @@ def read_contention(boot, lines, status):
 # ---- One boot ----------------------------------------------------------------------------
 
 
+def foreign_modules(plan):
+    """cowmem.ko for other kernels, by what `uname -r` says there: for the main one, or, there, for all others."""
+    is_main = plan.kind == "stock" and not plan.kernel
+    modules = {}
+    for kernel in guest.other_kernels() if is_main else [""]:
+        other = Plan("stock", plan.arch, 0, 0, kernel=kernel)
+        kernel_dir = guest.kernel("stock", *filter(None, [kernel]), plan.arch)
+        guest.build_module(kernel_dir, plan.arch, OUT / other.name / "module")
+        release = (kernel_dir / "release").read_text().strip()
+        modules[f"foreign/{release}"] = (OUT / other.name / "module/cowmem.ko").read_bytes()
+    return modules
+
+
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock")
-    modules = guest.module_files(kernel_dir, plan.modules)
+    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
+    scripts = [code for code in codes if code.parent == DEBIAN]
+    modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
     modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+    foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko" for name in modules]
     if set(DIRECT) <= set(plan.modules):
         steps.append(f"direct {DISK}")
-    steps += [f"run /bin/{code.stem} {plan.arguments(code)}".rstrip() for code in codes]
+    steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
+              for code in codes]  # fmt: skip
     if suites:
         modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
     steps += ["unload cowmem", "kmemleak"]
 
-    files = {f"lib/{name}.ko": (data, 0o644) for name, data in modules.items()}
+    files = {f"lib/{name}.ko": (data, 0o644) for name, data in (modules | foreign).items()}
     if f"direct {DISK}" in steps:
         files[DISK] = (guest.disk_image(out / "disk.img", 64).read_bytes(), 0o600)
-    for code in codes:
+    if EMULATOR in scripts:
+        balloon = guest.module_files(kernel_dir, ("virtio_balloon",))
+        inner = OUT / plan.name / "guest.gz"
+        initramfs.write(inner, {
+            "init": (guest.build_program(DEBIAN / "guest.c", plan.arch).read_bytes(), 0o755),
+            **{f"{name}.ko": (data, 0o644) for name, data in balloon.items()},
+        })  # fmt: skip
+        files["lib/debian/guest.gz"] = (inner.read_bytes(), 0o644)
+        files["lib/debian/Image"] = ((kernel_dir / "Image").read_bytes(), 0o644)
+    if scripts:
+        files |= {f"lib/debian/{path.name}": (path.read_bytes(), 0o644) for path in DEBIAN.glob("*.py")}
+    if BINDING in codes:
+        files |= guest.binding(plan.arch, BINDING)
+    code_files = [code for code in codes if code not in scripts and code != BINDING]
+    for code in code_files + ([ROOT / "qemu/debian.c"] if scripts else []):
         files[f"bin/{code.stem}"] = (guest.build_program(code, plan.arch, source).read_bytes(), 0o755)
+    if {TOOL, MANUAL} & set(codes):
+        files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
+    if MANUAL in codes:
+        files |= examples(plan.arch)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     return files, steps
+
+
+def examples(arch):
+    """The files that the manual's examples are, and a shell to run them."""
+    files = {"bin/busybox": (guest.busybox(arch).read_bytes(), 0o755)}
+    for page in manual.PAGES:
+        if text := manual.script(page):
+            files[f"etc/manual/{page.name}.sh"] = (text.encode(), 0o644)
+        for number, text in enumerate(manual.programs(page), 1):
+            code = OUT / "manual" / arch / f"{page.name.replace('.', '_')}-{number}.c"
+            code.parent.mkdir(parents=True, exist_ok=True)
+            if not code.exists() or code.read_text() != text:
+                code.write_text(text)
+            files[f"etc/manual/{page.name}-{number}"] = (guest.build_program(code, arch).read_bytes(), 0o755)
+    return files
 
 
 def write_initramfs(plan, files, steps):
@@ -344,12 +433,27 @@ def write_initramfs(plan, files, steps):
     return path
 
 
+def have_debian(plan, codes):
+    """The codes that can be run, and QEMU's options for the disk that some need."""
+    scripts = [code for code in codes if code.parent == DEBIAN]
+    if not scripts:
+        return codes, []
+    try:
+        disk = guest.debian(plan.arch)
+    except guest.NotToBeHad as why:
+        for code in scripts:
+            report(plan.name, code.stem, [Test(code.stem, "skipped", why=str(why))], 0)
+        return [code for code in codes if code not in scripts], []
+    return codes, ["-drive", f"file={disk},if=virtio,format=raw,readonly=on"]
+
+
 def boot(plan, codes, suites):
     out = OUT / plan.name
     source = guest.kernel("source")
     kernel_dir = guest.kernel(plan.kind, *filter(None, [plan.kernel]), plan.arch)
     detects_races = plan.kind == "kcsan"
-    files, steps = prepare(plan, codes, detects_races or suites and plan.kind == "kunit", kernel_dir, source)
+    codes, disk = have_debian(plan, codes)
+    files, steps = prepare(plan, codes, detects_races or suites, kernel_dir, source)
     again = []  # steps that a second VM takes once more, to come where the first was
     left = list(steps)  # those that have not come to their end
 
@@ -363,7 +467,7 @@ def boot(plan, codes, suites):
             return
         left.remove(step.line)
         word, _, argument = step.line.partition(" ")
-        name = pathlib.Path(argument.partition(" ")[0]).stem
+        name = pathlib.Path(argument.removeprefix(IN_DEBIAN).partition(" ")[0]).stem
         if word == "run" and name == CONTENTION.stem:
             report(plan.name, name, read_contention(plan.name, step.program, step.status), step.seconds)
         elif word == "run":
@@ -374,7 +478,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, write_initramfs(plan, files, steps), log, nodes=2, smp=plan.smp,
-                     append=plan.append, extra_qemu=plan.extra_qemu,
+                     append=plan.append, extra_qemu=plan.extra_qemu + disk,
                      allow=[SEEDED_RACE] if detects_races else (), on_step=on_step, resume=resume)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = {step.line: step for step in result.steps if step.status is None}
@@ -414,6 +518,24 @@ def check_builds(builds):
             except RuntimeError as error:
                 tests.append(Test(name, "failed", log=str(error).splitlines()))
     report("builds", "builds", tests, time.monotonic() - start)
+
+
+def check_rebuilds():
+    """Ten builds in a row, in one place, each for another kernel or architecture: what comes is as where nothing was."""
+    start = time.monotonic()
+    out = OUT / "rebuilds"
+    targets = [(guest.kernel("stock", *kernel, arch), arch)
+               for arch in bench.CPU for kernel in [(), *((name,) for name in guest.other_kernels())]]  # fmt: skip
+    fresh, tests = {}, []
+    for target in targets:
+        shutil.rmtree(out, ignore_errors=True)
+        guest.build_module(*target, out)
+        fresh[target] = (out / "cowmem.ko").read_bytes()
+    for target in targets:
+        guest.build_module(*target, out)
+        same = (out / "cowmem.ko").read_bytes() == fresh[target]
+        tests.append(Test(f"build for {target[0].name} after others is as a fresh one", "passed" if same else "failed"))
+    report("rebuilds", "builds", tests, time.monotonic() - start)
 
 
 # A database of dpkg's: what is installed, what was once, and what others only mention.
@@ -482,11 +604,37 @@ def check_errnos():
            time.monotonic() - start)  # fmt: skip
 
 
+def check_userspace():
+    """The library and the tool, as far as they need no module."""
+    start = time.monotonic()
+    tests = []
+    for check in userspace.check_all():
+        if check.output is None:
+            tests.append(Test(f"userspace: {check.name}", "failed" if check.wrong else "passed", log=check.wrong))
+        else:
+            tests += read_tap(f"userspace: {check.name}", check.output, check.status)
+    report("userspace", "library and tool", tests, time.monotonic() - start)
+
+
 # The checks that need no VM of a plan's.
-OTHER_CHECKS = {"setup": check_setup, "errnos": check_errnos, "builds": check_builds, "model": check_models}
+OTHER_CHECKS = {"setup": check_setup, "userspace": check_userspace, "errnos": check_errnos, "builds": check_builds,
+                "rebuilds": check_rebuilds, "model": check_models}  # fmt: skip
 
 
 # ---- All of it ---------------------------------------------------------------------------
+
+
+def say_boots():
+    """A line for each boot: what came of its tests; and below it why some were skipped."""
+    tests_of = collections.defaultdict(list)
+    for test in results:
+        tests_of[test.boot].append(test)
+    for boot, tests in tests_of.items():
+        print(f"{boot:24} {count(tests)}")
+        # kselftest.h has the reason behind the name.
+        whys = collections.Counter(test.why or test.name.rpartition(": ")[2] for test in tests if test.status == "skipped")
+        for why, n in whys.most_common():
+            print(f"    {n:2} skipped: {why}")
 
 
 def say_requirements():
@@ -540,30 +688,34 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `errnos`, `builds` (for every kernel), `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `userspace`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, FILEOPS how many operations.
-    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c",)
+    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
+    programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
-    possible = SOAK if options.soak else PLANS + (OTHER_KERNELS if options.every_kernel or options.only else [])
+    others = OTHER_KERNELS if options.every_kernel or options.only else SELECTED_KERNELS
+    possible = SOAK if options.soak else PLANS + others
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
     tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
-    jobs = [(plan.name, boot, plan, plan.wants(codes, everything), "kunit" in tests) for plan in possible
-            if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
+    jobs = [(plan.name, boot, plan, plan.wants(codes, everything),
+             "kunit" in tests and plan.kind == "kunit" and plan.has_suites)
+            for plan in possible if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
         # First, since the builds are one after the other, for minutes.
         builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
-        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in OTHER_CHECKS.items()
-                if name in tests] + jobs  # fmt: skip
+        checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and
+                  (name != "rebuilds" or options.every_kernel or options.test)}  # fmt: skip
+        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()] + jobs
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
@@ -573,6 +725,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         run_all(jobs)
+        if options.every_kernel:
+            say_boots()
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

@@ -42,6 +42,21 @@ __attribute__((format(printf, 1, 2))) static inline const char *text_of(const ch
 		(answers)->at[(answers)->count - 1].question = text_of(__VA_ARGS__); \
 	} while (0)
 
+/* Whether files of tmpfs, as memfds are, can be opened O_DIRECT: since Linux 6.6. */
+static inline bool tmpfs_is_direct(void)
+{
+	char path[32];
+	int fd = memfd_create("direct", MFD_CLOEXEC), again;
+
+	MUST(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (again >= 0)
+		close(again);
+	close(fd);
+	return again >= 0;
+}
+
 static inline bool is_like(const char *question, const char *pattern)
 {
 	const size_t length = strcspn(pattern, "*");

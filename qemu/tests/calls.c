@@ -328,6 +328,8 @@ static void opens_again(struct answers *answers, int fd, int flags)
 	char bytes[16] = "";
 	int again;
 
+	if (flags & O_DIRECT && !tmpfs_is_direct())
+		return; /* ours are */
 	make_image(fd);
 	again = reopen(fd, flags);
 	ASK(answers, again < 0 ? -1 : 0);
@@ -2340,6 +2342,8 @@ static const struct row {
 #define ATTRIBUTES "it has no extended attributes"
 #define CACHE "it has no page cache"
 #define SHMEM_ONLY "the kernel knows only its own files"
+#define USERFAULTFD "this kernel's userfaultfd knows only its own files"
+#define LEAVES_PAGE "a memfd has a page where a write found nothing to write"
 #define PRESENT "it never says absent of what may be in memory"
 #define DIRTY "a page that a read made is never clean"
 #define ZEROES "it has that"
@@ -2347,6 +2351,8 @@ static const struct row {
 #define REFLINKS "it has reflinks"
 
 static const struct difference differences[] = {
+	{"read, write, pread, pwrite", "blocks after writes from nowhere", LEAVES_PAGE},
+	{"read, write, pread, pwrite", "holes after writes from nowhere", LEAVES_PAGE},
 	{"fstat", "mode after creation", MODE},
 	{"statx", "st.stx_mode", MODE},
 	{"statx", "st.stx_mask", BIRTH},
@@ -2380,9 +2386,9 @@ static const struct difference differences[] = {
 	{"mincore, private", "page *", PRESENT},
 	{"smaps, shared", "Private_*", DIRTY},
 	{"smaps, private", "Private_*", DIRTY},
-	{"userfaultfd, missing", "*", SHMEM_ONLY},
-	{"userfaultfd, write-protected", "*", SHMEM_ONLY},
-	{"userfaultfd, minor", "*", SHMEM_ONLY},
+	{"userfaultfd, missing", "*", USERFAULTFD},
+	{"userfaultfd, write-protected", "*", USERFAULTFD},
+	{"userfaultfd, minor", "*", USERFAULTFD},
 	{"cachestat", "stat.cache", CACHE},
 	{"seals", "fcntl(fd, F_GET_SEALS)", SHMEM_ONLY},
 	{"seals", "F_ADD_SEALS *", SHMEM_ONLY},
@@ -2398,12 +2404,40 @@ static const struct difference differences[] = {
 	{"FICLONE", "holes after FICLONE", REFLINKS},
 };
 
-/* Whether the kernel has what it is about: the debug kernels have none of these. */
+static bool has_userfaultfd(void)
+{
+	struct cowmem_info info = {.size = sizeof(info)};
+	int fd = object_open();
+
+	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
+	close(fd);
+	return info.features & COWMEM_FEATURE_USERFAULTFD;
+}
+
+static bool memfd_leaves_page(void)
+{
+	int fd = memfd_create("leaves", MFD_CLOEXEC);
+	char *nowhere = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct stat st;
+
+	MUST(fd >= 0 && nowhere != MAP_FAILED && pwrite(fd, nowhere, 1, 0) == -1);
+	MUST(!fstat(fd, &st));
+	close(fd);
+	munmap(nowhere, PAGE);
+	return st.st_blocks;
+}
+
+/* Whether the kernel has what it is about: the debug kernels have not all of it. */
 static bool is_here(const struct difference *listed)
 {
+	if (!strcmp(listed->reason, USERFAULTFD))
+		return !has_userfaultfd();
+	if (!strcmp(listed->reason, LEAVES_PAGE))
+		return memfd_leaves_page();
+	if (!strcmp(listed->reason, CACHE))
+		return syscall(451 /* cachestat */, -1, NULL, NULL, 0) && errno != ENOSYS;
 	return !debug_kernel() ||
-	       (strcmp(listed->reason, ATTRIBUTES) && strcmp(listed->reason, CACHE) &&
-	        strcmp(listed->question, "FS_IOC_*"));
+	       (strcmp(listed->reason, ATTRIBUTES) && strcmp(listed->question, "FS_IOC_*"));
 }
 
 static struct alike alike = {

@@ -11,6 +11,7 @@
 #include "walks.h"
 
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -904,6 +905,51 @@ static void failing_restore(void)
 	failing_on_a_range(true);
 }
 
+/* --- a mount finds no memory --- */
+
+#define MOUNT "/tmp/limits"
+
+static void failing_mount(void)
+{
+	static struct setting settings[] = {
+		{.path = DEBUG "failslab/verbose", .wanted = "0"},
+		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
+	};
+	unsigned int failed = 0, n;
+	struct counts before;
+	bool more = true;
+
+	if (access(FAIL_NTH, W_OK))
+		SKIP("this kernel has no fault injection");
+	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	MUST(fail_nth >= 0);
+	MUST(!mkdir(MOUNT, 0700));
+	before = counts_now();
+	set_all(settings, ARRAY_LENGTH(settings));
+	for (n = 1; more && n < 300; n++) {
+		int made, error;
+
+		arm(n);
+		made = mount("none", MOUNT, "cowmem", 0, "size=1M");
+		error = errno;
+		more = disarm();
+		if (!made) {
+			CHECK_EQ(umount(MOUNT), 0);
+		} else {
+			CHECK_EQ(error, ENOMEM);
+			failed++;
+		}
+	}
+	restore_all(settings, ARRAY_LENGTH(settings));
+	ksft_print_msg("%u allocations, of which %u failed the call\n", n - 1, failed);
+	CHECK(!more && failed > 0);
+	close(fail_nth);
+	MUST(!rmdir(MOUNT));
+	check_returned(before);
+}
+
 /* --- a tree of numbers finds no memory for a node: the object's index, and marks of its places --- */
 enum { CACHE = 5 };
 
@@ -1043,6 +1089,7 @@ int main(void)
 		{"each allocation of a punch fails: nothing has changed", "", failing_punch},
 		{"each allocation of a RESTORE of a range fails: nothing has changed", "",
 	         failing_restore},
+		{"each allocation of a mount fails", "", failing_mount},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a mark finds no memory: nothing is lost", "", failing_marks},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -18,6 +19,7 @@
 
 #define PAGES(n) ((n) * PAGE)
 #define TRACING "/sys/kernel/tracing"
+#define MOUNT "/tmp/module"
 
 static const char *module_file = "/lib/cowmem.ko";
 
@@ -111,12 +113,89 @@ static void stays_while_in_use(void)
 	MUST(waitpid(child, &status, 0) == child);
 	CHECK_EQ(status, 0);
 
+	/* A mount that nobody uses; and one that is nowhere any more, but for a file, and a mapping. */
+	MUST((!mkdir(MOUNT, 0700) || errno == EEXIST) && !mount("none", MOUNT, "cowmem", 0, ""));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	fd = open(MOUNT "/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !ftruncate(fd, PAGE) && !umount2(MOUNT, MNT_DETACH));
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	shared = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	close(fd);
+	CHECK_ERRNO(unload(O_NONBLOCK), EWOULDBLOCK);
+	fill_page(shared, 1, 3);
+	CHECK(page_is(shared, 1, 3));
+	munmap(shared, PAGE);
+
 	unload_soon();
 	CHECK_ERRNO(open(COWMEM_DEVICE, O_RDWR | O_CLOEXEC), ENOENT);
+	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, ""), ENODEV);
 	CHECK_ERRNO(unload(O_NONBLOCK), ENOENT);
 	CHECK_EQ(load(""), 0);
 	CHECK_ERRNO(load(""), EEXIST);
 	close(object_open());
+}
+
+/* Whether the kernel has said since @log was last read that a module for @release is for another. */
+static bool tells_of_another_kernel(int log, const char *release, const char *here)
+{
+	char record[8192];
+	bool told = false;
+	ssize_t n;
+
+	/* EPIPE: some records have been overwritten. */
+	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		if (n <= 0)
+			continue;
+		record[n] = '\0';
+		if (!strstr(record, "cowmem: "))
+			continue;
+		/* Where it compares its symbols, or what a module is, first, it says no more than that. */
+		told |= (strstr(record, release) && strstr(record, here)) ||
+		        strstr(record, "disagrees about version of symbol") ||
+		        strstr(record, "must match the kernel's built struct module size");
+	}
+	return told;
+}
+
+/* Each file there is called as the kernel that its module was built for. */
+static void one_for_another_kernel_is_refused(void)
+{
+	const int forced = 1 | 2; /* MODULE_INIT_IGNORE_MODVERSIONS, MODULE_INIT_IGNORE_VERMAGIC */
+	char release[256], path[300];
+	int log, count = 0, file;
+	struct dirent *entry;
+	struct utsname here;
+	DIR *folder = opendir("/lib/foreign");
+
+	MUST(folder && !uname(&here));
+	log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	MUST(log >= 0);
+	unload_soon();
+	while ((entry = readdir(folder))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/lib/foreign/%s", entry->d_name);
+		snprintf(release, sizeof(release), "%.*s", (int)strlen(entry->d_name) - 3,
+		         entry->d_name);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+		MUST(file >= 0 && lseek(log, 0, SEEK_END) >= 0);
+		/* EINVAL: only some of the symbols are others. */
+		CHECK(syscall(SYS_finit_module, file, "", 0) == -1 &&
+		      (errno == ENOEXEC || errno == EINVAL));
+		CHECK(tells_of_another_kernel(log, release, here.release));
+		/* With the same series' it comes as far as the module itself. */
+		if (!strncmp(release, here.release, strcspn(strchr(release, '.') + 1, ".") + 3)) {
+			MUST(lseek(log, 0, SEEK_END) >= 0);
+			CHECK_ERRNO(syscall(SYS_finit_module, file, "", forced), ENOEXEC);
+			CHECK(tells_of_another_kernel(log, release, here.release));
+		}
+		close(file);
+		count++;
+	}
+	CHECK(count > 0);
+	closedir(folder);
+	close(log);
+	CHECK_EQ(load(""), 0);
 }
 
 /* What an object's pages were put to must not need the module: only files and mappings do. */
@@ -660,6 +739,8 @@ static void tracepoint(void)
 
 static const struct test_case cases[] = {
 	{"stays while a descriptor or mapping lives", "", stays_while_in_use},
+	{"one for another kernel is refused, and both are named", "",
+         one_for_another_kernel_is_refused},
 	{"goes while a pipe holds a page", "", goes_while_its_pages_are_held},
 	{"parameters", "", parameters},
 	{"a backing store from the start", "", backing_from_the_start},

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Files that share pages: FICLONE, FICLONERANGE, FIDEDUPERANGE, and what a mount's size counts of them. */
+#include "bus.h"
 #include "counts.h"
 #include "relatives.h"
+#include "store.h"
 
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -310,6 +312,65 @@ static void deduplication_loses_nothing(void)
 	close(from);
 }
 
+/* Nor what is stored through a mapping that has neither an entry nor a page table yet. */
+static void deduplication_loses_no_store(void)
+{
+	const unsigned int turns = fewer_if_debug(4000);
+	int from = create(), to = create(), status;
+	char ones[PAGE];
+	pid_t child;
+
+	write_pages(from, 0, 1, 1);
+	CHECK_EQ(ioctl(to, FICLONE, from), 0);
+	fill_page(ones, 0, 1);
+	child = fork();
+	MUST(child >= 0);
+	if (!child)
+		for (;;)
+			dedupe(to, from, 0, PAGE);
+	for (unsigned int i = 0; i < turns && !test_failed; i++) {
+		uint64_t stored = i + 2, found;
+		char *map;
+
+		MUST(pwrite(to, ones, PAGE, 0) == PAGE);
+		map = object_map(to, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+		*(volatile uint64_t *)map = stored;
+		munmap(map, PAGE);
+		CHECK(pread(to, &found, sizeof(found), 0) == sizeof(found) && found == stored);
+	}
+	kill(child, SIGKILL);
+	MUST(waitpid(child, &status, 0) == child);
+	close(to);
+	close(from);
+}
+
+/*
+ * The holder of a clone has a file of his own come to the clone's relatives: neither it nor what
+ * comes of it tells of them, or has them paged out.
+ */
+static void who_joins_oversees_nothing(void)
+{
+	int template = create(), own_file = create(), clone, then, mine;
+	struct cowmem_page_out out;
+
+	write_pages(template, 0, 4, 1);
+	clone = clone_of(template);
+	write_pages(own_file, 0, 1, 2);
+	CHECK_EQ(clone_to(clone, own_file, 0, PAGE), 0);
+	then = snapshot(clone);
+	CHECK_EQ(restore(own_file, then), 0);
+	CHECK(are(own_file, 1, 3, 1));
+	mine = snapshot(own_file);
+	CHECK_EQ(page_out_ask(mine, &out, COWMEM_PAGE_OUT_ACCESSED, 1, 3), 0);
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(own(mine), 0);
+	close(mine);
+	close(then);
+	close(clone);
+	close(own_file);
+	close(template);
+}
+
 /* Two files become relatives by two calls at once, one from the other: both find the same family. */
 static void crossing(void)
 {
@@ -367,7 +428,7 @@ static void space_is_exact(void)
 
 	MUST(!mkdir(MOUNT, 0755) || errno == EEXIST);
 	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "size=100x"), EINVAL);
-	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "nr_inodes=0"), EINVAL);
+	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "nr_inodes=5x"), EINVAL);
 	CHECK_ERRNO(mount("none", MOUNT, "cowmem", 0, "what=1"), EINVAL);
 	MUST(!mount("none", MOUNT, "cowmem", 0, "size=400k,nr_inodes=5"));
 	MUST(!statfs(MOUNT, &fs));
@@ -510,6 +571,61 @@ static void busy(void)
 	CHECK_EQ(umount(MOUNT), 0);
 }
 
+/*
+ * fallocate() that finds no room gives back what it had taken; but not what somebody has stored
+ * there meanwhile, through a mapping.
+ */
+static void failed_allocation_loses_nothing(void)
+{
+	const unsigned int turns = fewer_if_debug(1000);
+	unsigned int failed = 0;
+	struct statfs fs;
+	int fd, status;
+	pid_t child;
+	char *map;
+
+	MUST(!mount("none", MOUNT, "cowmem", 0, "size=160k"));
+	fd = open(MOUNT "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !ftruncate(fd, SIZE));
+	MUST(pwrite(fd, "first", 5, 5 * PAGE) == 5);
+	map = object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK_EQ(map[9 * PAGE], 0); /* a page of zeroes, which nobody wrote */
+	child = fork();
+	MUST(child >= 0);
+	for (unsigned int i = 0; !child && i < turns; i++) {
+		const off_t at = 16 * PAGE + i % 4 * PAGE;
+
+		/* At any moment of the other's call, in which there may be no room. */
+		for (volatile unsigned int spin = i * 131 % 20000; spin; spin--)
+			;
+		if (touch(map + at, true))
+			continue;
+		(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, at, PAGE); /* waits for that call's end */
+		if (((volatile char *)map)[at] != 'x')
+			_exit(1);
+		if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE))
+			_exit(2);
+	}
+	if (!child)
+		_exit(0);
+	do {
+		CHECK_ERRNO(fallocate(fd, failed % 2 ? FALLOC_FL_KEEP_SIZE : 0, 0, SIZE + PAGE),
+		            ENOSPC);
+		failed++;
+	} while (!waitpid(child, &status, WNOHANG));
+	CHECK_EQ(status, 0);
+	CHECK(failed > 3);
+	CHECK_EQ(stat_of(fd).st_size, SIZE);
+	MUST(!statfs(MOUNT, &fs));
+	CHECK_EQ(fs.f_blocks - fs.f_bfree, 2);
+	CHECK(!strcmp(map + 5 * PAGE, "first"));
+	/* Nor does it hold what it would have given back: there is room for all of that. */
+	CHECK_EQ(fallocate(fd, 0, 0, 40 * PAGE), 0);
+	munmap(map, SIZE);
+	close(fd);
+	CHECK_EQ(umount(MOUNT), 0);
+}
+
 /* Files are freed with the mount. */
 static void unmounted(void)
 {
@@ -538,10 +654,13 @@ static const struct test_case cases[] = {
 	{"FICLONE: of one moment", "", of_one_moment},
 	{"FIDEDUPERANGE", "", deduplication},
 	{"FIDEDUPERANGE loses nothing", "", deduplication_loses_nothing},
+	{"FIDEDUPERANGE loses no store", "", deduplication_loses_no_store},
+	{"FICLONE: who joins oversees nothing", "", who_joins_oversees_nothing},
 	{"FICLONE: each from the other at once", "", crossing},
 	{"a path keeps the module", "", paths_keep_the_module},
 	{"a mount's size is exact", "", space_is_exact},
 	{"what keeps a mount busy", "", busy},
+	{"fallocate() that fails loses nothing", "", failed_allocation_loses_nothing},
 	{"files go with the mount", "", unmounted},
 };
 

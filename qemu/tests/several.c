@@ -235,6 +235,9 @@ static void a_set_that_waits(void)
 	struct counts before = counts_now();
 	int fd[2] = {object_open(), object_open()}, made[2];
 
+	/* The first snapshot of an object waits for a write() before anything is created. */
+	for (int i = 0; i < 2; i++)
+		close(snapshot(fd[i]));
 	for (int i = 0; i < 2; i++) {
 		const unsigned long created = SINCE(before, objects_created);
 		struct stuck_write other;
@@ -255,7 +258,7 @@ static void a_set_that_waits(void)
 		stuck_write_end(&other);
 		CHECK(COMES(SINCE(before, objects_freed) + 2 == SINCE(before, objects_created)));
 	}
-	CHECK_EQ(SINCE(before, snapshots), 0);
+	CHECK_EQ(SINCE(before, snapshots), 2);
 	close_all(fd, 2);
 	check_returned(before);
 }

@@ -208,7 +208,8 @@ static void bad_arguments(void)
 /* As many as there may be, each of another instant; that many are seen as fast as one. */
 static void too_many_layers(void)
 {
-	const struct rlimit files = {COWMEM_LAYERS_MAX + 100, COWMEM_LAYERS_MAX + 100};
+	const unsigned int open_files = COWMEM_LAYERS_MAX + COWMEM_NR_COUNTERS + 100;
+	const struct rlimit files = {open_files, open_files};
 	const unsigned int most = COWMEM_LAYERS_MAX - 1; /* beside the object itself */
 	struct counts before = counts_now();
 	struct cowmem_snapshot arg = {.size = sizeof(arg)};

@@ -92,11 +92,14 @@ static void found_through_the_parent(void)
 	check_cgroup_goes(dying);
 }
 
+/* As many as the seed counts. */
+#define MANY 512
+
 /* Reads, then writes each page that is paged out: minor and major faults. */
 static void read_then_write(char *p, long *minor, long *major)
 {
 	*minor = minor_faults(), *major = major_faults();
-	for (int i = 0; i < PAGES; i++)
+	for (int i = 0; i < MANY; i++)
 		(*(volatile char *)(p + i * PAGE))++;
 	*minor = minor_faults() - *minor, *major = major_faults() - *major;
 }
@@ -107,35 +110,35 @@ static void no_more_faults_than_anonymous_memory(void)
 	long minor, major, its_minor, its_major;
 	struct counts before = counts_now();
 	struct cowmem_info info = {.size = sizeof(info)};
-	char *its = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                 -1, 0);
+	char *its =
+		mmap(NULL, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *p;
 	int fd;
 
 	if (access(ZRAM_FILE("disksize"), W_OK))
 		SKIP("this kernel has no zram");
 	MUST(zram_swap_on(32, NULL));
-	MUST(its != MAP_FAILED && !madvise(its, PAGES * PAGE, MADV_NOHUGEPAGE));
-	memset(its, 1, PAGES * PAGE);
-	for (int i = 0; i < 100 && !swapped(its + (PAGES - 1) * PAGE); i++)
-		MUST(!madvise(its, PAGES * PAGE, MADV_PAGEOUT));
+	MUST(its != MAP_FAILED && !madvise(its, MANY * PAGE, MADV_NOHUGEPAGE));
+	memset(its, 1, MANY * PAGE);
+	for (int i = 0; i < 100 && !swapped(its + (MANY - 1) * PAGE); i++)
+		MUST(!madvise(its, MANY * PAGE, MADV_PAGEOUT));
 	read_then_write(its, &its_minor, &its_major);
-	munmap(its, PAGES * PAGE);
+	munmap(its, MANY * PAGE);
 	MUST(zram_swap_off());
 
 	fd = object_open();
 	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
-	p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
-	memset(p, 1, PAGES * PAGE);
-	CHECK_EQ(page_out_all(fd, PAGES), PAGES);
+	p = object_map(fd, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	memset(p, 1, MANY * PAGE);
+	CHECK_EQ(page_out_all(fd, MANY), MANY);
 	read_then_write(p, &minor, &major);
 	ksft_print_msg("minor + major: cowmem %ld + %ld, anonymous memory on zram %ld + %ld\n",
 	               minor, major, its_minor, its_major);
-	CHECK_EQ(major + SINCE(before, pages_brought_along), PAGES);
-	CHECK_EQ(minor, info.features & COWMEM_FEATURE_DIRTY_BIT ? 0 : PAGES);
+	CHECK_EQ(major + SINCE(before, pages_brought_along), MANY);
+	CHECK_EQ(minor, info.features & COWMEM_FEATURE_DIRTY_BIT ? 0 : MANY);
 	CHECK(minor + major <= its_minor + its_major ||
 	      !(info.features & COWMEM_FEATURE_DIRTY_BIT));
-	munmap(p, PAGES * PAGE);
+	munmap(p, MANY * PAGE);
 	close(fd);
 }
 

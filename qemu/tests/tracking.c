@@ -2,8 +2,8 @@
 /*
  * Who keeps track of writes is told of all of them, and of no other, while pages go out
  * to the store and come back: userfaultfd's asynchronous write protection with
- * PAGEMAP_SCAN, and soft-dirty. (userfaultfd's other modes are for the kernel's own
- * kinds of memory.) A thread pages out and prefetches all the time.
+ * PAGEMAP_SCAN, and soft-dirty. A thread pages out and prefetches all the time. (lazy.c has
+ * userfaultfd's other modes.)
  */
 #include "answers.h"
 #include "counts.h"

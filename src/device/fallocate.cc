@@ -35,17 +35,62 @@ int punch_bytes(Object &object, long long begin, long long end)
 	return zero(object, bytes_at(index_of(end)), end);
 }
 
+/* The places that one call fills, in their order. */
+class Filled {
+public:
+	Filled() = default;
+	~Filled()
+	{
+		while (last_)
+			delete std::exchange(last_, last_->before);
+	}
+	Filled(const Filled &) = delete;
+	Filled &operator=(const Filled &) = delete;
+
+	/* Before @index is filled. False: no memory. */
+	[[nodiscard]] bool add(Index index)
+	{
+		if (!last_ || last_->end != index) {
+			Run *const run = new (Gfp::kernel_account) Run;
+
+			if (!run)
+				return false;
+			run->first = index;
+			run->before = last_;
+			last_ = run;
+		}
+		last_->end = index + 1;
+		return true;
+	}
+	/* They are holes again, as far as nobody has used them meanwhile. */
+	void undo(Object &object) const
+	{
+		for (const Run *run = last_; run; run = run->before)
+			object.empty_again(run->first, run->end - 1);
+	}
+
+private:
+	struct Run : Allocated {
+		Index first, end;
+		Run *before;
+	};
+	Run *last_ = nullptr;
+};
+
 /* Has no hole from @first to @last. */
-int fill_holes(Object &object, Index first, Index last)
+int fill_holes(Object &object, Index first, Index last, Filled &filled)
 {
 	for (Index index = first; index <= last; index++) {
 		FolioRef page;
 
 		if (kapi_signal_pending())
 			return -KAPI_EINTR;
-		if (object.pages().is_hole(index))
+		if (object.pages().is_hole(index)) {
+			if (!filled.add(index))
+				return -KAPI_ENOMEM;
 			if (const int err = page_to_write(object, index, page))
 				return err;
+		}
 		kapi_cond_resched();
 	}
 	return 0;
@@ -54,20 +99,25 @@ int fill_holes(Object &object, Index first, Index last)
 /*
  * Has memory, or a place in the store, for the bytes from @begin to before @end, as far as they
  * lie within the size: nothing lies beyond that. If not @keeps_size, the object grows to @end.
+ * What fails leaves the size, and the holes, as they were.
  */
 int allocate(Object &object, long long begin, long long end, bool keeps_size)
 {
 	const long long old = object.size();
+	Filled filled;
 
 	if (!keeps_size && end > old)
 		if (const int err = object.resize(end, object.growth(), true))
 			return err;
 
 	const long long stop = min_of(end, object.size());
-	const int err = begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1) : 0;
+	const int err =
+		begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1, filled) : 0;
 
 	if (err && end > old && object.size() == end)
 		object.resize(old, object.growth(), true);
+	if (err)
+		filled.undo(object);
 	return err;
 }
 
@@ -100,8 +150,13 @@ extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long 
 
 	if (mode & ~(KAPI_FALLOC_KEEP_SIZE | KAPI_FALLOC_PUNCH_HOLE | KAPI_FALLOC_ZERO_RANGE))
 		return -KAPI_EOPNOTSUPP;
-	if (const int err = object.lock_writes_killable())
-		return err;
+
+	object.let_sets_go_first();
+
+	const WriteLock writes{object};
+
+	if (!writes)
+		return -KAPI_EINTR;
 
 	int err = mode & KAPI_FALLOC_KEEP_SIZE ? 0 : kapi_file_may_reach(f, offset + length);
 
@@ -109,7 +164,6 @@ extern "C" long cowmem_fallocate(file *f, int mode, long long offset, long long 
 		err = kapi_file_modified(f);
 	if (!err)
 		err = change(object, mode, offset, offset + length);
-	object.unlock_writes();
 	return err;
 }
 

@@ -10,10 +10,73 @@
 #include "kernel/module.h"
 
 /* With a map_pages, the handlers run under the VMA lock, without mmap_lock. */
-const struct vm_operations_struct cowmem_vm_ops = {
-	.fault = cowmem_fault,
-	.map_pages = cowmem_map_pages,
-	.page_mkwrite = cowmem_page_mkwrite,
+#define VM_OPERATIONS \
+	.fault = cowmem_fault, .map_pages = cowmem_map_pages, .page_mkwrite = cowmem_page_mkwrite
+
+const struct vm_operations_struct cowmem_vm_ops = {VM_OPERATIONS};
+
+#if compat_has_uffd_ops
+/* Not read-write protection: entries without access that are in memory only, which page-out takes away. */
+static bool can_userfault(struct vm_area_struct *vma, vm_flags_t modes)
+{
+	return !(modes & VM_UFFD_RWP);
+}
+
+/* Nor what is minor, of private mappings. */
+static bool can_userfault_privately(struct vm_area_struct *vma, vm_flags_t modes)
+{
+	return !(modes & (VM_UFFD_RWP | VM_UFFD_MINOR));
+}
+
+/* Who fills it is charged for it, as who writes it is. */
+static struct folio *alloc_folio(struct vm_area_struct *vma, unsigned long address)
+{
+	return vma_alloc_folio(GFP_HIGHUSER | __GFP_ACCOUNT, 0, vma, address);
+}
+
+static int add_folio(struct folio *folio, struct vm_area_struct *vma, unsigned long address)
+{
+	return cowmem_user_fill(vma, linear_page_index(vma, address), folio);
+}
+
+/* Its entry was not stored. Others may have seen it, or written it, by now: it stays. */
+static void leave_folio(struct folio *folio, struct vm_area_struct *vma)
+{
+	folio_unlock(folio);
+}
+
+static struct folio *find_folio(struct inode *inode, pgoff_t index)
+{
+	struct folio *folio;
+	int err = cowmem_user_find(inode->i_private, index, &folio);
+
+	return err ? ERR_PTR(err) : folio;
+}
+
+static const struct vm_uffd_ops uffd_ops = {
+	.can_userfault = can_userfault,
+	.get_folio_noalloc = find_folio,
+	.alloc_folio = alloc_folio,
+	.filemap_add = add_folio,
+	.filemap_remove = leave_folio,
+};
+
+/* A private mapping may be that of a process which may only read the file: UFFDIO_CONTINUE would copy for the object. */
+static const struct vm_uffd_ops private_uffd_ops = {.can_userfault = can_userfault_privately};
+#endif
+
+/* Of the device's inode the core would not know where the object ends. */
+const struct vm_operations_struct cowmem_file_vm_ops = {
+	VM_OPERATIONS,
+#if compat_has_uffd_ops
+	.uffd_ops = &uffd_ops,
+#endif
+};
+const struct vm_operations_struct cowmem_private_vm_ops = {
+	VM_OPERATIONS,
+#if compat_has_uffd_ops
+	.uffd_ops = &private_uffd_ops,
+#endif
 };
 
 /* Sizes are in pages. */
@@ -103,6 +166,7 @@ const struct file_operations cowmem_file_fops = {
 	.open = open_file,
 	.fallocate = cowmem_fallocate,
 	.fadvise = cowmem_fadvise,
+	.setlease = generic_setlease,
 	.remap_file_range = remap_file_range,
 };
 
@@ -126,8 +190,11 @@ static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table
 
 /* Of a snapshot: nobody writes it, and what happens to it can be waited for. */
 const struct file_operations cowmem_snapshot_fops = {
-	COMMON_OPERATIONS,         .open = open_file,
-	.fadvise = cowmem_fadvise, .remap_file_range = remap_file_range,
+	COMMON_OPERATIONS,
+	.open = open_file,
+	.fadvise = cowmem_fadvise,
+	.setlease = generic_setlease,
+	.remap_file_range = remap_file_range,
 	.poll = poll_snapshot,
 };
 
@@ -138,7 +205,7 @@ const struct file_operations cowmem_snapshot_fops = {
 int cowmem_file_create(struct inode *inode, const struct file *by, const char *name, bool writable,
                        struct file **made)
 {
-	const bool is_named = by && by->f_path.mnt->mnt_sb == inode->i_sb;
+	const bool is_named = inode->i_sb != cowmem_inode_mount()->mnt_sb;
 	struct vfsmount *mount = is_named ? by->f_path.mnt : cowmem_inode_mount();
 	const int flags = (writable ? O_RDWR : O_RDONLY) | O_LARGEFILE;
 	struct file *file, *opened;

@@ -4,13 +4,13 @@
  * and invalidate lock), its own size, and an end of life when the last file, and so the last
  * mapping, is gone. Those that have no name live on a kernel-internal mount.
  */
-#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
+#include <linux/sched.h>
 
 #include "kernel/module.h"
 
@@ -52,20 +52,11 @@ static int init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
-/* The last path that was on it is gone: of who was late, when the module goes. */
-static DECLARE_COMPLETION(mount_is_gone);
-
-static void kill_super(struct super_block *sb)
-{
-	kill_anon_super(sb);
-	complete(&mount_is_gone);
-}
-
 /* No owner: the mount must not pin the module; each inode does. */
 static struct file_system_type file_system_type = {
 	.name = "cowmem",
 	.init_fs_context = init_fs_context,
-	.kill_sb = kill_super,
+	.kill_sb = kill_anon_super,
 };
 
 /*
@@ -231,7 +222,9 @@ int cowmem_inode_init(void)
 void cowmem_inode_exit(void)
 {
 	kern_unmount(cowmem_mount);
-	wait_for_completion(&mount_is_gone);
-	rcu_barrier(); /* and who killed it has returned */
+	/* The last thread that looks at the super block, as sync() does, takes it from the type. */
+	while (!hlist_empty(&file_system_type.fs_supers))
+		schedule_timeout_uninterruptible(1);
+	rcu_barrier(); /* free_inode() has returned */
 	folio_put(present);
 }

@@ -216,7 +216,11 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 
 	object.let_sets_go_first();
 
-	WriteLock lock{object};
+	const WriteLock writes{object};
+
+	if (!writes)
+		return -KAPI_EINTR;
+
 	long err = kapi_iocb_write_checks(iocb, from);
 	long long position = kapi_iocb_position(iocb);
 	long done = 0;

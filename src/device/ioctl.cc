@@ -146,6 +146,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
 	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
 	                 COWMEM_FEATURE_FILES | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+	                 (kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
@@ -622,10 +623,13 @@ int pagemap(Object &object, Argument<cowmem_pagemap> &pagemap)
 	return err;
 }
 
-/* Moves the next page from @index on, and @index on behind it. 0 or -ENOMEM. */
+/* Moves the next page from @index on, and @index on behind it. 0, -ENOMEM or -EINTR. */
 int move_next(Pages &pages, Index &index, Index last, cowmem_move &move)
 {
-	Exclusive lock{pages};
+	if (!pages.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages, held};
 	const Index found = pages.next_own(index, last);
 
 	index = last + 1;
@@ -680,7 +684,10 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	for (Index index = first_of(poison->offset); index <= last && !kapi_signal_pending();
 	     index++) {
 		{
-			Exclusive lock{object.pages()};
+			if (!object.pages().lock_killable())
+				break;
+
+			Exclusive lock{object.pages(), held};
 
 			index = object.pages().next_own(index, last);
 			if (index == no_index)

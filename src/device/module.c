@@ -8,6 +8,8 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/utsname.h>
+#include <generated/utsrelease.h>
 
 #include <linux/cowmem.h>
 #include "kernel/module.h"
@@ -276,6 +278,15 @@ void cowmem_node_free(void *node)
 	kfree_rcu(head, rcu);
 }
 
+/* It knows the inside of the kernel that it was built for: one that is forced upon another is refused, too. */
+static int __init kernel_init(void)
+{
+	if (!strcmp(init_utsname()->release, UTS_RELEASE))
+		return 0;
+	pr_err("built for Linux %s, and this is %s\n", UTS_RELEASE, init_utsname()->release);
+	return -ENOEXEC;
+}
+
 static int __init store_init(void)
 {
 	int err = cowmem_store_init(compressor);
@@ -322,6 +333,7 @@ static const struct {
 	int (*init)(void);
 	void (*exit)(void);
 } parts[] = {
+	{kernel_init, NULL},
 	{cowmem_symbols_resolve, NULL},
 	{memory_init, memory_exit},
 	{cowmem_backing_init, cowmem_backing_exit},

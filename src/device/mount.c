@@ -24,6 +24,8 @@ struct options {
 	kgid_t gid;
 };
 
+#define NO_LIMIT LONG_MAX /* and 0 to users, as of a tmpfs */
+
 static const struct inode_operations directory_inode_operations;
 
 /* --- inodes --- */
@@ -175,16 +177,28 @@ static void evict_inode(struct inode *inode)
 	atomic_long_dec(&space->inodes.used);
 }
 
+/* What users are told of a limit: how many, and how many are left. */
+static u64 told_most(const struct cowmem_limit *limit)
+{
+	const long most = READ_ONCE(limit->most);
+
+	return most == NO_LIMIT ? 0 : most;
+}
+
+static u64 told_left(const struct cowmem_limit *limit)
+{
+	return max_t(s64, told_most(limit) - atomic_long_read(&limit->used), 0);
+}
+
 static int statfs(struct dentry *dentry, struct kstatfs *buf)
 {
 	const struct cowmem_space *space = dentry->d_sb->s_fs_info;
-	const long pages = READ_ONCE(space->pages.most), inodes = READ_ONCE(space->inodes.most);
 	const int err = simple_statfs(dentry, buf);
 
-	buf->f_blocks = pages;
-	buf->f_bfree = buf->f_bavail = max(pages - atomic_long_read(&space->pages.used), 0);
-	buf->f_files = inodes;
-	buf->f_ffree = max(inodes - atomic_long_read(&space->inodes.used), 0);
+	buf->f_blocks = told_most(&space->pages);
+	buf->f_bfree = buf->f_bavail = told_left(&space->pages);
+	buf->f_files = told_most(&space->inodes);
+	buf->f_ffree = told_left(&space->inodes);
 	return err;
 }
 
@@ -193,8 +207,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 	const struct cowmem_space *space = root->d_sb->s_fs_info;
 	const struct inode *inode = d_inode(root);
 
-	seq_printf(m, ",size=%luk", READ_ONCE(space->pages.most) << (PAGE_SHIFT - 10));
-	seq_printf(m, ",nr_inodes=%lu", READ_ONCE(space->inodes.most));
+	seq_printf(m, ",size=%lluk", told_most(&space->pages) << (PAGE_SHIFT - 10));
+	seq_printf(m, ",nr_inodes=%llu", told_most(&space->inodes));
 	seq_printf(m, ",mode=%03ho", inode->i_mode & S_IALLUGO);
 	seq_printf(m, ",uid=%u,gid=%u", from_kuid_munged(seq_user_ns(m), inode->i_uid),
 	           from_kgid_munged(seq_user_ns(m), inode->i_gid));
@@ -248,24 +262,34 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 		if (parse_number(param->string, totalram_pages() << PAGE_SHIFT, &number) ||
 		    number > COWMEM_MAX_BYTES)
 			return invalfc(fc, "size: bytes, with k, m or g, or a percentage");
-		options->space.pages.most = DIV_ROUND_UP_ULL(number, PAGE_SIZE);
+		options->space.pages.most = DIV_ROUND_UP_ULL(number, PAGE_SIZE) ?: NO_LIMIT;
 		options->has_pages = true;
 		return 0;
 	case NR_INODES:
-		if (parse_number(param->string, 0, &number) || !number || number > LONG_MAX)
+		if (parse_number(param->string, 0, &number) || number > LONG_MAX)
 			return invalfc(fc, "nr_inodes: a number, with k, m or g");
-		options->space.inodes.most = number;
+		options->space.inodes.most = number ?: NO_LIMIT;
 		options->has_inodes = true;
 		return 0;
 	case MODE:
 		options->mode = result.uint_32 & 07777;
 		return 0;
-	case UID:
-		options->uid = compat_uid(fc, &result);
+	case UID: {
+		const kuid_t uid = compat_uid(fc, &result);
+
+		if (!uid_valid(uid))
+			return -EINVAL;
+		options->uid = uid;
 		return 0;
-	case GID:
-		options->gid = compat_gid(fc, &result);
+	}
+	case GID: {
+		const kgid_t gid = compat_gid(fc, &result);
+
+		if (!gid_valid(gid))
+			return -EINVAL;
+		options->gid = gid;
 		return 0;
+	}
 	}
 	return -EINVAL;
 }
@@ -291,7 +315,11 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	root->i_uid = options->uid;
 	root->i_gid = options->gid;
 	sb->s_root = d_make_root(root);
-	return sb->s_root ? 0 : -ENOMEM;
+	if (!sb->s_root) {
+		rcu_barrier(); /* for free_inode() of the root, which put_super() waits for otherwise */
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static int get_tree(struct fs_context *fc)

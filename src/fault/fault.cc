@@ -83,6 +83,10 @@ Answer answer_of(Outcome outcome)
 		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_killed};
 	case Outcome::again:
 		return {KAPI_VM_FAULT_NOPAGE, COWMEM_COUNT_mkwrite_again};
+	case Outcome::missing:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_user_missing};
+	case Outcome::minor:
+		return {KAPI_VM_FAULT_RETRY, COWMEM_COUNT_user_minor};
 	}
 	__builtin_unreachable();
 }
@@ -110,6 +114,8 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 	kapi_count(a.counter);
 	if (!fault.unlocked)
 		trace(fault, kind, outcome);
+	if (outcome == Outcome::missing || outcome == Outcome::minor)
+		return kapi_vmf_ask_user_space(fault.vmf, outcome == Outcome::missing);
 	if (!fault.major)
 		return a.code;
 	kapi_count(COWMEM_COUNT_major_faults);
@@ -227,6 +233,30 @@ std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *pag
 }
 
 /*
+ * Whether userfaultfd may be to serve the fault: then it takes the locked path. Nobody can ask under
+ * RCU, nor whether it wants to be asked for the neighbours.
+ */
+bool may_be_for_user_space(const Fault &fault)
+{
+	return kapi_vma_asks_for_missing(fault.vma) || kapi_vma_asks_for_minor(fault.vma);
+}
+
+/* Whether it is: with the object's lock shared, so that this stays. */
+std::optional<Outcome> for_user_space(const Fault &fault)
+{
+	if (!may_be_for_user_space(fault))
+		return std::nullopt;
+
+	const bool hole = fault.object->pages().is_hole(fault.index);
+
+	if (hole && kapi_vma_asks_for_missing(fault.vma))
+		return Outcome::missing;
+	if (!hole && kapi_vma_asks_for_minor(fault.vma))
+		return Outcome::minor;
+	return std::nullopt;
+}
+
+/*
  * The first write to a page of a private mapping: fill the core's cow_page from the
  * object, without the source's page lock (R14), and map it (R2). The core allocated
  * and charged cow_page; it frees it unless the answer is DONE_COW (R9). No outcome: the
@@ -244,6 +274,8 @@ std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
+	if (const auto asked = for_user_space(fault))
+		return asked;
 
 	const FolioRef source = pages.get(fault.index);
 
@@ -326,6 +358,8 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
 	if (!fault.object->covers(fault.index, fault.vma))
 		return Outcome::beyond_end;
+	if (const auto asked = for_user_space(fault))
+		return asked;
 	shared = kind == Kind::shared_write && pages.sees_shared(fault.index);
 	if (shared)
 		return std::nullopt;
@@ -485,7 +519,8 @@ bool needs_page_lock(const Fault &fault, Kind kind)
 unsigned int serve(Fault fault, Kind kind)
 {
 	kapi_count(counter_of(kind));
-	if (!needs_page_lock(fault, kind) && worth_speculating(fault, kind)) {
+	if (!needs_page_lock(fault, kind) && !may_be_for_user_space(fault) &&
+	    worth_speculating(fault, kind)) {
 		if (const auto outcome = speculate(fault, kind))
 			return answer(fault, kind, *outcome);
 		kapi_count(COWMEM_COUNT_locked_retries);

@@ -30,9 +30,11 @@ enum class Outcome : unsigned int {
 	mapped,             /* the object's page was mapped, or made writable, by the handler */
 	unreadable,         /* the store cannot give the page's bytes back: SIGBUS */
 	over_limit,         /* a snapshot, or the file system, allows no other page: SIGBUS */
-	waited, /* it was brought in, or is to be, with the fault's locks dropped: retried */
-	killed, /* a fatal signal ended a wait, and the fault's locks are dropped */
-	again,  /* page_mkwrite: the page is the object's own now, but not yet writable: retried */
+	waited,  /* it was brought in, or is to be, with the fault's locks dropped: retried */
+	killed,  /* a fatal signal ended a wait, and the fault's locks are dropped */
+	again,   /* page_mkwrite: the page is the object's own now, but not yet writable: retried */
+	missing, /* a hole that userfaultfd is to fill: as that answers */
+	minor,   /* something that userfaultfd is to map: the same */
 };
 
 /* Keeps an object, by a file of it, from take() on. */

@@ -51,6 +51,14 @@
 #define SINCE_7_2(...) __VA_ARGS__
 #define BEFORE_7_2(...)
 #endif
+/* The same where vm_operations_struct has uffd_ops. */
+#if IS_BEFORE(7, 2) || !defined(CONFIG_USERFAULTFD)
+#define compat_has_uffd_ops 0
+#define WITH_UFFD_OPS(...)
+#else
+#define compat_has_uffd_ops 1
+#define WITH_UFFD_OPS(...) __VA_ARGS__
+#endif
 #if IS_BEFORE(7, 3)
 #define BEFORE_7_3(...) __VA_ARGS__
 #else
@@ -60,6 +68,8 @@
 #if IS_BEFORE(6, 12)
 #include "kernel/compat_6_1.h"
 #else
+#include <linux/filelock.h>
+
 #define compat_uid(fc, result) ((result)->uid)
 #define compat_gid(fc, result) ((result)->gid)
 #define compat_add_rss(mm, counter, n) percpu_counter_add(&(mm)->rss_stat[counter], n)
@@ -182,7 +192,12 @@ static inline void zs_obj_write(struct zs_pool *pool, unsigned long handle, void
 
 #if IS_BEFORE(6, 18)
 #define folio_flags_word(folio) (&(folio)->flags)
+#define mm_flags_set(flag, mm) set_bit(flag, &(mm)->flags)
+#define mm_flags_clear(flag, mm) clear_bit(flag, &(mm)->flags)
+/* What a generator of a KUnit suite's parameters is given. */
+#define compat_gen_params(previous, name) const void *previous, char *name
 #else
+#define compat_gen_params(previous, name) struct kunit *test, const void *previous, char *name
 #define folio_flags_word(folio) (&(folio)->flags.f)
 #endif
 
@@ -236,6 +251,7 @@ static inline void anon_vma_unlock_read(struct anon_vma *anon_vma)
 #if IS_BEFORE(7, 3)
 /* Private copies had the index of what they are copies of. */
 #define vma_start_anon_pgoff(vma) ((vma)->vm_pgoff)
+#define VM_UFFD_RWP VM_NONE
 #define pte_uffd pte_uffd_wp
 #define pte_mkuffd pte_mkuffd_wp
 #define pte_swp_uffd pte_swp_uffd_wp

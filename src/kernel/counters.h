@@ -35,6 +35,8 @@
 	X(unreadable, "faults on a page that the store cannot give back: SIGBUS")             \
 	X(killed, "faults that a fatal signal ended while they waited")                   \
 	X(waited, "faults that a page had to be read for from the backing store: come again")   \
+	X(user_missing, "faults on a hole that userfaultfd was asked for")                \
+	X(user_minor, "faults on what is there that userfaultfd was asked for")           \
 	X(major_faults, "faults that brought a page in, or copied it from the store")     \
 	X(reused, "pages mapped writable and clean by a fault that reads (R46)")          \
 	X(copies_from_store, "cow_pages filled from the store; the object's page stays out") \

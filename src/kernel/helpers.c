@@ -85,6 +85,7 @@ SAME(KAPI_EAGAIN, EAGAIN);
 SAME(KAPI_ENOMEM, ENOMEM);
 SAME(KAPI_EACCES, EACCES);
 SAME(KAPI_EFAULT, EFAULT);
+SAME(KAPI_EEXIST, EEXIST);
 SAME(KAPI_EBUSY, EBUSY);
 SAME(KAPI_EHWPOISON, EHWPOISON);
 SAME(KAPI_ENODEV, ENODEV);
@@ -137,12 +138,15 @@ HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { retu
 HELPER unsigned long kapi_vma_pages(const struct vm_area_struct *vma) { return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT; }
 HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
 HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
-HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = &cowmem_vm_ops; }
+HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = !S_ISREG(file_inode(vma->vm_file)->i_mode) ? &cowmem_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
 HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
 HELPER bool kapi_vma_may_map_around(struct vm_area_struct *vma) { return !uffd_disable_fault_around(vma); }
+HELPER bool kapi_vma_asks_for_missing(struct vm_area_struct *vma) { return compat_has_uffd_ops && userfaultfd_missing(vma); }
+HELPER bool kapi_vma_asks_for_minor(struct vm_area_struct *vma) { return compat_has_uffd_ops && userfaultfd_minor(vma); }
+HELPER unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing) { return (__force unsigned int)cowmem_ask_user_space(vmf, missing ? VM_UFFD_MISSING : VM_UFFD_MINOR); }
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
 HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
@@ -354,7 +358,7 @@ HELPER bool kapi_pte_write(unsigned long pte) { return pte_write(__pte(pte)); }
 HELPER bool kapi_pte_uffd_wp(unsigned long pte) { return pte_uffd(__pte(pte)); }
 HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte(pte)); }
 HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
-HELPER bool kapi_pte_maps_anon(unsigned long pte) { return PageAnon(pte_page(__pte(pte))); }
+HELPER bool kapi_pte_maps_anon(unsigned long pte) { return is_zero_pfn(pte_pfn(__pte(pte))) || PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
@@ -431,7 +435,6 @@ HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return in
 HELPER unsigned long kapi_inode_number(const struct inode *inode) { return inode->i_ino; }
 HELPER long long kapi_inode_size(const struct inode *inode) { return i_size_read(inode); }
 HELPER void kapi_inode_set_size(struct inode *inode, long long bytes) { i_size_write(inode, bytes); }
-HELPER void kapi_inode_lock(struct inode *inode) { inode_lock(inode); }
 HELPER bool kapi_inode_trylock(struct inode *inode) { return inode_trylock(inode); }
 HELPER int kapi_inode_lock_killable(struct inode *inode) { return down_write_killable(&inode->i_rwsem); }
 HELPER void kapi_inode_unlock(struct inode *inode) { inode_unlock(inode); }
@@ -607,6 +610,7 @@ HELPER void kapi_rcu_unlock(void) { rcu_read_unlock(); }
 HELPER void kapi_spin_lock(struct spinlock *lock) { spin_lock(lock); }
 HELPER void kapi_spin_unlock(struct spinlock *lock) { spin_unlock(lock); }
 HELPER bool kapi_capable_admin(void) { return capable(CAP_SYS_ADMIN); }
+HELPER bool kapi_has_uffd_ops(void) { return compat_has_uffd_ops; }
 HELPER bool kapi_knows_poison(void) { return IS_ENABLED(CONFIG_MEMORY_FAILURE); }
 HELPER bool kapi_node_has_memory(unsigned int node) { return node < MAX_NUMNODES && node_state(node, N_MEMORY); }
 HELPER bool kapi_node_allowed(unsigned int node) { return node_isset(node, cpuset_current_mems_allowed); }

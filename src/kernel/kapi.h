@@ -130,6 +130,7 @@ enum kapi_errno {
 	KAPI_EACCES = 13,
 	KAPI_EFAULT = 14,
 	KAPI_EBUSY = 16,
+	KAPI_EEXIST = 17,
 	KAPI_ENODEV = 19,
 	KAPI_EINVAL = 22,
 	KAPI_ENOTTY = 25,
@@ -173,6 +174,9 @@ bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
 bool kapi_vma_locked(const struct vm_area_struct *vma);
 /* Whether a read fault may map neighbours, or userfaultfd wants to know of each. */
 bool kapi_vma_may_map_around(struct vm_area_struct *vma);
+/* Whether userfaultfd wants to be asked first, of a place that is a hole, and of one that is none. */
+bool kapi_vma_asks_for_missing(struct vm_area_struct *vma);
+bool kapi_vma_asks_for_minor(struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
 /* Whether stores to the object through it are permitted now: shared, and writable. */
 bool kapi_vma_may_store(const struct vm_area_struct *vma);
@@ -183,6 +187,12 @@ bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma);
 int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source);
 void kapi_vmf_clear_cow_page(const struct vm_fault *vmf);
 void kapi_vmf_cow_page_uptodate(const struct vm_fault *vmf);
+
+/*
+ * Asks user space for the fault, @missing or minor: a vm_fault_t. It waits for the answer, and
+ * the mapping may be gone then. Sleeps. mm/userfaultfd.c handle_userfault(), resolved at load.
+ */
+unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing);
 
 /* mm/memory.c finish_fault(), resolved at load (src/kernel/symbols.h). */
 unsigned int kapi_finish_fault(struct vm_fault *vmf);
@@ -530,7 +540,6 @@ struct address_space *kapi_inode_mapping(struct inode *inode);
 unsigned long kapi_inode_number(const struct inode *inode);
 long long kapi_inode_size(const struct inode *inode);
 void kapi_inode_set_size(struct inode *inode, long long bytes);
-void kapi_inode_lock(struct inode *inode);
 bool kapi_inode_trylock(struct inode *inode);
 int kapi_inode_lock_killable(struct inode *inode); /* -EINTR: a fatal signal */
 void kapi_inode_unlock(struct inode *inode);
@@ -688,6 +697,8 @@ void kapi_spin_unlock(struct spinlock *lock);
 bool kapi_capable_admin(void);
 /* Whether the kernel can mark memory as damaged. */
 bool kapi_knows_poison(void);
+/* Whether userfaultfd takes mappings of a module's files. */
+bool kapi_has_uffd_ops(void);
 bool kapi_node_has_memory(unsigned int node);
 bool kapi_node_allowed(unsigned int node);
 void kapi_cond_resched(void);

@@ -21,7 +21,8 @@
 #include "kernel/counters.h"
 #include "kernel/told.h"
 
-extern const struct vm_operations_struct cowmem_vm_ops;
+/* Of mappings of the device, and of objects' own inodes. */
+extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops, cowmem_private_vm_ops;
 /* Files of the device, and those of objects' own inodes (src/device/file.c). */
 extern const struct file_operations cowmem_fops, cowmem_file_fops, cowmem_snapshot_fops;
 void cowmem_wake_pollers(void);
@@ -182,6 +183,8 @@ static inline bool cowmem_has_dirty_bit(void)
 vm_fault_t cowmem_fault(struct vm_fault *vmf);
 vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
 vm_fault_t cowmem_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last);
+int cowmem_user_fill(struct vm_area_struct *vma, pgoff_t index, struct folio *folio);
+int cowmem_user_find(void *object, pgoff_t index, struct folio **found);
 int cowmem_open(struct inode *inode, struct file *file);
 int cowmem_release(struct inode *inode, struct file *file);
 int cowmem_mmap(struct file *file, struct vm_area_struct *vma);

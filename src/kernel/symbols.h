@@ -25,6 +25,7 @@
 #include <linux/rmap.h>
 #include <linux/static_call.h>
 #include <linux/swap.h>
+#include <linux/userfaultfd_k.h>
 #include <asm/tlbflush.h>
 
 #include "kernel/compat.h"
@@ -119,6 +120,8 @@ void lru_add_drain(void);
 	X(__put_anon_vma)                                                                     \
 	/* batches on the way between LRU lists keep references; no other way */              \
 	X(lru_add_drain) X(lru_add_drain_all)                                                 \
+	/* asks user space what is missing, as a fault handler does */                         \
+	WITH_UFFD_OPS(X(handle_userfault))                                                    \
 	/* who may be told about whose mappings */                                            \
 	X(ptrace_may_access)                                                                  \
 	COWMEM_SYMBOLS_ARCH(X)                                                                \
@@ -162,6 +165,13 @@ static __always_inline void cowmem_install_copy(struct vm_fault *vmf)
 	SINCE_6_12(cowmem_symbol_call(set_pte_range)(vmf, page_folio(vmf->cow_page), vmf->cow_page,
 	                                             1, vmf->address);
 	           compat_add_rss(vmf->vma->vm_mm, MM_ANONPAGES, 1);)
+}
+
+/* Has user space, which is asked for @reason, a VM_UFFD_*, serve the fault. */
+static __always_inline vm_fault_t cowmem_ask_user_space(struct vm_fault *vmf, vm_flags_t reason)
+{
+	WITH_UFFD_OPS(return cowmem_symbol_call(handle_userfault)(vmf, reason);)
+	return VM_FAULT_SIGBUS;
 }
 
 static __always_inline void cowmem_add_rmap(struct folio *folio, struct vm_area_struct *vma)

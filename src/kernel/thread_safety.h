@@ -48,6 +48,8 @@ template <class L>
 class SCOPED_CAPABILITY Exclusive {
 public:
 	explicit Exclusive(L &lock) ACQUIRE(lock) : lock_{lock} { lock_.lock(); }
+	/* The caller has just taken it. */
+	Exclusive(L &lock, Held) REQUIRES(lock) : lock_{lock} {}
 	~Exclusive() RELEASE() { lock_.unlock(); }
 	Exclusive(const Exclusive &) = delete;
 	Exclusive &operator=(const Exclusive &) = delete;

@@ -17,7 +17,7 @@
 	{ 0, "done-cow" }, { 1, "page-locked" }, { 2, "lost-race" }, { 3, "beyond-end" },  \
 	{ 4, "poisoned" }, { 5, "no-memory" }, { 6, "address-space-gone" }, { 7, "truncated" },  \
 	{ 8, "made-writable" }, { 9, "mapped" }, { 10, "unreadable" }, { 11, "over-limit" }, { 12, "waited" }, \
-	{ 13, "killed" }, { 14, "again" }
+	{ 13, "killed" }, { 14, "again" }, { 15, "missing" }, { 16, "minor" }
 
 /* One fault, as the handler answered it. The object is named by its inode number. */
 TRACE_EVENT(cowmem_fault,

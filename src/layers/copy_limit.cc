@@ -108,8 +108,6 @@ int CopyLimits::Leaving::may_become(const Pages &target)
 /* A snapshot that is younger than the one which is restored counts nothing any more, when that is done. */
 int CopyLimits::Leaving::may_become(const Pages &target, Index first, Index last)
 {
-	constexpr unsigned long all = ~0UL;
-
 	if (!locked_)
 		return try_without();
 	for (Members at{of_.family()}; at; at.next()) {
@@ -120,8 +118,6 @@ int CopyLimits::Leaving::may_become(const Pages &target, Index first, Index last
 
 		if (at->number() > youngest_)
 			at->counted_.plan(0, 0);
-		else if (at->number() == youngest_)
-			at->counted_.plan(0, all);
 		else
 			at->counted_.plan(count_shared(snapshot, now, then, first, last),
 			                  count_shared(snapshot, then, now, first, last));

@@ -34,18 +34,19 @@ struct Counted {
 	CopyLimit limit = {};
 	unsigned long copies = 0;
 	/* What the change that is under way adds to the copies, and takes from the others. */
-	unsigned long pending = 0, pending_others = 0;
+	unsigned long pending = 0;
+	long pending_others = 0;
 
 	/* @count more pages, or less, that do not count. */
-	void add_others(unsigned long count)
-	{
-		__atomic_fetch_add(&others_, count, __ATOMIC_RELAXED);
-	}
+	void add_others(long count) { __atomic_fetch_add(&others_, count, __ATOMIC_RELAXED); }
 	/* A change is under way that leaves it @more pages, and has @again of its pages shared again. */
 	void plan(unsigned long more, unsigned long again)
 	{
-		pending_others = min_of(again, __atomic_load_n(&others_, __ATOMIC_RELAXED));
-		pending = more - min_of(copies + more, again - pending_others);
+		const long others = max_of(__atomic_load_n(&others_, __ATOMIC_RELAXED), 0L);
+
+		pending_others = min_of(static_cast<long>(again), others);
+		pending = more -
+		          min_of(copies + more, again - static_cast<unsigned long>(pending_others));
 	}
 	/* It has been made. */
 	void do_planned()
@@ -63,7 +64,8 @@ struct Counted {
 	}
 
 private:
-	unsigned long others_ = 0;
+	long others_ =
+		0; /* with those that are just coming: below 0 for a moment, where one did not come */
 };
 
 /* Of an object: whether changes have to look at limits, and the lock that has one look at a time. */

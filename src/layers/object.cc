@@ -164,7 +164,11 @@ int Object::try_resize(long long bytes, Growth growth, bool write_is_locked_out)
 {
 	CopyLimits::Leaving leaving{pages_};
 	FolioRef tail;
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	const Index end = index_up(bytes);
 	long long old;
 
@@ -210,7 +214,11 @@ void Object::zero_tail(folio *tail, long long end)
 int Object::punch_some(Index first, Index last)
 {
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 
 	if (const int err = leaving.may_leave(first, last))
 		return err;

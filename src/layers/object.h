@@ -118,6 +118,11 @@ public:
 	 * differs; -EOPNOTSUPP: it is no relative; -EROFS: this is a snapshot; -EIO.
 	 */
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
+	/*
+	 * Has holes from @first to @last instead of pages of its own that are all zeroes and that
+	 * nobody is using. Sleeps.
+	 */
+	void empty_again(Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
 	int restore(Object &snapshot) EXCLUDES(pages_);
 	/*
@@ -153,19 +158,25 @@ public:
 	}
 
 	/* One write() at a time, so that appends do not overlap; above every other lock. */
-	void lock_writes() { kapi_inode_lock(inode_); }
+	/* 0, or -EINTR: a fatal signal ended the wait. */
+	[[nodiscard]] int lock_writes() { return kapi_inode_lock_killable(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
 	/* A set of snapshots waits until there is no write() to this object, and others, or does not any more. */
 	void add_waiting_set(int n) { __atomic_fetch_add(&waiting_sets_, n, __ATOMIC_RELAXED); }
-	/* Before a write(): those have a moment to go first. */
+	/*
+	 * Before a write(): those have a moment to go first. If all writes are shorter than that, the
+	 * set finds none; and a set that waits for a write without end holds up the others no longer.
+	 */
 	void let_sets_go_first() const
 	{
-		if (__atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED))
+		constexpr int times = 10;
+
+		for (int i = 0; i < times && !kapi_signal_pending() &&
+		                __atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED);
+		     i++)
 			kapi_sleep_killable();
 	}
-	/* 0, or -EINTR: a fatal signal. */
-	[[nodiscard]] int lock_writes_killable() { return kapi_inode_lock_killable(inode_); }
 
 	static void operator delete(void *p) { kapi_free_rcu(p); }
 
@@ -206,6 +217,7 @@ private:
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
 	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
+	void empty_some(Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
 
@@ -233,16 +245,22 @@ inline int error_of_break_cow(int error)
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
 
-/* Holds off write() for a scope. */
+/* Holds off write() for a scope; or not, where a fatal signal ended the wait. */
 class WriteLock {
 public:
-	explicit WriteLock(Object &object) : object_{object} { object_.lock_writes(); }
-	~WriteLock() { object_.unlock_writes(); }
+	explicit WriteLock(Object &object) : object_{object.lock_writes() ? nullptr : &object} {}
+	~WriteLock()
+	{
+		if (object_)
+			object_->unlock_writes();
+	}
 	WriteLock(const WriteLock &) = delete;
 	WriteLock &operator=(const WriteLock &) = delete;
 
+	explicit operator bool() const { return object_; }
+
 private:
-	Object &object_;
+	Object *const object_;
 };
 
 } /* namespace cowmem */

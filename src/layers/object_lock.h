@@ -79,6 +79,14 @@ public:
 		kapi_rwsem_lock(&lock_);
 		make_odd();
 	}
+	/* False: a fatal signal ended the wait. */
+	[[nodiscard]] bool lock_killable() TRY_ACQUIRE(true)
+	{
+		if (kapi_rwsem_lock_killable(&lock_))
+			return false;
+		make_odd();
+		return true;
+	}
 	/* The same for who takes those of several objects, in the order that rmap/walk.h has for them. */
 	void lock_of_set(kapi_lock_set &set) ACQUIRE()
 	{

@@ -159,7 +159,7 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 		counted_.add_others(1);
 	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
 		if (frozen_)
-			counted_.add_others(-1UL);
+			counted_.add_others(-1);
 		home.unattach(page);
 		home.uncharge();
 		kapi_folio_put(page);

@@ -2,13 +2,15 @@
 /*
  * Reflinks (layers/object.h): an object that exists already gets pages of another, shared. What it
  * gets is that of a snapshot of the other, which is taken for it and goes again, but for what
- * both see then.
+ * both see then. And its own pages can be given back for what reads the same: a relative's, or holes.
  */
 #include "layers/object.h"
 
 namespace cowmem {
 
 namespace {
+
+constexpr Index at_once = 256; /* pages that are compared while the faults of their object wait */
 
 /* A snapshot of an object for a scope: of one that is a snapshot, itself. */
 class Then {
@@ -84,6 +86,7 @@ bool is_damaged(const Seen &seen)
 
 int Object::join(Object &source)
 {
+	const bool comes = pages_.family() && !source.pages_.family();
 	Family *const family = source.pages_.have_family(pages_.family());
 
 	if (!family || !family->make_home())
@@ -93,7 +96,9 @@ int Object::join(Object &source)
 
 	if (mine != family)
 		return mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
-	/* Before it has anything that the other had: its holder may not watch the relatives. */
+	/* Before either has anything that the other had: who comes to relatives may not watch them. */
+	if (comes)
+		source.pages_.set_of_clone();
 	pages_.set_of_clone();
 	family->set_joined();
 	set_parent(source);
@@ -109,8 +114,11 @@ int Object::reflink(Object &source, long long begin, long long end)
 		return -KAPI_EMLINK;
 	if (const int err = then.take(source))
 		return err;
-	if (const int err = lock_writes_killable())
-		return err;
+
+	const WriteLock writes{*this};
+
+	if (!writes)
+		return -KAPI_EINTR;
 
 	const long long old = size();
 	int err = 0;
@@ -123,7 +131,6 @@ int Object::reflink(Object &source, long long begin, long long end)
 		err = take_parts(*then, next, index_up(end) - 1);
 	if (err && size() == end && end > old)
 		resize(old, growth(), true);
-	unlock_writes();
 	return err;
 }
 
@@ -131,14 +138,25 @@ int Object::reflink(Object &source, long long begin, long long end)
 int Object::dedupe_some(Object &then, Index first, Index last)
 {
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	SharedBelow undropped{then.pages_};
 	int err = then.pages_.dropped() ? -KAPI_ESTALE : 0;
 
-	/* From here on nobody comes to have a page of the object to write it. */
+	if (last >= end_index())
+		return -KAPI_EINVAL; /* it was cut since this was asked */
+	/* No fault that begins from here on comes to have a page of the object to write it. */
 	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; !err && index <= last; index++) {
 		const Seen mine = pages_.see(index), theirs = then.pages_.see(index);
+
+		/* A fault that had it locked before has mapped it by now. */
+		if (mine.page)
+			unmap_late(mine.page.get());
+
 		const bool used = is_used(mine.page.get());
 
 		kapi_smp_rmb(); /* whoever had it is done before it is compared */
@@ -159,9 +177,35 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	return err;
 }
 
+void Object::empty_some(Index first, Index last)
+{
+	Exclusive lock{pages_};
+
+	/* From here on nobody comes to have a page of the object to write it. */
+	pages_.unmap(first, last, PrivateCopies::keep);
+	for (Index index = first; index <= last; index++) {
+		const Seen seen = pages_.see(index);
+		const bool may_go = seen.page && pages_.owns(seen.page.get()) &&
+		                    !is_used(seen.page.get()) && !is_damaged(seen);
+
+		kapi_smp_rmb(); /* whoever had it is done before it is looked at */
+		if (may_go && reads_same(seen.page.get(), nullptr) && pages_.tree().own_way(index))
+			pages_.remove(index, index, PrivateCopies::keep);
+	}
+}
+
+void Object::empty_again(Index first, Index last)
+{
+	unsigned long long count = 0;
+
+	/* What went out meanwhile has to be looked at, too. If it does not come in, it stays. */
+	pages_.bring_in_all(first, last, count);
+	for (Index from = first; from <= last; from += at_once)
+		empty_some(from, min_of(last, from + at_once - 1));
+}
+
 int Object::dedupe(Object &source, Index &next, Index last)
 {
-	constexpr Index at_once = 256; /* the faults of the object wait */
 	unsigned long long count = 0;
 	Then then;
 

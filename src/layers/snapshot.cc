@@ -8,12 +8,20 @@ namespace cowmem {
 
 /*
  * @made: an object of the same family, where @like is, which has no pages and of which the caller
- * has the reference. 0, -ENOMEM, -ENOSPC.
+ * has the reference. 0, -ENOMEM, -ENOSPC, -EINTR.
  */
 int Object::create_relative(bool frozen, const inode *like, Object *&made)
 {
-	Family *const family = pages_.have_family(nullptr);
+	Family *family = pages_.family();
 
+	if (!family) {
+		/* Not while FICLONE has it come to another's. */
+		const WriteLock writes{*this};
+
+		if (!writes)
+			return -KAPI_EINTR;
+		family = pages_.have_family(nullptr);
+	}
 	if (!family || !family->make_home())
 		return -KAPI_ENOMEM;
 	if (const int err = create(like, family->space(), Growth::none, made))
@@ -26,8 +34,6 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 		made->pages_.set_frozen();
 		kapi_inode_set_snapshot(made->inode_);
 	}
-	if (!frozen || pages_.of_clone())
-		made->pages_.set_of_clone();
 	return 0;
 }
 
@@ -55,6 +61,9 @@ int Object::give_tree(Object &made)
 	if (!pages_.family()->add(pages_, made.pages_))
 		return -KAPI_EMLINK;
 	made.become_as(*this);
+	/* Who sees the pages sees this: whether this one's holder may watch relatives changes where it joins some. */
+	if (!made.frozen_ || pages_.of_clone())
+		made.pages_.set_of_clone();
 	if (!frozen_)
 		return pages_.freeze(made.pages_);
 	made.pages_.tree().become(pages_.tree());
@@ -73,8 +82,12 @@ int Object::give_snapshot(Object &made, CopyLimit limit)
 /* @made, of create_relative(), is a snapshot of this one within @limit. 0, -ENOMEM, -EMLINK, -ESTALE, -EINTR. */
 int Object::take_snapshot(Object &made, CopyLimit limit)
 {
-	WriteLock writes{*this};
-	Exclusive lock{pages_};
+	const WriteLock writes{*this};
+
+	if (!writes || !pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 
 	return pages_.protect() ? give_snapshot(made, limit) : -KAPI_EINTR;
 }
@@ -104,8 +117,12 @@ int Object::clone(const file *by, file *&made, Index first, Index last)
 	if (err)
 		return err;
 	{
-		WriteLock writes{*this};
-		Exclusive lock{pages_};
+		const WriteLock writes{*this};
+
+		if (!writes || !pages_.lock_killable())
+			return -KAPI_EINTR;
+
+		Exclusive lock{pages_, held};
 
 		err = pages_.protect() ? give_tree(of(made)) : -KAPI_EINTR;
 	}
@@ -175,7 +192,7 @@ int SnapshotSet::lock_writes()
 	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
 		if (held)
 			held->unlock_writes();
-		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes_killable();
+		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes();
 	}
 	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->add_waiting_set(-1);
@@ -239,11 +256,15 @@ int Object::restore(Object &snapshot)
 /* -EAGAIN: once more. */
 int Object::try_restore(Object &snapshot)
 {
-	WriteLock writes{*this};
+	const WriteLock writes{*this};
 	/* What the object saw: freed when all that a fault may wait for has been let go. */
 	Tree left;
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!writes || !pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	/* A snapshot takes no other's lock. */
 	SharedBelow undropped{snapshot.pages_};
 
@@ -264,7 +285,11 @@ int Object::try_restore(Object &snapshot)
 int Object::restore_part(Object &snapshot, const Tree::Part &part)
 {
 	CopyLimits::Leaving leaving{pages_};
-	Exclusive lock{pages_};
+
+	if (!pages_.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages_, held};
 	SharedBelow undropped{snapshot.pages_};
 
 	if (snapshot.pages_.dropped())

@@ -59,13 +59,13 @@ struct StoreSlot {
 				return Home::of(kept.get());
 		}
 	}
-	/* Whether its page is at home in @home, in memory or not: a hint, under RCU. */
+	/* Whether its page is at home in @home, in memory or not: a hint, under RCU. One that is free, and taken again, has none yet. */
 	bool is_of(const Home &home) const
 	{
 		const unsigned long value = __atomic_load_n(&where, __ATOMIC_ACQUIRE);
 
 		return value & is_out ? value - is_out == reinterpret_cast<unsigned long>(&home)
-		                      : home.owns(reinterpret_cast<folio *>(value));
+		                      : value && home.owns(reinterpret_cast<folio *>(value));
 	}
 	/* The page, referenced, or null. */
 	folio *try_get_page() const

@@ -218,7 +218,7 @@ extern "C" cowmem_test_wrong cowmem_test_check(file *f)
 {
 	cowmem::Object &object = cowmem::Object::of(f);
 	cowmem::Pages &pages = object.pages();
-	cowmem::WriteLock all_is_freed{object}; /* that RESTORE has left */
+	const cowmem::WriteLock all_is_freed{object}; /* that RESTORE has left */
 	cowmem::Exclusive lock{pages};
 
 	return cowmem::Check{}.family_of(pages);

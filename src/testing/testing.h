@@ -12,8 +12,8 @@ KAPI_BEGIN
 extern void (*cowmem_test_step)(unsigned int step, struct vm_fault *vmf);
 
 /* The device's ioctls of the same names, for a caller without user memory. */
-void cowmem_test_resize(struct file *file, long long bytes);
-void cowmem_test_punch(struct file *file, long long offset, long long length);
+int cowmem_test_resize(struct file *file, long long bytes);
+int cowmem_test_punch(struct file *file, long long offset, long long length);
 void cowmem_test_set_cow(struct file *file, unsigned int cow);
 
 /* Walks of one page (rmap/visitors.h), whose page lock the caller holds. */
@@ -60,6 +60,9 @@ int cowmem_test_restore(struct file *file, struct file *snapshot);
 /* The same of pages @first to @last. */
 int cowmem_test_restore_range(struct file *file, struct file *snapshot, unsigned long first,
                               unsigned long last);
+/* FIDEDUPERANGE of the pages from @first to @last of two relatives. */
+int cowmem_test_dedupe(struct file *file, struct file *source, unsigned long first,
+                       unsigned long last);
 /* The page in memory that the object sees, if that is where it is; no reference. */
 struct folio *cowmem_test_seen(struct file *file, unsigned long index);
 /* Exchanges the page that is seen for another, or none; false: something else is there. References stay. */

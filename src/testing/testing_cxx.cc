@@ -73,16 +73,16 @@ extern "C" void cowmem_test_describe(file *f, unsigned long index, unsigned int 
 	cowmem::describe(pages, seen.batch, clear, page);
 }
 
-extern "C" void cowmem_test_resize(file *f, long long bytes)
+extern "C" int cowmem_test_resize(file *f, long long bytes)
 {
-	cowmem::Object::of(f).resize(bytes, cowmem::Growth::none, false);
+	return cowmem::Object::of(f).resize(bytes, cowmem::Growth::none, false);
 }
 
-extern "C" void cowmem_test_punch(file *f, long long offset, long long length)
+extern "C" int cowmem_test_punch(file *f, long long offset, long long length)
 {
 	cowmem::Index next = cowmem::index_of(offset);
 
-	cowmem::Object::of(f).punch(next, cowmem::index_of(offset + length) - 1);
+	return cowmem::Object::of(f).punch(next, cowmem::index_of(offset + length) - 1);
 }
 
 extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
@@ -175,6 +175,13 @@ extern "C" int cowmem_test_restore_range(file *f, file *snapshot, unsigned long 
                                          unsigned long last)
 {
 	return cowmem::Object::of(f).restore(cowmem::Object::of(snapshot), first, last);
+}
+
+extern "C" int cowmem_test_dedupe(file *f, file *source, unsigned long first, unsigned long last)
+{
+	cowmem::Index next = first;
+
+	return cowmem::Object::of(f).dedupe(cowmem::Object::of(source), next, last);
 }
 
 extern "C" folio *cowmem_test_seen(file *f, unsigned long index)

@@ -85,6 +85,11 @@
 #define COWMEM_FEATURE_CLONE_RANGE (1ULL << 15)
 #define COWMEM_FEATURE_FILES \
 	(1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
+/*
+ * userfaultfd serves shared and private mappings of regular files, also where something is
+ * MISSING, MINOR (of shared mappings), or write-protected without WP_ASYNC; not RWP.
+ */
+#define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -333,7 +338,7 @@ struct cowmem_store_limit {
  * A snapshot oversees what it shares with its relatives, unless it is of a clone, or of a snapshot
  * of one: its holder learns and decides what of that is in memory (STAT, STORE_STAT, PAGEMAP,
  * PAGE_OUT, PREFETCH). The holder of a clone, and of what came of it, learns nothing of what
- * relatives touch.
+ * relatives touch; nor does that of a file which FICLONE had join them, from now on.
  *
  * These descriptors are as any other: fork() shares them, and their mappings, SCM_RIGHTS hands
  * them on, and what only they kept goes with the last of them and of their mappings, however
