@@ -552,6 +552,33 @@ static void what_comes_back_is_whose_it_was(void)
 	}
 }
 
+/* In no cgroup, or in one that is removed: then who reads what was out has it charged to him. */
+static void what_is_nobodys_is_whose_who_reads_it(void)
+{
+	const long dying = dying_cgroups();
+	const long whole = OTHERS_PAGES * (long)PAGE, slack = BATCHES * (long)PAGE;
+
+	limit = 64 * MIB;
+	for (int removed = 0; removed <= 1; removed++) {
+		others_fd = object_open();
+		others_out = true;
+		if (removed)
+			run_in_other_cgroup(have_an_object);
+		else
+			have_an_object();
+		if (removed)
+			MUST(!rmdir(OTHER_CGROUP));
+		CHECK_EQ(try_in_cgroup(read_all), 0);
+		ksft_print_msg("of %ld KiB who read it has %ld\n", whole >> 10,
+		               charged(CGROUP) >> 10);
+		CHECK_EQ(object_stat(others_fd).resident_pages, OTHERS_PAGES);
+		CHECK(charged(CGROUP) >= whole - slack);
+		MUST(!syscall(SYS_close_range, FIRST_FD, ~0U, 0));
+		CHECK(COMES(charged(CGROUP) < slack));
+		check_cgroup_goes(dying);
+	}
+}
+
 /* From here on descriptors are made behind those that this program needs. */
 static void set_descriptors_apart(void)
 {
@@ -579,6 +606,8 @@ int main(void)
 		{"processes that are killed", "", try_killed},
 		{"others keep what they have", "", others_keep_what_they_have},
 		{"what comes back is whose it was", "", what_comes_back_is_whose_it_was},
+		{"what is nobody's is charged to who reads it", "",
+	         what_is_nobodys_is_whose_who_reads_it},
 	};
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */

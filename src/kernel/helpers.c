@@ -507,7 +507,10 @@ HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
 HELPER void replace_owner(struct folio *folio, struct obj_cgroup *old, struct obj_cgroup *owner) { set_owner(folio, get_owner(owner)); kapi_owner_uncharge(old, PAGE_SIZE); kapi_owner_put(old); }
-HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
+/* Of one whose cgroup was removed the parent is charged: as with swap, who uses the page is to be, then. */
+HELPER bool is_online(struct obj_cgroup *owner) { return owner && !percpu_ref_is_dying(&owner->refcnt); }
+HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (is_online(owner) && owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
+HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && kapi_owner_charge(owner, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
@@ -516,6 +519,7 @@ HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
+HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
 #endif
 

@@ -608,8 +608,13 @@ bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);
-/* Has @folio, which nobody else has seen, charged to @owner, as far as that has room at once. Never sleeps. */
+/*
+ * Has @folio, which nobody else has seen, charged to @owner, if that is still a cgroup's and has
+ * room at once. Never sleeps.
+ */
 void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner);
+/* The same again to @owner, to whom it was charged before that. */
+void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner);
 /* Each is charged to whom the other was: neither is on the LRU. */
 void kapi_folio_exchange_owners(struct folio *a, struct folio *b);
 
