@@ -209,6 +209,27 @@ static void written_clones(void)
 	}
 }
 
+/* What a snapshot sees, and cannot go for the sake of soft-dirty bits (which only some machines have). */
+static void tracked(void)
+{
+	const uint64_t pages = (uint64_t)limit / 4 * 3 / PAGE;
+	const int fd = object_open();
+	char *map;
+	int snapshot;
+
+	if (object_resize(fd, pages * PAGE))
+		_exit(1);
+	map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED || !write_text("/proc/self/clear_refs", "4"))
+		_exit(1);
+	for (uint64_t i = 0; i < pages; i++)
+		fill_half(map + i * PAGE, 3100);
+	snapshot = relative(fd, COWMEM_IOC_SNAPSHOT);
+	if (snapshot < 0)
+		_exit(1);
+	page_out_range(snapshot, 0, pages);
+}
+
 /* Clears the mark of a place. */
 static int pagemap_of_one(int fd, uint64_t index)
 {
@@ -342,6 +363,7 @@ TRY(same_filled, 8)
 TRY(sparse, 1)
 TRY(punched, 1)
 TRY(written_clones, 1)
+TRY(tracked, 1)
 TRY(objects, 1)
 TRY(memfds, 1)
 TRY(marks, 4)
@@ -600,6 +622,7 @@ int main(void)
 		{"pages far from each other", "", try_sparse},
 		{"clones with holes", "", try_punched},
 		{"clones that are written", "", try_written_clones},
+		{"pages that a snapshot sees, and that stay", "", try_tracked},
 		{"objects, no more than memfds", "", try_as_many_as_memfds},
 		{"places that were cleared", "", try_marks},
 		{"calls that fail", "", try_failing_calls},

@@ -88,6 +88,8 @@ public:
 	bool select();
 	void store();
 	void remove();
+	/* Whether it got slots for pages that relatives see, of which none left. */
+	bool was_in_vain() const { return home_.is_shared() && stored_ && result_.out == out_; }
 
 private:
 	bool claim_all();
@@ -112,10 +114,12 @@ private:
 	}
 	void spare_accessed();
 	void spare_those_without_room();
+	void spare_those_that_would_stay();
 	void protect();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
 	void exchange(const Pages &pages, unsigned int i, Entry old) const;
+	unsigned long *why_it_stays(Unmapped unmapped);
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
@@ -149,6 +153,8 @@ private:
 	const PageOut &how_;
 	PagedOut &result_;
 	const bool has_backing_ = backing.serves(!how_.waits);
+	const unsigned long out_ = result_.out;
+	bool stored_ = false;
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
@@ -303,6 +309,25 @@ void Cluster::spare_those_without_room()
 			drop(i, result_.full);
 }
 
+/*
+ * What is shared keeps the slot that it gets, and then both are charged, beyond any limit: that is
+ * for what will leave.
+ */
+void Cluster::spare_those_that_would_stay()
+{
+	if (!home_.is_shared())
+		return;
+
+	Batch batch{first_, count_};
+	Foresee found;
+
+	fill(batch);
+	walk_viewers(home_, batch, found);
+	for (unsigned int i = 0; i < count_; i++)
+		if (unsigned long *why = why_it_stays(found.becomes[i]); why && claim_[i])
+			drop(i, *why);
+}
+
 bool Cluster::select()
 {
 	/* Who is just taking something from the object, or has it frozen, is not waited for: none would go. */
@@ -313,6 +338,7 @@ bool Cluster::select()
 	if (!how_.accessed)
 		spare_accessed();
 	spare_those_without_room();
+	spare_those_that_would_stay();
 	protect();
 	for (const Claim &claim : claim_)
 		if (claim)
@@ -337,6 +363,7 @@ void Cluster::stored(unsigned int i, Put result)
 {
 	switch (result) {
 	case Put::stored:
+		stored_ = true;
 		return kapi_count(COWMEM_COUNT_pages_stored);
 	case Put::incompressible:
 		kapi_count(COWMEM_COUNT_pages_incompressible);
@@ -507,6 +534,24 @@ bool Cluster::take_out(unsigned int i)
 	return true;
 }
 
+/* The counter of what an unmapping came to; null: it was done. */
+unsigned long *Cluster::why_it_stays(Unmapped unmapped)
+{
+	switch (unmapped) {
+	case Unmapped::mlocked:
+		return &result_.mlocked;
+	case Unmapped::young:
+		return &result_.accessed;
+	case Unmapped::tracked:
+		return &result_.tracked;
+	case Unmapped::again:
+		return &result_.busy;
+	case Unmapped::success:
+		break;
+	}
+	return nullptr;
+}
+
 /* The page was unmapped, or not, and why. */
 void Cluster::finish(unsigned int i, Unmapped unmapped)
 {
@@ -517,18 +562,8 @@ void Cluster::finish(unsigned int i, Unmapped unmapped)
 	if (!out && copy_[i] == Copy::made && !home_.is_shared())
 		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
-	switch (unmapped) {
-	case Unmapped::mlocked:
-		return drop(i, result_.mlocked);
-	case Unmapped::young:
-		return drop(i, result_.accessed);
-	case Unmapped::tracked:
-		return drop(i, result_.tracked);
-	case Unmapped::again:
-		return drop(i, result_.busy);
-	case Unmapped::success:
-		break;
-	}
+	if (unsigned long *why = why_it_stays(unmapped))
+		return drop(i, *why);
 	if (out && copy_[i] == Copy::good) {
 		result_.reused++;
 		kapi_count(COWMEM_COUNT_pages_reused);
@@ -551,15 +586,17 @@ void Cluster::remove()
 			finish(i, unmapped.result(batch, i));
 }
 
-void page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+/* Whether it was worth it: Cluster::was_in_vain(). */
+bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
                       PagedOut &result)
 {
 	Cluster cluster{pages, home, first, last, how, result};
 
 	if (!cluster.select())
-		return;
+		return true;
 	cluster.store();
 	cluster.remove();
+	return !cluster.was_in_vain();
 }
 
 } /* namespace */
@@ -567,13 +604,14 @@ void page_out_cluster(Pages &pages, Home &home, Index first, Index last, const P
 void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
 {
 	const NoReclaim scope;
+	bool shared_go = true;
 
 	for (Index at = first;;) {
 		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
 		page_out_cluster(pages, pages.home(), at, stop, how, result);
-		if (SharedHome *shared = pages.shared_home())
-			page_out_cluster(pages, *shared, at, stop, how, result);
+		if (SharedHome *shared = shared_go ? pages.shared_home() : nullptr)
+			shared_go = page_out_cluster(pages, *shared, at, stop, how, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;

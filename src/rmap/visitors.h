@@ -126,6 +126,28 @@ struct Despite {
 	bool mlock, access;
 };
 
+/* Whether an entry has a soft-dirty bit that somebody tracks, and that would go with it (R54). */
+inline bool is_tracked(const Slot &slot)
+{
+	return slot.pte.soft_dirty() && kapi_vma_tracks_soft_dirty(slot.vma);
+}
+
+/* What would become of unused pages in an Unmap, which is not done. */
+struct Foresee : Visitor {
+	static constexpr bool racy = true;
+
+	bool visit(Slot &slot)
+	{
+		if (kapi_vma_locked(slot.vma))
+			becomes[slot.nth] = Unmapped::mlocked;
+		else if (is_tracked(slot))
+			becomes[slot.nth] = Unmapped::tracked;
+		return false;
+	}
+
+	Unmapped becomes[Batch::max] = {};
+};
+
 /*
  * Takes every entry of the batch's pages away, in the order of R69: data cache, entry,
  * TLBs, dirty bit to the page, peak of RSS, what stays, counters, rmap, reference. An
@@ -187,8 +209,7 @@ private:
 	{
 		if (!despite.mlock && kapi_vma_locked(slot.vma))
 			return Unmapped::mlocked;
-		if (leave == Leave::nothing && slot.pte.soft_dirty() &&
-		    kapi_vma_tracks_soft_dirty(slot.vma))
+		if (leave == Leave::nothing && is_tracked(slot))
 			return Unmapped::tracked;
 		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry))
 			return Unmapped::young;
