@@ -46,7 +46,7 @@ struct Inspect : Visitor {
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
 
-	/* @taken: of which pages of the batch, by bits; of the others the entries stay as they are. */
+	/* @taken: of which pages of the batch, by bits; of the others all stays as it is. */
 	explicit Referenced(mem_cgroup *only = nullptr, unsigned int taken = ~0U)
 		: group{only}, taken_{taken}
 	{
@@ -63,8 +63,7 @@ struct Referenced : Visitor {
 		written[slot.nth] |= slot.pte.dirty() || (slot.pte.writable() && is_told(slot));
 		if (!kapi_vma_has_recency(slot.vma))
 			return false;
-		young[slot.nth] += (!(taken_ >> slot.nth & 1) && slot.pte.young()) ||
-		                   kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		young[slot.nth] += is_young(slot);
 		return false;
 	}
 
@@ -75,6 +74,12 @@ struct Referenced : Visitor {
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:
+	bool is_young(const Slot &slot) const
+	{
+		if (taken_ >> slot.nth & 1)
+			return kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		return slot.pte.young() || kapi_mm_young(kapi_vma_mm(slot.vma), slot.address);
+	}
 	static bool is_told(const Slot &slot)
 	{
 		return kapi_mm_has_notifiers(kapi_vma_mm(slot.vma));
