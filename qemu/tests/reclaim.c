@@ -5,6 +5,7 @@
  */
 #include "cgroup.h"
 #include "counts.h"
+#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
@@ -243,28 +244,37 @@ static void what_is_read_stays(void)
 	end(dying);
 }
 
+/* Runs @body in a cgroup that there is. */
+static void run_in(const char *cgroup, void (*body)(void))
+{
+	char path[128];
+	int status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(path, "0"));
+		body();
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+}
+
 /* Every other page of an object is another cgroup's: reclaim of one takes nothing of the other's. */
 static void others_stay(void)
 {
 	const long dying = dying_cgroups();
 	unsigned long mine, theirs;
-	int status;
-	pid_t pid;
 
 	begin(mib / 16 * MIB / PAGE, 2, "max"); /* all of them, and then away with half */
 	for (unsigned long i = 1; i < o.pages; i += 2)
 		MUST(!object_punch(o.fd, i * PAGE, PAGE));
 	MUST(!mkdir(OTHER_CGROUP, 0755));
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid) {
-		MUST(write_text(OTHER_CGROUP "/cgroup.procs", "0"));
-		o.first = 1;
-		fill();
-		_exit(0);
-	}
-	MUST(waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	o.first = 1;
+	run_in(OTHER_CGROUP, fill);
 	CHECK_EQ(resident(o.fd), o.pages);
 	for (int i = 0; i < 4; i++)
 		reclaim(CGROUP, "1G");
@@ -274,6 +284,60 @@ static void others_stay(void)
 	ksft_print_msg("of %lu each, %lu and the other's %lu stayed\n", o.pages / 2, mine, theirs);
 	CHECK_EQ(theirs, o.pages / 2);
 	CHECK(mine < o.pages / 16);
+	close(o.fd);
+	MUST(!rmdir(OTHER_CGROUP));
+	check_cgroup_goes(dying);
+}
+
+/* Page 1, then 0 and 2, of which the later version of each other time is somebody else's. */
+static void write_1(void)
+{
+	char page[PAGE];
+
+	fill_cold(page, 1);
+	MUST(pwrite(o.fd, page, PAGE, 1 * PAGE) == (ssize_t)PAGE);
+}
+
+static void write_0(void)
+{
+	MUST(pwrite(o.fd, "0", 1, 0 * PAGE) == 1);
+}
+
+static void write_2(void)
+{
+	MUST(pwrite(o.fd, "2", 1, 2 * PAGE) == 1);
+}
+
+static bool is_resident(int fd, uint64_t index)
+{
+	return page_state(fd, 0, index).flags & COWMEM_PAGE_RESIDENT;
+}
+
+/* Of a place at which members of a family see different pages, reclaim takes that of who is meant. */
+static void others_versions_stay(void)
+{
+	const long dying = dying_cgroups();
+	int older, newer;
+
+	begin(4, 4, "max");
+	MUST(!object_punch(o.fd, 0, 4 * PAGE));
+	MUST(!mkdir(OTHER_CGROUP, 0755));
+	run_in(CGROUP, write_1);
+	run_in(CGROUP, write_0);
+	run_in(OTHER_CGROUP, write_2);
+	older = snapshot(o.fd);
+	run_in(OTHER_CGROUP, write_0);
+	run_in(CGROUP, write_2);
+	newer = snapshot(o.fd);
+	for (int i = 0; i < 8; i++)
+		reclaim(CGROUP, "1G");
+	CHECK(!is_resident(o.fd, 1));
+	CHECK(!is_resident(older, 0));
+	CHECK(!is_resident(o.fd, 2));
+	CHECK(is_resident(older, 2));
+	CHECK(is_resident(o.fd, 0));
+	close(newer);
+	close(older);
 	close(o.fd);
 	MUST(!rmdir(OTHER_CGROUP));
 	check_cgroup_goes(dying);
@@ -458,6 +522,7 @@ int main(void)
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"neighbours that are another cgroup's stay", "", others_stay},
+		{"versions that are another cgroup's stay", "", others_versions_stay},
 		{"what is incompressible is tried once", "", incompressible_once},
 		{"the store's limit counts slots", "", a_limit_counts_slots},
 		{"a full store costs no faults", "", full_store_costs_no_faults},

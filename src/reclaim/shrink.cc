@@ -34,24 +34,26 @@ public:
 
 			if (!inode_)
 				find(page, mapping, index);
-			if (inode_ && mapping == mapping_ && index - first_ < Batch::max)
+			/* Members of a family may see different pages at one place. */
+			if (inode_ && mapping == mapping_ && index - first_ < Batch::max &&
+			    object().pages().resident(index) == page)
 				named_ |= 1U << (index - first_);
 		}
 		kapi_folio_unlock(page);
 	}
 
-	explicit operator bool() const { return inode_; }
+	/* Whether there is one, and what to do about it. */
+	explicit operator bool() const { return named_; }
 
 	/* How many pages of it could be paged out. */
 	unsigned int page_out() const
 	{
-		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
 		PagedOut result;
 
-		cowmem::page_out(object.pages(), first_, first_ + Batch::max - 1,
+		cowmem::page_out(object().pages(), first_, first_ + Batch::max - 1,
 		                 {.waits = false,
 		                  .accessed = false,
-		                  .max_slots = object.max_slots(),
+		                  .max_slots = object().max_slots(),
 		                  .shared = true,
 		                  .named = named_,
 		                  .owner = owner_},
@@ -61,6 +63,7 @@ public:
 	}
 
 private:
+	Object &object() const { return *static_cast<Object *>(kapi_inode_object(inode_)); }
 	bool keep(inode *node)
 	{
 		if (kapi_inode_try_get(node))
