@@ -135,7 +135,7 @@ static inline void cowmem_count_reclaimable(struct folio *folio, int n)
 
 /* What a round of reclaim wants of that, and is told (src/reclaim/scan_control.c). */
 int cowmem_scan_control_init(void);
-unsigned long cowmem_reclaim_wants(void);
+unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg);
 void cowmem_reclaim_account(unsigned long pages);
 
 /* The file or device of the backing store (src/store/backing_io.c). */

@@ -20,6 +20,11 @@
 #include "kernel/module.h"
 #include "kernel/symbols.h"
 
+static void __init say_unknown(void)
+{
+	pr_info("this kernel does not say what reclaim wants: that of a cgroup takes more\n");
+}
+
 #if defined(CONFIG_MEMCG) && defined(CONFIG_DEBUG_INFO_BTF)
 /* Bytes from a scan_control to a member, and whether all are known. */
 static struct {
@@ -27,8 +32,16 @@ static struct {
 	unsigned int nr_to_reclaim, target_mem_cgroup, nr_reclaimed, reclaim_state;
 } offset __ro_after_init;
 
+/* Of a member's @kind and @size, if it is no pointer, nothing else is taken for it. */
+static bool is_such(const struct btf *btf, const struct btf_member *member, int kind, size_t size)
+{
+	const struct btf_type *type = btf_type_by_id(btf, member->type);
+
+	return type && btf_kind(type) == kind && (kind == BTF_KIND_PTR || type->size == size);
+}
+
 static bool find_member(const struct btf *btf, const struct btf_type *type, const char *name,
-                        unsigned int *bytes)
+                        int kind, size_t size, unsigned int *bytes)
 {
 	const struct btf_member *member = btf_members(type);
 
@@ -38,25 +51,36 @@ static bool find_member(const struct btf *btf, const struct btf_type *type, cons
 		if (strcmp(found, name))
 			continue;
 		*bytes = __btf_member_bit_offset(type, member) / BITS_PER_BYTE;
-		return true;
+		return is_such(btf, member, kind, size) &&
+		       !(__btf_member_bit_offset(type, member) % BITS_PER_BYTE) &&
+		       !__btf_member_bitfield_size(type, member);
 	}
 	return false;
 }
 
-int __init cowmem_scan_control_init(void)
+static bool __init find_all(void)
 {
 	const struct btf *btf = cowmem_symbol_call(bpf_get_btf_vmlinux)();
 	const struct btf_type *type;
 	int id;
 
 	if (IS_ERR_OR_NULL(btf))
-		return 0;
+		return false;
 	id = cowmem_symbol_call(btf_find_by_name_kind)(btf, "scan_control", BTF_KIND_STRUCT);
 	type = id < 0 ? NULL : btf_type_by_id(btf, id);
-#define FIND(name) find_member(btf, type, #name, &offset.name)
-	offset.known = type && FIND(nr_to_reclaim) && FIND(target_mem_cgroup) &&
-	               FIND(nr_reclaimed) && FIND(reclaim_state);
+#define FIND(kind, size, name) find_member(btf, type, #name, BTF_KIND_##kind, size, &offset.name)
+	return type && FIND(INT, sizeof(long), nr_to_reclaim) &&
+	       FIND(PTR, sizeof(void *), target_mem_cgroup) &&
+	       FIND(INT, sizeof(long), nr_reclaimed) &&
+	       FIND(STRUCT, sizeof(struct reclaim_state), reclaim_state);
 #undef FIND
+}
+
+int __init cowmem_scan_control_init(void)
+{
+	offset.known = find_all();
+	if (!offset.known)
+		say_unknown();
 	return 0;
 }
 
@@ -73,13 +97,21 @@ static void *round_of_cgroup(void)
 	return target && target->css.parent ? sc : NULL;
 }
 
-/* How many pages this round still wants of the shrinker: as many as of all the rest. */
-unsigned long cowmem_reclaim_wants(void)
+/*
+ * How many pages of @memcg this round still wants of the shrinker: as many as of all the rest.
+ * Others' slab pages that it frees count, too: vmscan resets their number between rounds of the
+ * whole machine only. Where it counts what shrinkers free at the end of all its cgroups, each has
+ * its share only if it is the only one.
+ */
+unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 {
 	const void *sc = round_of_cgroup();
 	unsigned long wanted;
 
 	if (!sc)
+		return ULONG_MAX;
+	if (compat_shrinkers_count_for_cgroups &&
+	    *(struct mem_cgroup *const *)(sc + offset.target_mem_cgroup) != memcg)
 		return ULONG_MAX;
 	wanted = *(const unsigned long *)(sc + offset.nr_to_reclaim);
 	return wanted - min(wanted, compat_reclaimed(current->reclaim_state));
@@ -97,10 +129,11 @@ void cowmem_reclaim_account(unsigned long pages)
 #else
 int __init cowmem_scan_control_init(void)
 {
+	say_unknown();
 	return 0;
 }
 
-unsigned long cowmem_reclaim_wants(void)
+unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 {
 	return ULONG_MAX;
 }

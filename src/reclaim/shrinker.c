@@ -51,7 +51,9 @@ static enum lru_status isolate(struct list_head *item, struct list_lru_one *list
 
 static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 {
-	struct kapi_isolated isolated = {.most = min(cowmem_reclaim_wants(), KAPI_MAX_ISOLATED)};
+	struct kapi_isolated isolated = {
+		.most = min(cowmem_reclaim_wants(sc->memcg), KAPI_MAX_ISOLATED),
+	};
 	unsigned long freed;
 
 	if (!(sc->gfp_mask & __GFP_FS) || !isolated.most)
