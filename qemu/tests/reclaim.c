@@ -485,33 +485,6 @@ static void a_limit_counts_slots(void)
 	check_returned(before);
 }
 
-/* --- what the machine is told --- */
-static long reclaimable_pages(void)
-{
-	MUST(write_text("/proc/sys/vm/stat_refresh", "1")); /* what each CPU has counted */
-	return read_number("/proc/vmstat", "nr_kernel_misc_reclaimable ");
-}
-
-static void available_memory(void)
-{
-	const long dying = dying_cgroups(), reclaimable = reclaimable_pages();
-	const long kib = (long)mib / 4 << 10;
-	const long available = read_number("/proc/meminfo", "MemAvailable:");
-	const long free_before = read_number("/proc/meminfo", "MemFree:");
-	long used, missing;
-
-	begin((unsigned long)kib / 4, 1, "max");
-	used = free_before - read_number("/proc/meminfo", "MemFree:");
-	missing = available - read_number("/proc/meminfo", "MemAvailable:");
-	ksft_print_msg("%ld KiB are used, %ld not available\n", used, missing);
-	CHECK(used > kib * 3 / 4);
-	CHECK(missing < kib / 4);
-	CHECK_EQ(reclaimable_pages() - reclaimable, kib / 4);
-	reclaim_all();
-	end(dying);
-	CHECK_EQ(reclaimable_pages(), reclaimable);
-}
-
 int main(void)
 {
 	static const struct test_case cases[] = {
@@ -526,7 +499,6 @@ int main(void)
 		{"what is incompressible is tried once", "", incompressible_once},
 		{"the store's limit counts slots", "", a_limit_counts_slots},
 		{"a full store costs no faults", "", full_store_costs_no_faults},
-		{"MemAvailable counts what can be had back", "", available_memory},
 	};
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */

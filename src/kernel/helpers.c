@@ -489,10 +489,8 @@ HELPER struct mem_cgroup *memcg_of(const struct folio *folio) { return NULL; }
 HELPER bool lru_is_there(struct folio *folio) { return true; }
 HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 #endif
-HELPER bool lru_add(struct folio *folio) { return list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); }
-HELPER bool lru_del(struct folio *folio) { return list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); }
-HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there && lru_add(folio)) cowmem_count_reclaimable(folio, 1); rcu_read_unlock(); return there; }
-HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); if (lru_del(folio)) cowmem_count_reclaimable(folio, -1); rcu_read_unlock(); }
+HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
+HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
 
 /* --- whom memory is charged to --- */
 /* With __GFP_HIGH a charge is made beyond the limit where it cannot wait. */

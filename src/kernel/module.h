@@ -127,12 +127,6 @@ extern struct list_lru cowmem_lru;
 int cowmem_shrinker_init(void);
 void cowmem_shrinker_exit(void);
 
-/* What is on it can be had back: MemAvailable says so. */
-static inline void cowmem_count_reclaimable(struct folio *folio, int n)
-{
-	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, n);
-}
-
 /* What a round of reclaim wants of that, and is told (src/reclaim/scan_control.c). */
 int cowmem_scan_control_init(void);
 unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg);

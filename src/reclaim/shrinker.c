@@ -44,7 +44,6 @@ static enum lru_status isolate(struct list_head *item, struct list_lru_one *list
 		return LRU_STOP;
 	}
 	list_lru_isolate(list, item);
-	cowmem_count_reclaimable(folio, -1);
 	isolated->folio[isolated->count++] = folio;
 	return LRU_REMOVED;
 }
