@@ -538,6 +538,7 @@ HELPER void kapi_users_put(struct kapi_users *users) { if (refcount_dec_and_test
 HELPER void kapi_users_put_and_wait(struct kapi_users *users) { if (!refcount_dec_and_test(ref_of(&users->count))) wait_var_event(users, !refcount_read(ref_of(&users->count))); }
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
 HELPER void *kapi_slot_alloc_nowait(bool reserves) { return kmem_cache_alloc(cowmem_slot_cache, STORE_GFP(reserves)); }
+HELPER size_t kapi_slot_size(void) { return compat_slot_size; }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
 
 /* --- compressed memory --- */
@@ -545,11 +546,13 @@ HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
 HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
 HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
 HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size, bool reserves) { return valid_handle(zs_malloc(pool, size, STORE_GFP(reserves) | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
+HELPER unsigned long kapi_zs_alloc_waiting(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_KERNEL | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
 HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
 HELPER void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n) { zs_obj_write(pool, handle, bytes, n); }
 HELPER const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer) { return zs_obj_read_begin(pool, handle, n, buffer); }
 HELPER void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes) { zs_obj_read_end(pool, handle, n, (void *)bytes); }
 HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
+HELPER void kapi_zs_compact(struct zs_pool *pool) { zs_compact(pool); }
 HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
 HELPER int kapi_comp_create(const char *name, struct crypto_acomp **comp)
 {

@@ -624,12 +624,14 @@ void kapi_folio_exchange_owners(struct folio *a, struct folio *b);
 /* The memory of a slot stays a slot's under RCU. Does not sleep; @reserves: for memory reclaim. */
 void *kapi_slot_alloc_nowait(bool reserves);
 void kapi_slot_free(void *slot);
+size_t kapi_slot_size(void); /* bytes that one takes, with what the allocator keeps of it */
 
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
 unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size,
                             bool reserves); /* or 0; does not sleep */
+unsigned long kapi_zs_alloc_waiting(struct zs_pool *pool, size_t size); /* the same; sleeps */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
 /* The object's @n bytes, perhaps in @buffer, which has room for as many; nothing sleeps until the end. */

@@ -53,7 +53,7 @@ bool Store::measure()
 	for (unsigned int step = 0; (step + 1) * size_step - handle_size < too_long_; step++) {
 		const unsigned int size = max_of((step + 1) * size_step, least_size);
 		const unsigned long before = pages();
-		const unsigned long handle = kapi_zs_alloc(pool_, size - handle_size, false);
+		const unsigned long handle = kapi_zs_alloc_waiting(pool_, size - handle_size);
 
 		if (!handle)
 			return false;
@@ -105,7 +105,7 @@ bool Store::has_room()
 {
 	const unsigned long max = kapi_store_max_pages();
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
-	const unsigned long all = pages() + slots * sizeof(StoreSlot) / KAPI_PAGE_SIZE;
+	const unsigned long all = pages() + slots * kapi_slot_size() / KAPI_PAGE_SIZE;
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const bool full = max && all >= (was_full ? max - max / 10 : max);
 
@@ -117,7 +117,7 @@ bool Store::has_room()
 void Store::drop_slot(StoreSlot *slot)
 {
 	__atomic_fetch_sub(&slots_, 1, __ATOMIC_RELAXED);
-	kapi_owner_uncharge(slot->owner, sizeof(*slot));
+	kapi_owner_uncharge(slot->owner, kapi_slot_size());
 	kapi_owner_put(slot->owner);
 	kapi_slot_free(slot);
 }
@@ -134,7 +134,7 @@ StoreSlot *Store::new_slot(folio *page, unsigned char how, bool reserves)
 	made->marks = 0;
 	made->where = 0;
 	made->owner = kapi_folio_get_owner(page);
-	if (kapi_owner_charge(made->owner, sizeof(*made))) {
+	if (kapi_owner_charge(made->owner, kapi_slot_size())) {
 		__atomic_fetch_add(&slots_, 1, __ATOMIC_RELAXED);
 		return made;
 	}
