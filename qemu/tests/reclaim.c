@@ -405,6 +405,17 @@ static void incompressible_once(void)
 	end(dying);
 }
 
+/* A page that takes so many bytes compressed, or some more. */
+static void write_noise(int fd, uint64_t index, size_t random)
+{
+	char page[PAGE];
+
+	memset(page, 'z', PAGE);
+	for (size_t n = 0; n < random; n++)
+		page[n] = (char)(rand() >> 8);
+	MUST(pwrite(fd, page, PAGE, (off_t)(index * PAGE)) == (ssize_t)PAGE);
+}
+
 /* With a full store nothing is write-protected: who writes has no fault of it. */
 static void full_store_costs_no_faults(void)
 {
@@ -412,7 +423,7 @@ static void full_store_costs_no_faults(void)
 	const unsigned long pages = 2048;
 	struct counts before;
 	struct cowmem_page_out out;
-	char *map, page[PAGE];
+	char *map;
 	const int fill_fd = object_open();
 	long faults;
 
@@ -421,13 +432,8 @@ static void full_store_costs_no_faults(void)
 	for (unsigned long i = 0; i < pages; i++)
 		map[i * PAGE + 1] = 'y';
 	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "1"));
-	for (unsigned long i = 0; i < 1024;
-	     i++) { /* half of a page each, and more than there is room for */
-		memset(page, 'z', PAGE);
-		for (size_t n = 0; n < PAGE / 2; n++)
-			page[n] = (char)(rand() >> 8);
-		MUST(pwrite(fill_fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
-	}
+	for (uint64_t i = 0; i < 1024; i++) /* more than there is room for */
+		write_noise(fill_fd, i, PAGE / 2);
 	MUST(!page_out_ask(fill_fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 1024));
 	CHECK(out.full > 0);
 	before = counts_now();
@@ -454,32 +460,66 @@ static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
 	return out.out;
 }
 
-/* Pages of one word have nothing but their slots in the store. Who came to its limit waits for a tenth of it. */
+/* What it has of pages that are hardly anything is half slots. Who came to its limit waits for a tenth of it. */
 static void a_limit_counts_slots(void)
 {
-	enum { SLOT = 32, ALL = 1 * MIB / SLOT, MORE = 64 };
+	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT, MORE = 64 };
 	const struct counts before = counts_now();
 	const int fd = object_open();
-	uint64_t full, out;
+	uint64_t full, out, takes;
 	char page[PAGE];
 
 	CHECK_EQ(read_number("/sys/module/cowmem/parameters/store_max_mib", ""),
 	         sysconf(_SC_PHYS_PAGES) / 2 >> 8);
 	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "1"));
-	memset(page, 'x', PAGE);
-	for (unsigned long i = 0; i < ALL + MORE; i++)
+	for (unsigned long i = 0; i < ALL; i++) {
+		fill_cold(page, i + 1);
 		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
-	out = out_of(fd, 0, ALL + MORE, &full);
-	ksft_print_msg("%lu of %d went out, for %lu there was no room\n", (unsigned long)out,
-	               ALL + MORE, (unsigned long)full);
-	CHECK(out <= ALL && out > ALL / 8 * 7);
-	CHECK_EQ(full, ALL + MORE - out);
-	MUST(!object_punch(fd, 0, ALL / 20 * PAGE));
-	CHECK_EQ(out_of(fd, ALL, MORE, &full), 0);
+	}
+	out = out_of(fd, 0, ALL, &full);
+	takes = store_stat(fd).pool_bytes + out * SLOT;
+	ksft_print_msg("%lu of %d went out and take %lu bytes, for %lu there was no room\n",
+	               (unsigned long)out, ALL, (unsigned long)takes, (unsigned long)full);
+	CHECK(takes <= LIMIT + LIMIT / 20 && takes > LIMIT / 8 * 7);
+	CHECK_EQ(full, ALL - out);
+	/* A page of one word is worth its slot at any time. */
+	memset(page, 'x', PAGE);
+	MUST(pwrite(fd, page, PAGE, (off_t)((ALL - 1) * PAGE)) == (ssize_t)PAGE);
+	CHECK_EQ(out_of(fd, ALL - 1, 1, &full), 1);
+	MUST(!object_punch(fd, 0, out / 20 * PAGE));
+	CHECK_EQ(out_of(fd, out, MORE, &full), 0);
 	CHECK_EQ(full, MORE);
-	MUST(!object_punch(fd, 0, ALL / 8 * PAGE));
-	CHECK_EQ(out_of(fd, ALL, MORE, &full), MORE);
+	MUST(!object_punch(fd, 0, out / 6 * PAGE));
+	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
 	CHECK_EQ(full, 0);
+	close(fd);
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "0"));
+	check_returned(before);
+}
+
+/* Where most is gone, but something of each page of zsmalloc's is left, there is room again. */
+static void a_limit_closes_gaps(void)
+{
+	enum { PAGES = 8192, MORE = 64 };
+	const struct counts before = counts_now();
+	const int fd = object_open();
+	uint64_t full, out, had, has;
+
+	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "4"));
+	for (uint64_t i = 0; i < PAGES; i++)
+		write_noise(fd, i, PAGE / 4);
+	out = out_of(fd, 0, PAGES, &full);
+	CHECK_EQ(full, PAGES - out);
+	had = store_stat(fd).pool_bytes;
+	for (uint64_t i = 0; i < out; i++)
+		if (i % 4)
+			MUST(!object_punch(fd, i * PAGE, PAGE));
+	has = store_stat(fd).pool_bytes;
+	ksft_print_msg("%lu pages take %lu KiB, and a fourth of them %lu\n", (unsigned long)out,
+	               (unsigned long)had >> 10, (unsigned long)has >> 10);
+	CHECK(has > had / 10 * 9);
+	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
+	CHECK(store_stat(fd).pool_bytes < had / 2);
 	close(fd);
 	MUST(write_text("/sys/module/cowmem/parameters/store_max_mib", "0"));
 	check_returned(before);
@@ -498,6 +538,7 @@ int main(void)
 		{"versions that are another cgroup's stay", "", others_versions_stay},
 		{"what is incompressible is tried once", "", incompressible_once},
 		{"the store's limit counts slots", "", a_limit_counts_slots},
+		{"the store closes gaps before it is full", "", a_limit_closes_gaps},
 		{"a full store costs no faults", "", full_store_costs_no_faults},
 	};
 

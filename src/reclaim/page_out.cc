@@ -302,10 +302,11 @@ void Cluster::protect()
  */
 void Cluster::spare_those_without_room()
 {
-	if (has_backing_ || cowmem::store.has_room())
+	if (has_backing_)
 		return;
 	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] && (!slot_[i] || kapi_folio_dirty(claim_[i].get())))
+		if (claim_[i] && (!slot_[i] || kapi_folio_dirty(claim_[i].get())) &&
+		    !cowmem::store.has_room_for(claim_[i].get()))
 			drop(i, result_.full);
 }
 

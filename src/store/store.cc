@@ -101,17 +101,45 @@ const char *Store::compressor() const
 }
 
 /* With a gap between the two, so that what is at the limit does not try for each page that goes. */
-bool Store::has_room()
+bool Store::is_at_limit(bool was_full) const
 {
 	const unsigned long max = kapi_store_max_pages();
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
 	const unsigned long all = pages() + slots * kapi_slot_size() / KAPI_PAGE_SIZE;
-	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
-	const bool full = max && all >= (was_full ? max - max / 10 : max);
 
+	return max && all >= (was_full ? max - max / 10 : max);
+}
+
+/*
+ * What is freed leaves gaps, which zsmalloc closes by itself only if the whole machine has no
+ * memory: that is asked for at the limit, and again whenever a tenth of the slots has gone. It has
+ * to be worth as much as is asked of who waits, so that it is not done for each page.
+ */
+bool Store::has_room()
+{
+	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
+	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
+	const unsigned long compacted_at = __atomic_load_n(&compacted_at_, __ATOMIC_RELAXED);
+	bool full = is_at_limit(was_full);
+
+	if (full && (!was_full || slots < compacted_at - compacted_at / 10)) {
+		__atomic_store_n(&compacted_at_, slots, __ATOMIC_RELAXED);
+		kapi_zs_compact(pool_);
+		full = is_at_limit(true);
+	}
 	if (full != was_full)
 		__atomic_store_n(&full_, full, __ATOMIC_RELAXED);
 	return !full;
+}
+
+bool Store::has_room_for(folio *page)
+{
+	if (has_room())
+		return true;
+
+	const Mapped mapped{page};
+
+	return only_word(mapped.words()).has_value();
 }
 
 void Store::drop_slot(StoreSlot *slot)
@@ -179,7 +207,13 @@ Put Store::compress(folio *page, StoreSlot &slot, bool reserves)
 
 Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 {
-	if (!has_room())
+	std::optional<unsigned long> word;
+	{
+		const Mapped mapped{page};
+
+		word = only_word(mapped.words());
+	}
+	if (!word && !has_room())
 		return Put::full;
 
 	StoreSlot *made = new_slot(page, StoreSlot::same_filled, reclaim);
@@ -187,12 +221,6 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	if (!made)
 		return Put::no_memory;
 
-	std::optional<unsigned long> word;
-	{
-		const Mapped mapped{page};
-
-		word = only_word(mapped.words());
-	}
 	Put result = Put::stored;
 
 	if (word)

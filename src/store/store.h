@@ -53,8 +53,11 @@ public:
 	/* Gives back what @slot takes, and its memory. Never sleeps. */
 	void free(StoreSlot *slot);
 
-	/* Whether it has less memory than it may have; once it has not, some less than that. A hint. */
-	bool has_room();
+	/*
+	 * Whether it has less memory than it may have (once it has not, some less than that), or
+	 * @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
+	 */
+	bool has_room_for(folio *page);
 	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
@@ -63,6 +66,8 @@ private:
 	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
 	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
+	bool is_at_limit(bool was_full) const;
+	bool has_room();
 	StoreSlot *new_slot(folio *page, unsigned char how, bool reserves);
 	void drop_slot(StoreSlot *slot);
 	Put compress(folio *page, StoreSlot &slot, bool reserves);
@@ -76,7 +81,8 @@ private:
 	zs_pool *pool_ = nullptr;
 	unsigned long slots_ = 0;
 	bool full_ = false;
-	size_t too_long_ = 0; /* bytes from which on a compressed page gains nothing */
+	unsigned long compacted_at_ = 0; /* slots that there were when gaps were closed last */
+	size_t too_long_ = 0;            /* bytes from which on a compressed page gains nothing */
 	/* Bytes of memory that an object of zsmalloc's takes, by its size in steps. */
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
 	/* From 1 on; each stays until the module goes, since slots need it. */
