@@ -630,7 +630,7 @@ size_t kapi_slot_size(void); /* bytes that one takes, with what the allocator ke
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
 unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size,
-                            bool reserves); /* or 0; does not sleep */
+                            bool reserves);                             /* or 0; does not sleep */
 unsigned long kapi_zs_alloc_waiting(struct zs_pool *pool, size_t size); /* the same; sleeps */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
@@ -638,7 +638,7 @@ void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size
 const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer);
 void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
-void kapi_zs_compact(struct zs_pool *pool); /* gives back pages that are half empty; sleeps */
+void kapi_zs_compact(struct zs_pool *pool);     /* gives back pages that are half empty; sleeps */
 size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
 /* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
 int kapi_comp_create(const char *name, struct crypto_acomp **comp);
