@@ -65,14 +65,15 @@ enum class Copy : unsigned char {
 /* Neighbouring pages on their way out; at each step, some drop out. */
 class Cluster {
 public:
-	/* Of those that are at home in @home. */
-	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+	/* Of those that are at home in @home; @stores: also what has no good slot yet. */
+	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how, bool stores,
 	        PagedOut &result)
 		: pages_{pages},
 		  home_{home},
 		  first_{first},
 		  count_{static_cast<unsigned int>(last - first + 1)},
 		  how_{how},
+		  stores_{stores},
 		  result_{result}
 	{
 	}
@@ -151,6 +152,7 @@ private:
 	const Index first_;
 	const unsigned int count_;
 	const PageOut &how_;
+	const bool stores_;
 	PagedOut &result_;
 	const bool has_backing_ = backing.serves(!how_.waits);
 	const unsigned long out_ = result_.out;
@@ -324,9 +326,14 @@ void Cluster::spare_those_that_would_stay()
 
 	fill(batch);
 	walk_viewers(home_, batch, found);
-	for (unsigned int i = 0; i < count_; i++)
-		if (unsigned long *why = why_it_stays(found.becomes[i]); why && claim_[i])
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!claim_[i])
+			continue;
+		if (unsigned long *why = why_it_stays(found.becomes[i]))
 			drop(i, *why);
+		else if (!stores_ && !slot_[i])
+			drop(i, result_.busy);
+	}
 }
 
 bool Cluster::select()
@@ -587,11 +594,11 @@ void Cluster::remove()
 			finish(i, unmapped.result(batch, i));
 }
 
-/* Whether it was worth it: Cluster::was_in_vain(). */
+/* Of a cluster. False: it was in vain, and so may the next be. */
 bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
-                      PagedOut &result)
+                      bool stores, PagedOut &result)
 {
-	Cluster cluster{pages, home, first, last, how, result};
+	Cluster cluster{pages, home, first, last, how, stores, result};
 
 	if (!cluster.select())
 		return true;
@@ -605,14 +612,14 @@ bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const P
 void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
 {
 	const NoReclaim scope;
-	bool shared_go = true;
+	bool stores = true; /* what is shared */
 
 	for (Index at = first;;) {
 		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
-		page_out_cluster(pages, pages.home(), at, stop, how, result);
-		if (SharedHome *shared = shared_go ? pages.shared_home() : nullptr)
-			shared_go = page_out_cluster(pages, *shared, at, stop, how, result);
+		page_out_cluster(pages, pages.home(), at, stop, how, true, result);
+		if (SharedHome *shared = pages.shared_home())
+			stores &= page_out_cluster(pages, *shared, at, stop, how, stores, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;
