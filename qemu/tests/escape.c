@@ -16,7 +16,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-enum { MIB = 1 << 20, FIRST_FD = 100, MAX_FDS = 1 << 16 };
+enum { MIB = 1 << 20, FIRST_FD = 256, MAX_FDS = 1 << 16 };
 
 /* --- what the machine has lost --- */
 struct taken {
