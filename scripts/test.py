@@ -103,7 +103,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "truth")  # fmt: skip
+ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "rmap_vs_procfs")  # fmt: skip
 
 # What user space makes of the interface: no kernel that checks itself finds more by it.
 USERS = ("library", "library_cxx", "binding", "tool", "manual")
