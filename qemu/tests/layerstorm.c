@@ -13,7 +13,7 @@
  * the layers (src/testing/check.cc).
  */
 #include "counts.h"
-#include "deeds.h"
+#include "storm_ops.h"
 #include "parameters.h"
 
 #include <pthread.h>

@@ -3,8 +3,8 @@
  * Things: descriptors of objects, each with a model of what is behind it, in memory that all
  * processes of layerstorm share. One worker has a thing at a time.
  */
-#ifndef COWMEM_THINGS_H
-#define COWMEM_THINGS_H
+#ifndef COWMEM_STORM_MODEL_H
+#define COWMEM_STORM_MODEL_H
 
 #include "relatives.h"
 
@@ -273,4 +273,4 @@ static void done(const struct self *self, unsigned int t)
 	atomic_store(&pending->is, false);
 }
 
-#endif /* COWMEM_THINGS_H */
+#endif /* COWMEM_STORM_MODEL_H */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What is done to things, and to what each of them should be then. */
-#ifndef COWMEM_DEEDS_H
-#define COWMEM_DEEDS_H
+#ifndef COWMEM_STORM_OPS_H
+#define COWMEM_STORM_OPS_H
 
 #include "passing.h"
 #include "store.h"
-#include "things.h"
+#include "storm_model.h"
 
 #include <sys/uio.h>
 
@@ -436,4 +436,4 @@ static void receive_all(const struct self *self)
 		own(self, (int)t, fd);
 }
 
-#endif /* COWMEM_DEEDS_H */
+#endif /* COWMEM_STORM_OPS_H */
