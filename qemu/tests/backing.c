@@ -166,7 +166,7 @@ static void survive(void)
 	int fd;
 	char *p;
 
-	parameter_set("store_max_mib", "1");
+	limit_store(1);
 	fd = object_open();
 	p = object_map(fd, all * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (uint64_t i = 0; i < all; i++)
@@ -238,7 +238,7 @@ static void survive(void)
 	CHECK_EQ(prefetch_ask(fd, 100, 77), 77);
 	CHECK_EQ(object_stat(fd).resident_pages, 77);
 	CHECK_EQ(SINCE(before, backing_errors) + SINCE(before, checksum_errors), 0);
-	parameter_set("store_max_mib", "0");
+	limit_store(store_default_mib());
 	let_go(fd, p, all);
 	check_returned(before);
 }
