@@ -266,6 +266,16 @@ static void run_in(const char *cgroup, void (*body)(void))
 	CHECK_EQ(status, 0);
 }
 
+/* Pages in memory of those at even places, or at odd ones. */
+static unsigned long resident_of_every_other(unsigned long first)
+{
+	unsigned long found = 0;
+
+	for (unsigned long n = first; n < CLUSTER; n += 2)
+		found += resident_of(n);
+	return found;
+}
+
 /* Every other page of an object is another cgroup's: reclaim of one takes nothing of the other's. */
 static void others_stay(void)
 {
@@ -281,15 +291,72 @@ static void others_stay(void)
 	CHECK_EQ(resident(o.fd), o.pages);
 	for (int i = 0; i < 4; i++)
 		reclaim(CGROUP, "1G");
-	mine = theirs = 0;
-	for (unsigned long n = 0; n < CLUSTER; n++)
-		*(n % 2 ? &theirs : &mine) += resident_of(n);
+	mine = resident_of_every_other(0);
+	theirs = resident_of_every_other(1);
 	ksft_print_msg("of %lu each, %lu and the other's %lu stayed\n", o.pages / 2, mine, theirs);
 	CHECK_EQ(theirs, o.pages / 2);
 	CHECK(mine < o.pages / 16);
 	close(o.fd);
 	MUST(!rmdir(OTHER_CGROUP));
 	check_cgroup_goes(dying);
+}
+
+#define PROTECTED CGROUP "/protected"
+#define EXPOSED CGROUP "/exposed"
+
+/*
+ * Of an object whose pages are every other one those of a protected cgroup, reclaim of the parent
+ * takes the others, by what @file says and as long as it says so.
+ */
+static void protected_by(const char *file, unsigned long times, const char *asked)
+{
+	const long dying = dying_cgroups();
+	unsigned long half;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755) && write_text(CGROUP "/cgroup.subtree_control", "+memory"));
+	MUST(!mkdir(PROTECTED, 0755) && !mkdir(EXPOSED, 0755));
+	o.fd = object_open();
+	o.pages = mib / 16 * MIB / PAGE;
+	o.stride = 2;
+	half = o.pages / 2;
+	MUST(!object_resize(o.fd, o.pages * PAGE));
+	o.first = 0;
+	run_in(PROTECTED, fill);
+	for (unsigned long i = 1; i < o.pages; i += 2)
+		MUST(!object_punch(o.fd, i * PAGE, PAGE));
+	o.first = 1;
+	run_in(EXPOSED, fill);
+	MUST(write_text(file, "1G"));
+	for (unsigned long i = 0; i < times; i++)
+		reclaim(CGROUP, asked);
+	ksft_print_msg("of %lu each, %lu that are protected and %lu others stayed\n", half,
+	               resident_of_every_other(0), resident_of_every_other(1));
+	CHECK_EQ(resident_of_every_other(0), half);
+	CHECK(resident_of_every_other(1) < half / 2);
+	MUST(write_text(file, "0"));
+	for (int i = 0; i < 4; i++)
+		reclaim(CGROUP, "1G");
+	CHECK(resident_of_every_other(0) < half / 8);
+	close(o.fd);
+	MUST(!rmdir(PROTECTED) && !rmdir(EXPOSED));
+	check_cgroup_goes(dying);
+}
+
+static void by_memory_min(void)
+{
+	protected_by(PROTECTED "/memory.min", 4, "1G");
+}
+
+/* That gives way where nothing else is left: no more is asked for than the others have. */
+static void by_memory_low(void)
+{
+	char asked[32];
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	snprintf(asked, sizeof(asked), "%lu", mib / 16 * MIB / 2 / 8);
+	protected_by(PROTECTED "/memory.low", 5, asked);
 }
 
 /* Page 1, then 0 and 2, of which the later version of each other time is somebody else's. */
@@ -543,6 +610,8 @@ int main(void)
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"neighbours that are another cgroup's stay", "", others_stay},
+		{"memory.min protects neighbours, too", "", by_memory_min},
+		{"memory.low protects neighbours, too", "", by_memory_low},
 		{"versions that are another cgroup's stay", "", others_versions_stay},
 		{"what is incompressible is tried once", "", incompressible_once},
 		{"the store's limit counts slots", "", a_limit_counts_slots},
