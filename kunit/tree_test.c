@@ -508,6 +508,35 @@ static void deduplication_waits_for_a_fault(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0x11, byte_of(cowmem_test_seen(m->file, 0), 0));
 }
 
+static void empty_page(struct other *o)
+{
+	cowmem_test_empty_again(o->mapping->file, 0, 0);
+}
+
+static void emptying_waits(struct mapping *m, struct vm_fault *vmf)
+{
+	other_start(&other, m, empty_page);
+	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+}
+
+/* A fallocate() that undoes takes no page of zeros that a fault is about to map to be written. */
+static void undoing_waits_for_a_fault(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long a = mapping_map(m, 1, MAP_SHARED);
+
+	write_page(test, m->file, 0, 0);
+	KUNIT_ASSERT_NOT_NULL(test, own_of(m->file, 0));
+	cowmem_parameters.speculate_shared_write = false;
+	mapping_at(m, STEP_ANSWERED, emptying_waits);
+	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
+	KUNIT_ASSERT_NULL(test, m->turn);
+	other_finish(&other);
+	KUNIT_EXPECT_EQ(test, 0x22, peek(a));
+	KUNIT_ASSERT_NOT_NULL(test, own_of(m->file, 0));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(m->file, 0), 0));
+}
+
 static void let_it_copy(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, other_write);
@@ -601,6 +630,7 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(a_clone_does_not_wait_for_its_origin),
 	KUNIT_CASE(a_clone_does_not_wait_for_a_snapshot),
 	KUNIT_CASE(deduplication_waits_for_a_fault),
+	KUNIT_CASE(undoing_waits_for_a_fault),
 	KUNIT_CASE(copies_share_the_lock),
 	KUNIT_CASE(a_page_that_is_copied_after_the_look_up),
 	KUNIT_CASE(a_page_that_is_copied_under_the_pte_lock),
