@@ -315,7 +315,7 @@ static void deduplication_loses_nothing(void)
 /* Nor what is stored through a mapping that has neither an entry nor a page table yet. */
 static void deduplication_loses_no_store(void)
 {
-	const unsigned int turns = fewer_if_debug(4000);
+	const unsigned int turns = debug_kernel() ? 500 : 4000;
 	int from = create(), to = create(), status;
 	char ones[PAGE];
 	pid_t child;
