@@ -59,7 +59,7 @@ class Plan:
     seconds: int  # what the whole takes there, about
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
-    operations: int = 0  # for FILEOPS, in each of its cases; 0: what it does by itself
+    operations: int = 0  # for COUNTED, in each of their cases; 0: what they do by themselves
     smp: int = 2
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
@@ -82,7 +82,7 @@ class Plan:
     def arguments(self, code):
         if code == CONTENTION:
             return CONTENTION_ARGUMENTS
-        if code == FILEOPS:
+        if code in COUNTED:
             return str(self.operations or "")
         if code.parent == DEBIAN:
             return "long" if self.storm else ""
@@ -156,11 +156,12 @@ SOAK = [
 # Millions of operations against the model, of RESTOREs, and of other programs', which a debug
 # kernel is too slow for.
 SOAK += [
-    Plan("stock", arch, 600, 1500, storm=180, operations=1_000_000, smp=4, without=FASTER.get(arch, ""),
+    Plan("stock", arch, 3600, 2500, storm=180, operations=1_000_000, smp=4, without=FASTER.get(arch, ""),
          programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
     for arch in ("x86_64", "arm64")
 ]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
+COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
@@ -694,7 +695,7 @@ def main():
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
-    # A storm takes its seconds as an argument, FILEOPS how many operations.
+    # A storm takes its seconds as an argument, COUNTED how many operations.
     code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
