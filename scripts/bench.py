@@ -194,7 +194,7 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
     """
     out.mkdir(parents=True, exist_ok=True)
     kernel = guest.kernel("stock", arch)
-    guest.build_module(kernel, arch, out / "module", peer=peer)
+    module = guest.build_module(kernel, arch, peer=peer)
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
     others = guest.module_files(kernel, kernels)
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
@@ -203,7 +203,7 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
-        **{f"lib/{name}.ko": ((out / f"module/{name}.ko").read_bytes(), 0o644) for name in modules},
+        **{f"lib/{name}.ko": ((module / f"{name}.ko").read_bytes(), 0o644) for name in modules},
         **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip

@@ -11,6 +11,7 @@ import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "build" / "guest"
+MODULES = ROOT / "build" / "modules"
 COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 CXX_COMPILER = {"x86_64": "g++", "arm64": "aarch64-linux-gnu-g++"}
 CXXFLAGS = ["-std=c++20", "-fno-exceptions"]
@@ -47,13 +48,15 @@ module_locks = {}
 module_locks_lock = threading.Lock()
 
 
-def build_module(kernel_dir, arch, out, kunit=False, peer=False):
-    """cowmem.ko for a kernel, in `out`; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
+def build_module(kernel_dir, arch, kunit=False, peer=False, out=None):
+    """The folder that has cowmem.ko for a kernel, `out` if given; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
+    out = out or MODULES / "-".join([kernel_dir.name, *(["KUNIT"] if kunit else []), *(["PEER"] if peer else [])])
     with module_locks_lock:
         lock = module_locks.setdefault(out, threading.Lock())
     with lock:
         run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
             *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
+    return out
 
 
 def build_tools(arch):

@@ -358,11 +358,9 @@ def foreign_modules(plan):
     is_main = plan.kind == "stock" and not plan.kernel
     modules = {}
     for kernel in guest.other_kernels() if is_main else [""]:
-        other = Plan("stock", plan.arch, 0, 0, kernel=kernel)
         kernel_dir = guest.kernel("stock", *filter(None, [kernel]), plan.arch)
-        guest.build_module(kernel_dir, plan.arch, OUT / other.name / "module")
         release = (kernel_dir / "release").read_text().strip()
-        modules[f"foreign/{release}"] = (OUT / other.name / "module/cowmem.ko").read_bytes()
+        modules[f"foreign/{release}"] = (guest.build_module(kernel_dir, plan.arch) / "cowmem.ko").read_bytes()
     return modules
 
 
@@ -370,10 +368,10 @@ def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
+    module = guest.build_module(kernel_dir, plan.arch, kunit=plan.kind != "stock" and plan.has_suites)
     scripts = [code for code in codes if code.parent == DEBIAN]
     modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
-    modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+    modules["cowmem"] = (module / "cowmem.ko").read_bytes()
     foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
@@ -383,7 +381,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
               for code in codes]  # fmt: skip
     if suites:
-        modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
+        modules["cowmem_kunit"] = (module / "cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
     steps += ["unload cowmem", "kmemleak"]
 
@@ -513,9 +511,8 @@ def check_builds(builds):
     for arch in bench.CPU:
         for kernel, kunit, peer in builds:
             name = " ".join(["build for", *kernel, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
-            out = OUT / "builds" / name.removeprefix("build for ").replace(" ", "-").replace("=1", "")
             try:
-                guest.build_module(guest.kernel(*kernel, arch), arch, out, kunit, peer)
+                guest.build_module(guest.kernel(*kernel, arch), arch, kunit, peer)
                 tests.append(Test(name, "passed"))
             except RuntimeError as error:
                 tests.append(Test(name, "failed", log=str(error).splitlines()))
@@ -531,10 +528,10 @@ def check_rebuilds():
     fresh, tests = {}, []
     for target in targets:
         shutil.rmtree(out, ignore_errors=True)
-        guest.build_module(*target, out)
+        guest.build_module(*target, out=out)
         fresh[target] = (out / "cowmem.ko").read_bytes()
     for target in targets:
-        guest.build_module(*target, out)
+        guest.build_module(*target, out=out)
         same = (out / "cowmem.ko").read_bytes() == fresh[target]
         tests.append(Test(f"build for {target[0].name} after others is as a fresh one", "passed" if same else "failed"))
     report("rebuilds", "builds", tests, time.monotonic() - start)
