@@ -92,18 +92,28 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	}
 }
 
+namespace {
+
+/* Those from @begin to before @end, of an object, which are in @page. */
+void zero_bytes(folio *page, long long begin, long long end)
+{
+	kapi_folio_zero_range(page, static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
+	                      static_cast<size_t>(end - begin));
+	kapi_folio_mark_written(page);
+}
+
+} /* namespace */
+
 int zero(Object &object, long long begin, long long end)
 {
 	const Index index = index_of(begin);
-	const size_t offset = static_cast<size_t>(begin) % KAPI_PAGE_SIZE;
 	FolioRef page;
 
 	if (begin >= end || object.pages().is_hole(index))
 		return 0;
 	if (const int err = page_to_write(object, index, page))
 		return err;
-	kapi_folio_zero_range(page.get(), offset, static_cast<size_t>(end - begin));
-	kapi_folio_mark_written(page.get());
+	zero_bytes(page.get(), begin, end);
 	return 0;
 }
 
@@ -112,10 +122,22 @@ namespace {
 /* What a mapping stored behind the end, in the last page, is not seen when the end moves to behind @position. */
 int zero_gap(Object &object, long long position)
 {
-	const long long end = object.size();
+	for (;;) {
+		const long long end = object.size();
+		const long long stop = min_of(position, bytes_at(index_up(end)));
+		FolioRef page;
 
-	return end % KAPI_PAGE_SIZE ? zero(object, end, min_of(position, bytes_at(index_up(end))))
-	                            : 0;
+		if (end >= stop || object.pages().is_hole(index_of(end)))
+			return 0;
+		if (const int err = page_to_write(object, index_of(end), page))
+			return err;
+
+		/* Where RESIZE has moved the end meanwhile somebody may have stored something. */
+		Shared lock{object.pages()};
+
+		if (object.size() == end)
+			return zero_bytes(page.get(), end, stop), 0;
+	}
 }
 
 /* How many bytes a write of @wanted at @position may put down: what grows has no end. */
