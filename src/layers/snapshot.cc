@@ -178,8 +178,8 @@ Object *SnapshotSet::try_lock_writes(const Object *but)
 
 /*
  * Who writes may wait for the user's memory for as long as that likes: nothing is held while this
- * waits for it. Meanwhile the next write() to each of the objects lets the set go first: otherwise
- * all of them would hardly ever be free in one moment.
+ * waits for it. Meanwhile the next write() to each of the objects that the set's owner may write lets
+ * the set go first: otherwise all of them would hardly ever be free in one moment.
  */
 int SnapshotSet::lock_writes()
 {
@@ -187,15 +187,16 @@ int SnapshotSet::lock_writes()
 
 	if (!try_lock_writes(nullptr))
 		return 0;
+	/* For who may write only: others are not to hold up those who do. */
 	for (unsigned int i = 0; i < count_; i++)
-		member_[i].object->add_waiting_set(1);
+		member_[i].object->add_waiting_set(kapi_file_writable(member_[i].by));
 	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
 		if (held)
 			held->unlock_writes();
 		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes();
 	}
 	for (unsigned int i = 0; i < count_; i++)
-		member_[i].object->add_waiting_set(-1);
+		member_[i].object->add_waiting_set(-kapi_file_writable(member_[i].by));
 	return err;
 }
 
