@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Debian's packages of cowmem: build them, and try them. This needs root, debootstrap and a network.
+
+    scripts/packages.py build            into build/deb, in a clean root of Debian 12; lintian has to be content
+    scripts/packages.py test [SUITE...]  install, upgrade, boot, remove and purge them in roots of Debian's
+
+A root has Debian's own kernel, for which DKMS builds the module. It is booted as a machine is: with
+its own initramfs, systemd and udev.
+"""
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import guest
+import vm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "build" / "deb"
+WORK = ROOT / "build" / "test"
+BUILT_ON = "bookworm"
+SUITES = ("bookworm", "trixie")
+OF_BUILD = ["build-essential", "lintian"]
+OF_MACHINE = ["linux-image-amd64", "linux-headers-amd64", "systemd-sysv", "udev", "kmod"]
+CHANGELOG, MODULE, CONTROL = (pathlib.Path(name) for name in ("debian/changelog", "src/device/module.c", "debian/control"))
+OLDER = "0.0.9"  # what is upgraded
+BUILT = {OLDER: WORK / "packages-older"}  # where the packages of a version are; of others, OUT
+LOG = WORK / "packages.log"
+REFUSED = "5.10.0-99-amd64"  # no series that is supported
+SHOWN = "/usr/local/sbin/shown"  # in the VM
+UNIT = f"""\
+[Unit]
+After=systemd-udev-settle.service
+Wants=systemd-udev-settle.service
+[Service]
+Type=oneshot
+ExecStart={SHOWN}
+StandardOutput=tty
+StandardError=tty
+ExecStopPost=systemctl poweroff --force
+[Install]
+WantedBy=multi-user.target
+"""
+# Each step is told to scripts/vm.py, as PID 1 of the other VMs tells it.
+STEPS = r"""#!/bin/bash
+step() {
+	printf '\n#VM begin %s\n' "$1"
+	bash -o pipefail -c "$1" 2>&1 | sed 's/^/| /'
+	printf '#VM end %s %s\n' "${PIPESTATUS[0]}" "$1"
+}
+step 'grep "^cowmem " /proc/modules'
+step 'test "$(stat -c %a:%U:%G /dev/cowmem)" = 660:root:cowmem'
+step 'setpriv --reuid=nobody --regid=nogroup --groups=cowmem cat /dev/cowmem'
+step '! setpriv --reuid=nobody --regid=nogroup --clear-groups cat /dev/cowmem'
+step 'cowmem doctor'
+step 'mount -t cowmem none /mnt -o size=64m'
+step 'head -c 1M /dev/urandom > /mnt/image && cowmem snapshot /mnt/image /mnt/monday && cowmem clone /mnt/monday /mnt/mine'
+step 'head -c 4096 /dev/urandom | dd of=/mnt/mine conv=notrunc status=none && cowmem diff /mnt/monday /mnt/mine'
+step 'cowmem send --no-progress /mnt/monday | cowmem receive --no-progress /mnt/copy && cmp /mnt/image /mnt/copy'
+step 'cowmem who --tree /mnt/image'
+step '/root/program'
+step 'umount /mnt && modprobe -r cowmem && ! grep "^cowmem " /proc/modules'
+printf '\n#VM done\n'
+"""
+PROGRAM = """\
+#include <cowmem/cowmem.h>
+#include <stdio.h>
+int main(void)
+{
+	int fd = cowmem_object_create("program", 0);
+
+	if (fd < 0)
+		return 1;
+	puts(cowmem_object_is_module(fd) ? "an object of the module's" : "a memfd");
+	return !cowmem_object_is_module(fd);
+}
+"""
+
+
+class Failure(Exception):
+    """What was to be shown is not so."""
+
+
+def shell(root, *command):
+    """Run a command in a root: what it said, and its exit code."""
+    done = subprocess.run([ROOT / "scripts/root.sh", "run", root, *command], text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    with open(LOG, "a") as log:
+        log.write(f"# {root.name}: {' '.join(map(str, command))}\n{done.stdout}# exit code {done.returncode}\n")
+    return done.stdout, done.returncode
+
+
+def succeed(root, *command):
+    said, status = shell(root, *command)
+    if status:
+        raise Failure(f"{' '.join(command)}: exit code {status}\n{said[-3000:]}")
+    return said
+
+
+def new_root(folder, suite, packages):
+    root = pathlib.Path(folder) / suite
+    subprocess.run([ROOT / "scripts/root.sh", "make", root, suite, *packages], check=True, stdout=sys.stderr)
+    return root
+
+
+def version():
+    return re.match(r"cowmem \((.*?)\)", (ROOT / CHANGELOG).read_text())[1]
+
+
+def check_metadata():
+    """What in debian/ has to be as it is elsewhere, and is not."""
+    module = re.search(r'MODULE_VERSION\("(.*)"\)', (ROOT / MODULE).read_text())[1]
+    if module != version():
+        yield f"{CHANGELOG} is of {version()}, {MODULE} of {module}"
+    text = (ROOT / CONTROL).read_text()
+    words = guest.run("bash", "-c", ". scripts/lib.sh && echo $llvm ${!deb_arch[*]} ${deb_arch[*]}").split()
+    depends = re.search(r"^Package: cowmem-dkms\n.*?^Depends: ((?:.|\n )*)", text, re.MULTILINE | re.DOTALL)[1]
+    yield from (f"cowmem-dkms does not depend on {name}{words[0]}" for name in ("clang", "llvm", "lld")
+                if not re.search(rf"\b{name}{words[0]}\b", depends))  # fmt: skip
+
+
+def copy_source(folder, of_version):
+    """The files that git knows, or would; with another version, if that is meant."""
+    names = guest.run("git", "ls-files", "-co", "--exclude-standard").splitlines()
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    for path in (CHANGELOG, MODULE):
+        text = (folder / path).read_text()
+        (folder / path).write_text(text.replace(version(), of_version))
+
+
+def build(root, of_version, out):
+    folder = root / "src" / of_version / "cowmem"
+    copy_source(folder, of_version)
+    where = f"/src/{of_version}/cowmem"
+    succeed(root, "sh", "-c", f"apt-get -q -y --no-install-recommends build-dep {where}")
+    succeed(root, "sh", "-c", f"cd {where} && dpkg-buildpackage -us -uc -b")
+    said = succeed(root, "sh", "-c", f"cd {where}/.. && lintian --allow-root --fail-on error,warning --display-info *.changes")
+    print(said, end="")
+    out.mkdir(parents=True, exist_ok=True)
+    for path in out.glob("*.deb"):
+        path.unlink()
+    for path in folder.parent.glob("*.deb"):
+        if "-dbgsym_" not in path.name:
+            shutil.copy(path, out)
+            print(f"{out.relative_to(ROOT)}/{path.name}")
+
+
+def build_all(versions):
+    with tempfile.TemporaryDirectory() as folder:
+        root = new_root(folder, BUILT_ON, OF_BUILD)
+        for of_version in versions:
+            build(root, of_version, BUILT.get(of_version, OUT))
+
+
+def install(root, of_version):
+    """As a user does, with nothing beside what they depend on, and what DKMS makes the key of signatures with."""
+    folder = root / "root" / of_version
+    shutil.copytree(BUILT.get(of_version, OUT), folder)
+    succeed(root, "sh", "-c", f"apt-get -q -y --no-install-recommends install openssl /root/{of_version}/*.deb")
+    shutil.rmtree(folder)
+
+
+def check_installed(root, release, of_version):
+    """DKMS built this version for the root's kernel, and no other is there."""
+    status = succeed(root, "dkms", "status")
+    if not re.fullmatch(rf"cowmem/{re.escape(of_version)}, {re.escape(release)}, x86_64: installed\n", status):
+        raise Failure(f"dkms status: {status}")
+    for field, wanted in (("version", of_version), ("vermagic", release), ("signer", "DKMS module signing key")):
+        said = succeed(root, "modinfo", "-k", release, "-F", field, "cowmem")
+        if not re.match(rf"{re.escape(wanted)}\s", said):
+            raise Failure(f"the module's {field} is {said.strip()}, not {wanted}")
+
+
+def check_refusal(root, release):
+    """DKMS says why, and a kernel of another series can be installed all the same."""
+    folder = root / "lib/modules" / REFUSED
+    folder.mkdir()
+    (folder / "build").symlink_to(f"/lib/modules/{release}/build")
+    for command, wanted in ((("dkms", "build", f"cowmem/{version()}", "-k", REFUSED), 77),
+                            (("/etc/kernel/postinst.d/dkms", REFUSED), 0)):  # fmt: skip
+        said, status = shell(root, *command)
+        if status != wanted or f"it is not built for {REFUSED}" not in said:
+            raise Failure(f"{command[0]}: exit code {status}: {said}")
+    shutil.rmtree(folder)
+
+
+def check_development(root):
+    (root / "root/program.c").write_text(PROGRAM)
+    succeed(root, "sh", "-c", "cc /root/program.c -o /root/program -lcowmem")
+
+
+def check_boot(root, release, out):
+    (root / SHOWN[1:]).write_text(STEPS)
+    (root / SHOWN[1:]).chmod(0o755)
+    (root / "etc/systemd/system/shown.service").write_text(UNIT)
+    succeed(root, "systemctl", "enable", "shown.service")
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root / f"boot/vmlinuz-{release}", out / "Image")
+    shutil.copy(root / f"boot/initrd.img-{release}", out / "initrd")
+    disk = out / "disk.img"
+    disk.unlink(missing_ok=True)
+    guest.run("/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", root, disk, "6G")
+    result = vm.boot("x86_64", out, out / "initrd", out / "console.log", mem=2048,
+                     append="root=/dev/vda rw systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service",
+                     extra_qemu=["-drive", f"file={disk},if=virtio,format=raw"])  # fmt: skip
+    disk.unlink()
+    for step in result.steps:
+        print(f"    {step.line}: {step.status}", *(f"      {line}" for line in step.program), sep="\n")
+    if result.problems:
+        raise Failure("\n".join(result.problems))
+
+
+def check_gone(root, release):
+    packages = guest.run("sed", "-n", "s/^Package: //p", CONTROL).split()
+    succeed(root, "apt-get", "-q", "-y", "remove", *packages)
+    if shell(root, "modinfo", "-k", release, "cowmem")[1] == 0:
+        raise Failure("the module is there after the packages were removed")
+    succeed(root, "apt-get", "-q", "-y", "purge", *packages)
+    left = succeed(root, "find", "/", "-xdev", "-name", "*cowmem*", "-not", "-path", "/proc/*").split()
+    if left:
+        raise Failure(f"left after purge: {' '.join(left)}")
+
+
+def test(suite):
+    """Yield what was shown, one after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = new_root(folder, suite, OF_MACHINE)
+        release = next((root / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
+        on = f"{suite}, Linux {release}"
+        install(root, OLDER)
+        check_installed(root, release, OLDER)
+        yield f"{on}: {OLDER} is installed, and DKMS builds the module"
+        install(root, version())
+        check_installed(root, release, version())
+        yield f"{on}: it is upgraded to {version()}"
+        check_refusal(root, release)
+        yield f"{on}: a kernel of another series is refused, with the reason"
+        check_development(root)
+        yield f"{on}: a program is built with the library"
+        check_boot(root, release, WORK / f"packages-{suite}")
+        yield f"{on}: boots, loads the module, and the tool works"
+        check_gone(root, release)
+        yield f"{on}: the packages are removed and purged, and leave nothing"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["build", "test"])
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    if options.what == "build":
+        build_all([version()])
+        return 0
+    passed = failed = 0
+    build_all([OLDER, version()])
+    for suite in options.suites or SUITES:
+        try:
+            for shown in test(suite):
+                print(f"ok {shown}", flush=True)
+                passed += 1
+        except Failure as failure:
+            print(f"not ok {suite}: {failure}", flush=True)
+            failed += 1
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
