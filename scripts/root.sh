@@ -9,9 +9,11 @@
 
 ((!EUID)) || die "a root of Debian's is made, and used, by root only"
 
-run() {
-	local dir=$1 archives
-	archives=$cache/archives-$(. "$dir/etc/os-release" && echo "$VERSION_CODENAME")
+run() (
+	dir=$1
+	suite=$(. "$dir/etc/os-release" && echo "$VERSION_CODENAME")
+	archives=$cache/archives-$suite
+	lock "archives-$suite"
 	mkdir -p "$archives/partial"
 	# What is mounted, and what was started, is gone with the command.
 	unshare --mount --pid --fork --kill-child bash -e -c '
@@ -19,7 +21,7 @@ run() {
 		mount --bind "$2" "$1/var/cache/apt/archives"
 		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
 			DEBIAN_FRONTEND=noninteractive "${@:3}"' run "$dir" "$archives" "${@:2}"
-}
+)
 
 make_root() { # DIR SUITE PACKAGE...
 	local dir=$1 suite=$2 tar tmp
