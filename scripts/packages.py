@@ -26,9 +26,12 @@ BUILT_ON = "bookworm"
 SUITES = ("bookworm", "trixie")
 OF_BUILD = ["build-essential", "lintian"]
 OF_MACHINE = ["linux-image-amd64", "linux-headers-amd64", "systemd-sysv", "udev", "kmod"]
-CHANGELOG, MODULE, CONTROL = (pathlib.Path(name) for name in ("debian/changelog", "src/device/module.c", "debian/control"))
-OLDER = "0.0.9"  # what is upgraded
-BUILT = {OLDER: WORK / "packages-older"}  # where the packages of a version are; of others, OUT
+CHANGELOG, CONTROL = (pathlib.Path(name) for name in ("debian/changelog", "debian/control"))
+# Where the version of a release is, and how it is written there.
+VERSIONED = {str(CHANGELOG): "cowmem ({}) ", "src/device/module.c": 'MODULE_VERSION("{}")',
+             "include/cowmem/cowmem.h": '#define COWMEM_VERSION "{}"',
+             **{str(page.relative_to(ROOT)): ' "cowmem {}" ' for page in sorted(ROOT.glob("src/*/*.[3458]"))}}  # fmt: skip
+OLDER_OUT = WORK / "packages-older"  # where the packages are that are upgraded
 LOG = WORK / "packages.log"
 REFUSED = "5.10.0-99-amd64"  # no series that is supported
 SHOWN = "/usr/local/sbin/shown"  # in the VM
@@ -108,14 +111,23 @@ def new_root(folder, suite, packages):
 
 
 def version():
+    """That of the release."""
     return re.match(r"cowmem \((.*?)\)", (ROOT / CHANGELOG).read_text())[1]
+
+
+def older():
+    """The version of what is upgraded."""
+    return f"{version()}~older"
+
+
+def out_of(of_version):
+    return OLDER_OUT if of_version == older() else OUT
 
 
 def check_metadata():
     """What in debian/ has to be as it is elsewhere, and is not."""
-    module = re.search(r'MODULE_VERSION\("(.*)"\)', (ROOT / MODULE).read_text())[1]
-    if module != version():
-        yield f"{CHANGELOG} is of {version()}, {MODULE} of {module}"
+    yield from (f"{path} is not of {version()}, as {CHANGELOG} is" for path, written in VERSIONED.items()
+                if written.format(version()) not in (ROOT / path).read_text())  # fmt: skip
     text = (ROOT / CONTROL).read_text()
     words = guest.run("bash", "-c", ". scripts/lib.sh && echo $llvm ${!deb_arch[*]} ${deb_arch[*]}").split()
     depends = re.search(r"^Package: cowmem-dkms\n.*?^Depends: ((?:.|\n )*)", text, re.MULTILINE | re.DOTALL)[1]
@@ -130,12 +142,12 @@ def copy_source(folder, of_version):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).exists():
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    for path in (CHANGELOG, MODULE):
+    for path, written in VERSIONED.items():
         text = (folder / path).read_text()
-        (folder / path).write_text(text.replace(version(), of_version))
+        (folder / path).write_text(text.replace(written.format(version()), written.format(of_version)))
 
 
-def build(root, of_version, out):
+def build(root, of_version):
     folder = root / "src" / of_version / "cowmem"
     copy_source(folder, of_version)
     where = f"/src/{of_version}/cowmem"
@@ -143,6 +155,7 @@ def build(root, of_version, out):
     succeed(root, "sh", "-c", f"cd {where} && dpkg-buildpackage -us -uc -b")
     said = succeed(root, "sh", "-c", f"cd {where}/.. && lintian --allow-root --fail-on error,warning --display-info *.changes")
     print(said, end="")
+    out = out_of(of_version)
     out.mkdir(parents=True, exist_ok=True)
     for path in out.glob("*.deb"):
         path.unlink()
@@ -156,13 +169,13 @@ def build_all(versions):
     with tempfile.TemporaryDirectory() as folder:
         root = new_root(folder, BUILT_ON, OF_BUILD)
         for of_version in versions:
-            build(root, of_version, BUILT.get(of_version, OUT))
+            build(root, of_version)
 
 
 def install(root, of_version):
     """As a user does, with nothing beside what they depend on, and what DKMS makes the key of signatures with."""
     folder = root / "root" / of_version
-    shutil.copytree(BUILT.get(of_version, OUT), folder)
+    shutil.copytree(out_of(of_version), folder)
     succeed(root, "sh", "-c", f"apt-get -q -y --no-install-recommends install openssl /root/{of_version}/*.deb")
     shutil.rmtree(folder)
 
@@ -234,9 +247,9 @@ def test(suite):
         root = new_root(folder, suite, OF_MACHINE)
         release = next((root / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
         on = f"{suite}, Linux {release}"
-        install(root, OLDER)
-        check_installed(root, release, OLDER)
-        yield f"{on}: {OLDER} is installed, and DKMS builds the module"
+        install(root, older())
+        check_installed(root, release, older())
+        yield f"{on}: {older()} is installed, and DKMS builds the module"
         install(root, version())
         check_installed(root, release, version())
         yield f"{on}: it is upgraded to {version()}"
@@ -261,7 +274,7 @@ def main():
         build_all([version()])
         return 0
     passed = failed = 0
-    build_all([OLDER, version()])
+    build_all([older(), version()])
     for suite in options.suites or SUITES:
         try:
             for shown in test(suite):
