@@ -25,7 +25,10 @@ WORK = ROOT / "build" / "test"
 BUILT_ON = "bookworm"
 SUITES = ("bookworm", "trixie")
 OF_BUILD = ["build-essential", "lintian"]
-OF_MACHINE = ["linux-image-amd64", "linux-headers-amd64", "systemd-sysv", "udev", "kmod"]
+OF_MACHINE = ["linux-image-amd64", "systemd-sysv", "udev", "kmod"]
+# What a user has beside what the packages depend on: DKMS makes the key of its signatures with
+# the one, and a program is compiled with the others.
+OF_SIGNATURES, OF_PROGRAMS = ["openssl"], ["gcc", "libc6-dev"]
 CHANGELOG, CONTROL = (pathlib.Path(name) for name in ("debian/changelog", "debian/control"))
 # Where the version of a release is, and how it is written there.
 VERSIONED = {str(CHANGELOG): "cowmem ({}) ", "src/device/module.c": 'MODULE_VERSION("{}")',
@@ -33,8 +36,11 @@ VERSIONED = {str(CHANGELOG): "cowmem ({}) ", "src/device/module.c": 'MODULE_VERS
              **{str(page.relative_to(ROOT)): ' "cowmem {}" ' for page in sorted(ROOT.glob("src/*/*.[3458]"))}}  # fmt: skip
 OLDER_OUT = WORK / "packages-older"  # where the packages are that are upgraded
 LOG = WORK / "packages.log"
-REFUSED = "5.10.0-99-amd64"  # no series that is supported
-SHOWN = "/usr/local/sbin/shown"  # in the VM
+OTHER_SERIES = "5.10.0-99-amd64"  # no series that is supported
+# What is not looked through for what a purge leaves: what dpkg and apt keep for themselves, what
+# is not kept, and where no package has anything, but this test has.
+NOT_OURS = ["dev", "proc", "run", "sys", "tmp", "var/cache", "var/lib/apt", "var/lib/dpkg", "var/log", "root", "usr/local"]
+SHOWN, SERVICE = "/usr/local/sbin/shown", "/usr/local/lib/systemd/system/shown.service"  # in the VM
 UNIT = f"""\
 [Unit]
 After=systemd-udev-settle.service
@@ -45,8 +51,6 @@ ExecStart={SHOWN}
 StandardOutput=tty
 StandardError=tty
 ExecStopPost=systemctl poweroff --force
-[Install]
-WantedBy=multi-user.target
 """
 # Each step is told to scripts/vm.py, as PID 1 of the other VMs tells it.
 STEPS = r"""#!/bin/bash
@@ -66,6 +70,7 @@ step 'head -c 4096 /dev/urandom | dd of=/mnt/mine conv=notrunc status=none && co
 step 'cowmem send --no-progress /mnt/monday | cowmem receive --no-progress /mnt/copy && cmp /mnt/image /mnt/copy'
 step 'cowmem who --tree /mnt/image'
 step '/root/program'
+step 'python3 -c "import cowmem; print(cowmem.version()); assert cowmem.Object(\"binding\").is_module()"'
 step 'umount /mnt && modprobe -r cowmem && ! grep "^cowmem " /proc/modules'
 printf '\n#VM done\n'
 """
@@ -172,19 +177,28 @@ def build_all(versions):
             build(root, of_version)
 
 
+def apt_install(root, *packages):
+    succeed(root, "apt-get", "-q", "-y", "--no-install-recommends", "install", *packages)
+
+
 def install(root, of_version):
-    """As a user does, with nothing beside what they depend on, and what DKMS makes the key of signatures with."""
+    """As a user does, with nothing beside what they depend on but what the module is signed with."""
     folder = root / "root" / of_version
     shutil.copytree(out_of(of_version), folder)
-    succeed(root, "sh", "-c", f"apt-get -q -y --no-install-recommends install openssl /root/{of_version}/*.deb")
+    apt_install(root, *OF_SIGNATURES, *(f"/root/{of_version}/{path.name}" for path in sorted(folder.iterdir())))
     shutil.rmtree(folder)
+
+
+def check_status(root, wanted):
+    """What DKMS has, and nothing beside it."""
+    status = succeed(root, "dkms", "status")
+    if status != f"cowmem/{wanted}\n":
+        raise Failure(f"dkms status: {status}")
 
 
 def check_installed(root, release, of_version):
     """DKMS built this version for the root's kernel, and no other is there."""
-    status = succeed(root, "dkms", "status")
-    if not re.fullmatch(rf"cowmem/{re.escape(of_version)}, {re.escape(release)}, x86_64: installed\n", status):
-        raise Failure(f"dkms status: {status}")
+    check_status(root, f"{of_version}, {release}, x86_64: installed")
     for field, wanted in (("version", of_version), ("vermagic", release), ("signer", "DKMS module signing key")):
         said = succeed(root, "modinfo", "-k", release, "-F", field, "cowmem")
         if not re.match(rf"{re.escape(wanted)}\s", said):
@@ -192,28 +206,37 @@ def check_installed(root, release, of_version):
 
 
 def check_refusal(root, release):
-    """DKMS says why, and a kernel of another series can be installed all the same."""
-    folder = root / "lib/modules" / REFUSED
-    folder.mkdir()
-    (folder / "build").symlink_to(f"/lib/modules/{release}/build")
-    for command, wanted in ((("dkms", "build", f"cowmem/{version()}", "-k", REFUSED), 77),
-                            (("/etc/kernel/postinst.d/dkms", REFUSED), 0)):  # fmt: skip
-        said, status = shell(root, *command)
-        if status != wanted or f"it is not built for {REFUSED}" not in said:
-            raise Failure(f"{command[0]}: exit code {status}: {said}")
-    shutil.rmtree(folder)
+    """DKMS says why, and such a kernel, or its headers, can be installed all the same."""
+    module = f"cowmem/{version()}"
+    for kernel, config in ((OTHER_SERIES, ""), (f"{release}-rt", "CONFIG_PREEMPT_RT=y\n")):
+        folder = root / "lib/modules" / kernel
+        (folder / "build/include").mkdir(parents=True)
+        (folder / "build/.config").write_text(config)
+        for hook in ("postinst", "header_postinst"):
+            check_refused(root, kernel, 0, f"/etc/kernel/{hook}.d/dkms", kernel)
+        check_refused(root, kernel, 77, "dkms", "build", module, "-k", kernel)
+        shutil.rmtree(folder)
+    check_refused(root, f"{release} (armv7l)", 77, "dkms", "build", module, "-k", release, "-a", "armv7l")
+    check_installed(root, release, version())
+
+
+def check_refused(root, what, wanted, *command):
+    said, status = shell(root, *command)
+    if status != wanted or f"it is not built for {what}" not in said:
+        raise Failure(f"{' '.join(command)}: exit code {status}: {said}")
 
 
 def check_development(root):
     (root / "root/program.c").write_text(PROGRAM)
-    succeed(root, "sh", "-c", "cc /root/program.c -o /root/program -lcowmem")
+    apt_install(root, *OF_PROGRAMS)
+    succeed(root, "cc", "/root/program.c", "-o", "/root/program", "-lcowmem")
 
 
 def check_boot(root, release, out):
-    (root / SHOWN[1:]).write_text(STEPS)
+    for name, text in ((SHOWN, STEPS), (SERVICE, UNIT)):
+        (root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (root / name[1:]).write_text(text)
     (root / SHOWN[1:]).chmod(0o755)
-    (root / "etc/systemd/system/shown.service").write_text(UNIT)
-    succeed(root, "systemctl", "enable", "shown.service")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(root / f"boot/vmlinuz-{release}", out / "Image")
     shutil.copy(root / f"boot/initrd.img-{release}", out / "initrd")
@@ -221,7 +244,8 @@ def check_boot(root, release, out):
     disk.unlink(missing_ok=True)
     guest.run("/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", root, disk, "6G")
     result = vm.boot("x86_64", out, out / "initrd", out / "console.log", mem=2048,
-                     append="root=/dev/vda rw systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service",
+                     append="root=/dev/vda rw systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service "
+                     f"systemd.wants={pathlib.Path(SERVICE).name}",
                      extra_qemu=["-drive", f"file={disk},if=virtio,format=raw"])  # fmt: skip
     disk.unlink()
     for step in result.steps:
@@ -230,37 +254,56 @@ def check_boot(root, release, out):
         raise Failure("\n".join(result.problems))
 
 
-def check_gone(root, release):
+def files(root):
+    """All that is in a root, without what is in NOT_OURS."""
+    without = [word for name in NOT_OURS for word in ("-o", "-path", root / name)][1:]
+    return set(guest.run("find", root, "(", *without, ")", "-prune", "-o", "-printf", "%P\\n").splitlines())
+
+
+def groups(root):
+    return {line.partition(":")[0] for line in (root / "etc/group").read_text().splitlines()}
+
+
+def check_gone(root, release, before):
     packages = guest.run("sed", "-n", "s/^Package: //p", CONTROL).split()
     succeed(root, "apt-get", "-q", "-y", "remove", *packages)
     if shell(root, "modinfo", "-k", release, "cowmem")[1] == 0:
         raise Failure("the module is there after the packages were removed")
-    succeed(root, "apt-get", "-q", "-y", "purge", *packages)
-    left = succeed(root, "find", "/", "-xdev", "-name", "*cowmem*", "-not", "-path", "/proc/*").split()
+    succeed(root, "dpkg", "--purge", *packages)  # apt knows none that left nothing to be purged
+    named = succeed(root, "find", "/", "-xdev", "-name", "*cowmem*", "-not", "-path", "/proc/*").split()
+    # With what was installed for them, so that nothing is there that was not before.
+    succeed(root, "apt-get", "-q", "-y", "--autoremove", "purge", *OF_SIGNATURES, *OF_PROGRAMS, f"linux-headers-{release}")
+    left = named + sorted(files(root) - before[0])
     if left:
         raise Failure(f"left after purge: {' '.join(left)}")
+    if groups(root) - before[1] != {"cowmem"}:
+        raise Failure(f"groups after purge, beside those that were there: {' '.join(groups(root) - before[1])}")
 
 
 def test(suite):
     """Yield what was shown, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         root = new_root(folder, suite, OF_MACHINE)
+        before = files(root), groups(root)
         release = next((root / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
         on = f"{suite}, Linux {release}"
         install(root, older())
+        check_status(root, f"{older()}: added")
+        yield f"{on}: {older()} is installed without the kernel's headers"
+        apt_install(root, f"linux-headers-{release}")
         check_installed(root, release, older())
-        yield f"{on}: {older()} is installed, and DKMS builds the module"
+        yield f"{on}: as the headers are installed, DKMS builds the module"
         install(root, version())
         check_installed(root, release, version())
         yield f"{on}: it is upgraded to {version()}"
         check_refusal(root, release)
-        yield f"{on}: a kernel of another series is refused, with the reason"
+        yield f"{on}: kernels of another series, kind or machine are refused, with the reason, and can be installed"
         check_development(root)
         yield f"{on}: a program is built with the library"
         check_boot(root, release, WORK / f"packages-{suite}")
         yield f"{on}: boots, loads the module, and the tool works"
-        check_gone(root, release)
-        yield f"{on}: the packages are removed and purged, and leave nothing"
+        check_gone(root, release, before)
+        yield f"{on}: the packages are removed and purged, and leave nothing but their group"
 
 
 def main():
