@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Check libcowmem and the tool `cowmem` on this machine, without the module: the library's calls on
 memfds, its bindings, and streams that are damaged, all with ASan and UBSan; what the library
-exports; what is installed; the completion; the manuals.
+exports; what is installed; the completion; the manuals; the metadata of the packages.
 
     scripts/userspace.py      prints TAP
 """
@@ -15,6 +15,7 @@ import sys
 
 import guest
 import manual
+import packages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "test" / "userspace"
@@ -180,6 +181,7 @@ def check_all():
     yield from check_completion()
     yield from check_manual()
     yield from check_examples()
+    yield Check("the packages' metadata is as the rest", wrong=list(packages.check_metadata()))
 
 
 def main():
