@@ -6,7 +6,8 @@
  * Invariants:
  *   O1  no page lies at or beyond index_up(size()) when no writer is at work,
  *       unless the object grows by itself and the page is being written
- *   O2  the size of one that does not grow changes by resize() and restore() only
+ *   O2  the size of one that does not grow changes by resize() and restore() only, or becomes 0
+ *       as a snapshot is dropped
  */
 #ifndef COWMEM_OBJECT_H
 #define COWMEM_OBJECT_H
