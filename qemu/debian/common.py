@@ -4,8 +4,10 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import traceback
 
 COWMEM, TMPFS = "/mnt/cowmem", "/mnt/tmpfs"
@@ -60,6 +62,67 @@ def running(function, *arguments):
         for process in started:
             process.kill()
             process.join()
+
+
+class Valkey:
+    """A server, with its data in `folder`, and a connection to it."""
+
+    def __init__(self, folder, *options, **environment):
+        path = f"/tmp/{os.path.basename(folder)}.socket"
+        self.log = f"/tmp/{os.path.basename(folder)}.log"
+        self.process = subprocess.Popen(
+            ["valkey-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--save", "",
+             "--enable-debug-command", "yes", *options],
+            stdout=open(self.log, "w"), stderr=subprocess.STDOUT, env=os.environ | environment)  # fmt: skip
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(300)
+        while self.socket.connect_ex(path):
+            check(self.process.poll() is None, "valkey-server ended:", open(self.log).read())
+            time.sleep(0.1)
+        self.stream = self.socket.makefile("rwb")
+        while True:
+            try:
+                self.ask("PING")
+                break
+            except RuntimeError:  # it is loading
+                time.sleep(0.1)
+
+    def send(self, *words):
+        self.stream.write(b"*%d\r\n" % len(words))
+        for word in words:
+            word = word if isinstance(word, bytes) else str(word).encode()
+            self.stream.write(b"$%d\r\n%s\r\n" % (len(word), word))
+
+    def answer(self):
+        self.stream.flush()
+        line = self.stream.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b"*":
+            return [self.answer() for _ in range(int(rest))]
+        if kind == b"$" and int(rest) >= 0:
+            return self.stream.read(int(rest) + 2)[:-2]
+        return rest
+
+    def ask(self, *words):
+        self.send(*words)
+        return self.answer()
+
+    def digest(self):
+        return self.ask("DEBUG", "DIGEST")
+
+    def is_saving(self):
+        told = self.ask("INFO", "persistence").decode()
+        return "rdb_bgsave_in_progress:1" in told or "aof_rewrite_in_progress:1" in told
+
+    def wait_until_saved(self):
+        while self.is_saving():
+            time.sleep(0.1)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
 
 
 def version(package):
