@@ -140,6 +140,7 @@ static void be_child(void)
 {
 	char word;
 
+	close(to_child[1]); /* a parent that ends is found out */
 	MUST(has(image, BYTES, 1));
 	fill(image, BYTES / 2, 2);
 	MUST(write(to_parent[1], "w", 1) == 1);
