@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Check libcowmem, libcowmem-fork and the tool `cowmem` on this machine, without the module: the library's calls on
-memfds, its bindings, forks, and streams that are damaged, all with ASan and UBSan; what the library
+memfds, its bindings, and streams that are damaged, all with ASan and UBSan; forks; what the library
 exports; what is installed; the completion; the manuals.
 
     scripts/userspace.py      prints TAP

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -480,6 +481,24 @@ static void closed(void)
 	MUST(has(at, MIB, 6));
 }
 
+/* Where there is no clone to be had, no child is left, and another time there may be. */
+static void exhausted(void)
+{
+	struct rlimit had, none;
+	char *at = map(MIB);
+
+	fill(at, MIB, 5);
+	MUST(!getrlimit(RLIMIT_NOFILE, &had));
+	none = (struct rlimit){3, had.rlim_max};
+	MUST(!setrlimit(RLIMIT_NOFILE, &none));
+	MUST(fork() == -1 && errno == EMFILE);
+	MUST(_Fork() == -1 && errno == EMFILE);
+	MUST(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+	MUST(!setrlimit(RLIMIT_NOFILE, &had));
+	MUST(has(at, MIB, 5));
+	by_fork();
+}
+
 static void *fork_on_heap(void *argument)
 {
 	MUST(fork() == -1 && errno == EOPNOTSUPP);
@@ -531,6 +550,7 @@ static const struct test {
 	{"descriptors", descriptors, 20, false},
 	{"raw", raw, 0, false},
 	{"closed", closed, 0, false},
+	{"exhausted", exhausted, 1, true},
 	{"stack", stack, 1, true},
 };
 enum { TESTS = sizeof(tests) / sizeof(*tests) };

@@ -54,7 +54,7 @@ static _Thread_local int failed;
 
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
-	const char *path = getenv("COWMEM_FORK_LOG");
+	const char *path = secure_getenv("COWMEM_FORK_LOG");
 	char line[256];
 	va_list args;
 	int fd, length;
@@ -176,7 +176,7 @@ static void start(void)
 	err = forking.in_parent == MAP_FAILED ||
 	                      syscall(SYS_madvise, forking.in_parent, PAGE, MADV_WIPEONFORK)
 	              ? -errno
-	              : heap_start(getenv("COWMEM_FORK_MEMFD"));
+	              : heap_start(secure_getenv("COWMEM_FORK_MEMFD"));
 	if (!err)
 		err = -pthread_atfork(prepare, finish_parent, finish_child);
 	has_heap = !err;
