@@ -28,6 +28,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MAP_32BIT
+#define MAP_32BIT 0 /* x86's */
+#endif
+
 #define PAGE 4096UL
 #define EXPORT __attribute__((visibility("default")))
 /* What comes to those who have no clone. */
