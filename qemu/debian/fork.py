@@ -15,9 +15,9 @@ LIBRARY = "/opt/libcowmem-fork.so"
 COUNTERS = "/sys/class/misc/cowmem/counters"
 MIB = 1 << 20
 VALUE = 1024  # bytes, of each key
-# Writes a second; saves at each, of which the medians are told; seconds from one to the next.
-RATES, SAVES, BETWEEN = ((0, 100, 1000), 3, 1) if LONG else ((300,), 1, 0.5)
-SIZES = (64, 256, 1024) if LONG else (8,)  # MiB, of values
+RATES, BETWEEN = ((0, 100, 1000), 1) if LONG else ((300,), 0.5)  # writes a second; seconds from one save to the next
+# MiB, of values: saves at each rate, of which the medians are told.
+SIZES = {64: 3, 256: 1, 1024: 1} if LONG else {4: 1}
 READS = 100  # a second, beside the writes
 ROOM = 3  # times the values: for them, their dump, and what is written meanwhile
 
@@ -97,7 +97,7 @@ def save(server, folder, load):
     return int(re.search(r"latest_fork_usec:(\d+)", told)[1]) / 1000, pause, load.p99(), (free - least) / MIB
 
 
-def measure(mib, way):
+def measure(mib, saves, way):
     """The rows of one server. All of it was just written at the first save."""
     folder, log = f"{TMPFS}/{way}", f"/tmp/{way}.forks"
     os.mkdir(folder)
@@ -108,11 +108,11 @@ def measure(mib, way):
     server.ask("DEBUG", "POPULATE", keys, "key", VALUE)
     rows = {"first": save(server, folder, Load(server, keys, RATES[0]))}
     for rate in RATES:
-        saves = [save(server, folder, Load(server, keys, rate)) for _ in range(SAVES)]
-        rows[f"{rate}"] = [statistics.median(figures) for figures in zip(*saves)]
+        figures = [save(server, folder, Load(server, keys, rate)) for _ in range(saves)]
+        rows[f"{rate}"] = [statistics.median(of_all) for of_all in zip(*figures)]
     server.end()
     shutil.rmtree(folder)
-    forks = 1 + len(RATES) * SAVES
+    forks = 1 + len(RATES) * saves
     if not under:
         check(counter("clones") == clones, "there were clones")
         return rows
@@ -144,11 +144,11 @@ def dumps():
     """Valkey's dumps, and how long it stops for them"""
     say(f"Valkey {version('valkey-server')}, values of {VALUE} bytes; while it saves: p99 of requests, extra memory")
     say(f"{'MiB':>5} {'written/s':>10} {'':8}{'fork, ms':>9} {'BGSAVE, ms':>11} {'p99, ms':>8} {'extra, MiB':>11}")
-    for mib in SIZES:
+    for mib, saves in SIZES.items():
         if free_memory() < mib * MIB * ROOM:
             say(f"{mib:5}  this VM has no memory for it")
             continue
-        rows = {way: measure(mib, way) for way in ("cowmem", "plain")}
+        rows = {way: measure(mib, saves, way) for way in ("cowmem", "plain")}
         for rate in rows["plain"]:
             for way, of in rows.items():
                 fork, pause, p99, extra = of[rate]

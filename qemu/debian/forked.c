@@ -27,7 +27,6 @@
 
 #define PAGE 4096UL
 #define MIB (1UL << 20)
-#define BYTES (64 * MIB)
 #define MUST(what)                                                                \
 	do                                                                        \
 		if (!(what)) {                                                    \
@@ -135,6 +134,7 @@ static void wait_for(pid_t child)
 
 /* That who forks by @way gives the child what is there then, and that each goes its own way. */
 static char *image;
+static size_t image_bytes; /* of it */
 static int to_child[2], to_parent[2];
 
 static void be_child(void)
@@ -142,12 +142,12 @@ static void be_child(void)
 	char word;
 
 	close(to_child[1]); /* a parent that ends is found out */
-	MUST(has(image, BYTES, 1));
-	fill(image, BYTES / 2, 2);
+	MUST(has(image, image_bytes, 1));
+	fill(image, image_bytes / 2, 2);
 	MUST(write(to_parent[1], "w", 1) == 1);
 	MUST(read(to_child[0], &word, 1) == 1);
-	MUST(has(image, BYTES / 2, 2));
-	for (size_t i = BYTES / 2; i < BYTES; i += 8)
+	MUST(has(image, image_bytes / 2, 2));
+	for (size_t i = image_bytes / 2; i < image_bytes; i += 8)
 		MUST(*(uint64_t *)(image + i) == (i ^ 1));
 	_exit(0);
 }
@@ -155,8 +155,8 @@ static void be_child(void)
 static void start_image(void)
 {
 	MUST(!pipe(to_child) && !pipe(to_parent));
-	image = map(BYTES);
-	fill(image, BYTES, 1);
+	image = map(image_bytes);
+	fill(image, image_bytes, 1);
 }
 
 static void be_parent(void)
@@ -165,8 +165,8 @@ static void be_parent(void)
 
 	close(to_parent[1]);
 	MUST(read(to_parent[0], &word, 1) == 1);
-	MUST(has(image, BYTES, 1)); /* the child has written */
-	fill(image, BYTES, 3);
+	MUST(has(image, image_bytes, 1)); /* the child has written */
+	fill(image, image_bytes, 3);
 	MUST(write(to_child[1], "w", 1) == 1);
 }
 
@@ -180,7 +180,7 @@ static void by_fork(void)
 		be_child();
 	be_parent();
 	wait_for(child);
-	MUST(has(image, BYTES, 3));
+	MUST(has(image, image_bytes, 3));
 }
 
 static void by_bare_fork(void)
@@ -223,7 +223,7 @@ static void by_daemon(void)
 	child = fork();
 	if (!child) {
 		MUST(!daemon(1, 1));
-		MUST(has(image, BYTES, 1));
+		MUST(has(image, image_bytes, 1));
 		MUST(write(to_parent[1], "d", 1) == 1);
 		_exit(0);
 	}
@@ -351,7 +351,7 @@ static void threads(void)
 	MUST(file);
 	for (uintptr_t i = 0; i < 2; i++)
 		MUST(!pthread_create(&others[i], NULL, map_and_unmap, (void *)i));
-	for (uint64_t i = 0; i < 50; i++) {
+	for (uint64_t i = 0; i < 20; i++) {
 		pid_t child;
 
 		fill(mine, MIB, i);
@@ -518,8 +518,8 @@ static void stack(void)
 	/* One that is meant to be a stack is no heap's. */
 	at = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
 	          0);
-	image = map(BYTES);
-	fill(image, BYTES, 1);
+	image = map(image_bytes);
+	fill(image, image_bytes, 1);
 	MUST(!pipe(to_child) && !pipe(to_parent));
 	{
 		const pid_t child = clone(call_child, at + MIB, SIGCHLD, &image);
@@ -534,24 +534,24 @@ static void stack(void)
 static const struct test {
 	const char *name;
 	void (*run)(void);
-	int clones;    /* lines in the log: as many forks had one */
-	bool of_image; /* each has BYTES, and more */
+	int clones;   /* lines in the log: as many forks had one */
+	size_t bytes; /* of the image, if there is one: each has as many, and more */
 } tests[] = {
-	{"fork", by_fork, 1, true},
-	{"_Fork", by_bare_fork, 1, true},
-	{"clone", by_clone, 1, true},
-	{"daemon", by_daemon, 2, true},
-	{"forkpty", by_forkpty, 1, true},
-	{"generations", generations, 5, false},
-	{"memory", memory, 1, false},
-	{"threads", threads, 50, false},
-	{"signals", signals, 1, false},
-	{"spawn", spawn, 0, false},
-	{"descriptors", descriptors, 20, false},
-	{"raw", raw, 0, false},
-	{"closed", closed, 0, false},
-	{"exhausted", exhausted, 1, true},
-	{"stack", stack, 1, true},
+	{"fork", by_fork, 1, 64 * MIB},
+	{"_Fork", by_bare_fork, 1, 4 * MIB},
+	{"clone", by_clone, 1, 4 * MIB},
+	{"daemon", by_daemon, 2, 4 * MIB},
+	{"forkpty", by_forkpty, 1, 4 * MIB},
+	{"generations", generations, 5, 0},
+	{"memory", memory, 1, 0},
+	{"threads", threads, 20, 0},
+	{"signals", signals, 1, 0},
+	{"spawn", spawn, 0, 0},
+	{"descriptors", descriptors, 20, 0},
+	{"raw", raw, 0, 0},
+	{"closed", closed, 0, 0},
+	{"exhausted", exhausted, 1, 4 * MIB},
+	{"stack", stack, 1, 4 * MIB},
 };
 enum { TESTS = sizeof(tests) / sizeof(*tests) };
 
@@ -569,7 +569,7 @@ static int count_clones(const struct test *test)
 
 		if (!said)
 			continue;
-		if (test->of_image && strtoul(said + 15, NULL, 10) < BYTES)
+		if (strtoul(said + 15, NULL, 10) < test->bytes)
 			return -1;
 		count++;
 	}
@@ -599,6 +599,7 @@ int main(int argc, char **argv)
 
 	for (const struct test *test = tests; argc == 3 && test < tests + TESTS; test++) {
 		if (!strcmp(argv[1], "case") && !strcmp(argv[2], test->name)) {
+			image_bytes = test->bytes;
 			test->run();
 			return 0;
 		}
