@@ -135,7 +135,8 @@ PLANS = [
 ]
 # Of Debian's other kernels, what is run unless everything is asked for.
 SELECTION = ("cow", "diff", "faults", "files", "lazy", "object", "pageout", "rmap", "snapshot", "swapped")
-NOT_SELECTED = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c") if path.stem not in SELECTION)
+NOT_SELECTED = tuple(path.stem for folder in (ROOT / "qemu/tests", DEBIAN) for path in folder.iterdir()
+                     if path.stem not in SELECTION)  # fmt: skip
 # Those, and debug kernels of the oldest and the newest series.
 OTHER_KERNELS = [
     Plan("stock", arch, 600, 300, modules=MODULES[arch] + DIRECT, kernel=kernel, leaves_out=NOT_SELECTED)

@@ -17,6 +17,8 @@ def connect(path, journal):
     check(base.execute(f"PRAGMA mmap_size={MAPPED}").fetchone()[0] == MAPPED)
     check(base.execute(f"PRAGMA journal_mode={journal}").fetchone()[0] == journal)
     base.execute("PRAGMA synchronous=FULL")
+    # A writer would move pages of the log to the file behind its transaction, amid a reflink.
+    base.execute("PRAGMA wal_autocheckpoint=0")
     return base
 
 
@@ -97,6 +99,8 @@ def with_journal(journal):
             while time.monotonic() < until or (content(base)[1][1] or 0) <= done:
                 check(is_well(), "a writer ended")
                 time.sleep(0.05)
+                if journal == "wal":
+                    base.execute("PRAGMA wal_checkpoint(PASSIVE)")
             done = copy_and_write(base, path, f"{COWMEM}/copy", journal)
     base.close()
     base = connect(path, journal)

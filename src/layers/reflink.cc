@@ -71,6 +71,22 @@ bool is_used(const folio *page)
 	return page && foreign_references(page) > 1;
 }
 
+/*
+ * The same of what @seen has, which was unmapped with the object's lock held alone: from then on no
+ * fault comes to have it, and what is read of it behind this is what it stays, if it is not used.
+ */
+bool stays_used(const Seen &seen)
+{
+	/* A fault that had it locked before has mapped it by now. */
+	if (seen.page)
+		unmap_late(seen.page.get());
+
+	const bool used = is_used(seen.page.get());
+
+	kapi_smp_rmb(); /* a user of it is done before its bytes are looked at */
+	return used;
+}
+
 /* Whether a page was seen that is not in memory. */
 bool is_out(const Seen &seen)
 {
@@ -148,18 +164,11 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 
 	if (last >= end_index())
 		return -KAPI_EINVAL; /* it was cut since this was asked */
-	/* No fault that begins from here on comes to have a page of the object to write it. */
 	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; !err && index <= last; index++) {
 		const Seen mine = pages_.see(index), theirs = then.pages_.see(index);
+		const bool used = stays_used(mine);
 
-		/* A fault that had it locked before has mapped it by now. */
-		if (mine.page)
-			unmap_late(mine.page.get());
-
-		const bool used = is_used(mine.page.get());
-
-		kapi_smp_rmb(); /* whoever had it is done before it is compared */
 		if (is_out(mine) || is_out(theirs))
 			return -KAPI_ENODATA;
 		if (is_damaged(mine) || is_damaged(theirs))
@@ -181,14 +190,12 @@ void Object::empty_some(Index first, Index last)
 {
 	Exclusive lock{pages_};
 
-	/* From here on nobody comes to have a page of the object to write it. */
 	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; index <= last; index++) {
 		const Seen seen = pages_.see(index);
 		const bool may_go = seen.page && pages_.owns(seen.page.get()) &&
-		                    !is_used(seen.page.get()) && !is_damaged(seen);
+		                    !stays_used(seen) && !is_damaged(seen);
 
-		kapi_smp_rmb(); /* whoever had it is done before it is looked at */
 		if (may_go && reads_same(seen.page.get(), nullptr) && pages_.tree().own_way(index))
 			pages_.remove(index, index, PrivateCopies::keep);
 	}
