@@ -13,6 +13,7 @@ import traceback
 COWMEM, TMPFS = "/mnt/cowmem", "/mnt/tmpfs"
 LONG = "long" in sys.argv[1:]
 WRITERS = 2
+LIMIT = 300  # seconds, for what takes moments: longer is a hang
 
 
 class Skipped(Exception):
@@ -35,6 +36,21 @@ def run(*command, status=0, **options):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)  # fmt: skip
     check(done.returncode == status, *command, "ended with", done.returncode, "and said:\n", done.stdout)
     return done.stdout
+
+
+def still(what):
+    """Ever again, for a loop that waits for something; it fails when that takes longer than LIMIT."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        yield
+    raise AssertionError(f"{what}: no end after {LIMIT} s")
+
+
+def wait_until(condition, what):
+    for _ in still(what):
+        if condition():
+            return
+        time.sleep(0.1)
 
 
 def used():
@@ -75,17 +91,21 @@ class Valkey:
              "--enable-debug-command", "yes", *options],
             stdout=open(self.log, "w"), stderr=subprocess.STDOUT, env=os.environ | environment)  # fmt: skip
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(300)
-        while self.socket.connect_ex(path):
-            check(self.process.poll() is None, "valkey-server ended:", open(self.log).read())
-            time.sleep(0.1)
+        self.socket.settimeout(LIMIT)
+        wait_until(lambda: self.is_listening(path), "the start of valkey-server")
         self.stream = self.socket.makefile("rwb")
-        while True:
-            try:
-                self.ask("PING")
-                break
-            except RuntimeError:  # it is loading
-                time.sleep(0.1)
+        wait_until(self.has_loaded, "valkey-server's loading")
+
+    def is_listening(self, path):
+        check(self.process.poll() is None, "valkey-server ended:", open(self.log).read())
+        return not self.socket.connect_ex(path)
+
+    def has_loaded(self):
+        try:
+            return self.ask("PING") == b"PONG"
+        except RuntimeError as told:
+            check("LOADING" in str(told), told)
+            return False
 
     def send(self, *words):
         self.stream.write(b"*%d\r\n" % len(words))
@@ -117,8 +137,7 @@ class Valkey:
         return "rdb_bgsave_in_progress:1" in told or "aof_rewrite_in_progress:1" in told
 
     def wait_until_saved(self):
-        while self.is_saving():
-            time.sleep(0.1)
+        wait_until(lambda: not self.is_saving(), "a save")
 
     def end(self):
         self.process.kill()

@@ -9,15 +9,16 @@ import shutil
 import statistics
 import time
 
-from common import LONG, TMPFS, Valkey, check, main, run, say, version
+from common import LONG, TMPFS, Valkey, check, main, run, say, still, version
 
 LIBRARY = "/opt/libcowmem-fork.so"
 COUNTERS = "/sys/class/misc/cowmem/counters"
 MIB = 1 << 20
-VALUE = 1024  # bytes, of each key
-RATES, BETWEEN = ((0, 100, 1000), 1) if LONG else ((300,), 0.5)  # writes a second; seconds from one save to the next
+VALUE = 4096  # bytes, of each key
+RATES, BETWEEN = ((0, 100, 1000), 1) if LONG else ((300,), 0.1)  # writes a second; seconds from one save to the next
 # MiB, of values: saves at each rate, of which the medians are told.
 SIZES = {64: 3, 256: 1, 1024: 1} if LONG else {4: 1}
+WAYS = ("cowmem", "plain") if LONG else ("cowmem",)
 READS = 100  # a second, beside the writes
 ROOM = 3  # times the values: for them, their dump, and what is written meanwhile
 
@@ -41,7 +42,10 @@ class Load:
     def __init__(self, server, keys, rate):
         self.server, self.keys, self.rate = server, keys, rate
         self.random = random.Random(rate)
-        self.took = []
+        self.start_again()
+
+    def start_again(self):
+        self.took, self.written, self.since = [], 0, time.monotonic()
 
     def ask(self):
         """One request, after its share of a second."""
@@ -50,6 +54,7 @@ class Load:
         start = time.monotonic()
         if self.random.random() < self.rate / (self.rate + READS):
             self.server.ask("SET", key, self.random.randbytes(VALUE))
+            self.written += 1
         else:
             self.server.ask("GET", key)
         self.took.append((time.monotonic() - start) * 1000)
@@ -59,18 +64,19 @@ class Load:
         while time.monotonic() < end:
             self.ask()
 
+    def written_a_second(self):
+        return self.written / (time.monotonic() - self.since)
+
     def p99(self):
         return sorted(self.took)[len(self.took) * 99 // 100]
 
 
 def check_dump(folder, digest):
     """The dump has what the server had."""
-    told = run("valkey-check-rdb", f"{folder}/dump.rdb")
-    check("RDB looks OK" in told, told)
     loading = f"{folder}-loading"
     os.mkdir(loading)
     os.rename(f"{folder}/dump.rdb", f"{loading}/dump.rdb")
-    other = Valkey(loading)
+    other = Valkey(loading, "--rdbchecksum", "no")
     loaded = other.digest()
     other.end()
     shutil.rmtree(loading)
@@ -85,16 +91,20 @@ def save(server, folder, load):
     start = time.monotonic()
     server.ask("BGSAVE")
     pause = (time.monotonic() - start) * 1000
-    load.took.clear()
-    while server.is_saving():
+    load.start_again()
+    for _ in still("BGSAVE"):
+        if not server.is_saving():
+            break
         for _ in range(20):
             load.ask()
         least = min(least, free_memory())
+    rate = load.written_a_second()
     told = server.ask("INFO").decode()
     check("rdb_last_bgsave_status:ok" in told, told)
     check(load.rate == 0 or "rdb_changes_since_last_save:0\r" not in told, "nothing was written meanwhile")
     check_dump(folder, digest)
-    return int(re.search(r"latest_fork_usec:(\d+)", told)[1]) / 1000, pause, load.p99(), (free - least) / MIB
+    fork = int(re.search(r"latest_fork_usec:(\d+)", told)[1]) / 1000
+    return rate, fork, pause, load.p99(), (free - least) / MIB
 
 
 def measure(mib, saves, way):
@@ -103,7 +113,7 @@ def measure(mib, saves, way):
     os.mkdir(folder)
     under = {"LD_PRELOAD": LIBRARY, "COWMEM_FORK_LOG": log} if way == "cowmem" else {}
     clones = counter("clones")
-    server = Valkey(folder, "--rdbcompression", "no", **under)
+    server = Valkey(folder, "--rdbcompression", "no", "--rdbchecksum", "no", **under)
     keys = mib * MIB // VALUE
     server.ask("DEBUG", "POPULATE", keys, "key", VALUE)
     rows = {"first": save(server, folder, Load(server, keys, RATES[0]))}
@@ -143,16 +153,16 @@ def manual():
 def dumps():
     """Valkey's dumps, and how long it stops for them"""
     say(f"Valkey {version('valkey-server')}, values of {VALUE} bytes; while it saves: p99 of requests, extra memory")
-    say(f"{'MiB':>5} {'written/s':>10} {'':8}{'fork, ms':>9} {'BGSAVE, ms':>11} {'p99, ms':>8} {'extra, MiB':>11}")
+    say(f"{'MiB':>5} {'asked for':>10} {'':8}{'written/s':>10} {'fork, ms':>9} {'BGSAVE, ms':>11} {'p99, ms':>8} {'extra, MiB':>11}")
     for mib, saves in SIZES.items():
         if free_memory() < mib * MIB * ROOM:
             say(f"{mib:5}  this VM has no memory for it")
             continue
-        rows = {way: measure(mib, saves, way) for way in ("cowmem", "plain")}
-        for rate in rows["plain"]:
+        rows = {way: measure(mib, saves, way) for way in WAYS}
+        for rate in rows["cowmem"]:
             for way, of in rows.items():
-                fork, pause, p99, extra = of[rate]
-                say(f"{mib:5} {rate:>10} {way:8}{fork:9.2f} {pause:11.2f} {p99:8.2f} {extra:11.1f}")
+                written, fork, pause, p99, extra = of[rate]
+                say(f"{mib:5} {rate:>10} {way:8}{written:10.0f} {fork:9.2f} {pause:11.2f} {p99:8.2f} {extra:11.1f}")
 
 
 main(programs, manual, dumps)
