@@ -22,11 +22,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
 #define MIB (1UL << 20)
+#define HANG 120 /* seconds, for what takes one */
 #define MUST(what)                                                                \
 	do                                                                        \
 		if (!(what)) {                                                    \
@@ -170,12 +172,12 @@ static void be_parent(void)
 	MUST(write(to_child[1], "w", 1) == 1);
 }
 
-static void by_fork(void)
+static void by(pid_t (*way)(void))
 {
 	pid_t child;
 
 	start_image();
-	child = fork();
+	child = way();
 	if (!child)
 		be_child();
 	be_parent();
@@ -183,17 +185,21 @@ static void by_fork(void)
 	MUST(has(image, image_bytes, 3));
 }
 
+/* Names that the C library has, too. */
+pid_t __fork(void);
+int __clone(int (*)(void *), void *, int, void *, ...);
+
+static void by_fork(void)
+{
+	by(fork);
+}
+
 static void by_bare_fork(void)
 {
-	pid_t child;
-
-	start_image();
-	child = _Fork();
-	if (!child)
-		be_child();
-	be_parent();
-	wait_for(child);
+	by(_Fork);
 }
+
+static char child_stack[64 << 10] __attribute__((aligned(16)));
 
 static int call_child(void *argument)
 {
@@ -202,15 +208,24 @@ static int call_child(void *argument)
 	return 1;
 }
 
+static pid_t cloned(void)
+{
+	return clone(call_child, child_stack + sizeof(child_stack), SIGCHLD, &image);
+}
+
 static void by_clone(void)
 {
-	static char stack[64 << 10] __attribute__((aligned(16)));
-	pid_t child;
+	by(cloned);
+}
 
-	start_image();
-	child = clone(call_child, stack + sizeof(stack), SIGCHLD, &image);
-	be_parent();
-	wait_for(child);
+static pid_t cloned_otherwise(void)
+{
+	return __clone(call_child, child_stack + sizeof(child_stack), SIGCHLD, &image);
+}
+
+static void by_other_clone(void)
+{
+	by(cloned_otherwise);
 }
 
 /* The parent of a daemon is gone. */
@@ -283,6 +298,8 @@ static void memory(void)
 	char *at = map(MIB), *behind = map(MIB), *moved;
 	pid_t child;
 
+	/* The first of the heap's, and nothing is next to it that an allocator could add to it. */
+	MUST(!can_read(at - PAGE));
 	memset(at, 7, MIB);
 	memset(behind, 9, MIB);
 	MUST(!madvise(at, PAGE, MADV_DONTNEED));
@@ -296,6 +313,7 @@ static void memory(void)
 	moved = mremap(behind, MIB, 2 * MIB, MREMAP_MAYMOVE);
 	MUST(moved != MAP_FAILED);
 	MUST(madvise(at, PAGE, MADV_DONTFORK) && errno == EINVAL);
+	MUST(mremap(at, 0, MIB, MREMAP_MAYMOVE) == MAP_FAILED && errno == EINVAL);
 	check_changed(at, moved);
 	child = fork();
 	if (!child) {
@@ -316,6 +334,46 @@ static void memory(void)
 	check_changed(at, moved);
 	MUST(mremap(moved, 2 * MIB, PAGE, 0) == moved && can_read(moved) &&
 	     !can_read(moved + PAGE));
+}
+
+/* What the program maps into a place of the heap's is its own, until it gives it back. */
+static void foreign(void)
+{
+	const int fd = memfd_create("foreign", 0);
+	char *at = map(MIB), *page, *next;
+	pid_t child;
+
+	MUST(fd >= 0 && !ftruncate(fd, MIB / 2));
+	memset(at, 7, MIB);
+	page = at + MIB / 2;
+	MUST(mmap(at, MIB / 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at);
+	MUST(mmap(at, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, -1, 0) == MAP_FAILED);
+	fill(at, MIB / 2, 5);
+	next = map(MIB / 2);
+	memset(next, 8, MIB / 2);
+	MUST(has(at, MIB / 2, 5) && page[0] == 7);
+	child = fork();
+	if (!child) {
+		MUST(has(at, MIB / 2, 5) && page[0] == 7 && next[0] == 8);
+		fill(at, MIB / 2, 6); /* a file's */
+		memset(page, 9, PAGE);
+		_exit(0);
+	}
+	wait_for(child);
+	MUST(has(at, MIB / 2, 6) && page[0] == 7);
+	/* A range may have both: the file's bytes stay. */
+	MUST(!mprotect(at, MIB, PROT_READ) && !mprotect(at, MIB, PROT_READ | PROT_WRITE));
+	MUST(!madvise(at, MIB, MADV_DONTNEED));
+	MUST(has(at, MIB / 2, 6) && is_zero(page, MIB / 2));
+	MUST(mremap(at, MIB / 2, MIB, MREMAP_MAYMOVE) == MAP_FAILED && errno == EINVAL);
+	MUST(!munmap(at, MIB) && !can_read(at) && !can_read(page));
+	MUST(mmap(at, MIB / 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) ==
+	     at);
+	MUST(mmap(at, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == MAP_FAILED &&
+	     errno == EEXIST);
+	MUST(has(at, MIB / 2, 6) && !munmap(at, MIB / 2));
+	at = map(MIB / 2);
+	MUST(is_zero(at, MIB / 2));
 }
 
 /* --- threads --- */
@@ -369,6 +427,101 @@ static void threads(void)
 	stop = true;
 	for (int i = 0; i < 2; i++)
 		MUST(!pthread_join(others[i], NULL));
+}
+
+static _Atomic int forks;
+
+static void *fork_cancelled(void *argument)
+{
+	pid_t child;
+
+	MUST(!pthread_cancel(pthread_self()));
+	child = fork();
+	if (!child)
+		_exit(0);
+	MUST(syscall(SYS_wait4, child, NULL, 0, NULL) == child);
+	forks++;
+	return argument;
+}
+
+/* fork() is not where a thread is cancelled, and holds nothing when it is. */
+static void cancelled(void)
+{
+	pthread_t thread;
+
+	MUST(!pthread_create(&thread, NULL, fork_cancelled, NULL));
+	MUST(!pthread_join(thread, NULL) && forks == 1);
+	by_fork();
+}
+
+static void fork_at_once(int signal)
+{
+	pid_t child;
+
+	(void)signal;
+	if (forks == 20)
+		return;
+	child = _Fork();
+	if (!child)
+		_exit(image[0] != 9);
+	wait_for(child);
+	forks++;
+}
+
+/* A handler that makes a process, as it may, whatever it interrupts. */
+static void interrupted(void)
+{
+	const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+
+	image = map(PAGE);
+	image[0] = 9;
+	MUST(signal(SIGPROF, fork_at_once) != SIG_ERR);
+	MUST(!setitimer(ITIMER_PROF, &often, NULL));
+	while (forks < 20)
+		MUST(!munmap(map(PAGE), PAGE));
+	MUST(!setitimer(ITIMER_PROF, &never, NULL));
+}
+
+static char *guarded;
+
+static void open_guarded(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	if (info->si_addr != guarded)
+		_exit(1);
+	mprotect(guarded, PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void *touch_guarded(void *argument)
+{
+	for (char n = 0; !stop; n++) {
+		MUST(!mprotect(guarded, PAGE, PROT_NONE));
+		*(volatile char *)guarded = n;
+		MUST(*guarded == n);
+	}
+	return argument;
+}
+
+/* A thread that lives by its SIGSEGVs does so while another one forks. */
+static void guards(void)
+{
+	const struct sigaction action = {.sa_sigaction = open_guarded, .sa_flags = SA_SIGINFO};
+	FILE *file = fopen("/dev/null", "w");
+	pthread_t other;
+
+	guarded = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	MUST(file && guarded != MAP_FAILED && !sigaction(SIGSEGV, &action, NULL));
+	MUST(!pthread_create(&other, NULL, touch_guarded, NULL));
+	for (int i = 0; i < 50; i++) {
+		const pid_t child = fork();
+
+		if (!child)
+			_exit(fprintf(file, "child") != 5);
+		wait_for(child);
+	}
+	stop = true;
+	MUST(!pthread_join(other, NULL));
 }
 
 static void on_segv(int signal)
@@ -432,6 +585,26 @@ static void raw(void)
 	MUST(has(at, MIB, 5));
 }
 
+/* What such a child maps is its own, and it forks as ever. */
+static void raw_maps(void)
+{
+	pid_t child;
+	char *at;
+
+	start_image();
+	child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (!child) {
+		image = map(image_bytes);
+		fill(image, image_bytes, 1);
+		by_fork();
+		_exit(0);
+	}
+	at = map(image_bytes);
+	fill(at, image_bytes, 4);
+	wait_for(child);
+	MUST(has(at, image_bytes, 4) && has(image, image_bytes, 1));
+}
+
 static int count_fds(void)
 {
 	int count = 0;
@@ -464,6 +637,7 @@ static void closed(void)
 	int fd;
 
 	fill(at, MIB, 5);
+	MUST(!setenv("ENVIRONMENT", "in the heap", 1));
 	for (fd = 4096; fd > 2 && fcntl(fd, F_GETFD) < 0; fd--)
 		;
 	MUST(!close_range(3, ~0U, 0));
@@ -472,10 +646,12 @@ static void closed(void)
 		if (reused)
 			MUST(dup2(memfd_create("other", MFD_ALLOW_SEALING), fd) == fd);
 		MUST(fork() == -1 && errno == EBADF);
+		MUST(__fork() == -1 && errno == EBADF);
 		MUST(_Fork() == -1 && errno == EBADF);
 		MUST(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 	}
 	MUST(has(at, MIB, 5));
+	MUST(!munmap(at, MIB) && !can_read(at));
 	at = map(MIB); /* not the heap's */
 	fill(at, MIB, 6);
 	MUST(has(at, MIB, 6));
@@ -499,6 +675,31 @@ static void exhausted(void)
 	by_fork();
 }
 
+/* A limit that is lower than the object's descriptor. */
+static void limited(void)
+{
+	struct rlimit limit;
+
+	MUST(!getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = 64;
+	MUST(!setrlimit(RLIMIT_NOFILE, &limit));
+	by_fork();
+}
+
+/* Nothing is left of a child that does not come to be, nor is the parent's object a child's. */
+static void refused(void)
+{
+	char *const stack = child_stack + sizeof(child_stack);
+	const int before = count_fds();
+
+	map(image_bytes);
+	MUST(clone(call_child, stack, SIGCHLD | CLONE_SIGHAND, &image) == -1 && errno == EINVAL);
+	MUST(clone(call_child, stack, SIGCHLD | CLONE_FILES, &image) == -1 && errno == EOPNOTSUPP);
+	MUST(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+	MUST(count_fds() == before);
+	by_fork();
+}
+
 static void *fork_on_heap(void *argument)
 {
 	MUST(fork() == -1 && errno == EOPNOTSUPP);
@@ -510,6 +711,7 @@ static void stack(void)
 	char *at = map(MIB);
 	pthread_attr_t attributes;
 	pthread_t thread;
+	pid_t child;
 
 	MUST(!pthread_attr_init(&attributes) && !pthread_attr_setstack(&attributes, at, MIB));
 	MUST(!pthread_create(&thread, &attributes, fork_on_heap, NULL));
@@ -518,15 +720,10 @@ static void stack(void)
 	/* One that is meant to be a stack is no heap's. */
 	at = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
 	          0);
-	image = map(image_bytes);
-	fill(image, image_bytes, 1);
-	MUST(!pipe(to_child) && !pipe(to_parent));
-	{
-		const pid_t child = clone(call_child, at + MIB, SIGCHLD, &image);
-
-		be_parent();
-		wait_for(child);
-	}
+	start_image();
+	child = clone(call_child, at + MIB, SIGCHLD, &image);
+	be_parent();
+	wait_for(child);
 }
 
 /* --- the cases, each in a process of its own --- */
@@ -534,58 +731,76 @@ static void stack(void)
 static const struct test {
 	const char *name;
 	void (*run)(void);
-	int clones;   /* lines in the log: as many forks had one */
-	size_t bytes; /* of the image, if there is one: each has as many, and more */
+	int clones;       /* lines in the log: as many forks had one */
+	size_t bytes;     /* of the image, if there is one: each clone has as many, and more */
+	const char *said; /* a line of the log, if there is to be another one */
+	size_t addresses; /* a limit */
 } tests[] = {
-	{"fork", by_fork, 1, 64 * MIB},
-	{"_Fork", by_bare_fork, 1, 4 * MIB},
-	{"clone", by_clone, 1, 4 * MIB},
-	{"daemon", by_daemon, 2, 4 * MIB},
-	{"forkpty", by_forkpty, 1, 4 * MIB},
-	{"generations", generations, 5, 0},
-	{"memory", memory, 1, 0},
-	{"threads", threads, 20, 0},
-	{"signals", signals, 1, 0},
-	{"spawn", spawn, 0, 0},
-	{"descriptors", descriptors, 20, 0},
-	{"raw", raw, 0, 0},
-	{"closed", closed, 0, 0},
-	{"exhausted", exhausted, 1, 4 * MIB},
-	{"stack", stack, 1, 4 * MIB},
+	{"fork", by_fork, 1, 16 * MIB, NULL, 0},
+	{"_Fork", by_bare_fork, 1, MIB, NULL, 0},
+	{"clone", by_clone, 1, MIB, NULL, 0},
+	{"__clone", by_other_clone, 1, MIB, NULL, 0},
+	{"daemon", by_daemon, 2, MIB, NULL, 0},
+	{"forkpty", by_forkpty, 1, MIB, NULL, 0},
+	{"generations", generations, 5, 0, NULL, 0},
+	{"memory", memory, 1, 0, NULL, 0},
+	{"foreign", foreign, 1, 0, NULL, 0},
+	{"threads", threads, 20, 0, NULL, 0},
+	{"cancelled", cancelled, 2, MIB, NULL, 0},
+	{"interrupted", interrupted, 20, 0, NULL, 0},
+	{"guards", guards, 50, 0, NULL, 0},
+	{"signals", signals, 1, 0, NULL, 0},
+	{"spawn", spawn, 0, 0, NULL, 0},
+	{"descriptors", descriptors, 20, 0, NULL, 0},
+	{"raw", raw, 0, 0, NULL, 0},
+	{"raw_maps", raw_maps, 0, MIB, NULL, 0},
+	{"closed", closed, 0, 0, "child: no heap: Bad file descriptor", 0},
+	{"exhausted", exhausted, 1, MIB, NULL, 0},
+	{"limited", limited, 1, MIB, NULL, 0},
+	{"refused", refused, 2, MIB, NULL, 0},
+	{"stack", stack, 1, MIB, NULL, 0},
+	{"without", by_fork, 0, MIB, "start: fork() is as ever: Cannot allocate memory", 512 * MIB},
 };
 enum { TESTS = sizeof(tests) / sizeof(*tests) };
 
 static char log_path[] = "/tmp/forked-XXXXXX";
 
-/* How many forks had a clone, by the log, which is emptied; -1: one had too little. */
+/*
+ * How many forks had a clone, by the log, which is emptied; -1: one had too little, or what was to
+ * be said was not.
+ */
 static int count_clones(const struct test *test)
 {
 	FILE *log = fopen(log_path, "r");
+	bool is_right = !test->said;
 	char line[256];
 	int count = 0;
 
 	while (log && fgets(line, sizeof(line), log)) {
 		const char *said = strstr(line, "fork: clone of ");
 
+		is_right |= test->said && strstr(line, test->said);
 		if (!said)
 			continue;
-		if (strtoul(said + 15, NULL, 10) < test->bytes)
-			return -1;
 		count++;
+		is_right &= strtoul(said + 15, NULL, 10) >= test->bytes;
 	}
 	MUST(log && !fclose(log) && !truncate(log_path, 0));
-	return count;
+	return is_right ? count : -1;
 }
 
-static int run_case(char **words, const char *library, bool with_log)
+static int run_case(const struct test *test, char **words, const char *library)
 {
 	pid_t child = fork();
 	int status;
 
 	if (!child) {
+		const struct rlimit limit = {test->addresses, test->addresses};
+
 		setenv("LD_PRELOAD", library, 1);
-		if (with_log)
-			setenv("COWMEM_FORK_LOG", log_path, 1);
+		setenv("COWMEM_FORK_LOG", log_path, 1);
+		MUST(!test->addresses || !setrlimit(RLIMIT_AS, &limit));
+		alarm(HANG);
 		execv("/proc/self/exe", words);
 		_exit(127);
 	}
@@ -614,7 +829,8 @@ int main(int argc, char **argv)
 	dprintf(STDOUT_FILENO, "TAP version 13\n1..%d\n", TESTS);
 	for (int i = 0; i < TESTS; i++) {
 		char *words[] = {argv[0], "case", (char *)tests[i].name, NULL};
-		const int status = run_case(words, argv[1], true), clones = count_clones(&tests[i]);
+		const int status = run_case(&tests[i], words, argv[1]);
+		const int clones = count_clones(&tests[i]);
 		const bool bad = status || clones != tests[i].clones;
 
 		if (bad)

@@ -15,6 +15,8 @@
 #define RESERVED_MIN (1UL << 30)
 #define AREAS_MAX 65536UL /* about as many as a process may have mappings */
 #define HIGH_FD 1000      /* out of the way of programs that count on low ones */
+#define GUARD 4096UL      /* at both ends: nobody's memory is next to the heap's */
+#define FREE (-2)         /* in place of a protection */
 
 static struct {
 	struct range at; /* reserved */
@@ -61,7 +63,8 @@ int heap_start(bool memfd)
 	const int fd =
 		cowmem_object_create("heap", memfd ? COWMEM_CREATE_MEMFD : COWMEM_CREATE_MODULE);
 	size_t length = RESERVED_MAX;
-	void *place, *areas;
+	char *place;
+	void *areas;
 	int err;
 
 	if (fd < 0)
@@ -77,11 +80,15 @@ int heap_start(bool memfd)
 	if (!err)
 		err = keep(fd);
 	if (err) {
+		if (place != MAP_FAILED)
+			syscall(SYS_munmap, place, length);
+		if (areas != MAP_FAILED)
+			syscall(SYS_munmap, areas, AREAS_MAX * sizeof(struct area));
 		close(fd);
 		return err;
 	}
 	heap.areas = areas;
-	heap.at = (struct range){(uintptr_t)place, (uintptr_t)place + length};
+	heap.at = (struct range){(uintptr_t)place + GUARD, (uintptr_t)place + length - GUARD};
 	return 0;
 }
 
@@ -99,9 +106,13 @@ size_t heap_bytes(size_t *areas)
 {
 	size_t bytes = 0;
 
-	for (size_t i = 0; i < heap.count; i++)
-		bytes += heap.areas[i].at.end - heap.areas[i].at.start;
-	*areas = heap.count;
+	*areas = 0;
+	for (const struct area *area = heap.areas; area < heap.areas + heap.count; area++) {
+		if (area->prot == FOREIGN)
+			continue;
+		bytes += area->at.end - area->at.start;
+		++*areas;
+	}
 	return bytes;
 }
 
@@ -169,19 +180,19 @@ static void merge(size_t first, size_t behind)
 	}
 }
 
-static bool has_room(void)
+bool heap_has_room(void)
 {
 	return heap.count + 3 <= AREAS_MAX;
 }
 
-/* A range is in use, or, with @prot -1, it no longer is. */
+/* What a range is from now on: its protection, FOREIGN, or FREE. */
 static void note(struct range range, int prot)
 {
 	size_t first, behind;
 
 	cut_out(range, &first, &behind);
-	replace(first, behind - first, prot >= 0);
-	if (prot >= 0)
+	replace(first, behind - first, prot != FREE);
+	if (prot != FREE)
 		heap.areas[first] = (struct area){range, prot};
 	if (heap.count)
 		merge(first, first + 1);
@@ -224,7 +235,7 @@ static int check_fd(int fd)
 	                                                                                   : 0;
 }
 
-/* Maps what fork() leaves out: there is no moment in which a child could have the parent's. */
+/* Maps what the system call leaves out of a child, which is never to have the parent's. */
 static int map_object(int fd, struct range range, int prot, int flags)
 {
 	const size_t length = range.end - range.start;
@@ -236,7 +247,7 @@ static int map_object(int fd, struct range range, int prot, int flags)
 	return syscall(SYS_madvise, range.start, length, MADV_DONTFORK) ? -errno : 0;
 }
 
-int heap_zero(struct range range)
+static int zero(struct range range)
 {
 	const int err = check_fd(heap.fd);
 
@@ -253,10 +264,10 @@ int heap_map(uintptr_t *hint, size_t length, int prot, int flags, bool fixed)
 
 	if (!fixed && !(at && heap_is_free((struct range){at, at + length})))
 		at = find_free(length);
-	if (!at || !has_room())
+	if (!at || !heap_has_room())
 		return -ENOMEM;
 	range = (struct range){at, at + length};
-	err = fixed ? heap_zero(range) : check_fd(heap.fd);
+	err = fixed ? zero(range) : check_fd(heap.fd);
 	if (!err)
 		err = map_object(heap.fd, range, prot, flags);
 	if (err)
@@ -266,43 +277,68 @@ int heap_map(uintptr_t *hint, size_t length, int prot, int flags, bool fixed)
 	return 0;
 }
 
-int heap_forget(struct range range)
+void heap_cede(struct range range)
 {
-	const int err = has_room() ? heap_zero(range) : -ENOMEM;
-
-	if (!err)
-		note(range, -1);
-	return err;
+	/* What does not become zeroes is as good as lost: the place is given to nobody as it is. */
+	(void)zero(range);
+	note(range, FOREIGN);
 }
 
 int heap_unmap(struct range range)
 {
-	int err = heap_is_free(range) ? 0 : heap_forget(range);
+	const int err = heap_has_room() ? reserve(range.start, range.end - range.start, MAP_FIXED)
+	                                : -ENOMEM;
 
-	if (!err)
-		err = reserve(range.start, range.end - range.start, MAP_FIXED);
-	return err;
+	if (err)
+		return err;
+	note(range, zero(range) ? FOREIGN : FREE);
+	return 0;
+}
+
+/* Calls @change of the areas of a range, up to the first gap: -ENOMEM then. */
+static int each(struct range range, int (*change)(struct area *area, int argument), int argument)
+{
+	uintptr_t at = range.start;
+	size_t first, behind;
+	int err = 0;
+
+	if (!heap_has_room())
+		return -ENOMEM;
+	cut_out(range, &first, &behind);
+	for (size_t i = first; !err && i < behind && heap.areas[i].at.start == at; i++) {
+		err = change(&heap.areas[i], argument);
+		at = heap.areas[i].at.end;
+	}
+	if (heap.count)
+		merge(first, behind);
+	return err ? err : at == range.end ? 0 : -ENOMEM;
+}
+
+static int protect(struct area *area, int prot)
+{
+	if (syscall(SYS_mprotect, area->at.start, area->at.end - area->at.start, prot))
+		return -errno;
+	if (area->prot != FOREIGN)
+		area->prot = prot;
+	return 0;
 }
 
 int heap_protect(struct range range, int prot)
 {
-	uintptr_t at = range.start;
-	size_t first, behind;
+	return each(range, protect, prot);
+}
 
-	if (!has_room())
-		return -ENOMEM;
-	cut_out(range, &first, &behind);
-	for (size_t i = first; i < behind && heap.areas[i].at.start == at; i++) {
-		struct area *area = heap.areas + i;
+static int lose(struct area *area, int advice)
+{
+	if (area->prot != FOREIGN)
+		return zero(area->at);
+	return syscall(SYS_madvise, area->at.start, area->at.end - area->at.start, advice) ? -errno
+	                                                                                   : 0;
+}
 
-		if (syscall(SYS_mprotect, at, area->at.end - at, prot))
-			return -errno;
-		area->prot = prot;
-		at = area->at.end;
-	}
-	if (heap.count)
-		merge(first, behind);
-	return at == range.end ? 0 : -ENOMEM;
+int heap_lose(struct range range)
+{
+	return each(range, lose, MADV_DONTNEED);
 }
 
 int heap_clone(void)
@@ -314,18 +350,12 @@ int heap_clone(void)
 
 int heap_become(int clone)
 {
-	struct stat stat;
+	int err;
 
-	if (fstat(clone, &stat) || dup3(clone, heap.fd, O_CLOEXEC) < 0)
-		return -errno;
-	close(clone);
-	heap.device = stat.st_dev;
-	heap.inode = stat.st_ino;
-	for (size_t i = 0; i < heap.count; i++) {
-		const int err = map_object(heap.fd, heap.areas[i].at, heap.areas[i].prot, 0);
-
-		if (err)
-			return err;
-	}
-	return 0;
+	close(heap.fd);
+	err = keep(clone);
+	for (const struct area *area = heap.areas; !err && area < heap.areas + heap.count; area++)
+		if (area->prot != FOREIGN)
+			err = map_object(heap.fd, area->at, area->prot, 0);
+	return err;
 }

@@ -21,8 +21,11 @@ struct range {
 
 struct area {
 	struct range at;
-	int prot;
+	int prot; /* or FOREIGN */
 };
+
+/* Something else, which the program has mapped in a place of the heap's: fork() does as ever. */
+#define FOREIGN (-1)
 
 /*
  * Has an object, and a range of addresses reserved for it. 0, or why there is none: then there is
@@ -34,7 +37,7 @@ int heap_start(bool memfd);
 bool heap_has(struct range range);
 bool heap_has_all(struct range range);
 
-/* How many bytes, in how many areas, are in use. */
+/* How many bytes of the object's, in how many areas, are in use. */
 size_t heap_bytes(size_t *areas);
 
 /*
@@ -46,14 +49,15 @@ int heap_map(uintptr_t *hint, size_t length, int prot, int flags, bool fixed);
 /* Gives a range back, whose bytes are lost. */
 int heap_unmap(struct range range);
 
-/* The same where something else has been mapped, of which the heap takes no care. */
-int heap_forget(struct range range);
+/* Whether there is room for heap_cede(), which what is mapped in a place of the heap's has now. */
+bool heap_has_room(void);
+void heap_cede(struct range range);
 
-/* -ENOMEM, as mprotect(), if some of it is not in use; the rest is changed. */
+/* -ENOMEM, as mprotect(), if some of it is not in use; what is before that is changed. */
 int heap_protect(struct range range, int prot);
 
-/* Has zeroes in a range, whose memory is given back. */
-int heap_zero(struct range range);
+/* As madvise() with MADV_DONTNEED: has zeroes in a range, whose memory is given back. */
+int heap_lose(struct range range);
 
 /* Whether a range is free, and the area that has all of a range, or NULL. */
 bool heap_is_free(struct range range);
