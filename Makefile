@@ -74,7 +74,7 @@ install: module ## install the module and the udev rule (DESTDIR)
 	install -D -m 0644 scripts/60-cowmem.rules $(DESTDIR)/lib/udev/rules.d/60-cowmem.rules
 	install -D -m 0644 include/uapi/linux/cowmem.h $(DESTDIR)/usr/include/linux/cowmem.h
 
-tools: ## build libcowmem and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
+tools: ## build libcowmem, libcowmem-fork and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
 	+$(MAKE) -f src/tool/Makefile tools
 
 install-tools: ## install them, with headers and manuals (DESTDIR, PREFIX=/usr/local, LIBDIR)
