@@ -642,21 +642,21 @@ static void failed_allocation_loses_nothing(void)
 /* What is killed gives back all, also what has gone out by then; what was there before stays. */
 static void killed_allocation_gives_all_back(void)
 {
-	enum { MANY = 16384 };
+	const off_t many = (off_t)(fewer_if_debug(65536) * PAGE);
 
 	for (int grows = 0; grows < 2; grows++) {
+		const off_t size = grows ? (off_t)(10 * PAGE) : many;
 		int fd, status;
 		pid_t child;
 
 		MUST(!mount("none", MOUNT, "cowmem", 0, ""));
 		fd = open(MOUNT "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		MUST(fd >= 0 && !ftruncate(fd, grows ? 10 * PAGE : MANY * PAGE));
+		MUST(fd >= 0 && !ftruncate(fd, size));
 		write_pages(fd, 2, 3, 1);
 		child = fork();
 		MUST(child >= 0);
 		if (!child)
-			_exit(fallocate(fd, grows ? 0 : FALLOC_FL_KEEP_SIZE, 0, MANY * PAGE) ? 1
-			                                                                     : 0);
+			_exit(fallocate(fd, grows ? 0 : FALLOC_FL_KEEP_SIZE, 0, many) ? 1 : 0);
 		CHECK(COMES(used_of_mount() > 100));
 		MUST(page_out_all(fd, 100) > 0);
 		MUST(!kill(child, SIGKILL) && waitpid(child, &status, 0) == child);
@@ -665,7 +665,7 @@ static void killed_allocation_gives_all_back(void)
 			test_failed = true;
 		}
 		CHECK_EQ(used_of_mount(), 3);
-		CHECK_EQ(stat_of(fd).st_size, grows ? 10 * PAGE : MANY * PAGE);
+		CHECK_EQ(stat_of(fd).st_size, size);
 		CHECK(are(fd, 2, 3, 1));
 		close(fd);
 		CHECK_EQ(umount(MOUNT), 0);

@@ -113,6 +113,8 @@ int allocate(Object &object, long long begin, long long end, bool keeps_size)
 		err = object.extend(end);
 	if (err)
 		filled.undo(object);
+	else if (keeps_size && object.size() < stop) /* RESIZE has moved the end */
+		object.empty_again(object.end_index(), index_up(stop) - 1);
 	return err;
 }
 

@@ -92,18 +92,6 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	}
 }
 
-namespace {
-
-/* Those from @begin to before @end, of an object, which are in @page. */
-void zero_bytes(folio *page, long long begin, long long end)
-{
-	kapi_folio_zero_range(page, static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
-	                      static_cast<size_t>(end - begin));
-	kapi_folio_mark_written(page);
-}
-
-} /* namespace */
-
 int zero(Object &object, long long begin, long long end)
 {
 	const Index index = index_of(begin);
@@ -113,7 +101,9 @@ int zero(Object &object, long long begin, long long end)
 		return 0;
 	if (const int err = page_to_write(object, index, page))
 		return err;
-	zero_bytes(page.get(), begin, end);
+	kapi_folio_zero_range(page.get(), static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
+	                      static_cast<size_t>(end - begin));
+	kapi_folio_mark_written(page.get());
 	return 0;
 }
 
@@ -132,11 +122,9 @@ int zero_gap(Object &object, long long position)
 		if (const int err = page_to_write(object, index_of(end), page))
 			return err;
 
-		/* Where RESIZE has moved the end meanwhile somebody may have stored something. */
-		Shared lock{object.pages()};
-
-		if (object.size() == end)
-			return zero_bytes(page.get(), end, stop), 0;
+		/* Where the end has moved meanwhile somebody may have stored something. */
+		if (object.zero_behind(end, stop, page.get()))
+			return 0;
 	}
 }
 

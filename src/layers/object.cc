@@ -176,6 +176,8 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 
 	if (!growth && bytes <= size())
 		return 0;
+	if (!growth && this->growth() == Growth::none)
+		return -KAPI_ENOSPC; /* RESIZE was faster */
 	/* The page that is cut is copied then, which leaves it to the snapshots, too. */
 	if (cuts_what_is_not_own(bytes, write_is_locked_out, tail)) {
 		const int err = leaving.may_leave(index_of(min_of(bytes, size())), no_index);
@@ -194,13 +196,13 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 			return 0; /* by its use */
 		if (cuts_what_is_not_own(bytes, write_is_locked_out, tail))
 			return -KAPI_EAGAIN;
+		/* What a mapping stored behind the end is gone before the end moves. */
+		if (tail)
+			zero_tail(tail.get(), min_of(bytes, old));
 		kapi_inode_set_size(inode_, bytes);
 		if (growth)
 			set_growth(*growth);
 	}
-	/* What a mapping stored behind the end is gone when the end moves. */
-	if (tail)
-		zero_tail(tail.get(), min_of(bytes, old));
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
 	return 0;
@@ -215,6 +217,19 @@ void Object::zero_tail(folio *tail, long long end)
 		kapi_folio_zero_range(tail, kept, KAPI_PAGE_SIZE - kept);
 		kapi_folio_mark_written(tail);
 	}
+}
+
+bool Object::zero_behind(long long end, long long stop, folio *page)
+{
+	Shared lock{pages_};
+	SizeLock size_lock{inode_};
+
+	if (size() != end || pages_.resident(index_of(end)) != page || !pages_.owns(page))
+		return false;
+	kapi_folio_zero_range(page, static_cast<size_t>(end) % KAPI_PAGE_SIZE,
+	                      static_cast<size_t>(stop - end));
+	kapi_folio_mark_written(page);
+	return true;
 }
 
 /* A batch of punch(). -EAGAIN: once more. */

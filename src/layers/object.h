@@ -86,9 +86,14 @@ public:
 	}
 	/*
 	 * Sets the size to @bytes, if it is less; how the object grows stays. With write() locked
-	 * out. The same errors. Sleeps.
+	 * out. The same errors; -ENOSPC: it does not grow any more. Sleeps.
 	 */
 	int extend(long long bytes) EXCLUDES(pages_) { return change_size(bytes, nullptr, true); }
+	/*
+	 * Zeroes the bytes of @page from @end, which is within it, to before @stop. False: that is not
+	 * the object's end any more, or the page not its own there. Sleeps.
+	 */
+	bool zero_behind(long long end, long long stop, folio *page) EXCLUDES(pages_);
 
 	/*
 	 * Frees the pages from @next to @last; they read as zeroes then. @next becomes the first
@@ -228,7 +233,9 @@ private:
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
 	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
-	void empty_some(Index first, Index last) EXCLUDES(pages_);
+	bool is_for_nothing(Index index, const Seen &seen) const REQUIRES(pages_);
+	bool empty_some(Index first, Index last) EXCLUDES(pages_);
+	bool try_empty_again(Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
 

@@ -72,14 +72,16 @@ bool is_used(const folio *page)
 }
 
 /*
- * The same of what @seen has, which is unmapped: with the object's lock held alone no fault comes to
- * have it from then on, and what is read of it behind this is what it stays, if it is not used. Only
- * of what may go by a look before: what stays is to keep its entries, and what these say of writes.
+ * The same of what @seen has, which @pages, whose lock is held alone, has at @index. It is unmapped: a fault
+ * that may still commit is over then, no other comes to have it, and what is read of it behind this
+ * is what it stays, if it is not used. Only of what may go by a look before: what stays is to keep its
+ * entries, and what these say of writes.
  */
-bool stays_used(const Seen &seen)
+bool stays_used(Pages &pages, Index index, const Seen &seen)
 {
 	if (is_used(seen.page.get()))
 		return true;
+	pages.unmap(index, index, PrivateCopies::keep);
 	/* A fault that had it locked before has mapped it by now. */
 	if (seen.page)
 		unmap_late(seen.page.get());
@@ -112,6 +114,10 @@ bool is_damaged(const Seen &seen)
 int Object::join(Object &source)
 {
 	const bool comes = pages_.family() && !source.pages_.family();
+
+	if (pages_.family() && source.pages_.family() && pages_.family() != source.pages_.family())
+		return -KAPI_EOPNOTSUPP;
+
 	Family *const family = source.pages_.have_family(pages_.family());
 
 	if (!family)
@@ -123,10 +129,8 @@ int Object::join(Object &source)
 	if (!family->make_home())
 		return -KAPI_ENOMEM;
 
-	Family *const mine = pages_.have_family(family);
-
-	if (mine != family)
-		return mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
+	if (!pages_.have_family(family))
+		return -KAPI_ENOMEM;
 	pages_.set_of_clone();
 	set_parent(source);
 	return 0;
@@ -180,7 +184,7 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 			return -KAPI_EIO;
 		if (!reads_same(mine.page.get(), theirs.page.get()))
 			return -KAPI_EBADE;
-		if (mine.page.get() == theirs.page.get() || stays_used(mine))
+		if (mine.page.get() == theirs.page.get() || stays_used(pages_, index, mine))
 			continue;
 		if (!reads_same(mine.page.get(), theirs.page.get()))
 			return -KAPI_EBADE;
@@ -193,26 +197,51 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	return err;
 }
 
-void Object::empty_some(Index first, Index last)
+/* Whether what @seen has at @index is zeroes, or nobody's any more. */
+bool Object::is_for_nothing(Index index, const Seen &seen) const
+{
+	return !holds(index) || is_out_as_zeroes(seen) ||
+	       (seen.page && !is_damaged(seen) && reads_same(seen.page.get(), nullptr));
+}
+
+/* False: something stays that is for nothing, but used. */
+bool Object::empty_some(Index first, Index last)
 {
 	Exclusive lock{pages_};
+	bool all = true;
 
 	for (Index index = first; index <= last; index++) {
 		const Seen seen = pages_.see(index);
-		const bool own = seen.page && pages_.owns(seen.page.get()) && !is_damaged(seen);
-		const bool may_go = !holds(index) || is_out_as_zeroes(seen) ||
-		                    (own && reads_same(seen.page.get(), nullptr) &&
-		                     !stays_used(seen) && reads_same(seen.page.get(), nullptr));
 
-		if (seen && may_go && pages_.tree().own_way(index))
+		if (!seen || !pages_.is_own(seen) || !is_for_nothing(index, seen))
+			continue;
+
+		const bool used = stays_used(pages_, index, seen);
+
+		if (holds(index) && (used || !is_for_nothing(index, seen)))
+			all &= !used;
+		else if (pages_.tree().own_way(index))
 			pages_.remove(index, index, PrivateCopies::keep);
 	}
+	return all;
+}
+
+bool Object::try_empty_again(Index first, Index last)
+{
+	bool all = true;
+
+	for (Index from = first; from <= last; from += at_once)
+		all &= empty_some(from, min_of(last, from + at_once - 1));
+	return all;
 }
 
 void Object::empty_again(Index first, Index last)
 {
-	for (Index from = first; from <= last; from += at_once)
-		empty_some(from, min_of(last, from + at_once - 1));
+	if (try_empty_again(first, last))
+		return;
+	/* What page-out has at the moment is out soon, or back. */
+	kapi_sleep_killable();
+	try_empty_again(first, last);
 }
 
 int Object::dedupe(Object &source, Index &next, Index last)
