@@ -120,11 +120,10 @@ public:
 	int join(Object &source);
 	/*
 	 * FICLONERANGE: has the pages from byte @begin to the one at @end of @source, which it has
-	 * joined, as they are at one moment. 0; or some of the pages are as they were: -ENOMEM,
-	 * -EMLINK, -ESTALE, -EDQUOT: a CopyLimit, -EINTR: a fatal signal, but it may have grown; or
-	 * all of them: -EINVAL: @end is within a page, and the object goes on behind that; -ENOSPC:
-	 * it does not grow.
-	 * Takes the write locks, one after the other. Sleeps. (src/layers/reflink.cc)
+	 * joined, as they are at one moment. 0; or some of the pages are as they were, and it may
+	 * have grown: -ENOMEM, -EMLINK, -ESTALE, -EDQUOT: a CopyLimit, -EINVAL: @end is within a page,
+	 * and the object goes on behind that, -EINTR: a fatal signal; or all of them: -ENOSPC: it does
+	 * not grow. Takes the write locks, one after the other. Sleeps. (src/layers/reflink.cc)
 	 */
 	int reflink(Object &source, long long begin, long long end) EXCLUDES(pages_);
 	/*
@@ -231,13 +230,13 @@ private:
 		return is_relative_of(snapshot) && !frozen_ && snapshot.frozen_;
 	}
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
-	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
+	int take_parts(Object &snapshot, Index &next, Index last, long long end) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
 	bool is_for_nothing(Index index, const Seen &seen) const REQUIRES(pages_);
 	bool empty_some(Index first, Index last) EXCLUDES(pages_);
 	bool try_empty_again(Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
-	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
+	int restore_part(Object &snapshot, const Tree::Part &part, long long end) EXCLUDES(pages_);
 
 	static void zero_tail(folio *tail, long long end);
 	bool cuts_what_is_not_own(long long bytes, bool write_is_locked_out, FolioRef &tail) const

@@ -151,14 +151,13 @@ int Object::reflink(Object &source, long long begin, long long end)
 	if (!writes)
 		return -KAPI_EINTR;
 
-	if (end % KAPI_PAGE_SIZE && end < size())
-		return -KAPI_EINVAL; /* it has grown since this was asked */
 	if (end > size() && growth() == Growth::none)
 		return -KAPI_ENOSPC;
 	/* It stays so long if the rest fails: somebody may have stored there by then. */
 	if (const int err = extend(end))
 		return err;
-	return take_parts(*then, next, index_up(end) - 1);
+	/* Behind an end within a page there is to be nothing: it may have grown since this was asked. */
+	return take_parts(*then, next, index_up(end) - 1, end);
 }
 
 /* -EAGAIN: once more; -EBADE: they differ; -ENODATA: what is to be compared is not in memory. */
