@@ -266,6 +266,9 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		}
 		kapi_cond_resched();
 	}
+	/* A page that was made for bytes which could not be read then. */
+	if (err && !object.holds(index_of(position)))
+		object.empty_again(index_of(position), index_of(position));
 	kapi_iocb_set_position(iocb, position);
 	return done ? done : err;
 }
