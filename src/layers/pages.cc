@@ -296,26 +296,10 @@ void Pages::mark_changed(Index first, Index last)
 }
 
 /*
- * Waits until each page there that is a relative's, too, was not locked for a moment: the core has
- * mapped the copies that it was making of it. An own page is locked as it loses its name.
- */
-void Pages::wait_for_copies(Index first, Index last) const
-{
-	for (Index index = first; (index = next_resident(index, last)) != no_index; index++) {
-		const FolioRef page = get(index);
-
-		if (page && !owns(page.get()) && kapi_folio_locked(page.get()))
-			const PageLock lock{page.get()};
-		if (index == last)
-			break;
-		kapi_cond_resched();
-	}
-}
-
-/*
  * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
  * any page is still mapped when it loses its name; and, where private copies have to go,
- * once more at the end, for the copy that the core was making of a locked page. A
+ * once more at the end, for the copy that the core was making of a locked page, which is
+ * waited for as it loses its name: the core makes none of a page that relatives may see. A
  * copy that the handler makes cannot be under way: it is mapped with the lock held
  * shared, or by the commit rule (layers/object_lock.h).
  */
@@ -324,8 +308,6 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 	unmap(first, last, copies);
 	forget_poisoned(first, last);
 	mark_changed(first, last);
-	if (copies == PrivateCopies::zap)
-		wait_for_copies(first, last);
 	tree_.remove(first, last);
 	if (copies == PrivateCopies::zap)
 		unmap(first, last, copies);

@@ -359,7 +359,6 @@ private:
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
-	void wait_for_copies(Index first, Index last) const REQUIRES(this);
 	void mark_changed(Index first, Index last) REQUIRES(this);
 	int try_replace(Index index, folio *old, folio *page) REQUIRES(this);
 	/* layers/break_cow.cc */

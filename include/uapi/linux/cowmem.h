@@ -178,7 +178,8 @@ struct cowmem_punch {
  */
 enum cowmem_cow {
 	COWMEM_COW_HANDLER = 0, /* the device's fault handler, through vmf->cow_page */
-	COWMEM_COW_CORE = 1,    /* the kernel's core, from the page that the handler returns */
+	/* The kernel's core, from the page that the handler returns; not if the object has relatives. */
+	COWMEM_COW_CORE = 1,
 };
 
 struct cowmem_set_cow {
