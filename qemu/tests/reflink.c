@@ -639,7 +639,7 @@ static void failed_allocation_loses_nothing(void)
 	CHECK_EQ(umount(MOUNT), 0);
 }
 
-/* What is killed gives back all, also what has gone out by then; what was there before stays. */
+/* A fallocate() that is killed gives back all, also what has gone out by then; older pages stay. */
 static void killed_allocation_gives_all_back(void)
 {
 	const off_t many = (off_t)(fewer_if_debug(65536) * PAGE);

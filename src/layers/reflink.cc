@@ -126,10 +126,7 @@ int Object::join(Object &source)
 	if (comes)
 		source.pages_.set_of_clone();
 	family->set_joined();
-	if (!family->make_home())
-		return -KAPI_ENOMEM;
-
-	if (!pages_.have_family(family))
+	if (!family->make_home() || !pages_.have_family(family))
 		return -KAPI_ENOMEM;
 	pages_.set_of_clone();
 	set_parent(source);

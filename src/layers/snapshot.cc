@@ -187,7 +187,7 @@ int SnapshotSet::lock_writes()
 
 	if (!try_lock_writes(nullptr))
 		return 0;
-	/* For who may write only: others are not to hold up those who do. */
+	/* Only a descriptor that may write holds up the object's writers. */
 	for (unsigned int i = 0; i < count_; i++)
 		member_[i].object->add_waiting_set(kapi_file_writable(member_[i].by));
 	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
