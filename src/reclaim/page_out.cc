@@ -269,32 +269,27 @@ void Cluster::spare_accessed()
 }
 
 /*
- * PG_dirty first, then the entries: who takes a dirty bit out of a page table after that
- * sets it again, and what the walk finds is known here.
+ * The entries first, then PG_dirty: a secondary MMU sets it when it has to let go of a page that
+ * it wrote, and the walk has it let go. Code that takes a dirty bit out of a page table after that
+ * sets PG_dirty again.
  */
 void Cluster::protect()
 {
 	Batch batch{first_, count_};
 	Clean found;
 
+	fill(batch);
+	walk_viewers(home_, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
 		kapi_folio_forget_refused(claim_[i].get());
-		if (kapi_folio_take_dirty(claim_[i].get())) {
+		if (kapi_folio_take_dirty(claim_[i].get()) || found.dirty[i]) {
 			copy_[i] = Copy::wanted;
 			kapi_folio_keep_written(claim_[i].get());
 		} else if (!slot_[i]) {
 			copy_[i] = Copy::wanted;
 		}
-	}
-	fill(batch);
-	walk_viewers(home_, batch, found);
-	for (unsigned int i = 0; i < count_; i++) {
-		if (!found.dirty[i])
-			continue;
-		copy_[i] = Copy::wanted;
-		kapi_folio_keep_written(claim_[i].get());
 	}
 }
 
