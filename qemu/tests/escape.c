@@ -319,7 +319,7 @@ static long bound(void)
 }
 
 /* The cgroup's limit, where all is tried. */
-static long mib = 32;
+static long mib = 16;
 
 /* What is not free any more besides. */
 static long beside = 8 * MIB, last_taken;
