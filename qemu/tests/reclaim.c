@@ -457,7 +457,7 @@ static void incompressible_once(void)
 	struct counts before = counts_now();
 	char *map;
 
-	begin_noise(256);
+	begin_noise(fewer_if_debug(256));
 	reclaim_all();
 	CHECK_EQ(resident(o.fd), o.pages);
 	CHECK_EQ(SINCE(before, pages_incompressible), o.pages);
@@ -497,7 +497,7 @@ static void write_noise(int fd, uint64_t index, size_t random)
 static void full_store_costs_no_faults(void)
 {
 	const long dying = dying_cgroups();
-	const unsigned long pages = 2048;
+	const unsigned long pages = fewer_if_debug(2048);
 	struct counts before;
 	struct cowmem_page_out out;
 	char *map;
@@ -540,7 +540,7 @@ static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
 /* What it has of pages that are hardly anything is half slots. Who came to its limit waits for a tenth of it. */
 static void a_limit_counts_slots(void)
 {
-	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT, MORE = 64 };
+	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT / 2, MORE = 64 };
 	const struct counts before = counts_now();
 	const int fd = object_open();
 	uint64_t full, out, takes;
