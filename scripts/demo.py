@@ -30,12 +30,11 @@ def real_file():
 
 def main():
     kernel = guest.kernel("stock", ARCH)
-    out = ROOT / "build" / f"stock-{ARCH}"
     print("demo: building the module for " + (kernel / "release").read_text().strip(), flush=True)
-    guest.build_module(kernel, ARCH, out)
+    module = guest.build_module(kernel, ARCH)
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", ARCH) for name in ("init", *PROGRAMS)}
     modules = guest.module_files(kernel, ["zram"])
-    modules["cowmem"] = (out / "cowmem.ko").read_bytes()
+    modules["cowmem"] = (module / "cowmem.ko").read_bytes()
     runs = [f"run /bin/{name} {argument}".strip() for name, argument in PROGRAMS.items()]
     steps = [*(f"load /lib/{name}.ko" for name in modules), *runs, "unload cowmem"]
     data = real_file()
@@ -51,7 +50,7 @@ def main():
             "data": (data.read_bytes(), 0o644),
             "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
         }, ["proc", "sys", "dev", "tmp"])  # fmt: skip
-        result = vm.boot(ARCH, kernel, image, out / "demo.log")
+        result = vm.boot(ARCH, kernel, image, ROOT / "build" / "demo.log")
     print(f"\ncowmem: {data.name} of this machine, served to 8 processes out of /dev/cowmem\n")
     for step in result.steps:
         if step.program:

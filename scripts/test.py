@@ -59,8 +59,9 @@ class Plan:
     seconds: int  # what the whole takes there, about
     modules: tuple[str, ...] = ()  # of the kernel's own, with all that they need
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
-    operations: int = 0  # for FILEOPS, in each of its cases; 0: what it does by itself
+    operations: int = 0  # for COUNTED, in each of their cases; 0: what they do by themselves
     smp: int = 2
+    mem: int = 1024  # MiB
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
     without: str = ""  # of that one's properties, as QEMU's -cpu has them
@@ -72,7 +73,7 @@ class Plan:
 
     @property
     def name(self):
-        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu]))
+        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else ""]))
 
     @property
     def extra_qemu(self):
@@ -82,7 +83,7 @@ class Plan:
     def arguments(self, code):
         if code == CONTENTION:
             return CONTENTION_ARGUMENTS
-        if code == FILEOPS:
+        if code in COUNTED:
             return str(self.operations or "")
         if code.parent == DEBIAN:
             return "long" if self.storm else ""
@@ -114,9 +115,11 @@ MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
 EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
+FORK = DEBIAN / "fork.py"  # what it preloads, and into what, comes along
+FORK_PAGE = ROOT / "src/fork/libcowmem-fork.7"  # its example is for programs of Debian's
 IN_DEBIAN = "/bin/debian "
 # What one of these takes that is a minute or more is for who asks for everything.
-SHORT_SCRIPTS = ("sqlite", "mdb", "valkey")
+SHORT_SCRIPTS = ("sqlite", "mdb", "valkey", "fork")
 LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
@@ -156,11 +159,14 @@ SOAK = [
 # Millions of operations against the model, of RESTOREs, and of other programs', which a debug
 # kernel is too slow for.
 SOAK += [
-    Plan("stock", arch, 600, 1500, storm=180, operations=1_000_000, smp=4, without=FASTER.get(arch, ""),
+    Plan("stock", arch, 3600, 2500, storm=180, operations=1_000_000, smp=4, without=FASTER.get(arch, ""),
          programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
     for arch in ("x86_64", "arm64")
 ]
+# Heaps of up to 1 GiB, which two servers and a dump have at once.
+SOAK += [Plan("stock", "x86_64", 1800, 1200, storm=180, mem=6144, programs=("fork",))]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
+COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"
 CONTENTION = ROOT / "qemu/bench_smp.c"
 TOOL = ROOT / "qemu/tests/tool.c"  # runs the tool `cowmem`
@@ -357,11 +363,9 @@ def foreign_modules(plan):
     is_main = plan.kind == "stock" and not plan.kernel
     modules = {}
     for kernel in guest.other_kernels() if is_main else [""]:
-        other = Plan("stock", plan.arch, 0, 0, kernel=kernel)
         kernel_dir = guest.kernel("stock", *filter(None, [kernel]), plan.arch)
-        guest.build_module(kernel_dir, plan.arch, OUT / other.name / "module")
         release = (kernel_dir / "release").read_text().strip()
-        modules[f"foreign/{release}"] = (OUT / other.name / "module/cowmem.ko").read_bytes()
+        modules[f"foreign/{release}"] = (guest.build_module(kernel_dir, plan.arch) / "cowmem.ko").read_bytes()
     return modules
 
 
@@ -369,10 +373,10 @@ def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    guest.build_module(kernel_dir, plan.arch, out / "module", kunit=plan.kind != "stock" and plan.has_suites)
+    module = guest.build_module(kernel_dir, plan.arch, kunit=plan.kind != "stock" and plan.has_suites)
     scripts = [code for code in codes if code.parent == DEBIAN]
     modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
-    modules["cowmem"] = (out / "module/cowmem.ko").read_bytes()
+    modules["cowmem"] = (module / "cowmem.ko").read_bytes()
     foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
@@ -382,7 +386,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
               for code in codes]  # fmt: skip
     if suites:
-        modules["cowmem_kunit"] = (out / "module/cowmem_kunit.ko").read_bytes()
+        modules["cowmem_kunit"] = (module / "cowmem_kunit.ko").read_bytes()
         steps += [LOAD_SUITES, "unload cowmem_kunit"]
     steps += ["unload cowmem", "kmemleak"]
 
@@ -400,6 +404,13 @@ def prepare(plan, codes, suites, kernel_dir, source):
         files["lib/debian/Image"] = ((kernel_dir / "Image").read_bytes(), 0o644)
     if scripts:
         files |= {f"lib/debian/{path.name}": (path.read_bytes(), 0o644) for path in DEBIAN.glob("*.py")}
+    if FORK in scripts:
+        files |= {
+            "lib/debian/libcowmem-fork.so": ((guest.build_tools(plan.arch) / "libcowmem-fork.so").read_bytes(), 0o755),
+            "lib/debian/libcowmem-fork.sh": (manual.script(FORK_PAGE).encode(), 0o644),
+            "lib/debian/forked": (guest.build_program(DEBIAN / "forked.c", plan.arch).read_bytes(), 0o755),
+            "lib/debian/busybox": (guest.busybox(plan.arch).read_bytes(), 0o755),
+        }  # fmt: skip
     if BINDING in codes:
         files |= guest.binding(plan.arch, BINDING)
     code_files = [code for code in codes if code not in scripts and code != BINDING]
@@ -417,7 +428,7 @@ def examples(arch):
     """The files that the manual's examples are, and a shell to run them."""
     files = {"bin/busybox": (guest.busybox(arch).read_bytes(), 0o755)}
     for page in manual.PAGES:
-        if text := manual.script(page):
+        if page != FORK_PAGE and (text := manual.script(page)):
             files[f"etc/manual/{page.name}.sh"] = (text.encode(), 0o644)
         for number, text in enumerate(manual.programs(page), 1):
             code = OUT / "manual" / arch / f"{page.name.replace('.', '_')}-{number}.c"
@@ -479,7 +490,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, write_initramfs(plan, files, steps), log, nodes=2, smp=plan.smp,
-                     append=plan.append, extra_qemu=plan.extra_qemu + disk,
+                     append=plan.append, mem=plan.mem, extra_qemu=plan.extra_qemu + disk,
                      allow=[SEEDED_RACE] if detects_races else (), on_step=on_step, resume=resume)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = {step.line: step for step in result.steps if step.status is None}
@@ -519,9 +530,8 @@ def check_builds(builds):
     for arch in bench.CPU:
         for kernel, kunit, peer in builds:
             name = " ".join(["build for", *kernel, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
-            out = OUT / "builds" / name.removeprefix("build for ").replace(" ", "-").replace("=1", "")
             try:
-                guest.build_module(guest.kernel(*kernel, arch), arch, out, kunit, peer)
+                guest.build_module(guest.kernel(*kernel, arch), arch, kunit, peer)
                 tests.append(Test(name, "passed"))
             except RuntimeError as error:
                 tests.append(Test(name, "failed", log=str(error).splitlines()))
@@ -537,10 +547,10 @@ def check_rebuilds():
     fresh, tests = {}, []
     for target in targets:
         shutil.rmtree(out, ignore_errors=True)
-        guest.build_module(*target, out)
+        guest.build_module(*target, out=out)
         fresh[target] = (out / "cowmem.ko").read_bytes()
     for target in targets:
-        guest.build_module(*target, out)
+        guest.build_module(*target, out=out)
         same = (out / "cowmem.ko").read_bytes() == fresh[target]
         tests.append(Test(f"build for {target[0].name} after others is as a fresh one", "passed" if same else "failed"))
     report("rebuilds", "builds", tests, time.monotonic() - start)
@@ -701,7 +711,7 @@ def main():
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
-    # A storm takes its seconds as an argument, FILEOPS how many operations.
+    # A storm takes its seconds as an argument, COUNTED how many operations.
     code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}

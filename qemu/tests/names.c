@@ -282,8 +282,10 @@ static void renames_all(struct answers *answers, unsigned int flags)
 	static const char *const made[] = {"file",  "other", "same", "link",   "dangling",
 	                                   "empty", "bare",  "full", "full/x", "empty/new"};
 
+	const size_t step = debug_kernel() ? 3 : 1;
+
 	for (size_t from = 0; from < ARRAY_LENGTH(names); from++)
-		for (size_t to = 0; to < ARRAY_LENGTH(names); to++) {
+		for (size_t to = from % step; to < ARRAY_LENGTH(names); to += step) {
 			int is = 0;
 
 			MUST(!mkdir("empty", 0700) && !mkdir("bare", 0700) && !mkdir("full", 0700));
@@ -733,7 +735,7 @@ static void is_filled_by_several(struct answers *answers)
 {
 	char name[16];
 
-	for (int round = 0; round < 3; round++) {
+	for (unsigned int round = 0; round < fewer_if_debug(4); round++) {
 		ASK(answers, in_processes(fill_pages));
 		ASK(answers, blocks_of_all());
 		ASK(answers, room().f_bfree);
@@ -780,7 +782,7 @@ static void fill_inodes(int n)
 /* Who makes none of what he is refused may leave it to others: some are left at times. */
 static void has_its_inodes_taken_by_several(struct answers *answers)
 {
-	for (int round = 0; round < 3; round++) {
+	for (unsigned int round = 0; round < fewer_if_debug(4); round++) {
 		ASK(answers, in_processes(fill_inodes));
 		ASK(answers, names_in(".") + 1 + (long)room().f_ffree);
 		remove_all(".");
@@ -862,9 +864,10 @@ static int takes_a_tmpfile(void)
 
 static void permits(struct answers *answers)
 {
-	static const mode_t modes[] = {0755, 0777, 01777, 0700, 0711, 0733, 02777};
+	static const mode_t modes[] = {0755, 01777, 02777, 0777, 0700, 0711, 0733};
+	const size_t count = debug_kernel() ? 3 : ARRAY_LENGTH(modes);
 
-	for (size_t i = 0; i < ARRAY_LENGTH(modes); i++) {
+	for (size_t i = 0; i < count; i++) {
 		const unsigned int mode = modes[i];
 
 		ASK_AS(answers, chmod(".", mode), "chmod %o", mode);
@@ -1657,7 +1660,8 @@ static void clones_ranges(void)
 	                                   PAGES(6), IMAGE,     IMAGE + 1, PAGES(7)};
 	static const uint64_t outs[] = {0, PAGE, PAGES(3), IMAGE, PAGES(9) + 5};
 	static struct content was, mine;
-	unsigned int done = 0;
+	const size_t step = debug_kernel() ? 2 : 1;
+	unsigned int done = 0, asked = 0;
 	int from;
 
 	type = alike.other;
@@ -1666,7 +1670,7 @@ static void clones_ranges(void)
 	get(from, &was);
 	for (size_t o = 0; o < ARRAY_LENGTH(offsets); o++)
 		for (size_t l = 0; l < ARRAY_LENGTH(lengths); l++)
-			for (size_t s = 0; s < ARRAY_LENGTH(outs); s++)
+			for (size_t s = 0; s < ARRAY_LENGTH(outs); s += step)
 				for (int shift = -1; shift < 2; shift++) {
 					const uint64_t offset = offsets[o], length = lengths[l];
 					const uint64_t at =
@@ -1677,6 +1681,7 @@ static void clones_ranges(void)
 					const uint64_t n = length ? length : IMAGE - offset;
 					int to = image_of("to", 2), result;
 
+					asked++;
 					MUST(!ftruncate(to, (off_t)outs[s]));
 					get(to, &mine);
 					errno = 0;
@@ -1706,9 +1711,8 @@ static void clones_ranges(void)
 					close(to);
 					MUST(!unlink("to"));
 				}
-	ksft_print_msg("%u ranges cloned, of %zu\n", done,
-	               3 * ARRAY_LENGTH(offsets) * ARRAY_LENGTH(lengths) * ARRAY_LENGTH(outs));
-	CHECK(done > 50);
+	ksft_print_msg("%u ranges cloned, of %u\n", done, asked);
+	CHECK(done > (debug_kernel() ? 30 : 50));
 	close(from);
 	leave();
 }

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * None, one or fifty pages are written, and RESTORE takes them back: again and again, for as
- * many seconds as the first argument says. What the last thousand rounds take is what the first
+ * many rounds as the first argument says. What the last thousand rounds take is what the first
  * thousand took, in pages, nodes of trees and faults, and in the end nothing is left.
  */
 #include "cgroup.h"
 #include "counts.h"
 #include "relatives.h"
 
-#include <time.h>
-
 enum { PAGES = 1024, MOST = 50 };
 
-static long seconds;
+static unsigned long rounds;     /* at least */
 static unsigned int block = 999; /* rounds, as many of each kind; a debug kernel does fewer */
 
 static struct {
@@ -111,7 +109,6 @@ static void written_and_restored(void)
 		SLACK = 500
 	}; /* blocks; nodes: less than one for each round of a block */
 	const struct counts before = counts_now();
-	const time_t until = time(NULL) + seconds;
 	const long nodes_before = nodes();
 	struct counts first, last;
 	unsigned int blocks = 0;
@@ -121,7 +118,7 @@ static void written_and_restored(void)
 	nodes_at_first = nodes();
 	do_block(); /* from now on all is as it was a block before */
 	first = last = do_block();
-	while (++blocks < LEAST || time(NULL) < until)
+	while (++blocks < LEAST || (unsigned long)blocks * block < rounds)
 		last = do_block();
 	CHECK(COMES(nodes() < nodes_at_first + SLACK));
 	ksft_print_msg(
@@ -157,7 +154,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		seconds = atol(argv[1]);
+		rounds = strtoul(argv[1], NULL, 0);
 	if (debug_kernel())
 		block = 99;
 	return run_tests(cases, ARRAY_LENGTH(cases));

@@ -832,6 +832,7 @@ static void model_memory(struct counts before)
 static void as_the_model_says(void)
 {
 	struct counts before = counts_now();
+	const unsigned int deeds = debug_kernel() ? DEEDS / 2 : DEEDS;
 	unsigned long layers = 0;
 	int changed;
 
@@ -840,7 +841,7 @@ static void as_the_model_says(void)
 	model[0] = (struct model){.fd = object_open()};
 	MUST(!object_resize(model[0].fd, MODEL_PAGES * PAGE));
 	model_map(0);
-	for (unsigned int deed = 0; deed < DEEDS && !test_failed; deed++) {
+	for (unsigned int deed = 0; deed < deeds && !test_failed; deed++) {
 		changed = model_step(deed);
 		if (model[changed].fd >= 0 && (deed < EACH_CHECKED || deed % 20 == 0))
 			CHECK(layers_are_sound(model[changed].fd));

@@ -184,6 +184,11 @@ extern "C" int cowmem_test_dedupe(file *f, file *source, unsigned long first, un
 	return cowmem::Object::of(f).dedupe(cowmem::Object::of(source), next, last);
 }
 
+extern "C" void cowmem_test_empty_again(file *f, unsigned long first, unsigned long last)
+{
+	cowmem::Object::of(f).empty_again(first, last);
+}
+
 extern "C" folio *cowmem_test_seen(file *f, unsigned long index)
 {
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
