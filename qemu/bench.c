@@ -717,21 +717,26 @@ static struct result idle_maps(struct object *o)
 	return r;
 }
 
+/* The least that one takes: the kernel clears up behind some of them. */
 static struct result idle_forks(struct object *o)
 {
-	struct result r = {.units = 100};
+	struct result r = {.units = 1, .total = UINT64_MAX};
 
 	(void)o;
-	bench_start();
-	for (size_t i = 0; i < r.units; i++) {
-		pid_t child = fork();
+	for (unsigned int i = 0; i < 300; i++) {
+		uint64_t taken;
+		pid_t child;
 
+		bench_start();
+		child = fork();
 		MUST(child >= 0);
 		if (!child)
 			_exit(0);
 		MUST(waitpid(child, NULL, 0) == child);
+		taken = bench_stop();
+		if (taken < r.total)
+			r.total = taken;
 	}
-	r.total = bench_stop();
 	return r;
 }
 
