@@ -63,9 +63,8 @@ static inline void displace_stocks(void)
  * A removed cgroup goes only when every anonymous page charged to it was freed;
  * one that leaked keeps it for ever.
  */
-static inline void check_cgroup_goes(long dying_before)
+static inline void check_removed_go(long dying_before)
 {
-	MUST(!rmdir(CGROUP));
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
 	for (int i = 0; i < 100 && dying_cgroups() > dying_before; i++) {
 		if (i % 25 == 0)
@@ -75,6 +74,12 @@ static inline void check_cgroup_goes(long dying_before)
 		usleep(50000);
 	}
 	CHECK_EQ(dying_cgroups(), dying_before);
+}
+
+static inline void check_cgroup_goes(long dying_before)
+{
+	MUST(!rmdir(CGROUP));
+	check_removed_go(dying_before);
 }
 
 /* Runs @body in a child in CGROUP; @limit: memory.max. Returns how the child ended: a wait status. */

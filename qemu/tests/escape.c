@@ -593,8 +593,10 @@ static void what_is_nobodys_is_whose_who_reads_it(void)
 			run_in_other_cgroup(have_an_object);
 		else
 			have_an_object();
-		if (removed)
+		if (removed) {
 			MUST(!rmdir(OTHER_CGROUP));
+			check_removed_go(dying);
+		}
 		CHECK_EQ(try_in_cgroup(read_all), 0);
 		ksft_print_msg("of %ld KiB who read it has %ld\n", whole >> 10,
 		               charged(CGROUP) >> 10);

@@ -122,7 +122,8 @@ static void by_a_limit(const char *file)
 	CHECK(COMES(read_number(CGROUP "/memory.current", "") <= atol(limit)));
 	out = (long)SINCE(before, pages_paged_out);
 	ksft_print_msg("more than the limit by %lu pages, taken %ld\n", more, out);
-	CHECK(out >= (long)more);
+	CHECK(out >=
+	      (long)more - 64 * sysconf(_SC_NPROCESSORS_ONLN)); /* which CPUs have in stock */
 	CHECK(out <= 2 * (long)more);
 	end(dying);
 }
@@ -328,7 +329,7 @@ static void protected_by(const char *file, unsigned long times, const char *aske
 	o.first = 1;
 	run_in(EXPOSED, fill);
 	MUST(write_text(file, "1G"));
-	for (unsigned long i = 0; i < times; i++)
+	for (unsigned long i = 0; i < times && resident_of_every_other(1) >= half / 2; i++)
 		reclaim(CGROUP, asked);
 	ksft_print_msg("of %lu each, %lu that are protected and %lu others stayed\n", half,
 	               resident_of_every_other(0), resident_of_every_other(1));
@@ -355,8 +356,8 @@ static void by_memory_low(void)
 
 	if (!describes_its_types())
 		SKIP("this kernel has no description of its types");
-	snprintf(asked, sizeof(asked), "%lu", mib / 16 * MIB / 2 / 8);
-	protected_by(PROTECTED "/memory.low", 5, asked);
+	snprintf(asked, sizeof(asked), "%lu", mib / 16 * MIB / 2 / 64);
+	protected_by(PROTECTED "/memory.low", 64, asked);
 }
 
 /* Page 1, then 0 and 2, of which the later version of each other time is somebody else's. */

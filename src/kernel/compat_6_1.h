@@ -86,7 +86,6 @@ static inline void compat_cache_destroy(struct kmem_cache *cache)
 #define kmem_cache_destroy compat_cache_destroy
 
 /* --- reclaim (kernel/compat.c) --- */
-#define LRU_STOP LRU_SKIP
 #define compat_reclaimed(state) ((state)->reclaimed_slab)
 #define compat_shrinkers_count_for_cgroups true
 #define mm_account_reclaimed_pages(n) \

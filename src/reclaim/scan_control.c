@@ -106,7 +106,7 @@ static void *round_of_cgroup(void)
 unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 {
 	const void *sc = round_of_cgroup();
-	unsigned long wanted;
+	unsigned long wanted, had;
 
 	if (!sc)
 		return ULONG_MAX;
@@ -114,7 +114,11 @@ unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 	    *(struct mem_cgroup *const *)(sc + offset.target_mem_cgroup) != memcg)
 		return ULONG_MAX;
 	wanted = *(const unsigned long *)(sc + offset.nr_to_reclaim);
-	return wanted - min(wanted, compat_reclaimed(current->reclaim_state));
+	had = compat_reclaimed(current->reclaim_state);
+	/* There it becomes part of the round's own number behind each node. */
+	if (compat_shrinkers_count_for_cgroups)
+		had += *(const unsigned long *)(sc + offset.nr_reclaimed);
+	return wanted - min(wanted, had);
 }
 
 /* So many pages, charged to the cgroup that is reclaimed, are free. */

@@ -28,20 +28,18 @@ static bool are_neighbours(const struct folio *a, const struct folio *b)
 
 /*
  * With the list locked: a page that is on it is no longer free, unless it is just being removed.
- * One cluster is taken at a time: what would follow stays where it is, if no more is wanted.
+ * One cluster is taken at a time: what else there is stays where it is, if no more is wanted.
  */
 static enum lru_status isolate(struct list_head *item, struct list_lru_one *list, void *arg)
 {
 	struct folio *folio = container_of(item, struct folio, lru);
 	struct kapi_isolated *isolated = arg;
 
-	if (isolated->count == isolated->most)
-		return LRU_STOP;
-	if (!folio_try_get(folio))
+	if (isolated->count == isolated->most || !folio_try_get(folio))
 		return LRU_SKIP;
 	if (isolated->count && !are_neighbours(folio, isolated->folio[0])) {
 		folio_put(folio);
-		return LRU_STOP;
+		return LRU_SKIP;
 	}
 	list_lru_isolate(list, item);
 	isolated->folio[isolated->count++] = folio;
