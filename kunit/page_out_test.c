@@ -3,6 +3,7 @@
  * Page-out and swap-in over a real mm: who comes by between the steps of a page-out, and
  * what the entry of a page that came back permits.
  */
+#include <linux/file.h>
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
@@ -229,6 +230,14 @@ static void set_flag(struct mapping *m, unsigned long address, vm_flags_t flag, 
 	mmap_write_unlock(m->mm);
 }
 
+/* The entry for @address, whose page table exists. */
+static pte_t *entry_at(struct mapping *m, unsigned long address)
+{
+	p4d_t *p4d = p4d_offset(pgd_offset(m->mm, address), address);
+
+	return pte_offset_kernel(pmd_offset(pud_offset(p4d, address), address), address);
+}
+
 static void each_result_is_told_apart(struct kunit *test)
 {
 	struct mapping *m = test->priv;
@@ -262,6 +271,113 @@ static void many_may_share_a_slot(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0UL, cowmem_test_slots(m->file));
 	KUNIT_EXPECT_EQ(test, 0, peek(shared)); /* a hole now */
 }
+
+/* --- the store does not take it --- */
+#ifdef CONFIG_FAULT_INJECTION
+enum { KINDS = 4 };
+
+/*
+ * The first page, mapped in each way: written; written, and forbidden to be by now; read, and let
+ * be written by that; only to be read.
+ */
+struct kinds {
+	unsigned long at[KINDS];
+	pte_t pte[KINDS];
+};
+
+static void map_kinds(struct mapping *m, struct kinds *k)
+{
+	for (int i = 0; i < KINDS; i++)
+		k->at[i] = mapping_map(m, 2, MAP_SHARED);
+	for (unsigned long i = 0; i < 2 * PAGE_SIZE; i += 8)
+		KUNIT_ASSERT_EQ(m->test, 0, poke(k->at[0] + i, i >> 3));
+	KUNIT_ASSERT_EQ(m->test, 0, poke(k->at[1], 0));
+	set_flag(m, k->at[1], VM_WRITE, false);
+	set_pte(entry_at(m, k->at[1]), pte_wrprotect(mapping_pte(m, k->at[1])));
+	KUNIT_ASSERT_EQ(m->test, 0, peek(k->at[2]));
+	set_flag(m, k->at[3], VM_WRITE, false);
+	KUNIT_ASSERT_EQ(m->test, 0, peek(k->at[3]));
+	for (int i = 0; i < KINDS; i++)
+		k->pte[i] = mapping_pte(m, k->at[i]);
+	KUNIT_ASSERT_TRUE(m->test, pte_dirty(k->pte[0]) && pte_write(k->pte[0]));
+	KUNIT_ASSERT_TRUE(m->test, pte_dirty(k->pte[1]) && !pte_write(k->pte[1]));
+	KUNIT_ASSERT_TRUE(m->test, !pte_dirty(k->pte[2]) && pte_write(k->pte[2]));
+	KUNIT_ASSERT_TRUE(m->test, !pte_dirty(k->pte[3]) && !pte_write(k->pte[3]));
+}
+
+static void unmap_kinds(struct mapping *m, const struct kinds *k)
+{
+	set_flag(m, k->at[1], VM_WRITE, true);
+	set_flag(m, k->at[3], VM_WRITE, true);
+	for (int i = 0; i < KINDS; i++)
+		KUNIT_ASSERT_EQ(m->test, 0, vm_munmap(k->at[i], 2 * PAGE_SIZE));
+	KUNIT_ASSERT_EQ(m->test, 0, cowmem_test_punch(m->file, 0, 2 * PAGE_SIZE));
+}
+
+/*
+ * Each allocation of a page-out fails in its turn: a slot, a handle, what describes new memory;
+ * and what the kernel's own debugging would have had, which does without.
+ */
+static void a_page_that_gets_no_slot_is_mapped_as_before(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned int refused = 0;
+	bool failed = true;
+	struct kinds k;
+
+	SHOWS(test, "R70");
+	for (int nth = 1; failed && nth < 30; nth++) {
+		map_kinds(m, &k);
+		current->fail_nth = nth;
+		page_out(m);
+		failed = !current->fail_nth;
+		current->fail_nth = 0;
+		KUNIT_EXPECT_EQ(test, 0ULL, out.busy);
+		for (int i = 0; i < KINDS; i++)
+			KUNIT_EXPECT_EQ(test, out.out ? 0 : pte_val(k.pte[i]),
+			                pte_val(mapping_pte(m, k.at[i])));
+		KUNIT_EXPECT_EQ(test, (unsigned long)out.out, cowmem_test_slots(m->file));
+		KUNIT_EXPECT_TRUE(test, failed || out.out);
+		refused += !out.out;
+		unmap_kinds(m, &k);
+	}
+	KUNIT_EXPECT_FALSE(test, failed);
+	KUNIT_EXPECT_GE(test, refused, 2U); /* the slot, and the handle */
+}
+
+static struct file *taken;
+
+static void take_a_snapshot(struct mapping *m, struct vm_fault *vmf)
+{
+	taken = cowmem_test_snapshot(m->file, ULONG_MAX);
+}
+
+/* What was taken from its entry is not the object's to give back by then. */
+static void what_a_snapshot_has_by_then_stays_protected(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = mapping_source(m, 1, 0x11), seen;
+
+	SHOWS(test, "R70");
+	KUNIT_ASSERT_EQ(test, 0, poke(at, 0x22));
+	mapping_at(m, COWMEM_STEP_STORED, take_a_snapshot);
+	current->fail_nth = 1;
+	page_out(m);
+	KUNIT_EXPECT_EQ(test, 0, current->fail_nth);
+	current->fail_nth = 0;
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_ASSERT_NOT_NULL(test, taken);
+	KUNIT_EXPECT_EQ(test, 0ULL, out.out);
+	KUNIT_EXPECT_TRUE(test, pte_present(mapping_pte(m, at)));
+	KUNIT_EXPECT_FALSE(test, pte_write(mapping_pte(m, at)));
+	KUNIT_EXPECT_EQ(test, 0, poke(at, 0x33));
+	seen = mapping_map_of(m, taken, 1, MAP_SHARED);
+	KUNIT_EXPECT_EQ(test, 0x22, peek(seen));
+	KUNIT_EXPECT_EQ(test, 0x33, peek(at));
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(seen, PAGE_SIZE));
+	fput(taken);
+}
+#endif
 
 /* --- two at once at a page that is out --- */
 static struct other other;
@@ -440,12 +556,10 @@ static void no_permission_where_userfaultfd_protects(struct kunit *test)
 {
 	struct mapping *m = test->priv;
 	unsigned long at = mapping_source(m, 2, 0x11);
-	pte_t *entry;
+	pte_t *entry = entry_at(m, at);
 
 	SHOWS(test, "R49 R53 R55");
 	shared = at;
-	entry = pte_offset_kernel(
-		pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), at);
 	set_flag(m, at, VM_UFFD_WP, true);
 	set_pte(entry, pte_mkuffd(pte_wrprotect(ptep_get(entry))));
 	KUNIT_EXPECT_EQ(test, 1UL, page_out(m));
@@ -504,6 +618,10 @@ static struct kunit_case page_out_cases[] = {
 };
 
 static struct kunit_case swap_in_cases[] = {
+#ifdef CONFIG_FAULT_INJECTION
+	KUNIT_CASE(a_page_that_gets_no_slot_is_mapped_as_before),
+	KUNIT_CASE(what_a_snapshot_has_by_then_stays_protected),
+#endif
 	KUNIT_CASE(two_read_faults_without_locks_bring_in_one_page),
 	KUNIT_CASE(a_page_in_transit_is_no_hole_without_locks),
 	KUNIT_CASE(a_read_of_what_came_back_permits_writes),

@@ -391,6 +391,40 @@ static void a_table_that_vanishes_is_noticed_under_its_lock(struct kunit *test)
 	subject_done(&s);
 }
 
+static bool under_rcu;
+
+static void ask_for_rcu(struct mapping *m, struct vm_fault *vmf)
+{
+	under_rcu = rcu_read_lock_held();
+}
+
+/*
+ * A collapse, which no lock of a walk or a fault keeps out, frees tables through RCU
+ * (pte_free_defer()): from the look at a pmd to the last at its table none ends.
+ */
+static void a_table_is_looked_at_under_rcu(struct kunit *test)
+{
+	struct subject s = subject_of(test);
+	unsigned long again = mapping_map(s.m, 1, MAP_SHARED);
+
+	if (!IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC))
+		kunit_skip(test, "nobody notes who is under RCU");
+	SHOWS(test, "R37");
+	mapping_at(s.m, COWMEM_STEP_TABLE, ask_for_rcu);
+	KUNIT_EXPECT_EQ(test, 1U, cowmem_test_clean(s.folio).result);
+	KUNIT_EXPECT_NULL(test, s.m->turn);
+	KUNIT_EXPECT_TRUE(test, under_rcu);
+	subject_done(&s);
+
+	under_rcu = false;
+	cowmem_parameters.speculate_read = true;
+	mapping_at(s.m, COWMEM_STEP_TABLE_LOCKED, ask_for_rcu);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(again));
+	KUNIT_EXPECT_NULL(test, s.m->turn);
+	KUNIT_EXPECT_TRUE(test, under_rcu);
+	KUNIT_EXPECT_FALSE(test, rcu_read_lock_held());
+}
+
 static pte_t put_aside;
 
 static void put_the_entry_back(struct mapping *m, struct vm_fault *vmf)
@@ -519,6 +553,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(neighbours_stay_as_young_as_they_are),
 	KUNIT_CASE(secondary_mmus_hear_of_every_change),
 	KUNIT_CASE(a_table_that_vanishes_is_noticed_under_its_lock),
+	KUNIT_CASE(a_table_is_looked_at_under_rcu),
 	KUNIT_CASE(only_racy_walks_look_before_they_lock),
 	KUNIT_CASE(a_page_that_nothing_maps_is_a_short_walk),
 	KUNIT_CASE(the_walk_can_drop_the_last_reference),

@@ -8,7 +8,8 @@
  *
  * Prints, for each work, kind of memory and round, "bench WORK KIND UNITS TOTAL": how
  * many pages (or faults) and what they took together, in instructions, or in bytes
- * where the work is about memory. scripts/bench.py makes a table of it.
+ * where the work is about memory. Where cowmem is not loaded the work is called WORK-without.
+ * scripts/bench.py makes a table of it.
  *
  * A work makes what it needs, calls bench_start() and bench_stop() once around what is
  * measured (qemu/profile.c looks for them), and removes what it made.
@@ -601,6 +602,144 @@ static struct result clone_snapshot(struct object *o)
 	return (struct result){.units = CLONES, .total = total};
 }
 
+/* --- a process with more and more children --- */
+#define CHILD_PAGES 64
+#define OWN_STEP (4 * PAGE)
+#define INHERITED_STEP (8 * PAGE)
+
+/* What the children of one work have, and how each tells that it is ready. */
+static struct object of_children;
+static int ready[2];
+
+/* Has a mapping of its own, reads all through it and copies pages, also of what it has from its parent. */
+static void be_child(char *inherited, size_t bytes)
+{
+	char *own = object_map(&of_children, MAP_PRIVATE);
+
+	read_pages(own, bytes);
+	write_every(own, bytes, 0, OWN_STEP);
+	write_every(inherited, bytes, 0, INHERITED_STEP);
+	MUST(write(ready[1], "", 1) == 1);
+}
+
+/* All of o->mappings children, who stay until the last has come, from fork() to their end. */
+static struct result have_children(struct object *o)
+{
+	const size_t rounds = 1 + 16 / o->mappings;
+	struct result r = {.units = rounds * o->mappings};
+	pid_t children[MAX_MAPPINGS];
+	char byte, *p;
+
+	object_fill(o);
+	of_children = *o;
+	of_children.bytes = CHILD_PAGES * PAGE;
+	p = object_map(&of_children, MAP_PRIVATE);
+	read_pages(p, of_children.bytes);
+	write_every(p, of_children.bytes, 0, 2 * PAGE);
+	MUST(!pipe(ready));
+	bench_start();
+	for (size_t round = 0; round < rounds; round++) {
+		for (size_t i = 0; i < o->mappings; i++) {
+			children[i] = child_with(be_child, p, of_children.bytes);
+			MUST(read(ready[0], &byte, 1) == 1);
+		}
+		for (size_t i = 0; i < o->mappings; i++)
+			let_go(&(struct object){.kind = ANON}, children[i]);
+	}
+	r.total = bench_stop();
+	close(ready[0]);
+	close(ready[1]);
+	unmap(&of_children, p);
+	return r;
+}
+
+/* --- what has nothing to do with the module: it costs the same without --- */
+static struct result idle_calls(struct object *o)
+{
+	struct result r = {.units = 100000};
+
+	(void)o;
+	bench_start();
+	for (size_t i = 0; i < r.units; i++)
+		getppid();
+	r.total = bench_stop();
+	return r;
+}
+
+static struct result idle_files(struct object *o)
+{
+	struct result r = {.units = 4000};
+	struct stat st;
+
+	(void)o;
+	bench_start();
+	for (size_t i = 0; i < r.units; i++) {
+		const int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		MUST(fd >= 0 && !fstat(fd, &st) && write(fd, "x", 1) == 1);
+		close(fd);
+	}
+	r.total = bench_stop();
+	return r;
+}
+
+static struct result idle_pipe(struct object *o)
+{
+	struct result r = {.units = 10000};
+	char bytes[64] = "";
+	int ends[2];
+
+	(void)o;
+	MUST(!pipe(ends));
+	bench_start();
+	for (size_t i = 0; i < r.units; i++)
+		MUST(write(ends[1], bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes) &&
+		     read(ends[0], bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
+	r.total = bench_stop();
+	close(ends[0]);
+	close(ends[1]);
+	return r;
+}
+
+static struct result idle_maps(struct object *o)
+{
+	struct result r = {.units = 3000};
+
+	bench_start();
+	for (size_t i = 0; i < r.units; i++) {
+		char *p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		               -1, 0);
+
+		MUST(p != MAP_FAILED && !mprotect(p, PAGE, PROT_READ));
+		unmap(o, p);
+	}
+	r.total = bench_stop();
+	return r;
+}
+
+/* The least that one takes: the kernel clears up behind some of them. */
+static struct result idle_forks(struct object *o)
+{
+	struct result r = {.units = 1, .total = UINT64_MAX};
+
+	(void)o;
+	for (unsigned int i = 0; i < 300; i++) {
+		uint64_t taken;
+		pid_t child;
+
+		bench_start();
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(0);
+		MUST(waitpid(child, NULL, 0) == child);
+		taken = bench_stop();
+		if (taken < r.total)
+			r.total = taken;
+	}
+	return r;
+}
+
 /* --- one snapshot, or many --- */
 #define MAX_SNAPSHOTS 250
 static int kept[MAX_SNAPSHOTS];
@@ -975,6 +1114,18 @@ static const struct work {
 	{.name = "restore", .run = restore, .kinds = PAGED, .mib = 256},
 	{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
 	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
+	{.name = "children-1", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 1},
+	{.name = "children-8", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 8},
+	{.name = "children-64", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 64},
+	{.name = "children-512", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 512},
+	{.name = "idle-calls", .run = idle_calls, .kinds = KIND(ANON)},
+	{.name = "idle-files", .run = idle_files, .kinds = KIND(ANON)},
+	{.name = "idle-pipe", .run = idle_pipe, .kinds = KIND(ANON)},
+	{.name = "idle-maps", .run = idle_maps, .kinds = KIND(ANON)},
+	{.name = "idle-forks", .run = idle_forks, .kinds = KIND(ANON)},
+	{.name = "idle-holes", .run = write_hole, .kinds = KIND(MEMFD) | KIND(ANON)},
+	{.name = "idle-copies", .run = write_private, .kinds = KIND(MEMFD)},
+	{.name = "idle-reads", .run = read_shared, .kinds = KIND(MEMFD)},
 	{.name = "clone-of-64-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 64},
 	{.name = "clone-of-1024-MiB", .run = clone_snapshot, .kinds = PAGED, .mib = 1024},
 	{.name = "read-among-1-snapshots", .run = read_kept, .kinds = KIND(COWMEM), .snapshots = 1},
@@ -1058,12 +1209,16 @@ static void fill_page_lists(size_t bytes)
 	unmap(&tables, q);
 }
 
-/* Walks need a module of their own (kunit/peer), and paging zram: they must be asked for. */
+/*
+ * Walks need a module of their own (kunit/peer), paging zram, and what is idle is for a comparison
+ * of boots with and without cowmem: they must be asked for.
+ */
 static bool wanted(const char *name, char **names)
 {
 	if (!*names)
 		return strncmp(name, "walk-", strlen("walk-")) &&
-		       strncmp(name, "page-", strlen("page-"));
+		       strncmp(name, "page-", strlen("page-")) &&
+		       strncmp(name, "idle-", strlen("idle-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
 			return true;
@@ -1082,7 +1237,8 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 	usleep(BETWEEN);
 	r = work->run(&o);
 	object_free(&o);
-	printf("bench %s %s %zu %llu\n", work->name, kind_names[kind], r.units,
+	printf("bench %s%s %s %zu %llu\n", work->name,
+	       access(COWMEM_DEVICE, F_OK) ? "-without" : "", kind_names[kind], r.units,
 	       (unsigned long long)r.total);
 }
 

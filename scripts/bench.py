@@ -129,6 +129,15 @@ AMONG_SNAPSHOTS = [
     )
 ]
 
+FEW_CHILDREN, MANY_CHILDREN, CHILD_GOAL = "children-1", "children-512", 1.2
+CHILDREN = [
+    Row("children-1", "an only child"),
+    Row("children-8", "one of 8"),
+    Row("children-64", "one of 64"),
+    Row("children-512", "one of 512"),
+    Row(MANY_CHILDREN, "  the same, against an only one", CHILD_GOAL, peer="cowmem", than=FEW_CHILDREN),
+]
+
 PAGING = [
     Row(f"page-{work}-{data}", f"{title}{of}", goal, peer="anon")
     for data, of in (("records", ""), ("words", ", of one word"))
@@ -186,8 +195,13 @@ class Figures:
         return self.of(row.work, "cowmem") / self.peer(row)
 
 
-def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(), **options):
-    """Boot Debian's kernel, take the steps `before` and run a program of qemu/; the
+# A program is where it was the last time, and its page tables are as many.
+STILL = "norandmaps"
+
+
+def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), without=(), **options):
+    """Boot Debian's kernel, take the steps `before` and run a program of qemu/, once with each
+    of the arguments `runs`, and with each of `without` when cowmem is unloaded; the
     kernel's release, what the program said and how long it all took come back. With
     `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
     modules of the kernel's own.
@@ -198,8 +212,9 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
     others = guest.module_files(kernel, kernels)
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
-    steps = [*(f"load /lib/{name}.ko" for name in [*others, *modules]), *before, f"run /bin/{program} {arguments}",
-             *(f"unload {name}" for name in reversed(modules))]  # fmt: skip
+    steps = [*(f"load /lib/{name}.ko" for name in [*others, *modules]), *before,
+             *(f"run /bin/{program} {run}" for run in runs), *(f"unload {name}" for name in reversed(modules)),
+             *(f"run /bin/{program} {run}" for run in without)]  # fmt: skip
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
@@ -214,10 +229,10 @@ def run_in_guest(arch, out, program, arguments, before=(), peer=False, kernels=(
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=()):
-    """The Figures of qemu/bench.c with `arguments`."""
-    return Figures(*run_in_guest(arch, out, "bench", arguments, before, peer, kernels, smp=1, icount=True,
-                                 extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), without=()):
+    """The Figures of qemu/bench.c with `arguments`, and of more runs of it."""
+    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, without, smp=1,
+                                 icount=True, append=STILL, extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
 
 
 def measure_walks(arch, out):
@@ -266,6 +281,9 @@ def describe(arch, figures, wrong):
         "clone of a snapshot, each, against fork() of a process that has written as much:",
         *table(figures, CLONES),
         "",
+        "a child, from fork() to its end, with a mapping of its own and 24 private copies:",
+        *table(figures, CHILDREN),
+        "",
         "among 250 open snapshots, 1 % written between each and the next, against one:",
         *table(figures, AMONG_SNAPSHOTS),
         "",
@@ -288,7 +306,7 @@ def as_json(arch, figures):
 
     return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
-            "clones": [of(row) for row in CLONES], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
+            "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
             "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 
@@ -343,11 +361,34 @@ def tell_profile(arch, out):
 GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("write", "read", "unmap"))]
 
 
+# What a machine does all the time, and no page of it is an object's: (work, kind of memory).
+# Nobody is to notice that the module is there.
+IDLE = [("idle-calls", "anon"), ("idle-files", "anon"), ("idle-pipe", "anon"), ("idle-maps", "anon"), ("idle-forks", "anon"),
+        ("idle-holes", "memfd"), ("idle-holes", "anon"), ("idle-copies", "memfd"), ("idle-reads", "memfd")]  # fmt: skip
+IDLE_MIB, IDLE_ERROR = 16, 0.001
+
+
 def measure_guarded(arch, out):
     works = " ".join(["calibrate", *(row.work for row in GUARDED)])
-    figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}")
+    idle = f"{IDLE_MIB} {ROUNDS} {' '.join(dict.fromkeys(work for work, _ in IDLE))}"
+    # What is compared is done one right after the other: a kernel changes as it works.
+    figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}",
+                      more=[f"{GUARD_MIB} 1 {FEW_CHILDREN} {MANY_CHILDREN}", idle], without=[idle])  # fmt: skip
     figures.check_clock()
     return figures
+
+
+def compare_idle(figures):
+    """What each work of IDLE costs with the module, in parts of what it costs without: of the
+    rounds the least is taken, to which interrupts have added the fewest.
+    """
+    for work, kind in IDLE:
+        yield f"{work} {kind}", min(figures.rounds[work, kind]) / min(figures.rounds[f"{work}-without", kind])
+
+
+def growth_of_children(figures, kind):
+    """What one of many children costs, in parts of what an only one does."""
+    return figures.of(MANY_CHILDREN, kind) / figures.of(FEW_CHILDREN, kind)
 
 
 @dataclasses.dataclass

@@ -108,7 +108,7 @@ def parts(pair):
 
 
 def tell_faults(arch, out):
-    release, said, seconds = bench.run_in_guest(arch, out, "bench_smp", f"{MILLISECONDS} {ROUNDS}", smp=CPUS)
+    release, said, seconds = bench.run_in_guest(arch, out, "bench_smp", [f"{MILLISECONDS} {ROUNDS}"], smp=CPUS)
     said = Contention(said)
     found = {peer: by_work(TITLES, said.ratio, peer) for peer in ("memfd", "locked")}
     found |= {"per second": by_work(TITLES, said.both, "locked"), "aborts": by_work(TITLES, said.aborts)}
@@ -123,7 +123,7 @@ def tell_faults(arch, out):
 
 def tell_relatives(arch, out, mib):
     arguments = f"{mib} {RELATIVES_MILLISECONDS} {ROUNDS}"
-    release, said, seconds = bench.run_in_guest(arch, out, "bench_relatives", arguments, smp=CPUS)
+    release, said, seconds = bench.run_in_guest(arch, out, "bench_relatives", [arguments], smp=CPUS)
     said = Contention(said)
     found = {"fork": by_work(RELATIVES, said.ratio, "fork")}
     found |= {"per second": by_work(RELATIVES, said.both, "fork"), "against one": by_work(RELATIVES, said.against_one, "fork")}

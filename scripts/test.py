@@ -511,6 +511,13 @@ def check_costs(name, arch):
     say(f"{name:12}  booting, log in {(OUT / name / 'console.log').relative_to(ROOT)}")
     figures = bench.measure_guarded(arch, OUT / name)
     tests = []
+    for work, cost in bench.compare_idle(figures):
+        tests.append(Test(f"cost of {work} with the module idle", "failed" if cost > 1 + bench.IDLE_ERROR else "passed",
+                          ["R99"], f"{cost:.5f} of that without"))  # fmt: skip
+    growth, memfd = (bench.growth_of_children(figures, kind) for kind in ("cowmem", "memfd"))
+    tests.append(Test("cost of one of many children", "failed" if growth > bench.CHILD_GOAL else "passed", ["R98"],
+                      f"{growth:.3f} of an only one; a memfd's {memfd:.3f}"))  # fmt: skip
+    say(f"{name:12}  one of many children costs {growth:.3f} of an only one, with a memfd {memfd:.3f}")
     for guarded in bench.compare_with_record(arch, figures):
         why = f"{guarded.cost:.3f} of the {guarded.of} recorded"
         tests.append(Test(f"cost of {guarded.row.work}", "failed" if guarded.too_much else "passed", why=why))

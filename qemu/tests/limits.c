@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/stat.h>
 
 #define DEBUG "/sys/kernel/debug/"
@@ -905,6 +906,230 @@ static void failing_restore(void)
 	failing_on_a_range(true);
 }
 
+/* --- fork() finds no memory --- */
+
+/* What a process that forks has of an object of DATA pages: each page is mapped by all four. */
+enum { SHARED, SHARED_AGAIN, COPIED, COPIED_A_PAGE, MAPPINGS };
+
+struct forking {
+	int fd;
+	unsigned char *map[MAPPINGS];
+};
+
+/* Entries that map the object's pages, or the private copies of COPIED, and what it took to find them. */
+struct links {
+	unsigned int count;
+	uint64_t hidden, probes;
+};
+
+static struct links links_of(const struct forking *f, uint32_t flags)
+{
+	struct cowmem_mapping found[4 * MAPPINGS * DATA];
+	struct cowmem_rmap rmap;
+	const uint64_t at = flags & COWMEM_RMAP_OF_COPIES ? (uintptr_t)f->map[COPIED] : 0;
+
+	MUST(!rmap_ask(f->fd, &rmap, flags, at, DATA, found, ARRAY_LENGTH(found)));
+	CHECK_EQ(rmap.next, at + DATA * PAGE);
+	return (struct links){rmap.count, rmap.hidden, rmap.probes};
+}
+
+#define CHECK_SAME_LINKS(a, b)                    \
+	do {                                      \
+		CHECK_EQ((a).count, (b).count);   \
+		CHECK_EQ((a).hidden, (b).hidden); \
+		CHECK_EQ((a).probes, (b).probes); \
+	} while (0)
+
+static unsigned char copied_byte(unsigned int page)
+{
+	return 0x81 + page;
+}
+
+static struct forking begin_forking(void)
+{
+	struct forking f = {.fd = object_open()};
+
+	for (unsigned int i = 0; i < MAPPINGS; i++)
+		f.map[i] = object_map(f.fd, DATA * PAGE, PROT_READ | PROT_WRITE,
+		                      i < COPIED ? MAP_SHARED : MAP_PRIVATE);
+	for (unsigned int page = 0; page < DATA; page++) {
+		f.map[SHARED][page * PAGE] = byte_at_start(page);
+		f.map[COPIED][page * PAGE] = copied_byte(page);
+	}
+	f.map[COPIED_A_PAGE][0] = copied_byte(0);
+	for (unsigned int i = 0; i < MAPPINGS; i++)
+		touch(f.map[i], DATA, false);
+	return f;
+}
+
+/* What each mapping has, in whichever process; and all of it is mapped then. */
+static void check_forked(const struct forking *f)
+{
+	for (unsigned int page = 0; page < DATA; page++)
+		for (unsigned int i = 0; i < MAPPINGS; i++) {
+			const bool copied = i == COPIED || (i == COPIED_A_PAGE && !page);
+
+			CHECK_EQ(f->map[i][page * PAGE],
+			         copied ? copied_byte(page) : byte_at_start(page));
+		}
+}
+
+/* In the child: whatever its parent has is linked to it, too, and what it writes is its own. */
+static void be_forked(const struct forking *f, struct links pages, struct links copies)
+{
+	struct links now;
+
+	check_forked(f);
+	now = links_of(f, 0);
+	CHECK_EQ(now.count, 2 * pages.count);
+	CHECK_EQ(now.probes, 2 * pages.probes);
+	CHECK_EQ(links_of(f, COWMEM_RMAP_OF_COPIES).count, 2 * copies.count);
+	for (unsigned int page = 0; page < DATA; page++)
+		f->map[COPIED][page * PAGE + 1]++;
+	CHECK_EQ(links_of(f, COWMEM_RMAP_OF_COPIES).count, copies.count);
+}
+
+/*
+ * glibc has told the kernel of memory of the thread's own (rseq), which that writes whenever it
+ * has let another run. fork() leaves that memory to be copied by who writes it; with the failure
+ * still to come, since fork() itself did not come so far, that copy is what fails, and the kernel
+ * ends with SIGSEGV who cannot be told.
+ */
+static void do_without_rseq(void)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	if (__rseq_size)
+		MUST(!syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG));
+}
+
+/* Forks with the @n-th allocation failing: whether that came. */
+static bool fork_with_failure(const struct forking *f, unsigned int n, unsigned int *failed)
+{
+	const struct links pages = links_of(f, 0), copies = links_of(f, COWMEM_RMAP_OF_COPIES);
+	int status, error;
+	bool injected;
+	pid_t child;
+
+	arm(n);
+	child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	error = errno;
+	if (!child) {
+		test_failed = false;
+		be_forked(f, pages, copies);
+		_exit(test_failed);
+	}
+	injected = disarm();
+	if (child < 0) {
+		CHECK_EQ(error, ENOMEM);
+		CHECK(injected);
+		(*failed)++;
+	} else {
+		MUST(waitpid(child, &status, 0) == child);
+		CHECK_EQ(status, 0);
+	}
+	CHECK_SAME_LINKS(links_of(f, 0), pages);
+	CHECK_SAME_LINKS(links_of(f, COWMEM_RMAP_OF_COPIES), copies);
+	check_forked(f);
+	return injected;
+}
+
+static void fork_with_each_failure(void)
+{
+	enum { MAX = 1000 };
+	struct forking f = begin_forking();
+	unsigned int failed = 0, n = 1;
+
+	do_without_rseq();
+	while (!test_failed && n < MAX && fork_with_failure(&f, n, &failed))
+		n++;
+	ksft_print_msg("%u failed allocations, of which %u failed the call\n", n - 1, failed);
+	CHECK(n < MAX);
+	/* A VMA, an anon_vma and a link for each private mapping are among them. */
+	CHECK(failed > MAPPINGS + 2 * 2);
+	close(f.fd);
+}
+
+/* Has a process of its own do @body, in which allocations that are told to fail do. */
+static void inject_into(void (*body)(void))
+{
+	static struct setting settings[] = {
+		{.path = DEBUG "failslab/verbose", .wanted = "0"},
+		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N"},
+		{.path = DEBUG "fail_page_alloc/min-order", .wanted = "0"},
+	};
+	struct counts before;
+	int status;
+	pid_t child;
+
+	if (access(FAIL_NTH, W_OK))
+		SKIP("this kernel has no fault injection");
+	before = counts_now();
+	set_all(settings, ARRAY_LENGTH(settings));
+	child = fork();
+	MUST(child >= 0);
+	if (!child) {
+		test_failed = false;
+		fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+		MUST(fail_nth >= 0);
+		body();
+		_exit(test_failed);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	restore_all(settings, ARRAY_LENGTH(settings));
+	CHECK_EQ(status, 0);
+	check_returned(before);
+}
+
+static void failing_forks(void)
+{
+	inject_into(fork_with_each_failure);
+}
+
+/* --- PAGE_OUT finds none: nothing tells that it was tried --- */
+static void page_out_with_each_failure(void)
+{
+	enum { MAX = 100 };
+	int fd = object_open();
+	volatile unsigned char *page = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct cowmem_page_out out;
+	struct counts before;
+	unsigned int n = 0, refused = 0;
+	bool injected;
+	int err;
+
+	count_faults_exactly();
+	do {
+		page[1] = 1;
+		arm(++n);
+		err = page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 1);
+		injected = disarm();
+		CHECK_EQ(err, 0);
+		CHECK_EQ(out.out + out.no_memory, 1);
+		CHECK(injected || out.out);
+		refused += (unsigned int)out.no_memory;
+		before = counts_now();
+		page[0] = (unsigned char)n;
+		CHECK_EQ(SINCE(before, fault_shared_write), out.out);
+		CHECK_EQ(SINCE(before, mkwrite), 0);
+		MUST(!object_punch(fd, 0, PAGE));
+	} while (injected && !test_failed && n < MAX);
+	ksft_print_msg("%u failed allocations, for which the page stayed %u times\n", n - 1,
+	               refused);
+	/* The slot; and for what is in it a handle, memory, and what describes that. */
+	CHECK(refused >= 4 && n < MAX);
+	munmap((void *)page, PAGE);
+	close(fd);
+}
+
+static void what_is_not_paged_out_is_as_before(void)
+{
+	inject_into(page_out_with_each_failure);
+}
+
 /* --- a mount finds no memory --- */
 
 #define MOUNT "/tmp/limits"
@@ -1089,6 +1314,10 @@ int main(void)
 		{"each allocation of a punch fails: nothing has changed", "", failing_punch},
 		{"each allocation of a RESTORE of a range fails: nothing has changed", "",
 	         failing_restore},
+		{"each allocation of fork() fails: all of the child's links are there, or none",
+	         "R95", failing_forks},
+		{"each allocation of a page-out fails: the page is written without a fault", "R70",
+	         what_is_not_paged_out_is_as_before},
 		{"each allocation of a mount fails", "", failing_mount},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a mark finds no memory: nothing is lost", "", failing_marks},

@@ -51,13 +51,12 @@ Window window_of(const Fault &fault)
 	const unsigned long pages =
 		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
 	const unsigned long slot = kapi_vmf_slot(fault.vmf);
-	const unsigned long before =
-		min_of(slot % pages, fault.index - kapi_vma_first_index(fault.vma));
+	const unsigned long before = min_of(slot % pages, fault.index() - fault.mapping.first);
 	const unsigned long length = min_of(pages, entries_per_table - (slot - before));
-	const Index end = min_of(kapi_vma_end_index(fault.vma), fault.object->end_index());
-	const Index first = fault.index - before;
+	const Index end = min_of(fault.mapping.end, fault.object->end_index());
+	const Index first = fault.index() - before;
 
-	if (fault.index >= end)
+	if (fault.index() >= end)
 		return {1, 0};
 	return {first, min_of(first + length, end) - 1};
 }
@@ -112,8 +111,8 @@ public:
 		  table_{table},
 		  pages_{fault.object->pages()},
 		  walk_{pages_.tree(), window.first, window.last},
-		  shared_{kapi_vma_shared(fault.vma)},
-		  lock_free_{kapi_around_lock_free() && !kapi_vma_locked(fault.vma)}
+		  shared_{fault.mapping.shared},
+		  lock_free_{kapi_around_lock_free() && !fault.mapping.locked}
 	{
 	}
 
@@ -130,7 +129,7 @@ private:
 	unsigned long address_of_page() const
 	{
 		return kapi_vmf_address(fault_.vmf) +
-		       ((walk_.index() - fault_.index) << KAPI_PAGE_SHIFT);
+		       ((walk_.index() - fault_.index()) << KAPI_PAGE_SHIFT);
 	}
 
 	/*
@@ -189,7 +188,7 @@ private:
 	/* With the mapping counted before the last tests; the entry counts for itself. */
 	cowmem_counter map_counted(FolioRef &ref, unsigned long address)
 	{
-		const CountedMapping counted{ref.get(), fault_.vma};
+		const CountedMapping counted{ref.get(), fault_.vma()};
 
 		step(COWMEM_STEP_AROUND_COUNTED);
 		if (kapi_folio_locked_atomic(ref.get()) || kapi_folio_poisoned(ref.get()) ||
@@ -251,12 +250,12 @@ bool map_around(const Fault &fault)
 	if (window.last < window.first)
 		return false;
 	/* Without its own page the fault goes on, and what follows has neighbours, too. */
-	if (!pages.resident_rcu(fault.index))
+	if (!pages.resident_rcu(fault.index()))
 		return false;
 	install_allocated_table(fault.vmf);
 	kapi_test_step(COWMEM_STEP_AROUND_COUNT_READ, fault.vmf);
 
-	FaultTable table{fault.vmf};
+	FaultTable table{fault};
 
 	if (!table) {
 		kapi_count(COWMEM_COUNT_around_no_table);
@@ -267,7 +266,7 @@ bool map_around(const Fault &fault)
 		return false;
 	}
 	/* A copy may have been here, which the OOM reaper took: the fault handler says so. */
-	if (kapi_vma_reaped(fault.vma))
+	if (fault.reaped())
 		return false;
 	return Around{fault, table, window, For::reading}.map_all();
 }

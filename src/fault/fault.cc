@@ -9,8 +9,6 @@
  * returned unlocked: the core locks it without asking whether it is still the
  * object's, so a truncation in between would leave a stale PTE.
  */
-#include <linux/cowmem.h>
-
 #include <optional>
 
 #include "fault/fault.h"
@@ -120,7 +118,7 @@ unsigned int answer(const Fault &fault, Kind kind, Outcome outcome)
 		return a.code;
 	kapi_count(COWMEM_COUNT_major_faults);
 	if (!fault.unlocked)
-		kapi_event_major_fault(kapi_vma_mm(fault.vma));
+		kapi_event_major_fault(kapi_vma_mm(fault.vma()));
 	return a.code | KAPI_VM_FAULT_MAJOR;
 }
 
@@ -156,9 +154,9 @@ void unlock_page(folio *page)
 /* Lets go of the mapping, which may be gone then, but not of the object; so that comes to @outcome. */
 Outcome unlock_mapping(Fault &fault, Outcome outcome)
 {
-	fault.pin.take(kapi_vma_file(fault.vma));
+	fault.pin.take(kapi_vma_file(fault.vma()));
 	if (fault.major)
-		kapi_event_major_fault(kapi_vma_mm(fault.vma));
+		kapi_event_major_fault(kapi_vma_mm(fault.vma()));
 	trace(fault, kind_of(fault.vmf), outcome);
 	fault.unlocked = true;
 	kapi_vmf_unlock(fault.vmf);
@@ -199,8 +197,8 @@ Outcome bring_in_unlocked(Fault &fault)
 	fault.major = true;
 
 	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
-	const int err =
-		fault.object->pages().bring_in(fault.index, no_index, count, std::move(page), node);
+	const int err = fault.object->pages().bring_in(fault.index(), no_index, count,
+	                                               std::move(page), node);
 
 	return err == -KAPI_EINTR ? Outcome::killed : outcome;
 }
@@ -238,7 +236,7 @@ std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *pag
  */
 bool may_be_for_user_space(const Fault &fault)
 {
-	return kapi_vma_asks_for_missing(fault.vma) || kapi_vma_asks_for_minor(fault.vma);
+	return fault.mapping.asks_for_missing || fault.mapping.asks_for_minor;
 }
 
 /* Whether it is: with the object's lock shared, so that this stays. */
@@ -247,11 +245,11 @@ std::optional<Outcome> for_user_space(const Fault &fault)
 	if (!may_be_for_user_space(fault))
 		return std::nullopt;
 
-	const bool hole = fault.object->pages().is_hole(fault.index);
+	const bool hole = fault.object->pages().is_hole(fault.index());
 
-	if (hole && kapi_vma_asks_for_missing(fault.vma))
+	if (hole && fault.mapping.asks_for_missing)
 		return Outcome::missing;
-	if (!hole && kapi_vma_asks_for_minor(fault.vma))
+	if (!hole && fault.mapping.asks_for_minor)
 		return Outcome::minor;
 	return std::nullopt;
 }
@@ -272,12 +270,12 @@ std::optional<Outcome> try_copy_private(Fault &fault, SlotRef &backed)
 	Shared lock{pages, held};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
-	if (!fault.object->covers(fault.index, fault.vma))
+	if (!fault.object->covers(fault.index(), fault.mapping.end))
 		return Outcome::beyond_end;
 	if (const auto asked = for_user_space(fault))
 		return asked;
 
-	const FolioRef source = pages.get(fault.index);
+	const FolioRef source = pages.get(fault.index());
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (!source) {
@@ -325,16 +323,17 @@ Outcome map_shared(const Fault &fault, FolioRef page)
 {
 	install_allocated_table(fault.vmf);
 
-	FaultTable table{fault.vmf};
+	FaultTable table{fault};
 
 	if (!table)
 		return Outcome::lost_race; /* the core found one, or has allocated one */
 	kapi_smp_mb_after_lock();
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
-	if (kapi_vma_reaped(fault.vma))
+	if (fault.reaped())
 		return Outcome::address_space_gone;
-	if (table.entry_changed() || fault.object->pages().resident_rcu(fault.index) != page.get())
+	if (table.entry_changed() ||
+	    fault.object->pages().resident_rcu(fault.index()) != page.get())
 		return Outcome::lost_race;
 	table.install(page.release());
 	return Outcome::mapped;
@@ -356,16 +355,16 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	Shared lock{pages, held};
 
 	kapi_test_step(COWMEM_STEP_LOCKED, fault.vmf);
-	if (!fault.object->covers(fault.index, fault.vma))
+	if (!fault.object->covers(fault.index(), fault.mapping.end))
 		return Outcome::beyond_end;
 	if (const auto asked = for_user_space(fault))
 		return asked;
-	shared = (kind == Kind::shared_write && pages.sees_shared(fault.index)) ||
+	shared = (kind == Kind::shared_write && pages.sees_shared(fault.index())) ||
 	         (kind == Kind::private_write && pages.has_relatives());
 	if (shared)
 		return std::nullopt;
 
-	FolioRef page = pages.get_or_fill(fault.index, fresh);
+	FolioRef page = pages.get_or_fill(fault.index(), fresh);
 
 	kapi_test_step(COWMEM_STEP_LOOKED_UP, fault.vmf);
 	if (fresh.error && fresh.error != -KAPI_EAGAIN)
@@ -388,7 +387,7 @@ std::optional<Outcome> break_cow_for_fault(Fault &fault)
 {
 	Pages &pages = fault.object->pages();
 
-	const Seen seen = pages.see(fault.index);
+	const Seen seen = pages.see(fault.index());
 	const bool out = seen && !seen.page;
 
 	if (out && may_come_again(fault, seen.slot))
@@ -396,7 +395,7 @@ std::optional<Outcome> break_cow_for_fault(Fault &fault)
 	fault.major |= out;
 
 	const int err =
-		pages.break_cow(fault.index, {.vmf = fault.vmf, .killable = is_killable(fault)});
+		pages.break_cow(fault.index(), {.vmf = fault.vmf, .killable = is_killable(fault)});
 
 	if (err == -KAPI_EINTR)
 		return unlock_mapping(fault, Outcome::killed);
@@ -425,7 +424,7 @@ Outcome return_page(Fault &fault)
 				return *outcome;
 			continue;
 		}
-		const Seen seen = fault.object->pages().see(fault.index);
+		const Seen seen = fault.object->pages().see(fault.index());
 
 		if (!seen.page && may_come_again(fault, seen.slot))
 			return bring_in_unlocked(fault);
@@ -434,7 +433,7 @@ Outcome return_page(Fault &fault)
 				return *outcome;
 		if (fresh.page)
 			continue;
-		fresh = fresh_page(fault, fault.object->pages().is_hole(fault.index));
+		fresh = fresh_page(fault, fault.object->pages().is_hole(fault.index()));
 		if (!fresh.page)
 			return Outcome::no_memory;
 	}
@@ -451,7 +450,7 @@ bool lock_page_to_write(const Fault &fault, folio *page)
 	Shared lock{pages};
 
 	lock_page(page, Kind::mkwrite);
-	if (pages.owns(page) && pages.resident(fault.index) == page)
+	if (pages.owns(page) && pages.resident(fault.index()) == page)
 		return true;
 	unlock_page(page);
 	return false;
@@ -464,16 +463,16 @@ bool lock_page_to_write(const Fault &fault, folio *page)
  */
 Outcome break_cow_to_write(const Fault &fault, folio *page)
 {
-	Writer writer{page, fault.vma, kapi_vmf_address(fault.vmf)};
+	Writer writer{page, fault.vma(), kapi_vmf_address(fault.vmf)};
 
 	Pages &pages = fault.object->pages();
 
 	if (const int err = pages.break_cow(
-		    fault.index, {.vmf = fault.vmf, .writer = &writer, .killable = false}))
+		    fault.index(), {.vmf = fault.vmf, .writer = &writer, .killable = false}))
 		return outcome_of_fill(err);
 	if (writer.may_write)
 		return Outcome::mapped;
-	return pages.resident(fault.index) ? Outcome::again : Outcome::truncated;
+	return pages.resident(fault.index()) ? Outcome::again : Outcome::truncated;
 }
 
 /*
@@ -495,17 +494,12 @@ Outcome make_writable(const Fault &fault)
 	return Outcome::made_writable;
 }
 
-bool handler_copies(const vm_area_struct *vma)
-{
-	return kapi_vma_private(vma) == COWMEM_COW_HANDLER;
-}
-
 /* The path of a fault that takes the object's lock, or a page's. */
 Outcome serve_locked(Fault &fault, Kind kind)
 {
 	switch (kind) {
 	case Kind::private_write:
-		return handler_copies(fault.vma) ? copy_private(fault) : return_page(fault);
+		return fault.mapping.handler_copies ? copy_private(fault) : return_page(fault);
 	case Kind::mkwrite:
 		return make_writable(fault);
 	case Kind::read:
@@ -518,7 +512,7 @@ Outcome serve_locked(Fault &fault, Kind kind)
 /* A private write that the core is to copy cannot do without the page lock. */
 bool needs_page_lock(const Fault &fault, Kind kind)
 {
-	return kind == Kind::private_write && !handler_copies(fault.vma);
+	return kind == Kind::private_write && !fault.mapping.handler_copies;
 }
 
 unsigned int serve(Fault fault, Kind kind)

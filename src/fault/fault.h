@@ -8,7 +8,10 @@
 #ifndef COWMEM_FAULT_H
 #define COWMEM_FAULT_H
 
+#include <linux/cowmem.h>
+
 #include "layers/object.h"
+#include "rmap/pte.h"
 #include "store/store.h"
 
 namespace cowmem {
@@ -60,20 +63,56 @@ private:
 	file *file_ = nullptr;
 };
 
-/* One fault in flight. On the stack; the hot part is one cache line (R11). */
-struct Fault {
-	explicit Fault(vm_fault *f)
-		: vmf{f}, vma{kapi_vmf_vma(f)}, object{&Object::of(vma)}, index{kapi_vmf_pgoff(f)}
+/*
+ * What a fault goes by of its mapping. It is read once, before anything else: no change to the
+ * mapping while the fault is under way can have two steps of it disagree.
+ */
+struct Attributes {
+	explicit Attributes(vm_area_struct *vma)
+		: protection{kapi_vma_protection(vma)},
+		  first{kapi_vma_first_index(vma)},
+		  end{kapi_vma_end_index(vma)},
+		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER},
+		  shared{kapi_vma_shared(vma)},
+		  locked{kapi_vma_locked(vma)},
+		  reapable{kapi_vma_reapable(vma)},
+		  may_store_untold{cowmem::may_store_untold(vma)},
+		  may_map_around{kapi_vma_may_map_around(vma)},
+		  asks_for_missing{kapi_vma_asks_for_missing(vma)},
+		  asks_for_minor{kapi_vma_asks_for_minor(vma)}
 	{
 	}
 
+	unsigned long protection; /* of entries */
+	Index first, end;    /* the pages of the object that it maps: @end is behind the last */
+	bool handler_copies; /* private writes; otherwise the core */
+	bool shared;
+	bool locked; /* by mlock() */
+	bool reapable;
+	bool may_store_untold;
+	bool may_map_around;
+	bool asks_for_missing, asks_for_minor; /* userfaultfd's */
+};
+
+/* One fault in flight. On the stack; the hot part is one cache line (R11). */
+struct Fault {
+	explicit Fault(vm_fault *f)
+		: vmf{f}, object{&Object::of(kapi_vmf_vma(f))}, mapping{kapi_vmf_vma(f)}
+	{
+	}
+
+	Index index() const { return kapi_vmf_pgoff(vmf); }
+	/* Only to hand on: what it is like, @mapping says. */
+	vm_area_struct *vma() const { return kapi_vmf_vma(vmf); }
+	/* Whether the OOM reaper has been through what is mapped: that has to be seen as it is now. */
+	bool reaped() const { return mapping.reapable && kapi_mm_reaped(kapi_vma_mm(vma())); }
+
 	vm_fault *vmf;
-	vm_area_struct *vma;
 	Object *object;
-	Index index;
-	bool major = false;    /* it had to be brought in from the store */
+	Attributes mapping;
 	FilePin pin;           /* for when the mapping, which has a file of the object, is let go */
 	bool unlocked = false; /* what @vmf says of the mapping is not to be looked at any more */
+	bool major = false;    /* it had to be brought in from the store */
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 
@@ -90,7 +129,7 @@ inline Fresh fresh_page(const Fault &fault, bool zeroed)
  */
 inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 {
-	Seen seen = fault.object->pages().see(fault.index);
+	Seen seen = fault.object->pages().see(fault.index());
 	SlotRef slot = std::move(seen.slot);
 
 	/* It may have come in just now. */
@@ -112,7 +151,7 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 /* The node for pages that come along with @page, which was made for the fault; or any. */
 inline int node_for_neighbours(const Fault &fault, const folio *page)
 {
-	return page && kapi_vma_has_policy(fault.vma) ? kapi_folio_node(page) : KAPI_ANY_NODE;
+	return page && kapi_vma_has_policy(fault.vma()) ? kapi_folio_node(page) : KAPI_ANY_NODE;
 }
 
 /* For all errors but -EINTR, after which a fault has to let go of its mapping. */

@@ -7,8 +7,8 @@
 #ifndef COWMEM_FAULT_TABLE_H
 #define COWMEM_FAULT_TABLE_H
 
+#include "fault/fault.h"
 #include "fault/new_mappings.h"
-#include "rmap/pte.h"
 
 namespace cowmem {
 
@@ -22,11 +22,12 @@ inline void install_allocated_table(vm_fault *vmf)
 class FaultTable {
 public:
 	/* Locks the table for the fault's address, if there is one. Sets vmf->pte. */
-	[[gnu::always_inline]] explicit FaultTable(vm_fault *vmf)
-		: vmf_{vmf},
-		  table_{kapi_vma_mm(kapi_vmf_vma(vmf)), kapi_vmf_pmd(vmf), kapi_vmf_address(vmf)},
+	[[gnu::always_inline]] explicit FaultTable(const Fault &fault)
+		: vmf_{fault.vmf},
+		  mapping_{fault.mapping},
+		  table_{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(vmf_), kapi_vmf_address(vmf_)},
 		  locked_{table_ && table_.lock()},
-		  mappings_{kapi_vmf_vma(vmf)}
+		  mappings_{fault.vma(), mapping_.locked}
 	{
 		if (locked_)
 			kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
@@ -65,7 +66,7 @@ public:
 	 */
 	[[gnu::always_inline]] void install(folio *page)
 	{
-		unsigned long pte = kapi_pte_of_young(kapi_vmf_vma(vmf_), page);
+		unsigned long pte = kapi_pte_of_young(page, mapping_.protection);
 
 		if (kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE)
 			pte = kapi_pte_written(pte);
@@ -85,10 +86,7 @@ public:
 	void make_writable() { kapi_pte_make_writable(vmf_); }
 
 	/* Whether pages that nobody shares may be mapped writable before they are written. */
-	bool may_write_ahead() const
-	{
-		return kapi_reuse() && may_store_untold(kapi_vmf_vma(vmf_));
-	}
+	bool may_write_ahead() const { return kapi_reuse() && mapping_.may_store_untold; }
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
 	void install_writable(folio *page, unsigned long address, bool old)
@@ -123,9 +121,7 @@ private:
 	 */
 	bool may_reuse(const folio *page) const
 	{
-		const vm_area_struct *vma = kapi_vmf_vma(vmf_);
-
-		return kapi_vma_owns(vma, page) && may_write_ahead() &&
+		return kapi_vma_owns(kapi_vmf_vma(vmf_), page) && may_write_ahead() &&
 		       !kapi_vmf_write_protected(vmf_);
 	}
 
@@ -141,9 +137,8 @@ private:
 	/* What maps @page without that somebody has asked for it. */
 	[[gnu::always_inline]] unsigned long neighbour(folio *page, bool old) const
 	{
-		vm_area_struct *vma = kapi_vmf_vma(vmf_);
-
-		return old ? kapi_pte_of(vma, page) : kapi_pte_of_young(vma, page);
+		return old ? kapi_pte_of(page, mapping_.protection)
+		           : kapi_pte_of_young(page, mapping_.protection);
 	}
 
 	/* The entry comes last: who finds it finds the page counted as mapped. */
@@ -154,6 +149,7 @@ private:
 	}
 
 	vm_fault *const vmf_;
+	const Attributes &mapping_;
 	PageTable table_;
 	const bool locked_;
 	NewMappings mappings_;                                     /* told before the lock goes */

@@ -16,7 +16,8 @@ namespace cowmem {
 /* The entries that are made in a scope, in which their page table is locked. */
 class NewMappings {
 public:
-	explicit NewMappings(vm_area_struct *vma) : vma_{vma} {}
+	/* Of @vma, which is mlocked or not. */
+	NewMappings(vm_area_struct *vma, bool locked) : vma_{vma}, locked_{locked} {}
 	~NewMappings()
 	{
 		if (entries_)
@@ -32,7 +33,7 @@ public:
 	{
 		entries_++;
 		/* The kernel counts it as locked, too, and lets nobody else do that. */
-		if (kapi_vma_locked(vma_))
+		if (locked_)
 			kapi_folio_add_rmap(page, vma_);
 		else if (kapi_folio_inc_mapcount(page))
 			count(page);
@@ -54,6 +55,7 @@ private:
 	}
 
 	vm_area_struct *const vma_;
+	const bool locked_;
 	long entries_ = 0;
 	folio *first_ = nullptr; /* of those that are not told yet */
 	int pages_ = 0;          /* how many these are */

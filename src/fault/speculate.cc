@@ -27,9 +27,9 @@ struct Attempt {
 Abort look_up(const Fault &fault, Attempt &attempt)
 {
 	kapi_test_step(COWMEM_STEP_COUNT_READ, fault.vmf);
-	if (!fault.object->holds(fault.index))
+	if (!fault.object->holds(fault.index()))
 		return COWMEM_COUNT_speculative_abort_end;
-	if (!fault.object->pages().try_get(fault.index, attempt.page))
+	if (!fault.object->pages().try_get(fault.index(), attempt.page))
 		return COWMEM_COUNT_speculative_abort_moved;
 	kapi_test_step(COWMEM_STEP_SNAPSHOT, fault.vmf);
 	if (!fault.object->pages().unchanged(attempt.reading))
@@ -48,10 +48,10 @@ bool bring_along(const Fault &fault, unsigned int before, const folio *page)
 {
 	constexpr unsigned int enough = 4;
 
-	if (before < enough || !kapi_vma_may_map_around(fault.vma))
+	if (before < enough || !fault.mapping.may_map_around)
 		return false;
-	return fault.object->pages().bring_along(fault.index + 1,
-	                                         min_of(fault.index + before, last_around(fault)),
+	return fault.object->pages().bring_along(fault.index() + 1,
+	                                         min_of(fault.index() + before, last_around(fault)),
 	                                         node_for_neighbours(fault, page));
 }
 
@@ -75,13 +75,13 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 	{
 		Shared lock{pages, held};
 
-		if (!fault.object->holds(fault.index))
+		if (!fault.object->holds(fault.index()))
 			return COWMEM_COUNT_speculative_abort_end;
 
-		attempt.page = pages.fill(fault.index, fresh);
+		attempt.page = pages.fill(fault.index(), fresh);
 		attempt.made = true;
 		if (fresh.brought_in && kind == Kind::read)
-			before = pages.run_before(fault.index);
+			before = pages.run_before(fault.index());
 	}
 	fault.major |= fresh.brought_in;
 	attempt.more = bring_along(fault, before, attempt.page.get());
@@ -142,13 +142,13 @@ Abort may_not_commit(const Fault &fault, Kind kind, const Attempt &attempt, cons
 		return COWMEM_COUNT_speculative_abort_changed;
 	/* Another thread may have copied a page of the family: that leaves the count alone. */
 	if (page && kind != Kind::private_write && !pages.owns(page) &&
-	    (kind != Kind::read || pages.resident_rcu(fault.index) != page))
+	    (kind != Kind::read || pages.resident_rcu(fault.index()) != page))
 		return COWMEM_COUNT_speculative_abort_shared;
 	/* The kernel's own memory failure is no writer of ours. */
 	if (page && kapi_folio_poisoned(page))
 		return COWMEM_COUNT_speculative_abort_poisoned;
 	/* What the OOM reaper has taken must not come back as if nothing had happened. */
-	if (kapi_vma_reaped(fault.vma))
+	if (fault.reaped())
 		return COWMEM_COUNT_speculative_abort_reaped;
 	return std::nullopt;
 }
@@ -197,7 +197,7 @@ Abort commit(const Fault &fault, Kind kind, Attempt &attempt, Outcome &outcome)
 {
 	install_allocated_table(fault.vmf);
 
-	FaultTable table{fault.vmf};
+	FaultTable table{fault};
 
 	if (const Abort abort = may_not_commit(fault, kind, attempt, table))
 		return abort;
@@ -219,7 +219,7 @@ Abort try_once(Fault &fault, Kind kind, Outcome &outcome)
 		return abort;
 
 	const Pages::Missing missing =
-		attempt.page ? Pages::Missing{} : fault.object->pages().missing(fault.index);
+		attempt.page ? Pages::Missing{} : fault.object->pages().missing(fault.index());
 
 	if (missing.backed)
 		return COWMEM_COUNT_speculative_abort_backing;

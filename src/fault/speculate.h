@@ -7,8 +7,8 @@
  * (layers/object_lock.h). On any doubt it leaves nothing behind, and the locked path serves
  * the access, once (R33). Attempts = commits + aborts; aborts = locked retries.
  *
- * The fault's mapping cannot change meanwhile: the core holds the VMA lock or mmap_lock
- * for the handler, so its range, flags and protection need not be copied first.
+ * Of the fault's mapping all of it goes by what was read when the handler was entered
+ * (Attributes, fault/fault.h).
  */
 #ifndef COWMEM_SPECULATE_H
 #define COWMEM_SPECULATE_H

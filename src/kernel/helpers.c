@@ -170,7 +170,8 @@ HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_pres
 HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
 HELPER unsigned long kapi_vmf_slot(const struct vm_fault *vmf) { return pte_index(vmf->address); }
 HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
-HELPER bool kapi_vma_reaped(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED) && check_stable_address_space(vma->vm_mm); }
+HELPER bool kapi_vma_reapable(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED); }
+HELPER bool kapi_mm_reaped(const struct mm_struct *mm) { return check_stable_address_space((struct mm_struct *)mm); }
 HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
 HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }
 HELPER void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte) { vmf->pte = pte; }
@@ -360,9 +361,10 @@ HELPER bool kapi_pte_soft_dirty(unsigned long pte) { return pte_soft_dirty(__pte
 HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)); }
 HELPER bool kapi_pte_maps_anon(unsigned long pte) { return is_zero_pfn(pte_pfn(__pte(pte))) || PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
-HELPER unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkold(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_vma_protection(const struct vm_area_struct *vma) { return pgprot_val(READ_ONCE(vma->vm_page_prot)); }
+HELPER unsigned long kapi_pte_of(struct folio *folio, unsigned long protection) { return pte_val(pte_mkold(mk_pte(&folio->page, __pgprot(protection)))); }
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
-HELPER unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio) { return pte_val(pte_mkyoung(mk_pte(&folio->page, READ_ONCE(vma->vm_page_prot)))); }
+HELPER unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection) { return pte_val(pte_mkyoung(mk_pte(&folio->page, __pgprot(protection)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
 HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }

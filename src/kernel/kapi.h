@@ -203,7 +203,9 @@ bool kapi_vmf_entry_present(const struct vm_fault *vmf);
 unsigned long kapi_vmf_address(const struct vm_fault *vmf);
 unsigned long kapi_vmf_slot(const struct vm_fault *vmf);
 struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);
-bool kapi_vma_reaped(const struct vm_area_struct *vma);
+/* Whether the OOM reaper takes what it maps; and has begun to, in @mm. */
+bool kapi_vma_reapable(const struct vm_area_struct *vma);
+bool kapi_mm_reaped(const struct mm_struct *mm);
 void kapi_pmd_install(struct vm_fault *vmf);
 pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf);
 void kapi_vmf_set_pte(struct vm_fault *vmf, pte_t *pte);
@@ -456,9 +458,11 @@ unsigned long kapi_pte_pfn(unsigned long pte);
 bool kapi_pte_maps_anon(unsigned long pte);
 unsigned long kapi_pte_cleaned(unsigned long pte);
 bool kapi_pte_soft_dirty(unsigned long pte);
-/* A clean and old entry for @folio as @vma would have it, and changes to one. */
-unsigned long kapi_pte_of(struct vm_area_struct *vma, struct folio *folio);
-unsigned long kapi_pte_of_young(struct vm_area_struct *vma, struct folio *folio);
+/* The protection of a mapping's entries, as it is now. */
+unsigned long kapi_vma_protection(const struct vm_area_struct *vma);
+/* A clean and old entry for @folio with that, and changes to one. */
+unsigned long kapi_pte_of(struct folio *folio, unsigned long protection);
+unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection);
 unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio); /* the same, for it */
 unsigned long kapi_pte_mkwrite(unsigned long pte);
 /* The entry of a shared mapping after a store. */

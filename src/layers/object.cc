@@ -108,14 +108,14 @@ void Object::grow(long long bytes, Growth most)
 		kapi_inode_set_size(inode_, bytes);
 }
 
-bool Object::covers(Index index, const vm_area_struct *vma)
+bool Object::covers(Index index, Index mapping_end)
 {
 	if (index < index_up(size()))
 		return true;
 	if (growth() != Growth::by_use)
 		return false;
 	/* mmap() grew the object, unless the kernel merged or moved the mapping itself. */
-	grow_by_use(bytes_at(kapi_vma_end_index(vma)));
+	grow_by_use(bytes_at(mapping_end));
 	return index < index_up(size());
 }
 

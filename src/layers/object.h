@@ -63,10 +63,10 @@ public:
 	void grow_by_use(long long bytes) { grow(bytes, Growth::by_use); }
 
 	/*
-	 * Whether a fault of @vma may touch page @index: within the size, or in a
-	 * mapping that the object grows to cover. Never sleeps.
+	 * Whether a fault may touch page @index: within the size, or in a mapping that the
+	 * object grows to cover, which ends before page @mapping_end. Never sleeps.
 	 */
-	bool covers(Index index, const vm_area_struct *vma);
+	bool covers(Index index, Index mapping_end);
 
 	/* Whether write() may make page @index. */
 	bool may_write(Index index) const

@@ -60,6 +60,87 @@ enum class Copy : unsigned char {
 	good,   /* its slot has its bytes */
 	wanted, /* it has no good slot yet, and PG_dirty, if it was set, is taken */
 	made,   /* its slot was just set, and has its bytes */
+	none,   /* the store did not take them */
+};
+
+/* What protect() took from entries, of which there are mostly no more than pages. */
+class Taken {
+public:
+	void add(const pte_t *entry, Pte before)
+	{
+		if (count_ < Batch::max)
+			change_[count_++] = {entry, before};
+	}
+	/* What @entry was, if that is as it was left; or null. */
+	const Pte *before(const pte_t *entry, Pte now) const
+	{
+		for (unsigned int i = 0; i < count_; i++)
+			if (change_[i].entry == entry &&
+			    change_[i].before.cleaned().value() == now.value())
+				return &change_[i].before;
+		return nullptr;
+	}
+	explicit operator bool() const { return count_; }
+
+private:
+	struct Change {
+		const pte_t *entry; /* only to know it again: it may be gone */
+		Pte before;
+	};
+	unsigned int count_ = 0;
+	Change change_[Batch::max];
+};
+
+/* Clean, which notes what it takes. */
+struct CleanAndNote : Clean {
+	explicit CleanAndNote(Taken &notes) : taken{notes} {}
+
+	bool visit(Slot &slot)
+	{
+		if (!Clean::visit(slot))
+			return false;
+		taken.add(slot.entry, slot.pte);
+		return true;
+	}
+
+	Taken &taken;
+};
+
+/*
+ * Makes entries bit for bit what they were before that, where nothing has happened to them or to
+ * the object meanwhile. Who forbids stores changes the VMA first, and the entries then.
+ */
+struct Return : Visitor {
+	Return(const Taken &notes, const Pages &object, ObjectLock::Reading when)
+		: taken{notes}, pages{object}, reading{when}
+	{
+	}
+
+	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+
+	bool visit(Slot &slot)
+	{
+		const Pte *before = taken.before(slot.entry, slot.pte);
+
+		if (!before || (before->writable() && !kapi_vma_may_store(slot.vma)) ||
+		    !pages.may_commit(reading))
+			return false;
+		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		/* The CPU may have made it young since it was looked at. */
+		if (before == taken.before(slot.entry, slot.pte))
+			slot.pte = *before;
+		return true;
+	}
+
+	void settle(const Slot &slot)
+	{
+		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.value());
+		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+	}
+
+	const Taken &taken;
+	const Pages &pages;
+	const ObjectLock::Reading reading;
 };
 
 /* Neighbouring pages on their way out; at each step, some drop out. */
@@ -99,6 +180,8 @@ private:
 	SlotRef find_slot(Index index, const folio *page) const;
 	void note_refused(unsigned int i);
 	void stored(unsigned int i, Put result);
+	void refuse(unsigned int i, unsigned long &why);
+	void stay();
 	void put_aside(const Put *refused);
 	bool was_referenced(unsigned int i) const
 	{
@@ -160,6 +243,7 @@ private:
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
+	Taken taken_;
 };
 
 /*
@@ -171,7 +255,7 @@ private:
 void Cluster::drop_stale_slot(unsigned int i) const
 {
 	folio *page = claim_[i].get();
-	const bool stale = copy_[i] == Copy::wanted;
+	const bool stale = copy_[i] == Copy::wanted || copy_[i] == Copy::none;
 
 	if (home_.is_shared() || (!stale && !kapi_folio_dirty(page)))
 		return;
@@ -276,7 +360,7 @@ void Cluster::spare_accessed()
 void Cluster::protect()
 {
 	Batch batch{first_, count_};
-	Clean found;
+	CleanAndNote found{taken_};
 
 	fill(batch);
 	walk_viewers(home_, batch, found);
@@ -349,6 +433,13 @@ bool Cluster::select()
 	return false;
 }
 
+/* @why is the counter that says so. */
+void Cluster::refuse(unsigned int i, unsigned long &why)
+{
+	why++;
+	copy_[i] = Copy::none;
+}
+
 /* Before it leaves its home, which forgets that, or not at all. */
 void Cluster::note_refused(unsigned int i)
 {
@@ -373,12 +464,12 @@ void Cluster::stored(unsigned int i, Put result)
 		note_refused(i);
 		return drop(i, result_.incompressible);
 	case Put::full:
-		return drop(i, result_.full);
+		return refuse(i, result_.full);
 	case Put::no_memory:
-		return drop(i, result_.no_memory);
+		return refuse(i, result_.no_memory);
 	case Put::io_error:
 		kapi_count(COWMEM_COUNT_backing_errors);
-		return drop(i, result_.io_error);
+		return refuse(i, result_.io_error);
 	}
 }
 
@@ -414,6 +505,28 @@ void Cluster::put_aside(const Put *refused)
 	}
 }
 
+/* What the store did not take stays, and nothing tells that it was to go. */
+void Cluster::stay()
+{
+	Batch batch{first_, count_};
+	bool some = false;
+
+	for (unsigned int i = 0; i < count_; i++) {
+		const bool stays = claim_[i] && copy_[i] == Copy::none;
+
+		batch.page[i] = stays ? claim_[i].get() : nullptr;
+		some |= stays;
+	}
+	if (some && taken_ && reading_.quiet()) {
+		Return returned{taken_, pages_, reading_};
+
+		walk_viewers(home_, batch, returned);
+	}
+	for (unsigned int i = 0; i < count_; i++)
+		if (batch.page[i])
+			give_up(i);
+}
+
 void Cluster::store()
 {
 	unsigned long slots = home_.slot_count();
@@ -441,12 +554,13 @@ void Cluster::store()
 		} else {
 			stored(i, result);
 		}
-		slots += claim_[i] && more;
+		slots += copy_[i] == Copy::wanted && more;
 		kapi_cond_resched();
 	}
 	if (some)
 		put_aside(refused);
 	kapi_test_step(COWMEM_STEP_STORED, nullptr);
+	stay();
 }
 
 /* Has what names the page at its place in @pages' tree, @old, name the slot instead. The page is locked. */

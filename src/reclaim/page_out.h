@@ -8,7 +8,8 @@
  *   1  Pages that were used lately are passed over (second chance). The others are
  *      write-protected, and lose PG_dirty.
  *   2  Those that have no good slot are compressed. They stay mapped, to be read; who writes
- *      one does as ever, and its dirty bit tells.
+ *      one does as ever, and its dirty bit tells. What the store does not take has its
+ *      entries back as they were, as far as that is no more of them than of pages.
  *   3  Each is locked, and put into its slot, which takes its place in all trees that name it;
  *      then it is unmapped for all who see it. Where no dirty bit came back, from any page
  *      table or from who writes without one, and nobody has a reference, the slot has what the

@@ -64,8 +64,9 @@ public:
 	/* The entry for @page that takes the place of this one, a migration entry. */
 	Pte migrated(vm_area_struct *vma, folio *page) const
 	{
-		unsigned long pte = kapi_pte_set_soft_dirty(kapi_pte_of(vma, page),
-		                                            kapi_swp_pte_soft_dirty(value_));
+		unsigned long pte =
+			kapi_pte_set_soft_dirty(kapi_pte_of(page, kapi_vma_protection(vma)),
+		                                kapi_swp_pte_soft_dirty(value_));
 
 		if (kapi_swp_pte_write(value_))
 			return Pte{kapi_pte_mkwrite(pte)};
