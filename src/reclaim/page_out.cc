@@ -143,7 +143,10 @@ struct Return : Visitor {
 	const ObjectLock::Reading reading;
 };
 
-/* Neighbouring pages on their way out; at each step, some drop out. */
+/*
+ * Neighbouring pages on their way out; at each step, some drop out. What has a batch of its own has
+ * a frame of its own, too: a debug kernel pads both.
+ */
 class Cluster {
 public:
 	/* Of those that are at home in @home; @stores: also what has no good slot yet. */
@@ -181,8 +184,8 @@ private:
 	void note_refused(unsigned int i);
 	void stored(unsigned int i, Put result);
 	void refuse(unsigned int i, unsigned long &why);
-	void stay();
-	void put_aside(const Put *refused);
+	[[gnu::noinline]] void stay();
+	[[gnu::noinline]] void put_aside(const Put *refused);
 	bool was_referenced(unsigned int i) const
 	{
 		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
@@ -196,9 +199,9 @@ private:
 		return !slot_[i] && !written && !has_backing_ && kapi_folio_refused(page) &&
 		       !kapi_folio_dirty(page);
 	}
-	void spare_accessed();
+	[[gnu::noinline]] void spare_accessed();
 	void spare_those_without_room();
-	void spare_those_that_would_stay();
+	[[gnu::noinline]] void spare_those_that_would_stay();
 	void protect();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
