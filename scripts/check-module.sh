@@ -19,7 +19,7 @@ failed=0
 fail() { echo "check-module: $module: $*" >&2; failed=1; }
 
 calls=$("$objdump" -dr --no-show-raw-insn "$module")
-helpers=$(grep -oE '\bkapi_[a-z_0-9]+' "$dir/src/kernel/kapi.h" | sort -u)
+helpers=$(grep -ohE '\bkapi_[a-z_0-9]+' "$dir"/src/kernel/kapi*.h | sort -u)
 
 left=$(grep -oE '\b(kapi_[a-z_0-9]+)\b' <<< "$calls" | sort -u | grep -Fxf <(echo "$helpers") || true)
 [ -z "$left" ] || fail "helpers left as functions:" $left

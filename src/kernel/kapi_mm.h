@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Of the line between C and C++ (kernel/kapi.h): address_space, the trees of VMAs, and address spaces with their page tables. */
+#ifndef COWMEM_KAPI_MM_H
+#define COWMEM_KAPI_MM_H
+
+#include "kernel/kapi_types.h"
+
+KAPI_BEGIN
+
+/* --- the object's address_space: its page index, its mappings --- */
+/* What the module has for a mapping of its own. */
+void kapi_mapping_set_home(struct address_space *mapping, void *home);
+void *kapi_mapping_home(const struct address_space *mapping);
+/* Has mincore() say that all of it is in memory, rather than nothing. */
+int kapi_mapping_call_present(struct address_space *mapping);
+void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
+                        unsigned long long length, bool private_copies);
+
+/* Whether some VMA maps it. */
+bool kapi_mapping_mapped(struct address_space *mapping);
+struct inode *kapi_mapping_host(const struct address_space *mapping);
+
+/* --- the trees of VMAs: an object's i_mmap, a private copy's anon_vma --- */
+void kapi_mapping_lock_vmas(struct address_space *mapping);
+void kapi_mapping_unlock_vmas(struct address_space *mapping);
+struct vm_area_struct *kapi_mapping_first_vma(struct address_space *mapping, unsigned long first,
+                                              unsigned long last);
+struct vm_area_struct *kapi_mapping_next_vma(struct vm_area_struct *vma, unsigned long first,
+                                             unsigned long last);
+/* What a plain anonymous folio's mapping names, or none. */
+struct anon_vma *kapi_folio_anon_vma(const struct folio *folio);
+bool kapi_anon_vma_try_get(struct anon_vma *anon_vma);
+void kapi_anon_vma_put(struct anon_vma *anon_vma);
+void kapi_anon_vma_lock(struct anon_vma *anon_vma);
+void kapi_anon_vma_unlock(struct anon_vma *anon_vma);
+struct anon_vma_chain *kapi_anon_vma_first(struct anon_vma *anon_vma, unsigned long first,
+                                           unsigned long last);
+struct anon_vma_chain *kapi_anon_vma_next(struct anon_vma_chain *avc, unsigned long first,
+                                          unsigned long last);
+struct vm_area_struct *kapi_anon_vma_vma(const struct anon_vma_chain *avc);
+
+/* --- address spaces and their page tables --- */
+/* Each the entry of the next level for an address, or none. */
+pgd_t *kapi_mm_pgd(struct mm_struct *mm, unsigned long address);
+p4d_t *kapi_pgd_p4d(pgd_t *pgd, unsigned long address);
+pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address);
+pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address);
+unsigned long kapi_pmd_get(pmd_t *pmd);
+bool kapi_pmd_is_table(unsigned long pmd);
+struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd);
+pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address);
+/* Where the page table that covers @address ends. */
+unsigned long kapi_table_end(unsigned long address);
+pte_t *kapi_pte_advance(pte_t *entry, long n);
+unsigned long kapi_pte_get(pte_t *entry);
+bool kapi_pte_none(unsigned long pte);
+bool kapi_pte_present(unsigned long pte);
+bool kapi_pte_young(unsigned long pte);
+bool kapi_pte_dirty(unsigned long pte);
+bool kapi_pte_write(unsigned long pte);
+bool kapi_pte_uffd_wp(unsigned long pte);
+unsigned long kapi_pte_pfn(unsigned long pte);
+/* Whether a present entry maps anonymous memory: a private copy. */
+bool kapi_pte_maps_anon(unsigned long pte);
+unsigned long kapi_pte_cleaned(unsigned long pte);
+bool kapi_pte_soft_dirty(unsigned long pte);
+/* The protection of a mapping's entries, as it is now. */
+unsigned long kapi_vma_protection(const struct vm_area_struct *vma);
+/* A clean and old entry for @folio with that, and changes to one. */
+unsigned long kapi_pte_of(struct folio *folio, unsigned long protection);
+unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection);
+unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio); /* the same, for it */
+unsigned long kapi_pte_mkwrite(unsigned long pte);
+/* The entry of a shared mapping after a store. */
+unsigned long kapi_pte_written(unsigned long pte);
+unsigned long kapi_pte_mkuffd_wp(unsigned long pte);
+unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty);
+/* Entries that are not present: migration entries, those of poisoned memory, their bits. */
+bool kapi_swp_pte_migrates(unsigned long pte);
+bool kapi_swp_pte_poisons(unsigned long pte);
+unsigned long kapi_swp_pte_pfn(unsigned long pte);
+bool kapi_swp_pte_write(unsigned long pte);
+bool kapi_swp_pte_uffd_wp(unsigned long pte);
+bool kapi_swp_pte_soft_dirty(unsigned long pte);
+unsigned long kapi_swp_pte_migration(unsigned long pfn, bool writable);
+unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte);
+unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte);
+unsigned long kapi_swp_pte_poison(struct folio *folio);
+/* Makes an entry old, and asks and tells secondary MMUs: whether it was young. */
+bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+/* Whether some secondary MMU says that @address was used. */
+bool kapi_mm_young(struct mm_struct *mm, unsigned long address);
+unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
+                                     pte_t *entry);
+void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
+                  unsigned long pte);
+/* Leaves the marker of userfaultfd's write protection in an empty entry that was @pte. */
+void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
+                           unsigned long pte);
+void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio);
+/* The same for entries that permit more now; where a fault by itself drops what refused it, not needed. */
+void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+/* From the first change of an entry to the flush, if the lock of its table is dropped between. */
+void kapi_mm_begin_flush_later(struct mm_struct *mm);
+void kapi_mm_end_flush_later(struct mm_struct *mm);
+void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+bool kapi_mm_has_notifiers(struct mm_struct *mm);
+void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start,
+                       unsigned long end, enum kapi_notify event);
+void kapi_notify_end(struct kapi_notifier_range *range);
+/* VmHWM is brought up to date before VmRSS sinks (R89). */
+void kapi_mm_update_peak(struct mm_struct *mm);
+void kapi_rss_add(struct mm_struct *mm, enum kapi_mm_counter counter, long pages);
+bool kapi_mm_in_cgroup(struct mm_struct *mm, struct mem_cgroup *group);
+/* A process that uses the mm, under RCU; none if the kernel does not know. */
+struct task_struct *kapi_mm_owner(const struct mm_struct *mm);
+const struct mm_struct *kapi_task_mm(const struct task_struct *task);
+/* Its PID in the caller's namespace, or 0. */
+int kapi_task_pid(struct task_struct *task);
+/* Whether the caller may ptrace it, for reading. */
+bool kapi_task_readable(struct task_struct *task);
+/* The caller's own address space: its VMA at an address, with it locked; a page there, referenced, if present. */
+void kapi_own_mm_lock(void);
+void kapi_own_mm_unlock(void);
+struct vm_area_struct *kapi_own_vma(unsigned long address);
+bool kapi_own_page(unsigned long address, struct page **page);
+/* Whether @vma maps @mapping, and not shared. */
+bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping);
+struct folio *kapi_page_folio(struct page *page);
+/* Whether it is an anonymous page of its own: not large, not merged. */
+bool kapi_folio_is_copy(const struct folio *folio);
+
+KAPI_END
+
+#endif /* COWMEM_KAPI_MM_H */
