@@ -104,7 +104,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "copylimit", "diff", "limits", "module", "names", "object", "pressure", "probes", "reclaim", "rmap_vs_procfs")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "copylimit", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody.
 MEASURES = ("escape",)
