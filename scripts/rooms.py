@@ -14,7 +14,7 @@ ORDER = ["kernel", "rmap", "store", "layers", "reclaim", "fault", "device", "tes
 MOST_LINES = 300
 # What only a test build has, and the one list of all helpers.
 EXCEPT = {("kernel/helpers.c", "testing/testing.h")}
-LONG = {"layers/pages.h", "rmap/walk.h", "rmap/visitors.h"}
+LONG = {"rmap/walk.h", "rmap/visitors.h"}
 INCLUDE = re.compile(r'^#include "((\w+)/\w+\.h)"', re.M)
 
 

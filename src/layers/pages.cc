@@ -35,43 +35,6 @@ struct Erase : LockedBefore {
 
 } /* namespace */
 
-/* --- what is seen --- */
-Seen Pages::see(Index index) const
-{
-	for (;;) {
-		Seen seen;
-		const Rcu rcu;
-
-		seen.entry = tree_.at(index);
-		if (!seen.entry)
-			return seen;
-
-		StoreSlot *slot = seen.entry.slot();
-		folio *page = seen.entry.page();
-
-		if (slot && kapi_ref_try_get(&slot->references))
-			seen.slot = SlotRef{slot};
-		if (page && kapi_folio_try_get(page))
-			seen.page = FolioRef{page};
-		/* Now that they stay what they are: what was looked for, or something else by now. */
-		if (seen.slot.get() == slot && seen.page.get() == page &&
-		    tree_.at(index) == seen.entry && seen.entry.page() == page)
-			return seen;
-	}
-}
-
-bool Pages::try_get(Index index, FolioRef &page) const
-{
-	const Rcu rcu;
-	const Entry entry = tree_.at(index);
-	folio *found = entry.page();
-
-	if (found && !kapi_folio_try_get(found))
-		return false;
-	page = FolioRef{found};
-	return !found || (tree_.at(index) == entry && entry.page() == found);
-}
-
 bool Pages::exchange(Index index, Entry old, Entry fresh) const
 {
 	bool done;
@@ -82,41 +45,6 @@ bool Pages::exchange(Index index, Entry old, Entry fresh) const
 	}
 	(done ? old : fresh).drop();
 	return done;
-}
-
-/* The first index from @from to @last that @next finds and @is says yes of; or no_index. */
-template <class Next, class Is>
-Index Pages::next_that(Index from, Index last, Next next, Is is)
-{
-	for (Index index = from; (index = next(index, last)) != no_index; index++) {
-		if (is(index))
-			return index;
-		kapi_cond_resched();
-		if (index == last)
-			break;
-	}
-	return no_index;
-}
-
-Index Pages::next_resident(Index from, Index last) const
-{
-	return next_that(
-		from, last, [&](Index at, Index end) { return next_data(at, end); },
-		[&](Index at) { return resident(at) != nullptr; });
-}
-
-Index Pages::next_out(Index from, Index last) const
-{
-	return next_that(
-		from, last, [&](Index at, Index end) { return next_data(at, end); },
-		[&](Index at) { return is_out(at); });
-}
-
-Index Pages::next_own(Index from, Index last) const
-{
-	return next_that(
-		from, last, [&](Index at, Index end) { return tree_.next_own(at, end); },
-		[&](Index at) { return is_own_page(at); });
 }
 
 /* --- what adds a page --- */

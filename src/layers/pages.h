@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The pages of an object: what it sees at each index (layers/tree.h), those of them that are
- * its own, and its lock (layers/object_lock.h).
+ * The pages of an object: what it sees at each index (layers/view.h), what changes that, and its
+ * lock (layers/object_lock.h).
  *
  * A page is at home with one object or with a family (store/home.h). Only the object may write
  * a page that is at home with it, its own; nobody else has that. Pages of the family are
@@ -31,12 +31,9 @@
 #define COWMEM_PAGES_H
 
 #include "kernel/minmax.h"
-#include "kernel/rcu.h"
 #include "layers/copy_limit.h"
-#include "layers/family.h"
 #include "layers/marks.h"
-#include "layers/object_lock.h"
-#include "layers/tree.h"
+#include "layers/view.h"
 #include "rmap/walk.h"
 
 namespace cowmem {
@@ -71,52 +68,19 @@ struct Fresh {
 	bool ahead = false; /* nobody has asked for it: no memory is reclaimed for its sake */
 };
 
-/* What an object sees at an index, kept: a page in memory, or a slot, or neither: a hole. */
-struct Seen {
-	FolioRef page;
-	SlotRef slot;
-	Entry entry; /* what the tree had */
-
-	explicit operator bool() const { return page || slot; }
-};
-
-class Pages : public ObjectLock {
+class Pages : public View {
 public:
 	/* @space: what limits its pages, or null. */
-	Pages(address_space *mapping, cowmem_space *space) : home_{mapping, space}
+	Pages(address_space *mapping, cowmem_space *space) : View{mapping, space}
 	{
 		kapi_users_init(&users_);
 	}
 
-	/* Its family, which stays, or null: it never had relatives. */
-	Family *family() const { return __atomic_load_n(&family_, __ATOMIC_ACQUIRE); }
 	/*
-	 * The same, and if there is none, @family, of which another reference is taken, or, if that
+	 * Its family, and if there is none, @family, of which another reference is taken, or, if that
 	 * is null, a new one. Null: no memory. Sleeps.
 	 */
 	Family *have_family(Family *family);
-	Home &home() { return home_; }
-	/* Where what it shares is at home, or null: it never had relatives. */
-	SharedHome *shared_home() const
-	{
-		const Family *family = this->family();
-
-		return family ? family->home() : nullptr;
-	}
-	Tree &tree() { return tree_; }
-	const Tree &tree() const { return tree_; }
-	Marks &marks() { return marks_; }
-	/* Where the kernel keeps the VMAs that map these pages (rmap/walk.h). */
-	address_space *mapping() const { return home_.mapping(); }
-	const SlotSum &own_slots() const { return home_.slots(); }
-	/* Pages of memory that are its own. */
-	unsigned long own_pages() const { return home_.pages(); }
-	/*
-	 * Whether @page is its own; a hint, unless the page lock is held, or the object's, and the
-	 * page was found in the tree with that.
-	 */
-	bool owns(const folio *page) const { return home_.owns(page); }
-
 	/* Whether it is a snapshot: it writes nothing. To be called before anybody has a file of it. */
 	void set_frozen() { frozen_ = true; }
 	bool frozen() const { return frozen_; }
@@ -138,23 +102,9 @@ public:
 			family()->remove(*this);
 	}
 
-	/* --- what is seen; with no lock, all of it is a hint or may be old when it returns --- */
-	/* The page in memory at @index, or null: not to be looked into. */
-	folio *resident(Index index) const
-	{
-		const Rcu rcu;
+	Marks &marks() { return marks_; }
 
-		return tree_.at(index).page();
-	}
-	/* The same under RCU, for who knows by the count or the page lock. */
-	folio *resident_rcu(Index index) const { return tree_.at(index).page(); }
-	/* What is there. Never sleeps, but may give back a slot, which does. */
-	Seen see(Index index) const;
-	/*
-	 * Puts into @page what is at @index, a page referenced or none: only the count can tell
-	 * whether it still is. False: it was just going. Never sleeps.
-	 */
-	bool try_get(Index index, FolioRef &page) const;
+	/* --- what changes no page --- */
 	/* Has @fresh, which names the same page, at @index in place of @old: whether that was there. Drops the other name. */
 	bool exchange(Index index, Entry old, Entry fresh) const;
 	/*
@@ -162,74 +112,6 @@ public:
 	 * kept from it, and its home from becoming another: by the page lock, or the object's.
 	 */
 	void leave_slot(Index index, const Seen &seen);
-	/* The page in memory at @index, referenced, or none. */
-	FolioRef get(Index index) const { return see(index).page; }
-	/* What there is, of a place where no page is in memory. */
-	struct Missing {
-		bool something, backed, shared; /* in the store, on the disk there, the family's */
-	};
-	Missing missing(Index index) const
-	{
-		const Rcu rcu;
-		const Entry entry = tree_.at(index);
-		const StoreSlot *slot = entry.slot();
-
-		return {static_cast<bool>(entry), slot && slot->is_backed(),
-		        slot && !slot->is_of(home_)};
-	}
-	/* Whether there is something that is not in memory. */
-	bool is_out(Index index) const
-	{
-		const Rcu rcu;
-		const Entry entry = tree_.at(index);
-
-		return entry && !entry.page();
-	}
-	/* Whether there is something that is the family's. */
-	bool sees_shared(Index index) const
-	{
-		const Rcu rcu;
-		const Entry entry = tree_.at(index);
-		const folio *page = entry.bare();
-
-		return page ? !owns(page) : entry.slot() && !entry.slot()->is_of(home_);
-	}
-	bool is_hole(Index index) const
-	{
-		const Rcu rcu;
-
-		return !tree_.at(index);
-	}
-	/*
-	 * About how many pages in memory lie one behind the other before @index: a power of
-	 * two up to 16, or none. Who was there one by one will go on.
-	 */
-	unsigned int run_before(Index index) const
-	{
-		return run(index, [&](Index at) { return resident(at) != nullptr; });
-	}
-
-	/* At how many indexes there is something. */
-	unsigned long count_data() const { return tree_.count(); }
-	/* The first index at or after @from, and not after @last, where there is something; or no_index. */
-	Index next_data(Index from, Index last) const
-	{
-		const Rcu rcu;
-
-		return tree_.next(from, last);
-	}
-	/* The same for a page in memory, and for what is not in memory. */
-	Index next_resident(Index from, Index last) const;
-	Index next_out(Index from, Index last) const;
-	/* The same for a page in memory that is its own. */
-	Index next_own(Index from, Index last) const REQUIRES(this);
-	/* The first hole at or after @from; last + 1 if there is none up to @last. */
-	Index next_hole(Index from, Index last) const
-	{
-		while (from <= last && !is_hole(from))
-			from++;
-		return from;
-	}
 
 	/* --- what adds a page --- */
 	/*
@@ -362,10 +244,6 @@ private:
 	void mark_changed(Index first, Index last) REQUIRES(this);
 	int try_replace(Index index, folio *old, folio *page) REQUIRES(this);
 	/* layers/break_cow.cc */
-	bool is_own(const Seen &seen) const
-	{
-		return seen.page ? owns(seen.page.get()) : &seen.slot->home() == &home_;
-	}
 	int try_reuse(Index index, const Seen &seen, Writer *writer) REQUIRES_SHARED(this);
 	int try_copy(Index index, const Seen &seen, const Asker &asker) EXCLUDES(this);
 	void put_in_front(Index index, const Seen &seen, folio *page, Writer *writer)
@@ -378,40 +256,8 @@ private:
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
-	Entry entry_of(Index index) const
-	{
-		const Rcu rcu;
 
-		return tree_.at(index);
-	}
-
-	/* How many places before @index are such that @is says yes: about, as run_before() says. */
-	template <class Is>
-	static unsigned int run(Index index, Is is)
-	{
-		unsigned int found = 0;
-
-		for (unsigned int n = 1; n <= 16 && n <= index && is(index - n); n *= 2)
-			found = n;
-		return found;
-	}
-	unsigned int own_run_before(Index index) const
-	{
-		return run(index, [&](Index at) { return is_own_page(at); });
-	}
-	bool is_own_page(Index index) const
-	{
-		const folio *page = resident(index);
-
-		return page && owns(page);
-	}
-	template <class Next, class Is>
-	static Index next_that(Index from, Index last, Next next, Is is);
-
-	Home home_;
-	Tree tree_;
 	Marks marks_;
-	Family *family_ = nullptr; /* with a reference; set once */
 	bool frozen_ = false;
 	bool of_clone_ = false;
 	bool dropped_ = false;
