@@ -623,7 +623,7 @@ static void a_failing_device_is_left_alone(void)
 	disk = make_disk_over(file);
 	MUST(!backing_set(disk.path));
 	noise.fd = object_open();
-	noise.pages = 512;
+	noise.pages = fewer_if_debug(512);
 	MUST(!object_resize(noise.fd, noise.pages * PAGE));
 	CHECK_EQ(run_in_cgroup("max", fill_with_noise), 0);
 	reclaim_all();
@@ -636,12 +636,12 @@ static void a_failing_device_is_left_alone(void)
 	CHECK_EQ(SINCE(before, backing_errors), 0);
 	CHECK_EQ(SINCE(before, backing_written), 0);
 	/* Who asks for it may try, and then it is as good as any. */
-	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 256, 32));
+	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, noise.pages / 2, 32));
 	CHECK(out.io_error > 0);
 	MUST(!mount("none", "/small", "tmpfs", MS_REMOUNT, "size=16m"));
 	reclaim_all();
 	CHECK_EQ(SINCE(before, backing_written), 0);
-	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 256, 32));
+	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, noise.pages / 2, 32));
 	CHECK_EQ(out.io_error, 0);
 	before = counts_now();
 	reclaim_all();
