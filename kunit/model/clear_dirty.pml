@@ -142,16 +142,16 @@ inline clear()
 	if
 	:: LOAD(OUT) == 1 -> told = true; set(CHANGED)
 	:: else ->
-		take(WRITTEN, was);
-		told = (was == 1);
 		take(DIRTY, was);
-		told = (told || was == 1);
+		told = (was == 1);
+		take(WRITTEN, was);
 #ifndef NO_STALE_SLOT_LEFT
 		if
-		:: was == 1 -> atomic { BARRIER; memory[SLOT] = BARE }
+		:: told -> atomic { BARRIER; memory[SLOT] = BARE }
 		:: else
-		fi
+		fi;
 #endif
+		told = (told || was == 1)
 	fi;
 #ifndef NO_CLAIM
 	atomic { BARRIER; memory[CLAIM] = 0 };

@@ -10,7 +10,9 @@
  *
  * What is done to a reference count or a dirty mark is a read-modify-write, and so it acts
  * on the last value there is. A store of the user's is in memory at once, together with the
- * dirty bit, since who takes a permission away has the TLBs flushed, and that waits for it.
+ * dirty bit; by what a TLB knows of a dirty entry, without it, until the TLB is flushed. Code that
+ * takes a permission away flushes: page-out behind its walk, and a process that unmaps the page,
+ * which marks the page first, with the entry's lock held.
  *
  * Each NO_... leaves out one thing that the code does, and then it is not so.
  */
@@ -34,6 +36,7 @@
 #define WRITTEN 3  /* the same, and it is dirty */
 
 bool out;           /* page-out has done it */
+bool tlb[CPUS];     /* the CPU may store by what it knows of a dirty entry, whatever that is now */
 bool freed;         /* it is a page of somebody else's by now */
 bool stored[CPUS];  /* the store has what the CPU wrote */
 bool written[CPUS]; /* the CPU has written */
@@ -59,13 +62,32 @@ inline put()
 	}
 }
 
-/* Takes the marks that say that it was written, and the permission to write it. */
-inline clean()
+inline flush()
+{
+	atomic { BARRIER; tlb[1] = false; tlb[2] = false }
+}
+
+/* Takes the permission to write it, and the dirty bit. */
+inline walk()
 {
 	LOCK(ENTRY_LOCK);
 	atomic { BARRIER; memory[ENTRY] = (memory[ENTRY] == NOTHING -> NOTHING : TO_READ) };
 	UNLOCK(ENTRY_LOCK);
-	atomic { BARRIER; memory[DIRTY] = 0 }
+	flush()
+}
+
+/* Takes the marks that say that it was written, and the permission to write it. */
+inline clean()
+{
+	atomic { BARRIER; memory[DIRTY] = 0 };
+	walk();
+	atomic { BARRIER; was_dirty = memory[DIRTY]; memory[DIRTY] = 0 };
+#ifndef NO_SECOND_WALK
+	if
+	:: was_dirty -> walk()
+	:: else
+	fi
+#endif
 }
 
 inline store_bytes()
@@ -102,7 +124,7 @@ inline unmap()
 		fi;
 #endif
 		if
-		:: entry != NOTHING -> put()
+		:: entry != NOTHING -> flush(); put()
 		:: else
 		fi;
 		UNLOCK(ENTRY_LOCK)
@@ -113,7 +135,7 @@ inline unmap()
 proctype page_out(byte cpu)
 {
 	byte entry;
-	bool is_dirty = false;
+	bool is_dirty = false, was_dirty = false;
 
 	get();
 #ifdef NO_CLEAN_FIRST
@@ -229,6 +251,16 @@ proctype writer(byte cpu)
 			written[cpu] = true;
 			goto done
 		   }
+		:: atomic { empty(buffer[cpu]) && memory[ENTRY] >= TO_WRITE && !tlb[cpu] ->
+			memory[ENTRY] = WRITTEN; /* by a store before that */
+			tlb[cpu] = true
+		   }
+		:: atomic { empty(buffer[cpu]) && tlb[cpu] ->
+			assert(!freed);
+			memory[BYTES(cpu)] = 1;
+			written[cpu] = true;
+			goto done
+		   }
 		:: atomic { empty(buffer[cpu]) && memory[ENTRY] < TO_WRITE -> skip };
 		   fault()
 		od
@@ -247,6 +279,26 @@ done:
 	running--
 }
 
+/* Unmaps the page, as munmap() does. */
+proctype zapper(byte cpu)
+{
+	byte entry;
+
+	LOCK(ENTRY_LOCK);
+	atomic { BARRIER; entry = memory[ENTRY]; memory[ENTRY] = NOTHING };
+	if
+	:: entry == WRITTEN -> atomic { memory[DIRTY] = 1 }
+	:: else
+	fi;
+	flush();
+	UNLOCK(ENTRY_LOCK);
+	if
+	:: entry != NOTHING -> put()
+	:: else
+	fi;
+	running--
+}
+
 init {
 	atomic {
 		memory[ENTRY_OF_TREE] = PAGE;
@@ -258,7 +310,10 @@ init {
 		run drain(2);
 		run page_out(0);
 		run writer(1);
-		run writer(2)
+		if
+		:: run writer(2)
+		:: run zapper(2)
+		fi
 	};
 	QUIET && FINISHED(0) && FINISHED(1) && FINISHED(2);
 	if

@@ -157,10 +157,10 @@ bool take_mark_of_slot(Pages &pages, Index index)
 }
 
 /*
- * The same of @page, which is claimed, @was_dirty in a page table; behind the walk that cleaned
- * its entries, in which KVM says what its guest wrote. PG_dirty, too: where that is set the
- * kernel's own writers set nothing (bio_check_pages_dirty(), unpin_user_pages_dirty_lock()), or
- * nothing else (KVM). With it goes that a slot has other bytes (P5).
+ * The same of @page, which is claimed and clean now; @was_dirty: it was not. PG_dirty is taken,
+ * too: where that is set the kernel's own writers set nothing (bio_check_pages_dirty(),
+ * unpin_user_pages_dirty_lock()), or nothing else (KVM). With it goes that a slot has other
+ * bytes (P5).
  *
  * What may be being written through a pin has changed the next time, too. Whoever pins it and is
  * not seen here finds its entry cleaned, and sets a mark later.
@@ -168,16 +168,15 @@ bool take_mark_of_slot(Pages &pages, Index index)
 bool take_marks_of_page(Pages &pages, Index index, folio *page, bool was_dirty)
 {
 	const bool written = kapi_folio_take_written(page);
-	const bool stale = kapi_folio_take_dirty(page) || was_dirty;
 	const bool pinned = kapi_folio_maybe_pinned(page);
 
-	if (stale)
+	if (was_dirty)
 		kapi_folio_forget_refused(page); /* which nobody else finds out any more */
-	if (const Seen seen = stale ? pages.see(index) : Seen{}; seen.slot)
+	if (const Seen seen = was_dirty ? pages.see(index) : Seen{}; seen.slot)
 		pages.leave_slot(index, seen);
 	if (pinned)
 		pages.marks().set_changed(index);
-	return written || stale || pinned;
+	return written || was_dirty || pinned;
 }
 
 /*
@@ -185,7 +184,7 @@ bool take_marks_of_page(Pages &pages, Index index, folio *page, bool was_dirty)
  * that has changed the next time, too. All that is taken is told, so that what is not seen by one
  * step is found by the next one, or the next time. Without memory all stays as it is.
  */
-[[gnu::noinline]] void clean(Pages &pages, Batch batch, cowmem_page *answer)
+[[gnu::noinline]] void clean_places(Pages &pages, Batch batch, cowmem_page *answer)
 {
 	Marks &marks = pages.marks();
 	Clean found;
@@ -206,7 +205,7 @@ bool take_marks_of_page(Pages &pages, Index index, folio *page, bool was_dirty)
 	{
 		const ObjectMappings mappings{pages.mapping()};
 
-		walk(mappings, batch, found);
+		clean(batch, found, [&] { walk(mappings, batch, found); });
 	}
 	for (unsigned int i = 0; i < batch.count; i++) {
 		const Index index = batch.first + i;
@@ -322,7 +321,7 @@ public:
 			age(mappings, batch, answer);
 	}
 	if (clear & COWMEM_PAGEMAP_CLEAR_DIRTY)
-		clean(pages, batch, answer);
+		clean_places(pages, batch, answer);
 	for (unsigned int i = 0; i < batch.count; i++)
 		answer[i].flags |= answer[i].referenced ? COWMEM_PAGE_REFERENCED : 0;
 }

@@ -355,23 +355,18 @@ void Cluster::spare_accessed()
 	}
 }
 
-/*
- * The entries first, then PG_dirty: a secondary MMU sets it when it has to let go of a page that
- * it wrote, and the walk has it let go. Code that takes a dirty bit out of a page table after that
- * sets PG_dirty again.
- */
 void Cluster::protect()
 {
 	Batch batch{first_, count_};
 	CleanAndNote found{taken_};
 
 	fill(batch);
-	walk_viewers(home_, batch, found);
+	clean(batch, found, [&] { walk_viewers(home_, batch, found); });
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
 		kapi_folio_forget_refused(claim_[i].get());
-		if (kapi_folio_take_dirty(claim_[i].get()) || found.dirty[i]) {
+		if (found.dirty[i]) {
 			copy_[i] = Copy::wanted;
 			kapi_folio_keep_written(claim_[i].get());
 		} else if (!slot_[i]) {

@@ -110,9 +110,38 @@ struct Clean : Visitor {
 		return true;
 	}
 
-	bool dirty[Batch::max] = {}; /* the page had a dirty entry */
+	/* Takes PG_dirty of the pages of @batch: whether it was set somewhere. */
+	bool take_dirty(const Batch &batch)
+	{
+		bool some = false;
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			if (batch.page[i] && kapi_folio_take_dirty(batch.page[i]))
+				dirty[i] = some = true;
+		return some;
+	}
+
+	bool dirty[Batch::max] = {}; /* the page, or an entry of it, was */
 	unsigned int cleaned = 0;    /* entries */
 };
+
+/*
+ * Takes all that says that the pages of @batch were written, so that a store from now on says it
+ * again. @walk walks @batch with @found, which tells of what there was.
+ *
+ * Code that moves a dirty bit from an entry to its page sets PG_dirty first, and flushes TLBs then,
+ * with the entry's lock held: until the flush, stores say nothing. So the entries come behind
+ * PG_dirty, and each walk waits for their locks. Where PG_dirty is back behind the first walk,
+ * such code was late, or a secondary MMU has said there what it wrote: then the same once more.
+ */
+template <class Walk>
+void clean(const Batch &batch, Clean &found, Walk walk)
+{
+	found.take_dirty(batch);
+	walk();
+	if (found.take_dirty(batch))
+		walk();
+}
 
 /*
  * What became of a page of an Unmap (R72): the seed's SWAP_SUCCESS, _MLOCK, _FAIL and
