@@ -377,6 +377,58 @@ static void what_a_snapshot_has_by_then_stays_protected(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, vm_munmap(seen, PAGE_SIZE));
 	fput(taken);
 }
+
+static vm_flags_t taken_away;
+
+static void take_flag_away(struct mapping *m, struct vm_fault *vmf)
+{
+	set_flag(m, shared, taken_away, false);
+}
+
+/* Where stores are forbidden, or tracked, by then, an entry that let them through is not given back. */
+static void what_forbids_or_tracks_stores_by_then_has_its_way(struct kunit *test)
+{
+	static const vm_flags_t flags[] = {VM_WRITE, VM_SOFTDIRTY};
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R70");
+	mapping_source(m, 1, 0x11);
+	for (int i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (!flags[i])
+			continue; /* this architecture has no soft-dirty bits */
+		taken_away = flags[i];
+		shared = mapping_map(m, 1, MAP_SHARED);
+		KUNIT_ASSERT_EQ(test, 0x11, peek(shared));
+		KUNIT_ASSERT_TRUE(test, pte_write(mapping_pte(m, shared)));
+		mapping_at(m, COWMEM_STEP_STORED, take_flag_away);
+		current->fail_nth = 1;
+		page_out(m);
+		KUNIT_EXPECT_EQ(test, 0, current->fail_nth);
+		current->fail_nth = 0;
+		KUNIT_EXPECT_EQ(test, 1ULL, out.no_memory);
+		KUNIT_EXPECT_TRUE(test, pte_present(mapping_pte(m, shared)));
+		KUNIT_EXPECT_FALSE(test, pte_write(mapping_pte(m, shared)));
+		set_flag(m, shared, flags[i], true);
+		KUNIT_EXPECT_EQ(test, 0, vm_munmap(shared, PAGE_SIZE));
+	}
+}
+
+static void a_page_that_gets_no_slot_keeps_no_neighbour(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = mapping_source(m, 2, 0x11);
+	pte_t before = mapping_pte(m, at);
+
+	SHOWS(test, "R70");
+	current->fail_nth = 1;
+	cowmem_test_page_out(m->file, 0, 1, true, &out);
+	KUNIT_EXPECT_EQ(test, 0, current->fail_nth);
+	current->fail_nth = 0;
+	KUNIT_EXPECT_EQ(test, 1ULL, out.no_memory);
+	KUNIT_EXPECT_EQ(test, 1ULL, out.out);
+	KUNIT_EXPECT_EQ(test, pte_val(before), pte_val(mapping_pte(m, at)));
+	KUNIT_EXPECT_TRUE(test, pte_none(mapping_pte(m, at + PAGE_SIZE)));
+}
 #endif
 
 /* --- two at once at a page that is out --- */
@@ -621,6 +673,8 @@ static struct kunit_case swap_in_cases[] = {
 #ifdef CONFIG_FAULT_INJECTION
 	KUNIT_CASE(a_page_that_gets_no_slot_is_mapped_as_before),
 	KUNIT_CASE(what_a_snapshot_has_by_then_stays_protected),
+	KUNIT_CASE(what_forbids_or_tracks_stores_by_then_has_its_way),
+	KUNIT_CASE(a_page_that_gets_no_slot_keeps_no_neighbour),
 #endif
 	KUNIT_CASE(two_read_faults_without_locks_bring_in_one_page),
 	KUNIT_CASE(a_page_in_transit_is_no_hole_without_locks),

@@ -73,7 +73,6 @@ bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
 /* Any of these: written, dirty, going out; of one moment, as page-out moves what it finds. */
 bool kapi_folio_has_mark(const struct folio *folio);
 int kapi_folio_references(const struct folio *folio);
-/* mlock() holds it: a hint. */
 /* The store refused what it has, or had before it was written. Set with the page locked, at its home. */
 bool kapi_folio_refused(const struct folio *folio);
 void kapi_folio_set_refused(struct folio *folio);
@@ -82,7 +81,7 @@ void kapi_folio_forget_refused(struct folio *folio);
 bool kapi_folio_referenced(const struct folio *folio);
 bool kapi_folio_take_referenced(struct folio *folio);
 void kapi_folio_mark_referenced(struct folio *folio);
-bool kapi_folio_mlocked(const struct folio *folio);
+bool kapi_folio_mlocked(const struct folio *folio); /* mlock() holds it: a hint */
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);
 void kapi_folio_unmap(const void *bytes);

@@ -55,9 +55,9 @@ void kapi_plug_end(struct kapi_plug *plug);
 /* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
 int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
 void kapi_backing_close(struct file *file);
-/* Begins to read or write a page there; or null: no memory. */
+/* Begins to read or write a page there; or null: no memory. @reserves: a write that is memory reclaim's. */
 struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place,
-                                            struct folio *folio, bool writes);
+                                            struct folio *folio, bool writes, bool reserves);
 int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void kapi_transfer_leave(struct cowmem_transfer *transfer);
 unsigned int kapi_crc32c(const void *bytes, size_t n);

@@ -135,7 +135,7 @@ void cowmem_reclaim_account(unsigned long pages);
 /* The file or device of the backing store (src/store/backing_io.c). */
 struct cowmem_transfer;
 struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,
-                                              struct folio *folio, bool writes);
+                                              struct folio *folio, bool writes, bool reserves);
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
 struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);

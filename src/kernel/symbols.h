@@ -87,7 +87,7 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 /* makes a list_lru's list for a cgroup; what is exported does it for slab objects only */
 /* *count_memcg_event_mm(), for a cgroup's major faults */
 /* a list_lru is now to be looked at for a cgroup; newer list_lru_add() does that */
-/* what is no page and no slab is charged by no allocator, and what reclaim makes, to nobody */
+/* no allocator charges what is neither page nor slab, or what reclaim allocates */
 #define COWMEM_SYMBOLS_MEMCG(X)             \
 	X(memcg_list_lru_alloc)             \
 	X(obj_cgroup_charge)                \

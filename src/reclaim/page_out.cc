@@ -108,7 +108,8 @@ struct CleanAndNote : Clean {
 
 /*
  * Makes entries bit for bit what they were before that, where nothing has happened to them or to
- * the object meanwhile. Who forbids stores changes the VMA first, and the entries then.
+ * the object meanwhile. Code that forbids or tracks stores changes the VMA first, and the entries
+ * then.
  */
 struct Return : Visitor {
 	Return(const Taken &notes, const Pages &object, ObjectLock::Reading when)
@@ -122,7 +123,7 @@ struct Return : Visitor {
 	{
 		const Pte *before = taken.before(slot.entry, slot.pte);
 
-		if (!before || (before->writable() && !kapi_vma_may_store(slot.vma)) ||
+		if (!before || (before->writable() && !may_be_writable(slot.vma, *before)) ||
 		    !pages.may_commit(reading))
 			return false;
 		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
@@ -141,6 +142,13 @@ struct Return : Visitor {
 	const Taken &taken;
 	const Pages &pages;
 	const ObjectLock::Reading reading;
+
+private:
+	/* Where soft-dirty bits are tracked by now, only an entry that has its bit. */
+	static bool may_be_writable(const vm_area_struct *vma, Pte before)
+	{
+		return before.soft_dirty() ? kapi_vma_may_store(vma) : may_store_untold(vma);
+	}
 };
 
 /*
@@ -200,6 +208,10 @@ private:
 		       !kapi_folio_dirty(page);
 	}
 	[[gnu::noinline]] void spare_accessed();
+	bool has_room_for(unsigned int i) const
+	{
+		return has_backing_ || cowmem::store.has_room_for(claim_[i].get());
+	}
 	void spare_those_without_room();
 	[[gnu::noinline]] void spare_those_that_would_stay();
 	void protect();
@@ -376,16 +388,17 @@ void Cluster::protect()
 }
 
 /*
- * Where the store has no room only pages go whose slots are good. That is known before anything is
+ * Where there is no room only pages go whose slots are good. That is known before anything is
  * write-protected.
  */
 void Cluster::spare_those_without_room()
 {
-	if (has_backing_)
-		return;
+	const bool may_have_more = home_.slot_count() < how_.max_slots;
+
 	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] && (!slot_[i] || kapi_folio_dirty(claim_[i].get())) &&
-		    !cowmem::store.has_room_for(claim_[i].get()))
+		if (claim_[i] &&
+		    (!slot_[i] ? !may_have_more || !has_room_for(i)
+		               : kapi_folio_dirty(claim_[i].get()) && !has_room_for(i)))
 			drop(i, result_.full);
 }
 
@@ -552,7 +565,7 @@ void Cluster::store()
 		} else {
 			stored(i, result);
 		}
-		slots += copy_[i] == Copy::wanted && more;
+		slots += claim_[i] && copy_[i] == Copy::wanted && more;
 		kapi_cond_resched();
 	}
 	if (some)

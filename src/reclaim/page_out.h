@@ -8,8 +8,10 @@
  *   1  Pages that were used lately are passed over (second chance). The others are
  *      write-protected, and lose PG_dirty.
  *   2  Those that have no good slot are compressed. They stay mapped, to be read; who writes
- *      one does as ever, and its dirty bit tells. What the store does not take has its
- *      entries back as they were, as far as that is no more of them than of pages.
+ *      one does as ever, and its dirty bit tells. For what the store has no
+ *      room or memory, the entries are put back as they were, as far as that is no more of
+ *      them than of pages. What is incompressible stays clean, and is not tried again until
+ *      a store makes it dirty.
  *   3  Each is locked, and put into its slot, which takes its place in all trees that name it;
  *      then it is unmapped for all who see it. Where no dirty bit came back, from any page
  *      table or from who writes without one, and nobody has a reference, the slot has what the
@@ -34,8 +36,8 @@ struct PageOut {
 	bool shared;             /* pages, too, that relatives may see */
 	/*
 	 * Of the pages of one cluster, those that are meant, by the bits of their places. The others
-	 * go with them if they were not used since they were last meant, which this does not
-	 * change, and are charged to @owner.
+	 * go with them if they were not used since they were last meant, and are charged to @owner;
+	 * those that stay are as used as before, but for a use of that very moment.
 	 */
 	unsigned int named = ~0U;
 	obj_cgroup *owner = nullptr;

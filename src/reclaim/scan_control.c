@@ -99,9 +99,9 @@ static void *round_of_cgroup(void)
 
 /*
  * How many pages of @memcg this round still wants of the shrinker: as many as of all the rest.
- * Others' slab pages that it frees count, too: vmscan resets their number between rounds of the
- * whole machine only. Where it counts what shrinkers free at the end of all its cgroups, each has
- * its share only if it is the only one.
+ * Others' slab pages that it frees count, too. Where vmscan adds what shrinkers freed to its own
+ * number behind all cgroups of a node, one cgroup would take the share of all: it has a share only
+ * if it is the only one.
  */
 unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 {
@@ -121,7 +121,7 @@ unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg)
 	return wanted - min(wanted, had);
 }
 
-/* So many pages, charged to the cgroup that is reclaimed, are free. */
+/* So many pages, charged to the cgroup that is reclaimed or to one below it, are free. */
 void cowmem_reclaim_account(unsigned long pages)
 {
 	void *sc = round_of_cgroup();

@@ -38,10 +38,10 @@ struct Inspect : Visitor {
 };
 
 /*
- * Counts the young entries of each page and makes them old. Mappings that say they
- * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use and are left alone,
- * so are those of other memory cgroups than @group, if one is given (R63-R65).
- * Secondary MMUs are asked, too. Kernel counterpart: folio_referenced_one().
+ * Counts the young entries of each page, and makes those of @taken old. Mappings that say they
+ * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use, and their entries stay young;
+ * those of other memory cgroups than @group, if one is given, are passed over. Secondary MMUs are
+ * asked, too. Kernel counterpart: folio_referenced_one().
  */
 struct Referenced : Visitor {
 	static constexpr bool racy = true;

@@ -49,7 +49,7 @@ int Backing::set(const char *path)
 	if (!err) {
 		std::swap(file_, opened);
 		std::swap(taken_, taken);
-		count_ = count;
+		__atomic_store_n(&count_, static_cast<long>(count), __ATOMIC_RELAXED);
 		__atomic_store_n(&device_, device, __ATOMIC_RELAXED);
 		next_ = 0;
 		__atomic_store_n(&failures_, 0, __ATOMIC_RELAXED);
@@ -76,16 +76,17 @@ bool Backing::begin()
 bool Backing::take_place(unsigned long &place)
 {
 	/* Who would search all of it in vain sees that first. */
-	if (__atomic_load_n(&users_, __ATOMIC_RELAXED) > static_cast<long>(count_))
+	if (__atomic_load_n(&users_, __ATOMIC_RELAXED) > count_)
 		return false;
 
+	const auto count = static_cast<unsigned long>(count_);
 	unsigned long at = __atomic_load_n(&next_, __ATOMIC_RELAXED);
 
 	for (bool again = false;;) {
-		at = kapi_bits_next_clear(taken_, count_, at);
-		if (at < count_ && !kapi_bit_test_and_set(taken_, at))
+		at = kapi_bits_next_clear(taken_, count, at);
+		if (at < count && !kapi_bit_test_and_set(taken_, at))
 			break;
-		if (at < count_)
+		if (at < count)
 			continue;
 		if (std::exchange(again, true))
 			return false;
@@ -107,7 +108,7 @@ int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclai
 		return -KAPI_ENOSPC;
 	}
 	slot.what = pack(place, checksum_of(page));
-	transfer = Transfer{kapi_transfer_start(file_, place, page, true)};
+	transfer = Transfer{kapi_transfer_start(file_, place, page, true, reclaim)};
 	if (transfer)
 		return 0;
 	free(slot);
@@ -126,7 +127,7 @@ void Backing::wrote(bool well)
 
 Transfer Backing::start_read(const StoreSlot &slot, folio *page) const
 {
-	return Transfer{kapi_transfer_start(file_, place(slot), page, false)};
+	return Transfer{kapi_transfer_start(file_, place(slot), page, false, false)};
 }
 
 int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const

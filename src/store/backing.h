@@ -86,12 +86,14 @@ public:
 	int set(const char *path);
 
 	/*
-	 * Whether there is one, for who may use file systems, and for who is in memory reclaim.
-	 * A hint: write() knows.
+	 * Whether there is one, for who may use file systems, and for who is in memory reclaim, and
+	 * it has a free place. A hint: write() knows.
 	 */
 	bool serves(bool reclaim) const
 	{
-		return __atomic_load_n(&users_, __ATOMIC_ACQUIRE) >= 0 &&
+		const long users = __atomic_load_n(&users_, __ATOMIC_ACQUIRE);
+
+		return users >= 0 && users < __atomic_load_n(&count_, __ATOMIC_RELAXED) &&
 		       (!reclaim || (__atomic_load_n(&device_, __ATOMIC_RELAXED) && !fails()));
 	}
 
@@ -104,7 +106,7 @@ public:
 
 	/*
 	 * How a write that began ended. After some failures in a row memory reclaim leaves it alone,
-	 * which is said once, until PAGE_OUT has written a page.
+	 * which is said once, until a page is written: by PAGE_OUT, or by what had begun before.
 	 */
 	void wrote(bool well);
 
@@ -143,7 +145,7 @@ private:
 	file *file_ = nullptr;
 	bool device_ = false;
 	unsigned int failures_ = 0;      /* of writes, since one ended well */
-	unsigned long count_ = 0;        /* places */
+	long count_ = 0;                 /* places */
 	unsigned long *taken_ = nullptr; /* one bit each */
 	unsigned long next_ = 0;         /* where to look for a free one, so that neighbours are */
 };

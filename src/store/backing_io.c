@@ -94,12 +94,15 @@ static void work(struct work_struct *item)
 	memalloc_noio_restore(before);
 }
 
-/* Begins to read or write page @place of @file; none: no memory. A write allocates without reclaim. */
+/*
+ * Begins to read or write page @place of @file; none: no memory. A write allocates without reclaim,
+ * and out of the reserves only if it is one (@reserves).
+ */
 struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,
-                                              struct folio *folio, bool writes)
+                                              struct folio *folio, bool writes, bool reserves)
 {
-	struct cowmem_transfer *transfer =
-		kmalloc(sizeof(*transfer), writes ? GFP_NOWAIT | __GFP_NOWARN : GFP_KERNEL);
+	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN | (reserves ? 0 : __GFP_NOMEMALLOC);
+	struct cowmem_transfer *transfer = kmalloc(sizeof(*transfer), writes ? gfp : GFP_KERNEL);
 
 	if (!transfer)
 		return NULL;
