@@ -124,6 +124,8 @@ IN_DEBIAN = "/bin/debian "
 # What one of these takes that is a minute or more is for who asks for everything.
 SHORT_SCRIPTS = ("sqlite", "mdb", "valkey", "fork")
 LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
+# It is for its figures, and those on x86_64 say as much.
+TIMED = ("bench_smp",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
@@ -132,7 +134,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS),
     Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11).
     Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
 ]

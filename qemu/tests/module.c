@@ -472,7 +472,7 @@ static void compressors_while_cpus_come(void)
 {
 	static const char *const names[] = {"lzo",          "zstd", "lzo-generic",
 	                                    "zstd-generic", "lz4",  "deflate"};
-	const int enough = debug_kernel() ? 40 : 100, times_enough = debug_kernel() ? 20 : 100;
+	enum { ENOUGH = 40, TIMES_ENOUGH = 20 };
 	_Atomic int *times;
 	int made = 0, err;
 	pid_t child;
@@ -482,7 +482,7 @@ static void compressors_while_cpus_come(void)
 	times = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	MUST(times != MAP_FAILED);
 	child = start_hotplug(times);
-	while (!test_failed && (made < enough || *times < times_enough)) {
+	while (!test_failed && (made < ENOUGH || *times < TIMES_ENOUGH)) {
 		for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
 			err = select_compressor(names[i]);
 			CHECK(!err || (i && err == ENOENT)); /* a module of the kernel's */
