@@ -86,15 +86,16 @@ public:
 	int set(const char *path);
 
 	/*
-	 * Whether there is one, for who may use file systems, and for who is in memory reclaim, and
-	 * it has a free place. A hint: write() knows.
+	 * Whether there is one, for who may use file systems; and for memory reclaim, one that it
+	 * may use and that has a free place. A hint: write() knows.
 	 */
 	bool serves(bool reclaim) const
 	{
 		const long users = __atomic_load_n(&users_, __ATOMIC_ACQUIRE);
 
-		return users >= 0 && users < __atomic_load_n(&count_, __ATOMIC_RELAXED) &&
-		       (!reclaim || (__atomic_load_n(&device_, __ATOMIC_RELAXED) && !fails()));
+		return users >= 0 &&
+		       (!reclaim || (users < __atomic_load_n(&count_, __ATOMIC_RELAXED) &&
+		                     __atomic_load_n(&device_, __ATOMIC_RELAXED) && !fails()));
 	}
 
 	/*
