@@ -30,7 +30,7 @@ kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
 
 module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
 	@mkdir -p $(OUT)
-	@cp -rsf $(abspath Kbuild src include kunit) $(OUT)/
+	@cp -rsf $(abspath $(wildcard Kbuild src include kunit)) $(OUT)/
 	@find $(OUT) -xtype l -delete
 	+$(kbuild) modules
 	@scripts/check-module.sh $(OUT)
@@ -74,11 +74,19 @@ install: module ## install the module and the udev rule (DESTDIR)
 	install -D -m 0644 scripts/60-cowmem.rules $(DESTDIR)/lib/udev/rules.d/60-cowmem.rules
 	install -D -m 0644 include/uapi/linux/cowmem.h $(DESTDIR)/usr/include/linux/cowmem.h
 
-tools: ## build libcowmem and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
+tools: ## build libcowmem, libcowmem-fork and the tool `cowmem` (CC, CFLAGS, ARCH, STATIC=1) into build/tools/ARCH
 	+$(MAKE) -f src/tool/Makefile tools
 
 install-tools: ## install them, with headers and manuals (DESTDIR, PREFIX=/usr/local, LIBDIR)
 	+$(MAKE) -f src/tool/Makefile install
+
+deb: ## build Debian's packages in a clean root of Debian 12, into build/deb (needs root)
+	@scripts/setup.sh packages
+	@scripts/packages.py build
+
+test-deb: ## and install, upgrade, boot, remove and purge them in roots of Debian 12 and 13 (SUITE=bookworm|trixie)
+	@scripts/setup.sh packages
+	@scripts/packages.py test $(SUITE)
 
 clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
@@ -87,4 +95,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools deb test-deb clean help

@@ -122,6 +122,25 @@ static void truncation_while_the_core_copies(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EFAULT, peek(private));
 }
 
+/* Of a page that relatives may see, and which may be another's by then, it makes none. */
+static void the_core_copies_nothing_that_is_shared(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	unsigned long private, copies = COUNT(copies);
+	struct file *snapshot;
+
+	mapping_source(m, 1, 0x11);
+	snapshot = cowmem_test_snapshot(m->file, ~0UL);
+	KUNIT_ASSERT_NOT_NULL(test, snapshot);
+	cowmem_test_set_cow(m->file, COWMEM_COW_CORE);
+	private = mapping_map(m, 1, MAP_PRIVATE);
+	KUNIT_EXPECT_EQ(test, 0, poke(private, 0x22));
+	EXPECT_CODE(test, VM_FAULT_DONE_COW, m->fault.code);
+	KUNIT_EXPECT_EQ(test, copies + 1, COUNT(copies));
+	KUNIT_EXPECT_EQ(test, 0x22, peek(private));
+	filp_close(snapshot, NULL);
+}
+
 static void start_punch(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, other_punch);
@@ -489,6 +508,7 @@ static struct kunit_case race_cases[] = {
 	KUNIT_CASE(truncation_after_the_copy),
 	KUNIT_CASE(truncation_after_the_install),
 	KUNIT_CASE(truncation_while_the_core_copies),
+	KUNIT_CASE(the_core_copies_nothing_that_is_shared),
 	KUNIT_CASE(punch_keeps_the_complete_private_copy),
 	KUNIT_CASE(truncation_before_page_mkwrite),
 	KUNIT_CASE(punch_before_page_mkwrite),

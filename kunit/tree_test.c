@@ -480,14 +480,14 @@ static void dedupe_page(struct other *o)
 	o->result = cowmem_test_dedupe(made, o->mapping->file, 0, 0);
 }
 
-static void it_waits(struct mapping *m, struct vm_fault *vmf)
+static void dedupe_then(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, dedupe_page);
-	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+	KUNIT_EXPECT_TRUE(m->test, other_ends(&other));
 }
 
-/* FIDEDUPERANGE compares nothing that a fault is about to map to be written. */
-static void deduplication_waits_for_a_fault(struct kunit *test)
+/* FIDEDUPERANGE leaves alone what a fault is about to map to be written. */
+static void deduplication_leaves_what_a_fault_maps(struct kunit *test)
 {
 	struct mapping *m = test->priv;
 	unsigned long clones;
@@ -498,11 +498,11 @@ static void deduplication_waits_for_a_fault(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, own_of(made, 0));
 	cowmem_parameters.speculate_shared_write = false;
 	clones = mapping_map_of(m, made, 1, MAP_SHARED);
-	mapping_at(m, STEP_ANSWERED, it_waits);
+	mapping_at(m, STEP_ANSWERED, dedupe_then);
 	KUNIT_EXPECT_EQ(test, 0, poke(clones, 0x22));
 	KUNIT_ASSERT_NULL(test, m->turn);
 	other_finish(&other);
-	KUNIT_EXPECT_TRUE(test, !other.result || other.result == -EBADE);
+	KUNIT_EXPECT_EQ(test, 0, other.result);
 	KUNIT_EXPECT_EQ(test, 0x22, peek(clones));
 	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(made, 0), 0));
 	KUNIT_EXPECT_EQ(test, 0x11, byte_of(cowmem_test_seen(m->file, 0), 0));
@@ -513,14 +513,14 @@ static void empty_page(struct other *o)
 	cowmem_test_empty_again(o->mapping->file, 0, 0);
 }
 
-static void emptying_waits(struct mapping *m, struct vm_fault *vmf)
+static void empty_then(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, empty_page);
-	KUNIT_EXPECT_TRUE(m->test, other_is_blocked(&other));
+	KUNIT_EXPECT_TRUE(m->test, other_ends(&other));
 }
 
 /* A fallocate() that undoes takes no page of zeros that a fault is about to map to be written. */
-static void undoing_waits_for_a_fault(struct kunit *test)
+static void undoing_leaves_what_a_fault_maps(struct kunit *test)
 {
 	struct mapping *m = test->priv;
 	unsigned long a = mapping_map(m, 1, MAP_SHARED);
@@ -528,13 +528,29 @@ static void undoing_waits_for_a_fault(struct kunit *test)
 	write_page(test, m->file, 0, 0);
 	KUNIT_ASSERT_NOT_NULL(test, own_of(m->file, 0));
 	cowmem_parameters.speculate_shared_write = false;
-	mapping_at(m, STEP_ANSWERED, emptying_waits);
+	mapping_at(m, STEP_ANSWERED, empty_then);
 	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
 	KUNIT_ASSERT_NULL(test, m->turn);
 	other_finish(&other);
 	KUNIT_EXPECT_EQ(test, 0x22, peek(a));
 	KUNIT_ASSERT_NOT_NULL(test, own_of(m->file, 0));
 	KUNIT_EXPECT_EQ(test, 0x22, byte_of(own_of(m->file, 0), 0));
+}
+
+/* Nor does it leave what went out as zeroes. */
+static void undoing_takes_what_is_out(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	struct cowmem_page_out out;
+
+	write_page(test, m->file, 0, 0);
+	write_page(test, m->file, 1, 0x11);
+	cowmem_test_page_out(m->file, 0, 1, true, &out);
+	KUNIT_ASSERT_EQ(test, 2ULL, out.out);
+	KUNIT_ASSERT_EQ(test, 2UL, cowmem_test_slots(m->file));
+	cowmem_test_empty_again(m->file, 0, 1);
+	KUNIT_EXPECT_EQ(test, 1UL, cowmem_test_slots(m->file));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(mapping_map(m, 2, MAP_SHARED) + PAGE_SIZE));
 }
 
 static void let_it_copy(struct mapping *m, struct vm_fault *vmf)
@@ -629,8 +645,9 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(only_what_holds_the_lock_alone_is_counted),
 	KUNIT_CASE(a_clone_does_not_wait_for_its_origin),
 	KUNIT_CASE(a_clone_does_not_wait_for_a_snapshot),
-	KUNIT_CASE(deduplication_waits_for_a_fault),
-	KUNIT_CASE(undoing_waits_for_a_fault),
+	KUNIT_CASE(deduplication_leaves_what_a_fault_maps),
+	KUNIT_CASE(undoing_leaves_what_a_fault_maps),
+	KUNIT_CASE(undoing_takes_what_is_out),
 	KUNIT_CASE(copies_share_the_lock),
 	KUNIT_CASE(a_page_that_is_copied_after_the_look_up),
 	KUNIT_CASE(a_page_that_is_copied_under_the_pte_lock),

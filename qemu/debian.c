@@ -83,6 +83,7 @@ int main(int argc, char **argv)
 	must_mount("/proc", DEBIAN "/proc", NULL, MS_BIND, NULL);
 	must_mount("/sys", DEBIAN "/sys", NULL, MS_BIND | MS_REC, NULL);
 	must_mount("/dev", DEBIAN "/dev", NULL, MS_BIND | MS_REC, NULL);
+	must_mount("none", DEBIAN "/dev/pts", "devpts", 0, "ptmxmode=0666");
 	must_mount("/lib/debian", DEBIAN "/opt", NULL, MS_BIND, NULL);
 	must_mount("none", DEBIAN "/tmp", "tmpfs", 0, NULL);
 	must_mount("none", DEBIAN "/run", "tmpfs", 0, NULL);

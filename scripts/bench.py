@@ -27,7 +27,7 @@ OUT = ROOT / "build" / "bench"
 MIB, ROUNDS = 64, 3
 GUARD_MIB = 8
 GUARD_ERROR = {"instructions": 0.02, "ratio": 0.05}  # of a cost, against the record of it
-README = ROOT / "README.md"
+PAGE = ROOT / "qemu" / "bench.md"
 RECORD = ROOT / "qemu" / "bench-record.json"
 CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
 
@@ -292,13 +292,13 @@ def as_json(arch, figures):
             "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 
-def put_in_readme(arch, lines, picture):
-    """The README says between two comments what the last record was, for one architecture."""
+def put_in_page(arch, lines, picture):
+    """The page of benchmarks says between two comments what the last record was, for one architecture."""
     begin, end = f"<!-- make bench RECORD=1 ARCH={arch} -->\n", "<!-- end -->\n"
-    before, found, rest = README.read_text().partition(begin)
+    before, found, rest = PAGE.read_text().partition(begin)
     if found:
         block = "".join(f"    {line}".rstrip() + "\n" for line in lines)
-        README.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
+        PAGE.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
         shutil.copy(picture, RECORD.with_name(f"bench-{arch}.svg"))
 
 
@@ -318,8 +318,8 @@ def tell_table(arch, out, record):
     print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
     if record:
         write_record(arch, measure_guarded(arch, out / "guard"))
-        put_in_readme(arch, lines, out / "bench.svg")
-        print(f"recorded: {RECORD.relative_to(ROOT)}; if it tells of {arch}, README.md and its chart")
+        put_in_page(arch, lines, out / "bench.svg")
+        print(f"recorded: {RECORD.relative_to(ROOT)}; if it tells of {arch}, {PAGE.relative_to(ROOT)} and its chart")
 
 
 def tell_profile(arch, out):

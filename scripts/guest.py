@@ -15,10 +15,12 @@ MODULES = ROOT / "build" / "modules"
 COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 CXX_COMPILER = {"x86_64": "g++", "arm64": "aarch64-linux-gnu-g++"}
 CXXFLAGS = ["-std=c++20", "-fno-exceptions"]
-CFLAGS = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+CFLAGS = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
 tools_lock = threading.Lock()  # one make at a time
+LINKED = ["-static"]
 # Where no other program has code: what is traced is known by its address only (bench_profile.py).
-CFLAGS_OF = {"bench": ["-Wl,-Ttext-segment=0x10000000"]}
+# A library that is to be preloaded into a program is linked to it as it starts.
+LINKED_OF = {"bench": ["-static", "-Wl,-Ttext-segment=0x10000000"], "forked": []}
 
 
 def run(*command):
@@ -119,7 +121,7 @@ def build_program(code, arch, source=None):
         fresh = program.with_suffix(f".{threading.get_ident()}")
         include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
         compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
-        run(*compiler, *CFLAGS, *CFLAGS_OF.get(code.stem, []), *include, code, *library, "-o", fresh)
+        run(*compiler, *CFLAGS, *LINKED_OF.get(code.stem, LINKED), *include, code, *library, "-o", fresh)
         fresh.rename(program)
     return program
 

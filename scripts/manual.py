@@ -10,7 +10,7 @@ import re
 import shlex
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("src/tool/*.[458]"), *ROOT.glob("src/lib/*.3")])
+PAGES = sorted([*ROOT.glob("src/tool/*.[458]"), *ROOT.glob("src/lib/*.3"), *ROOT.glob("src/fork/*.7")])
 PROMPTS = ("# ", "$ ")
 # Where they are run the module is there already, and the other machine is the same.
 STAND_INS = """\

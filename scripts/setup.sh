@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Install the Debian packages that are missing here: those that building the
-# module needs, or the tool and the library, or (the default) all that the tests need as well.
+# module needs, or the tool and the library, or (the default) all that the tests need as well,
+# or what building and trying packages of it does.
 #
-#   scripts/setup.sh [build|tools|test]       install
-#   scripts/setup.sh missing build|tools|test only say which are missing
+#   scripts/setup.sh [build|tools|test|packages]       install
+#   scripts/setup.sh missing build|tools|test|packages only say which are missing
 . "$(dirname "$0")/lib.sh"
 
 only_say=false
@@ -18,6 +19,7 @@ packages=(make gcc libc6-dev kmod xz-utils libelf1
 case ${1:-test} in
 build) ;;
 tools) packages=(make gcc libc6-dev libzstd-dev) ;;
+packages) packages=(git python3 debootstrap qemu-system-x86 e2fsprogs) ;;
 test)
 	packages+=(python3 qemu-system-x86 qemu-system-arm busybox-static e2fsprogs) # run the VMs
 	packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) # guest programs
@@ -26,7 +28,7 @@ test)
 	packages+=(spin) # the models
 	packages+=("clang-format$llvm" sparse git perl) # the checks of the source
 	;;
-*) die "usage: ${0##*/} [missing] [build|tools|test]" ;;
+*) die "usage: ${0##*/} [missing] [build|tools|test|packages]" ;;
 esac
 
 missing=()

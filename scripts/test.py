@@ -61,6 +61,7 @@ class Plan:
     storm: int = 0  # seconds, for each program that is a storm; 0: what it does by itself
     operations: int = 0  # for COUNTED, in each of their cases; 0: what they do by themselves
     smp: int = 2
+    mem: int = 1024  # MiB
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
     without: str = ""  # of that one's properties, as QEMU's -cpu has them
@@ -73,7 +74,7 @@ class Plan:
 
     @property
     def name(self):
-        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu]))
+        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else ""]))
 
     @property
     def extra_qemu(self):
@@ -121,9 +122,11 @@ MODULES = {"x86_64": ("loop", "zram", "mce-inject", "kvm-amd"), "arm64": ("loop"
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
 EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
+FORK = DEBIAN / "fork.py"  # what it preloads, and into what, comes along
+FORK_PAGE = ROOT / "src/fork/libcowmem-fork.7"  # its example is for programs of Debian's
 IN_DEBIAN = "/bin/debian "
 # What one of these takes that is a minute or more is for who asks for everything.
-SHORT_SCRIPTS = ("sqlite", "mdb", "valkey")
+SHORT_SCRIPTS = ("sqlite", "mdb", "valkey", "fork")
 LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
@@ -167,6 +170,8 @@ SOAK += [
          programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
     for arch in ("x86_64", "arm64")
 ]
+# Heaps of up to 1 GiB, which two servers and a dump have at once.
+SOAK += [Plan("stock", "x86_64", 1800, 1200, storm=180, mem=6144, programs=("fork",))]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"
@@ -406,6 +411,13 @@ def prepare(plan, codes, suites, kernel_dir, source):
         files["lib/debian/Image"] = ((kernel_dir / "Image").read_bytes(), 0o644)
     if scripts:
         files |= {f"lib/debian/{path.name}": (path.read_bytes(), 0o644) for path in DEBIAN.glob("*.py")}
+    if FORK in scripts:
+        files |= {
+            "lib/debian/libcowmem-fork.so": ((guest.build_tools(plan.arch) / "libcowmem-fork.so").read_bytes(), 0o755),
+            "lib/debian/libcowmem-fork.sh": (manual.script(FORK_PAGE).encode(), 0o644),
+            "lib/debian/forked": (guest.build_program(DEBIAN / "forked.c", plan.arch).read_bytes(), 0o755),
+            "lib/debian/busybox": (guest.busybox(plan.arch).read_bytes(), 0o755),
+        }  # fmt: skip
     if BINDING in codes:
         files |= guest.binding(plan.arch, BINDING)
     code_files = [code for code in codes if code not in scripts and code != BINDING]
@@ -425,7 +437,7 @@ def examples(arch):
     """The files that the manual's examples are, and a shell to run them."""
     files = {"bin/busybox": (guest.busybox(arch).read_bytes(), 0o755)}
     for page in manual.PAGES:
-        if text := manual.script(page):
+        if page != FORK_PAGE and (text := manual.script(page)):
             files[f"etc/manual/{page.name}.sh"] = (text.encode(), 0o644)
         for number, text in enumerate(manual.programs(page), 1):
             code = OUT / "manual" / arch / f"{page.name.replace('.', '_')}-{number}.c"
@@ -487,7 +499,7 @@ def boot(plan, codes, suites):
     log = out / "console.log"
     say(f"{plan.name:12}  booting, log in {log.relative_to(ROOT)}")
     result = vm.boot(plan.arch, kernel_dir, write_initramfs(plan, files, steps), log, nodes=2, smp=plan.smp,
-                     append=plan.append, extra_qemu=plan.extra_qemu + disk,
+                     append=plan.append, mem=plan.mem, extra_qemu=plan.extra_qemu + disk,
                      allow=[SEEDED_RACE] if detects_races else (), on_step=on_step, resume=resume)  # fmt: skip
     # What the VM's end cut off or kept from running has failed, too.
     unfinished = {step.line: step for step in result.steps if step.status is None}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Check libcowmem and the tool `cowmem` on this machine, without the module: the library's calls on
-memfds, its bindings, and streams that are damaged, all with ASan and UBSan; what the library
-exports; what is installed; the completion; the manuals.
+"""Check libcowmem, libcowmem-fork and the tool `cowmem` on this machine, without the module: the
+library's calls on memfds, its bindings, and streams that are damaged, all with ASan and UBSan; forks;
+what the libraries export; what is installed; the completion; the manuals; the metadata of the packages.
 
     scripts/userspace.py      prints TAP
 """
@@ -15,6 +15,7 @@ import sys
 
 import guest
 import manual
+import packages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "test" / "userspace"
@@ -58,6 +59,9 @@ def check_programs(kselftest):
         dialect = guest.CXXFLAGS if compiler == "g++" else ["-std=gnu11"]
         guest.run(compiler, *dialect, *SANITIZED, *WARNINGS, *INCLUDE, "-isystem", kselftest, code, *more, "-o", built / name)
         yield run_program(name, built / name, "memfd")
+    # Not with the sanitizers, which want to be the first library.
+    guest.run("gcc", "-O2", "-pthread", *WARNINGS, "qemu/debian/forked.c", "-o", OUT / "forked")
+    yield run_program("fork", OUT / "forked", TOOLS / "libcowmem-fork.so", "memfd")
     yield run_program("format", sys.executable, "-B", "src/tool/tests/format.py", TOOLS / "cowmem")
     yield run_program("binding", guest.PYTHON, "-B", "qemu/tests/binding.py", "memfd", PYTHONPATH="src/lib",
                       COWMEM_LIBRARY=str(TOOLS / "libcowmem.so.1"))  # fmt: skip
@@ -105,7 +109,7 @@ def check_install():
     done = run_program("", OUT / "installed", LD_LIBRARY_PATH=str(root / "usr/lib"))
     version = re.search(r'COWMEM_VERSION "(.*)"', HEADER.read_text())[1]
     wrong = [] if done.output == [version] and not done.status else done.output or ["nothing was said"]
-    wrong += [f"{name} is not installed" for name in ("usr/sbin/cowmem", "usr/include/cowmem/cowmem.hpp")
+    wrong += [f"{name} is not installed" for name in ("usr/sbin/cowmem", "usr/include/cowmem/cowmem.hpp", "usr/lib/libcowmem-fork.so")
               if not (root / name).exists()]  # fmt: skip
     yield Check("what is installed builds a program", wrong=wrong)
 
@@ -180,6 +184,7 @@ def check_all():
     yield from check_completion()
     yield from check_manual()
     yield from check_examples()
+    yield Check("the packages' metadata is as the rest", wrong=list(packages.check_metadata()))
 
 
 def main():

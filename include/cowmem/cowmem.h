@@ -35,9 +35,10 @@
 extern "C" {
 #endif
 
+/* The version of a release: of the module, the library, the tool and the packages. */
 #define COWMEM_VERSION "1.0.0"
 
-/* The version of the library that runs, as COWMEM_VERSION is the one that was compiled with. */
+/* That of the library that runs, as COWMEM_VERSION is the one that was compiled with. */
 const char *cowmem_version(void);
 
 /* --- what can be had --- */

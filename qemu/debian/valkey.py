@@ -3,70 +3,17 @@
 import os
 import random
 import shutil
-import socket
-import subprocess
-import time
 
-from common import COWMEM, LONG, check, main, reflink, run, say, version
+from common import COWMEM, LONG, Valkey, check, main, reflink, run, say, version
 
 COPIES, COMMANDS = (12, 1500) if LONG else (2, 300)
 
 
-class Server:
-    """One, with its data in `folder`, and a connection to it."""
+class Appending(Valkey):
+    """One with an append-only file."""
 
     def __init__(self, folder):
-        path = f"/tmp/{os.path.basename(folder)}.socket"
-        self.log = f"/tmp/{os.path.basename(folder)}.log"
-        self.process = subprocess.Popen(
-            ["valkey-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--enable-debug-command", "yes"],
-            stdout=open(self.log, "w"), stderr=subprocess.STDOUT)  # fmt: skip
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(300)
-        while self.socket.connect_ex(path):
-            check(self.process.poll() is None, "valkey-server ended:", open(self.log).read())
-            time.sleep(0.1)
-        self.stream = self.socket.makefile("rwb")
-        while True:
-            try:
-                self.ask("PING")
-                break
-            except RuntimeError:  # it is loading
-                time.sleep(0.1)
-
-    def send(self, *words):
-        self.stream.write(b"*%d\r\n" % len(words))
-        for word in words:
-            word = word if isinstance(word, bytes) else str(word).encode()
-            self.stream.write(b"$%d\r\n%s\r\n" % (len(word), word))
-
-    def answer(self):
-        self.stream.flush()
-        line = self.stream.readline()
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"-":
-            raise RuntimeError(rest.decode())
-        if kind == b"*":
-            return [self.answer() for _ in range(int(rest))]
-        if kind == b"$" and int(rest) >= 0:
-            return self.stream.read(int(rest) + 2)[:-2]
-        return rest
-
-    def ask(self, *words):
-        self.send(*words)
-        return self.answer()
-
-    def digest(self):
-        return self.ask("DEBUG", "DIGEST")
-
-    def is_saving(self):
-        told = self.ask("INFO", "persistence").decode()
-        return "rdb_bgsave_in_progress:1" in told or "aof_rewrite_in_progress:1" in told
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
+        super().__init__(folder, "--appendonly", "yes", "--appendfsync", "always")
 
 
 def fill(server, chance):
@@ -108,19 +55,18 @@ def copies():
     """Valkey, and reflinked copies of its files"""
     chance, folder, copy = random.Random(1), f"{COWMEM}/base", f"{COWMEM}/copy"
     os.mkdir(folder)
-    server = Server(folder)
+    server = Appending(folder)
     for turn in range(COPIES):
         fill(server, chance)
         server.ask("BGREWRITEAOF" if turn % 2 else "BGSAVE")
-        while server.is_saving():
-            time.sleep(0.1)
+        server.wait_until_saved()
         if turn:
             fill(server, chance)
         os.mkdir(copy)
         took = reflink(f"{folder}/.", copy)
         check(took == 0, "a reflink took", took, "pages")
         check_files(copy)
-        other = Server(copy)
+        other = Appending(copy)
         was = server.digest()
         check(other.digest() == was, "the copy has something else")
         other.ask("FLUSHALL")
@@ -133,7 +79,7 @@ def copies():
     size = server.ask("DBSIZE").decode()
     server.end()
     check_files(folder)
-    server = Server(folder)
+    server = Appending(folder)
     check(server.digest() == was, "started again, it has something else")
     server.end()
     say(f"Valkey {version('valkey-server')}: {COPIES} copies, {size} keys")

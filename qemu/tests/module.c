@@ -472,7 +472,7 @@ static void compressors_while_cpus_come(void)
 {
 	static const char *const names[] = {"lzo",          "zstd", "lzo-generic",
 	                                    "zstd-generic", "lz4",  "deflate"};
-	const int enough = debug_kernel() ? 40 : 100, times_enough = enough / 2;
+	const int enough = debug_kernel() ? 40 : 100, times_enough = debug_kernel() ? 20 : 100;
 	_Atomic int *times;
 	int made = 0, err;
 	pid_t child;

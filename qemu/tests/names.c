@@ -1712,7 +1712,7 @@ static void clones_ranges(void)
 					MUST(!unlink("to"));
 				}
 	ksft_print_msg("%u ranges cloned, of %u\n", done, asked);
-	CHECK(done > asked / 50);
+	CHECK(done > (debug_kernel() ? 30 : 50));
 	close(from);
 	leave();
 }

@@ -571,17 +571,24 @@ static void busy(void)
 	CHECK_EQ(umount(MOUNT), 0);
 }
 
+static unsigned long used_of_mount(void)
+{
+	struct statfs fs;
+
+	MUST(!statfs(MOUNT, &fs));
+	return fs.f_blocks - fs.f_bfree;
+}
+
 /*
  * fallocate() that finds no room gives back what it had taken; but not what somebody has stored
- * there meanwhile, through a mapping.
+ * there meanwhile, through a mapping. Nobody sees a size that it does not come to have.
  */
 static void failed_allocation_loses_nothing(void)
 {
 	const unsigned int turns = fewer_if_debug(1000);
 	unsigned int failed = 0;
-	struct statfs fs;
+	pid_t child, watcher;
 	int fd, status;
-	pid_t child;
 	char *map;
 
 	MUST(!mount("none", MOUNT, "cowmem", 0, "size=160k"));
@@ -590,6 +597,11 @@ static void failed_allocation_loses_nothing(void)
 	MUST(pwrite(fd, "first", 5, 5 * PAGE) == 5);
 	map = object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	CHECK_EQ(map[9 * PAGE], 0); /* a page of zeroes, which nobody wrote */
+	watcher = fork();
+	MUST(watcher >= 0);
+	while (!watcher)
+		if (stat_of(fd).st_size != SIZE)
+			_exit(1);
 	child = fork();
 	MUST(child >= 0);
 	for (unsigned int i = 0; !child && i < turns; i++) {
@@ -615,15 +627,49 @@ static void failed_allocation_loses_nothing(void)
 	} while (!waitpid(child, &status, WNOHANG));
 	CHECK_EQ(status, 0);
 	CHECK(failed > 3);
+	CHECK_EQ(waitpid(watcher, NULL, WNOHANG), 0);
+	MUST(!kill(watcher, SIGKILL) && waitpid(watcher, NULL, 0) == watcher);
 	CHECK_EQ(stat_of(fd).st_size, SIZE);
-	MUST(!statfs(MOUNT, &fs));
-	CHECK_EQ(fs.f_blocks - fs.f_bfree, 2);
+	CHECK_EQ(used_of_mount(), 2);
 	CHECK(!strcmp(map + 5 * PAGE, "first"));
 	/* Nor does it hold what it would have given back: there is room for all of that. */
 	CHECK_EQ(fallocate(fd, 0, 0, 40 * PAGE), 0);
 	munmap(map, SIZE);
 	close(fd);
 	CHECK_EQ(umount(MOUNT), 0);
+}
+
+/* A fallocate() that is killed gives back all, also what has gone out by then; older pages stay. */
+static void killed_allocation_gives_all_back(void)
+{
+	const off_t many = (off_t)(fewer_if_debug(65536) * PAGE);
+
+	for (int grows = 0; grows < 2; grows++) {
+		const off_t size = grows ? (off_t)(10 * PAGE) : many;
+		int fd, status;
+		pid_t child;
+
+		MUST(!mount("none", MOUNT, "cowmem", 0, ""));
+		fd = open(MOUNT "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		MUST(fd >= 0 && !ftruncate(fd, size));
+		write_pages(fd, 2, 3, 1);
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(fallocate(fd, grows ? 0 : FALLOC_FL_KEEP_SIZE, 0, many) ? 1 : 0);
+		CHECK(COMES(used_of_mount() > 100));
+		MUST(page_out_all(fd, 100) > 0);
+		MUST(!kill(child, SIGKILL) && waitpid(child, &status, 0) == child);
+		if (!WIFSIGNALED(status) && !status) {
+			ksft_print_msg("it was done before the signal came\n");
+			test_failed = true;
+		}
+		CHECK_EQ(used_of_mount(), 3);
+		CHECK_EQ(stat_of(fd).st_size, size);
+		CHECK(are(fd, 2, 3, 1));
+		close(fd);
+		CHECK_EQ(umount(MOUNT), 0);
+	}
 }
 
 /* Files are freed with the mount. */
@@ -661,6 +707,7 @@ static const struct test_case cases[] = {
 	{"a mount's size is exact", "", space_is_exact},
 	{"what keeps a mount busy", "", busy},
 	{"fallocate() that fails loses nothing", "", failed_allocation_loses_nothing},
+	{"fallocate() that is killed gives all back", "", killed_allocation_gives_all_back},
 	{"files go with the mount", "", unmounted},
 };
 

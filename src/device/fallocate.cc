@@ -97,27 +97,24 @@ int fill_holes(Object &object, Index first, Index last, Filled &filled)
 }
 
 /*
- * Has memory, or a place in the store, for the bytes from @begin to before @end, as far as they
- * lie within the size: nothing lies beyond that. If not @keeps_size, the object grows to @end.
- * What fails leaves the size, and the holes, as they were.
+ * Has memory, or a place in the store, for the bytes from @begin to before @end. If @keeps_size, as
+ * far as they lie within the size: nothing lies beyond that. Otherwise the object grows to @end
+ * when all is there: what fails leaves the size, and the holes, as they were, and nobody has stored
+ * anything behind the end meanwhile.
  */
 int allocate(Object &object, long long begin, long long end, bool keeps_size)
 {
-	const long long old = object.size();
+	const long long stop = keeps_size ? min_of(end, object.size()) : end;
 	Filled filled;
-
-	if (!keeps_size && end > old)
-		if (const int err = object.resize(end, object.growth(), true))
-			return err;
-
-	const long long stop = min_of(end, object.size());
-	const int err =
+	int err =
 		begin < stop ? fill_holes(object, index_of(begin), index_up(stop) - 1, filled) : 0;
 
-	if (err && end > old && object.size() == end)
-		object.resize(old, object.growth(), true);
+	if (!err && !keeps_size)
+		err = object.extend(end);
 	if (err)
 		filled.undo(object);
+	else if (keeps_size && object.size() < stop) /* RESIZE has moved the end */
+		object.empty_again(object.end_index(), index_up(stop) - 1);
 	return err;
 }
 

@@ -95,14 +95,14 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 int zero(Object &object, long long begin, long long end)
 {
 	const Index index = index_of(begin);
-	const size_t offset = static_cast<size_t>(begin) % KAPI_PAGE_SIZE;
 	FolioRef page;
 
 	if (begin >= end || object.pages().is_hole(index))
 		return 0;
 	if (const int err = page_to_write(object, index, page))
 		return err;
-	kapi_folio_zero_range(page.get(), offset, static_cast<size_t>(end - begin));
+	kapi_folio_zero_range(page.get(), static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
+	                      static_cast<size_t>(end - begin));
 	kapi_folio_mark_written(page.get());
 	return 0;
 }
@@ -112,10 +112,20 @@ namespace {
 /* What a mapping stored behind the end, in the last page, is not seen when the end moves to behind @position. */
 int zero_gap(Object &object, long long position)
 {
-	const long long end = object.size();
+	for (;;) {
+		const long long end = object.size();
+		const long long stop = min_of(position, bytes_at(index_up(end)));
+		FolioRef page;
 
-	return end % KAPI_PAGE_SIZE ? zero(object, end, min_of(position, bytes_at(index_up(end))))
-	                            : 0;
+		if (end >= stop || object.pages().is_hole(index_of(end)))
+			return 0;
+		if (const int err = page_to_write(object, index_of(end), page))
+			return err;
+
+		/* Where the end has moved meanwhile somebody may have stored something. */
+		if (object.zero_behind(end, stop, page.get()))
+			return 0;
+	}
 }
 
 /* How many bytes a write of @wanted at @position may put down: what grows has no end. */
@@ -256,6 +266,9 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		}
 		kapi_cond_resched();
 	}
+	/* A page that was made for bytes which could not be read then. */
+	if (err && !object.holds(index_of(position)))
+		object.empty_again(index_of(position), index_of(position));
 	kapi_iocb_set_position(iocb, position);
 	return done ? done : err;
 }

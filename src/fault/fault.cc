@@ -360,7 +360,8 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 		return Outcome::beyond_end;
 	if (const auto asked = for_user_space(fault))
 		return asked;
-	shared = kind == Kind::shared_write && pages.sees_shared(fault.index);
+	shared = (kind == Kind::shared_write && pages.sees_shared(fault.index)) ||
+	         (kind == Kind::private_write && pages.has_relatives());
 	if (shared)
 		return std::nullopt;
 
@@ -404,7 +405,9 @@ std::optional<Outcome> break_cow_for_fault(Fault &fault)
 
 /*
  * Any other fault, and private writes that the core is to copy: hand over the
- * object's page (R3, R16). A hole takes memory now, allocated with no lock held.
+ * object's page (R3, R16). A hole takes memory now, allocated with no lock held. Where there are
+ * relatives the handler copies: RESIZE, which waits for the core with the page that goes, would
+ * not find that page, if it has become another's by then.
  */
 Outcome return_page(Fault &fault)
 {
@@ -415,6 +418,8 @@ Outcome return_page(Fault &fault)
 
 		if (const auto outcome = lock_page_of(fault, fresh, shared))
 			return *outcome;
+		if (shared && kind_of(fault.vmf) == Kind::private_write)
+			return copy_private(fault);
 		if (shared) {
 			if (const auto outcome = break_cow_for_fault(fault))
 				return *outcome;

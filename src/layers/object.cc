@@ -119,17 +119,19 @@ bool Object::covers(Index index, const vm_area_struct *vma)
 	return index < index_up(size());
 }
 
-int Object::resize(long long bytes, Growth growth, bool write_is_locked_out)
+int Object::change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
 {
 	unsigned long long count = 0;
 	int err;
 
-	while ((err = try_resize(bytes, growth, write_is_locked_out)) == -KAPI_EAGAIN) {
-		const Index cut = index_of(min_of(bytes, size()));
+	while ((err = try_change_size(bytes, growth, write_is_locked_out)) == -KAPI_EAGAIN) {
+		const long long end = min_of(bytes, size());
 
-		err = pages_.break_cow(cut);
+		if (end % KAPI_PAGE_SIZE == 0)
+			continue; /* a CopyLimit came in between */
+		err = pages_.break_cow(index_of(end));
 		if (!err)
-			err = pages_.bring_in(cut, cut, count);
+			err = pages_.bring_in(index_of(end), index_of(end), count);
 		if (err)
 			return error_of_break_cow(err);
 	}
@@ -160,7 +162,7 @@ bool Object::cuts_what_is_not_own(long long bytes, bool write_is_locked_out, Fol
 }
 
 /* -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing changed. */
-int Object::try_resize(long long bytes, Growth growth, bool write_is_locked_out)
+int Object::try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
 {
 	CopyLimits::Leaving leaving{pages_};
 	FolioRef tail;
@@ -172,6 +174,10 @@ int Object::try_resize(long long bytes, Growth growth, bool write_is_locked_out)
 	const Index end = index_up(bytes);
 	long long old;
 
+	if (!growth && bytes <= size())
+		return 0;
+	if (!growth && this->growth() == Growth::none)
+		return -KAPI_ENOSPC; /* RESIZE was faster */
 	/* The page that is cut is copied then, which leaves it to the snapshots, too. */
 	if (cuts_what_is_not_own(bytes, write_is_locked_out, tail)) {
 		const int err = leaving.may_leave(index_of(min_of(bytes, size())), no_index);
@@ -186,14 +192,17 @@ int Object::try_resize(long long bytes, Growth growth, bool write_is_locked_out)
 		SizeLock size_lock{inode_};
 
 		old = size();
+		if (!growth && bytes <= old)
+			return 0; /* by its use */
 		if (cuts_what_is_not_own(bytes, write_is_locked_out, tail))
 			return -KAPI_EAGAIN;
+		/* What a mapping stored behind the end is gone before the end moves. */
+		if (tail)
+			zero_tail(tail.get(), min_of(bytes, old));
 		kapi_inode_set_size(inode_, bytes);
-		set_growth(growth);
+		if (growth)
+			set_growth(*growth);
 	}
-	/* What a mapping stored behind the end is gone when the end moves. */
-	if (tail)
-		zero_tail(tail.get(), min_of(bytes, old));
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
 	return 0;
@@ -208,6 +217,19 @@ void Object::zero_tail(folio *tail, long long end)
 		kapi_folio_zero_range(tail, kept, KAPI_PAGE_SIZE - kept);
 		kapi_folio_mark_written(tail);
 	}
+}
+
+bool Object::zero_behind(long long end, long long stop, folio *page)
+{
+	Shared lock{pages_};
+	SizeLock size_lock{inode_};
+
+	if (size() != end || pages_.resident(index_of(end)) != page || !pages_.owns(page))
+		return false;
+	kapi_folio_zero_range(page, static_cast<size_t>(end) % KAPI_PAGE_SIZE,
+	                      static_cast<size_t>(stop - end));
+	kapi_folio_mark_written(page);
+	return true;
 }
 
 /* A batch of punch(). -EAGAIN: once more. */

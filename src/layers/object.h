@@ -6,7 +6,8 @@
  * Invariants:
  *   O1  no page lies at or beyond index_up(size()) when no writer is at work,
  *       unless the object grows by itself and the page is being written
- *   O2  the size of one that does not grow changes by resize() and restore() only
+ *   O2  the size of one that does not grow changes by resize() and restore() only, or becomes 0
+ *       as a snapshot is dropped
  */
 #ifndef COWMEM_OBJECT_H
 #define COWMEM_OBJECT_H
@@ -79,7 +80,20 @@ public:
 	 * in; -EDQUOT: a CopyLimit. If write() is not locked out, one that the new end does not cut
 	 * short goes on. Sleeps.
 	 */
-	int resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_);
+	int resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_)
+	{
+		return change_size(bytes, &growth, write_is_locked_out);
+	}
+	/*
+	 * Sets the size to @bytes, if it is less; how the object grows stays. With write() locked
+	 * out. The same errors; -ENOSPC: it does not grow any more. Sleeps.
+	 */
+	int extend(long long bytes) EXCLUDES(pages_) { return change_size(bytes, nullptr, true); }
+	/*
+	 * Zeroes the bytes of @page from @end, which is within it, to before @stop. False: that is not
+	 * the object's end any more, or the page not its own there. Sleeps.
+	 */
+	bool zero_behind(long long end, long long stop, folio *page) EXCLUDES(pages_);
 
 	/*
 	 * Frees the pages from @next to @last; they read as zeroes then. @next becomes the first
@@ -106,10 +120,10 @@ public:
 	int join(Object &source);
 	/*
 	 * FICLONERANGE: has the pages from byte @begin to the one at @end of @source, which it has
-	 * joined, as they are at one moment. 0; or some of the pages are as they were: -ENOMEM,
-	 * -EMLINK, -ESTALE, -EDQUOT: a CopyLimit, -EINTR: a fatal signal; or all of them: -EINVAL:
-	 * @end is within a page, and the object goes on behind that; -ENOSPC: it does not grow.
-	 * Takes the write locks, one after the other. Sleeps. (src/layers/reflink.cc)
+	 * joined, as they are at one moment. 0; or some of the pages are as they were, and it may
+	 * have grown: -ENOMEM, -EMLINK, -ESTALE, -EDQUOT: a CopyLimit, -EINVAL: @end is within a page,
+	 * and the object goes on behind that, -EINTR: a fatal signal; or all of them: -ENOSPC: it does
+	 * not grow. Takes the write locks, one after the other. Sleeps. (src/layers/reflink.cc)
 	 */
 	int reflink(Object &source, long long begin, long long end) EXCLUDES(pages_);
 	/*
@@ -120,7 +134,8 @@ public:
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
 	/*
 	 * Has holes from @first to @last instead of pages of its own that are all zeroes and that
-	 * nobody is using. Sleeps.
+	 * nobody is using, and instead of all that lies beyond the end. With write() locked out.
+	 * Sleeps.
 	 */
 	void empty_again(Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
@@ -162,7 +177,7 @@ public:
 	[[nodiscard]] int lock_writes() { return kapi_inode_lock_killable(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
-	/* A set of snapshots waits until there is no write() to this object, and others, or does not any more. */
+	/* A set of snapshots, of somebody who may write, waits until there is no write() to this object, and others, or does not any more. */
 	void add_waiting_set(int n) { __atomic_fetch_add(&waiting_sets_, n, __ATOMIC_RELAXED); }
 	/*
 	 * Before a write(): those have a moment to go first. If all writes are shorter than that, the
@@ -215,16 +230,22 @@ private:
 		return is_relative_of(snapshot) && !frozen_ && snapshot.frozen_;
 	}
 	int try_restore(Object &snapshot) EXCLUDES(pages_);
-	int take_parts(Object &snapshot, Index &next, Index last) EXCLUDES(pages_);
+	int take_parts(Object &snapshot, Index &next, Index last, long long end) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
-	void empty_some(Index first, Index last) EXCLUDES(pages_);
+	bool is_for_nothing(Index index, const Seen &seen) const REQUIRES(pages_);
+	bool empty_some(Index first, Index last) EXCLUDES(pages_);
+	bool try_empty_again(Index first, Index last) EXCLUDES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
-	int restore_part(Object &snapshot, const Tree::Part &part) EXCLUDES(pages_);
+	int restore_part(Object &snapshot, const Tree::Part &part, long long end) EXCLUDES(pages_);
 
 	static void zero_tail(folio *tail, long long end);
 	bool cuts_what_is_not_own(long long bytes, bool write_is_locked_out, FolioRef &tail) const
 		REQUIRES(pages_);
-	int try_resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_);
+	/* @growth: null, if the object is to become larger only. */
+	int change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
+		EXCLUDES(pages_);
+	int try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
+		EXCLUDES(pages_);
 	int punch_some(Index first, Index last) EXCLUDES(pages_);
 	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
 	void become_as(const Object &other);

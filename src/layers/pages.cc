@@ -298,7 +298,8 @@ void Pages::mark_changed(Index first, Index last)
 /*
  * Unmapped twice, as the kernel's truncation does it: first the bulk, so that hardly
  * any page is still mapped when it loses its name; and, where private copies have to go,
- * once more at the end, for the copy that the core was making of a locked page. A
+ * once more at the end, for the copy that the core was making of a locked page, which is
+ * waited for as it loses its name: the core makes none of a page that relatives may see. A
  * copy that the handler makes cannot be under way: it is mapped with the lock held
  * shared, or by the commit rule (layers/object_lock.h).
  */

@@ -19,7 +19,8 @@
  *   P4  when remove() returns, no page table maps a removed page as a page of the object, and
  *       none will
  *   P5  a page that is in a slot, without PG_dirty and without a dirty entry in a page table,
- *       has the slot's bytes. What is in no slot is not in the store
+ *       has the slot's bytes, but while page-out or PAGEMAP, which have claimed it, take that mark.
+ *       What is in no slot is not in the store
  *   P6  a page of the family is mapped read-only everywhere, and nobody has a reference to
  *       write through
  *
@@ -306,7 +307,7 @@ public:
 	{
 		return Tree::next_part(tree_, target.tree_, from, last);
 	}
-	/* Takes @page, one of the object's own at @index, out of all page tables of the object. */
+	/* Takes the object's pages from @first to @last out of all page tables; what faults add meanwhile is for the commit rule. Sleeps. */
 	void unmap(Index first, Index last, PrivateCopies copies);
 	/*
 	 * Puts @fresh, with the same bytes, in the place of @old, its own page at @index. Of

@@ -72,11 +72,16 @@ bool is_used(const folio *page)
 }
 
 /*
- * The same of what @seen has, which was unmapped with the object's lock held alone: from then on no
- * fault comes to have it, and what is read of it behind this is what it stays, if it is not used.
+ * The same of what @seen has, which @pages, whose lock is held alone, has at @index. It is unmapped: a fault
+ * that may still commit is over then, no other comes to have it, and what is read of it behind this
+ * is what it stays, if it is not used. Only of what may go by a look before: what stays is to keep its
+ * entries, and what these say of writes.
  */
-bool stays_used(const Seen &seen)
+bool stays_used(Pages &pages, Index index, const Seen &seen)
 {
+	if (is_used(seen.page.get()))
+		return true;
+	pages.unmap(index, index, PrivateCopies::keep);
 	/* A fault that had it locked before has mapped it by now. */
 	if (seen.page)
 		unmap_late(seen.page.get());
@@ -93,6 +98,12 @@ bool is_out(const Seen &seen)
 	return seen.slot && !seen.page;
 }
 
+/* Whether it is, and has zeroes only. */
+bool is_out_as_zeroes(const Seen &seen)
+{
+	return is_out(seen) && seen.slot->how == StoreSlot::same_filled && !seen.slot->what;
+}
+
 bool is_damaged(const Seen &seen)
 {
 	return seen.page && kapi_folio_poisoned(seen.page.get());
@@ -103,20 +114,21 @@ bool is_damaged(const Seen &seen)
 int Object::join(Object &source)
 {
 	const bool comes = pages_.family() && !source.pages_.family();
+
+	if (pages_.family() && source.pages_.family() && pages_.family() != source.pages_.family())
+		return -KAPI_EOPNOTSUPP;
+
 	Family *const family = source.pages_.have_family(pages_.family());
 
-	if (!family || !family->make_home())
+	if (!family)
 		return -KAPI_ENOMEM;
-
-	Family *const mine = pages_.have_family(family);
-
-	if (mine != family)
-		return mine ? -KAPI_EOPNOTSUPP : -KAPI_ENOMEM;
 	/* Before either has anything that the other had: who comes to relatives may not watch them. */
 	if (comes)
 		source.pages_.set_of_clone();
-	pages_.set_of_clone();
 	family->set_joined();
+	if (!family->make_home() || !pages_.have_family(family))
+		return -KAPI_ENOMEM;
+	pages_.set_of_clone();
 	set_parent(source);
 	return 0;
 }
@@ -136,18 +148,13 @@ int Object::reflink(Object &source, long long begin, long long end)
 	if (!writes)
 		return -KAPI_EINTR;
 
-	const long long old = size();
-	int err = 0;
-
-	if (end % KAPI_PAGE_SIZE && end < old)
-		err = -KAPI_EINVAL; /* it has grown since this was asked */
-	else if (end > old)
-		err = growth() == Growth::none ? -KAPI_ENOSPC : resize(end, growth(), true);
-	if (!err)
-		err = take_parts(*then, next, index_up(end) - 1);
-	if (err && size() == end && end > old)
-		resize(old, growth(), true);
-	return err;
+	if (end > size() && growth() == Growth::none)
+		return -KAPI_ENOSPC;
+	/* It stays so long if the rest fails: somebody may have stored there by then. */
+	if (const int err = extend(end))
+		return err;
+	/* Behind an end within a page there is to be nothing: it may have grown since this was asked. */
+	return take_parts(*then, next, index_up(end) - 1, end);
 }
 
 /* -EAGAIN: once more; -EBADE: they differ; -ENODATA: what is to be compared is not in memory. */
@@ -164,10 +171,8 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 
 	if (last >= end_index())
 		return -KAPI_EINVAL; /* it was cut since this was asked */
-	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; !err && index <= last; index++) {
 		const Seen mine = pages_.see(index), theirs = then.pages_.see(index);
-		const bool used = stays_used(mine);
 
 		if (is_out(mine) || is_out(theirs))
 			return -KAPI_ENODATA;
@@ -175,8 +180,10 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 			return -KAPI_EIO;
 		if (!reads_same(mine.page.get(), theirs.page.get()))
 			return -KAPI_EBADE;
-		if (mine.page.get() == theirs.page.get() || used)
+		if (mine.page.get() == theirs.page.get() || stays_used(pages_, index, mine))
 			continue;
+		if (!reads_same(mine.page.get(), theirs.page.get()))
+			return -KAPI_EBADE;
 		err = leaving.may_become(then.pages_, index, index);
 		if (!err && !pages_.become(then.pages_, {index, index}))
 			err = -KAPI_ENOMEM;
@@ -186,29 +193,51 @@ int Object::dedupe_some(Object &then, Index first, Index last)
 	return err;
 }
 
-void Object::empty_some(Index first, Index last)
+/* Whether what @seen has at @index is zeroes, or nobody's any more. */
+bool Object::is_for_nothing(Index index, const Seen &seen) const
+{
+	return !holds(index) || is_out_as_zeroes(seen) ||
+	       (seen.page && !is_damaged(seen) && reads_same(seen.page.get(), nullptr));
+}
+
+/* False: something stays that is for nothing, but used. */
+bool Object::empty_some(Index first, Index last)
 {
 	Exclusive lock{pages_};
+	bool all = true;
 
-	pages_.unmap(first, last, PrivateCopies::keep);
 	for (Index index = first; index <= last; index++) {
 		const Seen seen = pages_.see(index);
-		const bool may_go = seen.page && pages_.owns(seen.page.get()) &&
-		                    !stays_used(seen) && !is_damaged(seen);
 
-		if (may_go && reads_same(seen.page.get(), nullptr) && pages_.tree().own_way(index))
+		if (!seen || !pages_.is_own(seen) || !is_for_nothing(index, seen))
+			continue;
+
+		const bool used = stays_used(pages_, index, seen);
+
+		if (holds(index) && (used || !is_for_nothing(index, seen)))
+			all &= !used;
+		else if (pages_.tree().own_way(index))
 			pages_.remove(index, index, PrivateCopies::keep);
 	}
+	return all;
+}
+
+bool Object::try_empty_again(Index first, Index last)
+{
+	bool all = true;
+
+	for (Index from = first; from <= last; from += at_once)
+		all &= empty_some(from, min_of(last, from + at_once - 1));
+	return all;
 }
 
 void Object::empty_again(Index first, Index last)
 {
-	unsigned long long count = 0;
-
-	/* What went out meanwhile has to be looked at, too. If it does not come in, it stays. */
-	pages_.bring_in_all(first, last, count);
-	for (Index from = first; from <= last; from += at_once)
-		empty_some(from, min_of(last, from + at_once - 1));
+	if (try_empty_again(first, last))
+		return;
+	/* What page-out has at the moment is out soon, or back. */
+	kapi_sleep_killable();
+	try_empty_again(first, last);
 }
 
 int Object::dedupe(Object &source, Index &next, Index last)

@@ -178,8 +178,8 @@ Object *SnapshotSet::try_lock_writes(const Object *but)
 
 /*
  * Who writes may wait for the user's memory for as long as that likes: nothing is held while this
- * waits for it. Meanwhile the next write() to each of the objects lets the set go first: otherwise
- * all of them would hardly ever be free in one moment.
+ * waits for it. Meanwhile the next write() to each of the objects that the set's owner may write lets
+ * the set go first: otherwise all of them would hardly ever be free in one moment.
  */
 int SnapshotSet::lock_writes()
 {
@@ -187,15 +187,16 @@ int SnapshotSet::lock_writes()
 
 	if (!try_lock_writes(nullptr))
 		return 0;
+	/* Only a descriptor that may write holds up the object's writers. */
 	for (unsigned int i = 0; i < count_; i++)
-		member_[i].object->add_waiting_set(1);
+		member_[i].object->add_waiting_set(kapi_file_writable(member_[i].by));
 	for (Object *busy, *held = nullptr; !err && (busy = try_lock_writes(held)); held = busy) {
 		if (held)
 			held->unlock_writes();
 		err = kapi_signal_pending() ? -KAPI_EINTR : busy->lock_writes();
 	}
 	for (unsigned int i = 0; i < count_; i++)
-		member_[i].object->add_waiting_set(-1);
+		member_[i].object->add_waiting_set(-kapi_file_writable(member_[i].by));
 	return err;
 }
 
@@ -282,7 +283,7 @@ int Object::try_restore(Object &snapshot)
 }
 
 /* -EAGAIN: once more. */
-int Object::restore_part(Object &snapshot, const Tree::Part &part)
+int Object::restore_part(Object &snapshot, const Tree::Part &part, long long end)
 {
 	CopyLimits::Leaving leaving{pages_};
 
@@ -296,6 +297,8 @@ int Object::restore_part(Object &snapshot, const Tree::Part &part)
 		return -KAPI_ESTALE;
 	if (part.last >= end_index())
 		return -KAPI_EAGAIN; /* it was cut meanwhile */
+	if (end < min_of(bytes_at(part.last + 1), size()))
+		return -KAPI_EINVAL;
 	if (const int err = leaving.may_become(snapshot.pages_, part.first, part.last))
 		return err;
 	if (!pages_.become(snapshot.pages_, part))
@@ -304,14 +307,14 @@ int Object::restore_part(Object &snapshot, const Tree::Part &part)
 	return 0;
 }
 
-/* Has what @snapshot, of the same family, has from @next to @last, as restore() says. */
-int Object::take_parts(Object &snapshot, Index &next, Index last)
+/* Has what @snapshot, of the same family, has from @next to @last, as restore() says. -EINVAL: that goes on behind @end. */
+int Object::take_parts(Object &snapshot, Index &next, Index last, long long end)
 {
 	while (next <= last) {
 		/* What lies beyond the end stays nothing. */
-		const Index end = min_of(last + 1, end_index());
-		const Tree::Part part = next < end
-		                                ? pages_.next_part(snapshot.pages_, next, end - 1)
+		const Index stop = min_of(last + 1, end_index());
+		const Tree::Part part = next < stop
+		                                ? pages_.next_part(snapshot.pages_, next, stop - 1)
 		                                : Tree::Part{no_index, no_index};
 
 		/* Behind the look: what a dropped one has is no answer. */
@@ -321,7 +324,7 @@ int Object::take_parts(Object &snapshot, Index &next, Index last)
 		if (next > last)
 			break;
 
-		const int err = restore_part(snapshot, part);
+		const int err = restore_part(snapshot, part, end);
 
 		if (err && err != -KAPI_EAGAIN)
 			return err;
@@ -338,7 +341,7 @@ int Object::restore(Object &snapshot, Index &next, Index last)
 	if (!may_restore(snapshot))
 		return -KAPI_EINVAL;
 
-	const int err = take_parts(snapshot, next, last);
+	const int err = take_parts(snapshot, next, last, kapi_max_bytes());
 
 	kapi_count_n(COWMEM_COUNT_restores, err ? 0 : 1);
 	return err;

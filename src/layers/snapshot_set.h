@@ -5,10 +5,10 @@
  * first is frozen. So a writer that is late in one of them waits for all, and nothing that it
  * does after that is in any of the snapshots.
  *
- * The order of the objects' locks keeps two such sets, and RESTORE, from waiting for each other;
- * nothing else takes the locks of two objects. write() may hold an object's write lock for as long
- * as the user's memory takes, so a set waits for a write lock with no other held, and a write() that
- * begins then waits a moment.
+ * The order of the objects' locks keeps two such sets from waiting for each other, and RESTORE, FICLONE
+ * and FIDEDUPERANGE, which hold an object's lock and that of a snapshot; nothing else takes two.
+ * write() may hold an object's write lock for as long as the user's memory takes, so a set waits for a write lock with no other held, and a write() that
+ * begins then waits a moment, if the set's descriptor of the object may write.
  */
 #ifndef COWMEM_SNAPSHOT_SET_H
 #define COWMEM_SNAPSHOT_SET_H

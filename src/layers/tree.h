@@ -6,7 +6,8 @@
  * relatives there are, and what two trees differ in is found without a look at what they share.
  *
  * Locks: look-ups need RCU only. Changes take the tree's spinlock, for one entry or node at a
- * time; memory is had before. Names (store/home.h) that a change drops are dropped behind it.
+ * time, but for exchange(), which is one compare-and-exchange; memory is had before. Names (store/home.h)
+ * that a change drops are dropped behind it.
  *
  * A node is a tree's alone if there is one pointer to each node on the way to it from the
  * root: then nobody else can come to point to it but by this tree, whose object's lock keeps

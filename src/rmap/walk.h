@@ -28,7 +28,7 @@
  *   a tree's spinlock, a family's
  *
  * The walk allocates nothing, so that it can be part of reclaim; it sleeps on the
- * tree's lock only. It holds a PTE lock for one batch at most (R75).
+ * tree's lock, and in what listens to a mapping (mmu notifiers), only. It holds a PTE lock for one batch at most (R75).
  */
 #ifndef COWMEM_WALK_H
 #define COWMEM_WALK_H

@@ -63,7 +63,7 @@ int cowmem_test_restore_range(struct file *file, struct file *snapshot, unsigned
 /* FIDEDUPERANGE of the pages from @first to @last of two relatives. */
 int cowmem_test_dedupe(struct file *file, struct file *source, unsigned long first,
                        unsigned long last);
-/* What fallocate() undoes: pages @first to @last of zeros become holes again. */
+/* The undo of fallocate(): pages @first to @last of zeros become holes again. */
 void cowmem_test_empty_again(struct file *file, unsigned long first, unsigned long last);
 /* The page in memory that the object sees, if that is where it is; no reference. */
 struct folio *cowmem_test_seen(struct file *file, unsigned long index);

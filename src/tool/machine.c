@@ -153,7 +153,8 @@ static bool check_module(void)
 
 	if (access(MODULE, F_OK)) {
 		check("module", BAD,
-		      "load it, as root: modprobe cowmem; if there is none, build it: make",
+		      "load it, as root: modprobe cowmem; if there is none, install cowmem-dkms, "
+		      "or build it: make",
 		      "not loaded");
 		return false;
 	}

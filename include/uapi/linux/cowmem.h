@@ -87,7 +87,8 @@
 	(1ULL << 16) /* CREATE and FILE; SNAPSHOT and CLONE give regular files */
 /*
  * userfaultfd serves shared and private mappings of regular files, also where something is
- * MISSING, MINOR (of shared mappings), or write-protected without WP_ASYNC; not RWP.
+ * MISSING, MINOR (of shared mappings), or write-protected without WP_ASYNC; not RWP. What UFFDIO_COPY
+ * gives the object it has, also if the call fails because something else is in the page table by then.
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 
@@ -134,7 +135,8 @@ struct cowmem_stat {
  * RESIZE: set the size in bytes. The object stops growing by itself; with
  * COWMEM_RESIZE_GROWS it (again) grows by mmap() and write(). Pages beyond the new end are
  * freed and unmapped everywhere, private copies included: touching them is SIGBUS (or, if
- * it grows, a fresh page). Needs a writable descriptor.
+ * it grows, a fresh page). It does not wait for a write() that is under way (ftruncate() does): what that
+ * one puts down behind the new end at that moment may read as zeroes. Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
  * the page at the new end is paged out, or a snapshot's, and cannot be brought in or copied;
  * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT). Then nothing changed, nor
@@ -176,7 +178,8 @@ struct cowmem_punch {
  */
 enum cowmem_cow {
 	COWMEM_COW_HANDLER = 0, /* the device's fault handler, through vmf->cow_page */
-	COWMEM_COW_CORE = 1,    /* the kernel's core, from the page that the handler returns */
+	/* The kernel's core, from the page that the handler returns; not if the object has relatives. */
+	COWMEM_COW_CORE = 1,
 };
 
 struct cowmem_set_cow {
@@ -366,8 +369,9 @@ struct cowmem_snapshot {
  * SNAPSHOT_SET: a snapshot of each of several objects, all of one instant: all that a writer
  * does, in whichever of them, before something that is in one of the snapshots is in the others,
  * too. Each is as SNAPSHOT makes it, with no limit. The objects need not be of one family, and
- * snapshots may be among them. Who writes one of the objects waits until all are done. Any
- * descriptor of the device will do to ask.
+ * snapshots may be among them. A writer of one of the objects waits until all are done. The call waits
+ * until no write() is under way to any of them; a write() that begins then lets it go first, but only
+ * if the descriptor here may write, too. Any descriptor of the device will do to ask.
  * EINVAL: no object, or too many; one comes twice, or is none of this device. EBADF: one is not
  * open, or not for reading. ENOMEM, EMFILE, ENFILE: no memory, or no descriptor. ESTALE: one was
  * dropped. EMLINK: there are COWMEM_LAYERS_MAX objects that came from one. Then nothing changed,
