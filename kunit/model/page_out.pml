@@ -62,10 +62,10 @@ inline put()
 /* Takes the marks that say that it was written, and the permission to write it. */
 inline clean()
 {
-	atomic { BARRIER; memory[DIRTY] = 0 };
 	LOCK(ENTRY_LOCK);
 	atomic { BARRIER; memory[ENTRY] = (memory[ENTRY] == NOTHING -> NOTHING : TO_READ) };
-	UNLOCK(ENTRY_LOCK)
+	UNLOCK(ENTRY_LOCK);
+	atomic { BARRIER; memory[DIRTY] = 0 }
 }
 
 inline store_bytes()

@@ -15,6 +15,7 @@
 
 #include <linux/loop.h>
 #include <pthread.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
 
@@ -87,10 +88,10 @@ struct disk {
 	char path[32];
 };
 
-/* A block device over such a file. */
-static struct disk make_disk(uint64_t pages)
+/* A block device over @file. */
+static struct disk make_disk_over(int file)
 {
-	struct disk disk = {.file = make_file(pages)};
+	struct disk disk = {.file = file};
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 
 	MUST(control >= 0);
@@ -105,7 +106,7 @@ static struct disk make_disk(uint64_t pages)
 
 static struct disk use_disk(uint64_t pages)
 {
-	struct disk disk = make_disk(pages);
+	struct disk disk = make_disk_over(make_file(pages));
 
 	MUST(!backing_set(disk.path));
 	return disk;
@@ -165,7 +166,7 @@ static void survive(void)
 	int fd;
 	char *p;
 
-	parameter_set("store_max_mib", "1");
+	limit_store(1);
 	fd = object_open();
 	p = object_map(fd, all * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (uint64_t i = 0; i < all; i++)
@@ -237,7 +238,7 @@ static void survive(void)
 	CHECK_EQ(prefetch_ask(fd, 100, 77), 77);
 	CHECK_EQ(object_stat(fd).resident_pages, 77);
 	CHECK_EQ(SINCE(before, backing_errors) + SINCE(before, checksum_errors), 0);
-	parameter_set("store_max_mib", "0");
+	limit_store(store_default_mib());
 	let_go(fd, p, all);
 	check_returned(before);
 }
@@ -342,7 +343,7 @@ static void is_set_with_care(void)
 	CHECK_EQ(backing_set(STORE), ENOSPC);
 
 	/* What somebody else has to himself is not taken, nor is it given away. */
-	disk = make_disk(PAGES);
+	disk = make_disk_over(make_file(PAGES));
 	exclusive = open(disk.path, O_RDWR | O_EXCL | O_CLOEXEC);
 	MUST(exclusive >= 0);
 	CHECK_EQ(backing_set(disk.path), EBUSY);
@@ -583,6 +584,78 @@ static void io_errors(void)
 }
 
 /* --- memory pressure, and company --- */
+static struct {
+	int fd;
+	uint64_t pages;
+} noise;
+
+static void fill_with_noise(void)
+{
+	char *p = object_map(noise.fd, noise.pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	for (uint64_t i = 0; i < noise.pages; i++)
+		noise_page(p + i * PAGE, i, 1);
+	munmap(p, noise.pages * PAGE);
+}
+
+static void reclaim_all(void)
+{
+	for (int i = 0; i < 3; i++)
+		write_text(CGROUP "/memory.reclaim", "1G");
+}
+
+/*
+ * A device that has no room for most of its pages: thin provisioning. Reclaim writes there no more
+ * after some failures, until PAGE_OUT does well.
+ */
+static void a_failing_device_is_left_alone(void)
+{
+	enum { FAILURES = 32, CLUSTER = 32 };
+	const long dying = dying_cgroups();
+	struct counts before = counts_now(), at_first = before;
+	struct cowmem_page_out out;
+	struct disk disk;
+	int file;
+
+	MUST(!mkdir("/small", 0700) && !mount("none", "/small", "tmpfs", 0, "size=64k"));
+	file = open("/small/store", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(file >= 0 && !ftruncate(file, PAGES * PAGE));
+	disk = make_disk_over(file);
+	MUST(!backing_set(disk.path));
+	noise.fd = object_open();
+	noise.pages = 512;
+	MUST(!object_resize(noise.fd, noise.pages * PAGE));
+	CHECK_EQ(run_in_cgroup("max", fill_with_noise), 0);
+	reclaim_all();
+	ksft_print_msg("%lu pages could be written, %lu not\n", SINCE(before, backing_written),
+	               SINCE(before, backing_errors));
+	CHECK(SINCE(before, backing_errors) >= FAILURES);
+	CHECK(SINCE(before, backing_errors) < FAILURES + CLUSTER);
+	before = counts_now();
+	reclaim_all();
+	CHECK_EQ(SINCE(before, backing_errors), 0);
+	CHECK_EQ(SINCE(before, backing_written), 0);
+	/* Who asks for it may try, and then it is as good as any. */
+	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 256, 32));
+	CHECK(out.io_error > 0);
+	MUST(!mount("none", "/small", "tmpfs", MS_REMOUNT, "size=16m"));
+	reclaim_all();
+	CHECK_EQ(SINCE(before, backing_written), 0);
+	MUST(!page_out_ask(noise.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 256, 32));
+	CHECK_EQ(out.io_error, 0);
+	before = counts_now();
+	reclaim_all();
+	CHECK(SINCE(before, backing_written) > 0);
+	close(noise.fd);
+	CHECK_EQ(backing_set(""), 0);
+	MUST(!ioctl(disk.fd, LOOP_CLR_FD));
+	close(disk.fd);
+	close(disk.file);
+	MUST(!unlink("/small/store") && !umount("/small") && !rmdir("/small"));
+	check_cgroup_goes(dying);
+	check_returned(at_first);
+}
+
 /* Reclaims noise, and tells by its exit code whether some went to the backing store. */
 static void shrink(void)
 {
@@ -1214,6 +1287,7 @@ static const struct test_case cases[] = {
 	{"when all places are taken, pages stay", "", a_full_store},
 	{"a device that was cut short is an error of what was cut", "", a_device_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
+	{"memory reclaim leaves a failing device alone", "", a_failing_device_is_left_alone},
 	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
 	{"who waits for a page is in nobody's way, and can be killed", "",
          who_waits_is_in_nobodys_way},

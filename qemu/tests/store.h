@@ -4,6 +4,22 @@
 #define COWMEM_STORE_TEST_H
 
 #include "cowmem_test.h"
+#include "parameters.h"
+
+/* What the store may have unless it is told otherwise, in MiB: half of memory. */
+static inline unsigned long store_default_mib(void)
+{
+	return sysconf(_SC_PHYS_PAGES) / 2 >> 8;
+}
+
+/* How much the store may have from now on. */
+static inline void limit_store(unsigned long mib)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", mib);
+	parameter_set("store_max_mib", text);
+}
 
 /* PAGE_OUT @pages pages at page @index. 0 or -errno; the answer in @out. */
 static inline int page_out_ask(int fd, struct cowmem_page_out *out, uint32_t flags, uint64_t index,

@@ -200,6 +200,8 @@ extern "C" long cowmem_read_iter(kiocb *iocb, iov_iter *to)
 		const size_t copied = page ? kapi_folio_copy_to_iter(page.get(), offset, chunk, to)
 		                           : kapi_iter_zero(to, chunk);
 
+		if (page)
+			kapi_folio_mark_referenced(page.get());
 		if (copied < chunk)
 			err = -KAPI_EFAULT;
 		position += static_cast<long long>(copied);
@@ -262,6 +264,7 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		done += static_cast<long>(copied);
 		if (copied) {
 			kapi_folio_mark_written(page.get());
+			kapi_folio_mark_referenced(page.get());
 			object.grow_by_write(position);
 		}
 		kapi_cond_resched();

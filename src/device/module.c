@@ -43,6 +43,9 @@ module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
 MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
                           "now on: handler (default) or core");
 
+/* Until it is known how much memory there is. */
+#define STORE_MAX_DEFAULT ULONG_MAX
+
 struct cowmem_parameters cowmem_parameters = {
 	.speculate_private = true,
 	.speculate_read = true,
@@ -51,6 +54,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.around_shared = COWMEM_AROUND_TRYLOCK,
 	.reuse = true,
 	.backing_readahead = 8,
+	.store_max_pages = STORE_MAX_DEFAULT,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -122,7 +126,8 @@ static int store_max_get(char *buffer, const struct kernel_param *kp)
 static const struct kernel_param_ops store_max_ops = {.set = store_max_set, .get = store_max_get};
 module_param_cb(store_max_mib, &store_max_ops, NULL, 0644);
 MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out may take, "
-                                "compressed, in all; 0: no limit (default)");
+                                "compressed and with what tells where they are, in all; 0: no "
+                                "limit (default: half of memory)");
 
 /* Before there is a store, the name is only noted. */
 static char compressor[32] = "lzo-rle";
@@ -254,7 +259,7 @@ static int __init memory_init(void)
 	struct kmem_cache_args tree = {.align = 16};
 	const slab_flags_t flags = SLAB_ACCOUNT | SLAB_NO_MERGE;
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 24, &slot, SLAB_TYPESAFE_BY_RCU);
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 32, &slot, SLAB_TYPESAFE_BY_RCU);
 	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
 	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
@@ -286,6 +291,8 @@ static int __init store_init(void)
 {
 	int err = cowmem_store_init(compressor);
 
+	if (cowmem_parameters.store_max_pages == STORE_MAX_DEFAULT)
+		cowmem_parameters.store_max_pages = totalram_pages() / 2;
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
 	if (err)
@@ -333,6 +340,7 @@ static const struct {
 	{store_init, store_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_mount_init, cowmem_mount_exit},
+	{cowmem_scan_control_init, NULL},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},

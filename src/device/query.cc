@@ -171,6 +171,8 @@ bool take_marks_of_page(Pages &pages, Index index, folio *page, bool was_dirty)
 	const bool stale = kapi_folio_take_dirty(page) || was_dirty;
 	const bool pinned = kapi_folio_maybe_pinned(page);
 
+	if (stale)
+		kapi_folio_forget_refused(page); /* which nobody else finds out any more */
 	if (const Seen seen = stale ? pages.see(index) : Seen{}; seen.slot)
 		pages.leave_slot(index, seen);
 	if (pinned)

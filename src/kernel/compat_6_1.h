@@ -49,6 +49,7 @@ static inline void compat_range_init(struct mmu_notifier_range *range,
 #define mmu_notifier_range_init compat_range_init
 
 /* --- slabs: the freed object's link has no place within --- */
+#define compat_slot_size (32 + sizeof(void *))
 #define SLAB_NO_MERGE \
 	SLAB_NOLEAKTRACE /* which keeps from it, and is nothing else without kmemleak */
 
@@ -86,6 +87,8 @@ static inline void compat_cache_destroy(struct kmem_cache *cache)
 
 /* --- reclaim (kernel/compat.c) --- */
 #define LRU_STOP LRU_SKIP
+#define compat_reclaimed(state) ((state)->reclaimed_slab)
+#define compat_shrinkers_count_for_cgroups true
 #define mm_account_reclaimed_pages(n) \
 	(current->reclaim_state ? current->reclaim_state->reclaimed_slab += (n) : 0)
 struct shrinker *compat_shrinker_alloc(unsigned int flags, const char *name);

@@ -245,6 +245,12 @@ HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_o
 HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(folio)); }
 HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(folio)) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
 HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
+HELPER bool kapi_folio_refused(const struct folio *folio) { return test_bit(PG_private_2, folio_flags_word(folio)); }
+HELPER void kapi_folio_set_refused(struct folio *folio) { set_bit(PG_private_2, folio_flags_word(folio)); }
+HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refused(folio)) clear_bit(PG_private_2, folio_flags_word(folio)); }
+HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(folio); }
+HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(folio); }
+HELPER void kapi_folio_mark_referenced(struct folio *folio) { if (!folio_test_referenced(folio)) folio_set_referenced(folio); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
@@ -371,6 +377,7 @@ HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(
 HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(softleaf_to_pte(make_hwpoison_entry(&folio->page))); }
 HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { int young = clear_young(vma, address, entry); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
+HELPER bool kapi_mm_young(struct mm_struct *mm, unsigned long address) { return mmu_notifier_test_young(mm, address); }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
@@ -485,7 +492,39 @@ HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
 HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
 
+/* --- whom memory is charged to --- */
+/* With __GFP_HIGH a charge is made beyond the limit where it cannot wait. */
+#define FORCED_CHARGE_GFP (GFP_NOWAIT | __GFP_HIGH | __GFP_NOWARN)
+#ifdef CONFIG_MEMCG
+HELPER struct obj_cgroup *owner_of(struct folio *folio) { return folio_memcg_kmem(folio) ? folio_objcg(folio) : NULL; }
+HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_cgroup_get(owner); return owner; }
+HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
+HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
+HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(folio)); }
+HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(folio->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
+HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
+HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
+HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
+HELPER void replace_owner(struct folio *folio, struct obj_cgroup *old, struct obj_cgroup *owner) { set_owner(folio, get_owner(owner)); kapi_owner_uncharge(old, PAGE_SIZE); kapi_owner_put(old); }
+/* Of one whose cgroup was removed the parent is charged: as with swap, who uses the page is to be, then. */
+HELPER bool is_online(struct obj_cgroup *owner) { return owner && !percpu_ref_is_dying(&owner->refcnt); }
+HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (is_online(owner) && owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
+HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && kapi_owner_charge(owner, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
+HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
+#else
+HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
+HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return true; }
+HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
+HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
+HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
+HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
+HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { }
+HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
+#endif
+
 /* --- slots of paged-out pages --- */
+/* What need not come out of the reserves is had without, also by who may. */
+#define STORE_GFP(reserves) (GFP_NOWAIT | __GFP_NOWARN | ((reserves) ? 0 : __GFP_NOMEMALLOC))
 static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
 HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
 HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
@@ -498,19 +537,22 @@ HELPER bool kapi_users_try_get(struct kapi_users *users) { return refcount_inc_n
 HELPER void kapi_users_put(struct kapi_users *users) { if (refcount_dec_and_test(ref_of(&users->count))) { smp_mb__after_atomic(); wake_up_var(users); } } /* with the one of who waits */
 HELPER void kapi_users_put_and_wait(struct kapi_users *users) { if (!refcount_dec_and_test(ref_of(&users->count))) wait_var_event(users, !refcount_read(ref_of(&users->count))); }
 HELPER bool kapi_ref_put(struct kapi_refcount *ref) { return refcount_dec_and_test(ref_of(ref)); }
-HELPER void *kapi_slot_alloc_nowait(void) { return kmem_cache_alloc(cowmem_slot_cache, GFP_NOWAIT | __GFP_NOWARN); }
+HELPER void *kapi_slot_alloc_nowait(bool reserves) { return kmem_cache_alloc(cowmem_slot_cache, STORE_GFP(reserves)); }
+HELPER size_t kapi_slot_size(void) { return compat_slot_size; }
 HELPER void kapi_slot_free(void *slot) { kmem_cache_free(cowmem_slot_cache, slot); }
 
 /* --- compressed memory --- */
 HELPER struct zs_pool *kapi_zs_create(void) { return zs_create_pool("cowmem"); }
 HELPER void kapi_zs_destroy(struct zs_pool *pool) { zs_destroy_pool(pool); }
 HELPER unsigned long valid_handle(unsigned long handle) { return IS_ERR_VALUE(handle) ? 0 : handle; }
-HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_NOWAIT | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
+HELPER unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size, bool reserves) { return valid_handle(zs_malloc(pool, size, STORE_GFP(reserves) | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
+HELPER unsigned long kapi_zs_alloc_waiting(struct zs_pool *pool, size_t size) { return valid_handle(zs_malloc(pool, size, GFP_KERNEL | __GFP_HIGHMEM | __GFP_MOVABLE, NUMA_NO_NODE)); }
 HELPER void kapi_zs_free(struct zs_pool *pool, unsigned long handle) { zs_free(pool, handle); }
 HELPER void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n) { zs_obj_write(pool, handle, bytes, n); }
 HELPER const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer) { return zs_obj_read_begin(pool, handle, n, buffer); }
 HELPER void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes) { zs_obj_read_end(pool, handle, n, (void *)bytes); }
 HELPER unsigned long kapi_zs_pages(struct zs_pool *pool) { return zs_get_total_pages(pool); }
+HELPER void kapi_zs_compact(struct zs_pool *pool) { zs_compact(pool); }
 HELPER size_t kapi_zs_huge_size(struct zs_pool *pool) { return zs_huge_class_size(pool); }
 HELPER int kapi_comp_create(const char *name, struct crypto_acomp **comp)
 {
@@ -547,6 +589,7 @@ HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) {
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
 HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return crc32c(~0U, bytes, n); }
 HELPER void kapi_say_damaged(unsigned long place) { pr_err_ratelimited("cowmem: page %lu of the backing store is not what was written there\n", place); }
+HELPER void kapi_say_given_up(void) { pr_err("cowmem: memory reclaim leaves the backing store alone, which failed too often, until PAGE_OUT can write to it\n"); }
 HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO_LONGS(n), sizeof(unsigned long), GFP_KERNEL); }
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
 HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }

@@ -46,6 +46,7 @@ struct kiocb;
 struct mem_cgroup;
 struct mm_struct;
 struct mutex;
+struct obj_cgroup;
 struct page;
 struct spinlock;
 struct task_struct;
@@ -283,6 +284,14 @@ bool kapi_folio_going_out(const struct folio *folio); /* somebody has begun */
 bool kapi_folio_has_mark(const struct folio *folio);
 int kapi_folio_references(const struct folio *folio);
 /* mlock() holds it: a hint. */
+/* The store refused what it has, or had before it was written. Set with the page locked, at its home. */
+bool kapi_folio_refused(const struct folio *folio);
+void kapi_folio_set_refused(struct folio *folio);
+void kapi_folio_forget_refused(struct folio *folio);
+/* Used, other than by an entry of a page table that is still there. */
+bool kapi_folio_referenced(const struct folio *folio);
+bool kapi_folio_take_referenced(struct folio *folio);
+void kapi_folio_mark_referenced(struct folio *folio);
 bool kapi_folio_mlocked(const struct folio *folio);
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);
@@ -469,6 +478,8 @@ unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte);
 unsigned long kapi_swp_pte_poison(struct folio *folio);
 /* Makes an entry old, and asks and tells secondary MMUs: whether it was young. */
 bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
+/* Whether some secondary MMU says that @address was used. */
+bool kapi_mm_young(struct mm_struct *mm, unsigned long address);
 unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
                                      pte_t *entry);
 void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
@@ -578,10 +589,11 @@ int kapi_user_put(unsigned long arg, const void *from, size_t n);
 
 /* --- the LRU of objects' pages (src/reclaim/shrinker.c) --- */
 #define KAPI_MAX_ISOLATED 32
-/* Pages that were taken off it, referenced. */
+/* Pages of one home, less than as many apart, that were taken off it, referenced. */
 struct kapi_isolated {
-	unsigned int count;
+	unsigned int count, most;
 	struct folio *folio[KAPI_MAX_ISOLATED];
+	unsigned int scanned; /* then: these, or as many as went, with their neighbours */
 };
 /* Adds a page at the end. False: there is no list for its cgroup yet. */
 bool kapi_lru_add(struct folio *folio);
@@ -589,21 +601,44 @@ bool kapi_lru_add(struct folio *folio);
 bool kapi_lru_prepare(struct folio *folio, bool ahead); /* may reclaim, unless it is @ahead */
 void kapi_lru_del(struct folio *folio);
 
+/* --- whom memory is charged to: a memory cgroup, or null: nobody --- */
+/* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */
+struct obj_cgroup *kapi_folio_get_owner(struct folio *folio);
+void kapi_owner_put(struct obj_cgroup *owner);
+/* Whether it is charged to @owner: a hint, unless the caller has a reference on it. */
+bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner);
+/* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
+bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
+void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);
+/*
+ * Has @folio, which nobody else has seen, charged to @owner, if that is still a cgroup's and has
+ * room at once. Never sleeps.
+ */
+void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner);
+/* The same again to @owner, to whom it was charged before that. */
+void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner);
+/* Each is charged to whom the other was: neither is on the LRU. */
+void kapi_folio_exchange_owners(struct folio *a, struct folio *b);
+
 /* --- slots of paged-out pages --- */
-/* The memory of a slot stays a slot's under RCU. */
-void *kapi_slot_alloc_nowait(void);
+/* The memory of a slot stays a slot's under RCU. Does not sleep; @reserves: for memory reclaim. */
+void *kapi_slot_alloc_nowait(bool reserves);
 void kapi_slot_free(void *slot);
+size_t kapi_slot_size(void); /* bytes that one takes, with what the allocator keeps of it */
 
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
-unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size); /* or 0; does not sleep */
+unsigned long kapi_zs_alloc(struct zs_pool *pool, size_t size,
+                            bool reserves);                             /* or 0; does not sleep */
+unsigned long kapi_zs_alloc_waiting(struct zs_pool *pool, size_t size); /* the same; sleeps */
 void kapi_zs_free(struct zs_pool *pool, unsigned long handle);
 void kapi_zs_write(struct zs_pool *pool, unsigned long handle, void *bytes, size_t n);
 /* The object's @n bytes, perhaps in @buffer, which has room for as many; nothing sleeps until the end. */
 const void *kapi_zs_read_begin(struct zs_pool *pool, unsigned long handle, size_t n, void *buffer);
 void kapi_zs_read_end(struct zs_pool *pool, unsigned long handle, size_t n, const void *bytes);
 unsigned long kapi_zs_pages(struct zs_pool *pool);
+void kapi_zs_compact(struct zs_pool *pool);     /* gives back pages that are half empty; sleeps */
 size_t kapi_zs_huge_size(struct zs_pool *pool); /* from which on a page is no smaller */
 /* 0; -ENOENT: there is none; -ENOMEM, -EINTR; and @comp as it was. Sleeps, may load a module. */
 int kapi_comp_create(const char *name, struct crypto_acomp **comp);
@@ -640,6 +675,7 @@ int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void kapi_transfer_leave(struct cowmem_transfer *transfer);
 unsigned int kapi_crc32c(const void *bytes, size_t n);
 void kapi_say_damaged(unsigned long place);
+void kapi_say_given_up(void);
 unsigned long *kapi_bits_alloc(unsigned long n); /* all clear; kapi_free_array() frees them */
 unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from);
 bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i);

@@ -127,6 +127,11 @@ extern struct list_lru cowmem_lru;
 int cowmem_shrinker_init(void);
 void cowmem_shrinker_exit(void);
 
+/* What a round of reclaim wants of that, and is told (src/reclaim/scan_control.c). */
+int cowmem_scan_control_init(void);
+unsigned long cowmem_reclaim_wants(const struct mem_cgroup *memcg);
+void cowmem_reclaim_account(unsigned long pages);
+
 /* The file or device of the backing store (src/store/backing_io.c). */
 struct cowmem_transfer;
 struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,

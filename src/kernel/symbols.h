@@ -16,6 +16,8 @@
 #ifndef COWMEM_SYMBOLS_H
 #define COWMEM_SYMBOLS_H
 
+#include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -63,22 +65,33 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_SME(X)
 #endif
 #ifdef CONFIG_MMU_NOTIFIER
-/* secondary MMUs hear of changes first (R68); *the last two by inlines that clear entries */
+/* secondary MMUs hear of changes first (R68); *the last three by inlines that read or clear entries */
 #define COWMEM_SYMBOLS_NOTIFIER(X)               \
 	X(__mmu_notifier_invalidate_range_start) \
 	X(__mmu_notifier_invalidate_range_end)   \
 	X(__mmu_notifier_clear_flush_young)      \
+	X(__mmu_notifier_test_young)             \
 	SINCE_6_12(X(__mmu_notifier_arch_invalidate_secondary_tlbs))
 #else
 #define COWMEM_SYMBOLS_NOTIFIER(X)
+#endif
+
+#if defined(CONFIG_MEMCG) && defined(CONFIG_DEBUG_INFO_BTF)
+/* the layout of a struct that no header has (src/reclaim/scan_control.c) */
+#define COWMEM_SYMBOLS_BTF(X) X(bpf_get_btf_vmlinux) X(btf_find_by_name_kind) X(btf_name_by_offset)
+#else
+#define COWMEM_SYMBOLS_BTF(X)
 #endif
 
 #ifdef CONFIG_MEMCG
 /* makes a list_lru's list for a cgroup; what is exported does it for slab objects only */
 /* *count_memcg_event_mm(), for a cgroup's major faults */
 /* a list_lru is now to be looked at for a cgroup; newer list_lru_add() does that */
+/* what is no page and no slab is charged by no allocator, and what reclaim makes, to nobody */
 #define COWMEM_SYMBOLS_MEMCG(X)             \
 	X(memcg_list_lru_alloc)             \
+	X(obj_cgroup_charge)                \
+	X(obj_cgroup_uncharge)              \
 	BEFORE_6_12(X(set_shrinker_bit))    \
 	BEFORE_7_2(X(__count_memcg_events)) \
 	SINCE_7_2(X(count_memcg_events))
@@ -117,6 +130,7 @@ void lru_add_drain(void);
 	COWMEM_SYMBOLS_MTE(X)                                                                 \
 	COWMEM_SYMBOLS_SME(X)                                                                 \
 	COWMEM_SYMBOLS_NOTIFIER(X)                                                            \
+	COWMEM_SYMBOLS_BTF(X)                                                                 \
 	COWMEM_SYMBOLS_MEMCG(X)
 /* clang-format on */
 

@@ -219,14 +219,23 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 		kapi_folio_keep_written(page);
 
 	Home &home = slot.home();
+	obj_cgroup *const allocated_for = kapi_folio_get_owner(page);
 
+	kapi_folio_set_owner(page, slot.owner);
 	home.attach(page, index);
 	kapi_folio_get(page);
-	if (!slot.come_in(page)) {
+
+	const bool first = slot.come_in(page);
+
+	if (!first) {
 		home.unattach(page);
 		kapi_folio_put(page);
-		return {};
+		/* The caller may use it for something else. */
+		kapi_folio_return(page, allocated_for);
 	}
+	kapi_owner_put(allocated_for);
+	if (!first)
+		return {};
 	add_to_lru(page, fresh.ahead);
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	kapi_count(COWMEM_COUNT_pages_brought_in);
@@ -390,6 +399,7 @@ int Pages::try_replace(Index index, folio *old, folio *page)
 			tree_.exchange(index, entry, Entry{page});
 	}
 	detach(old);
+	kapi_folio_exchange_owners(page, old);
 	kapi_folio_unfreeze(old, 1);
 	return 0;
 }

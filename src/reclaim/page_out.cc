@@ -65,14 +65,15 @@ enum class Copy : unsigned char {
 /* Neighbouring pages on their way out; at each step, some drop out. */
 class Cluster {
 public:
-	/* Of those that are at home in @home. */
-	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+	/* Of those that are at home in @home; @stores: also what has no good slot yet. */
+	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how, bool stores,
 	        PagedOut &result)
 		: pages_{pages},
 		  home_{home},
 		  first_{first},
 		  count_{static_cast<unsigned int>(last - first + 1)},
 		  how_{how},
+		  stores_{stores},
 		  result_{result}
 	{
 	}
@@ -88,18 +89,38 @@ public:
 	bool select();
 	void store();
 	void remove();
+	/* Whether it got slots for pages that relatives see, of which none left. */
+	bool was_in_vain() const { return home_.is_shared() && stored_ && result_.out == out_; }
 
 private:
 	bool claim_all();
-	bool may_take(const Seen &seen, Index index) const;
+	bool is_named(unsigned int i) const { return how_.named >> i & 1; }
+	bool may_take(const Seen &seen, unsigned int i) const;
 	SlotRef find_slot(Index index, const folio *page) const;
+	void note_refused(unsigned int i);
 	void stored(unsigned int i, Put result);
 	void put_aside(const Put *refused);
+	bool was_referenced(unsigned int i) const
+	{
+		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
+		                   : kapi_folio_referenced(claim_[i].get());
+	}
+	/* Whether it was refused, and not written since: nothing of that has to be done again. */
+	bool is_hopeless(unsigned int i, bool written) const
+	{
+		const folio *page = claim_[i].get();
+
+		return !slot_[i] && !written && !has_backing_ && kapi_folio_refused(page) &&
+		       !kapi_folio_dirty(page);
+	}
 	void spare_accessed();
+	void spare_those_without_room();
+	void spare_those_that_would_stay();
 	void protect();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
 	void exchange(const Pages &pages, unsigned int i, Entry old) const;
+	unsigned long *why_it_stays(Unmapped unmapped);
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
@@ -131,7 +152,11 @@ private:
 	const Index first_;
 	const unsigned int count_;
 	const PageOut &how_;
+	const bool stores_;
 	PagedOut &result_;
+	const bool has_backing_ = backing.serves(!how_.waits);
+	const unsigned long out_ = result_.out;
+	bool stored_ = false;
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
@@ -165,11 +190,12 @@ void Cluster::drop_stale_slot(unsigned int i) const
 }
 
 /* Whether it is at home in the cluster's home, and for the caller to take. */
-bool Cluster::may_take(const Seen &seen, Index index) const
+bool Cluster::may_take(const Seen &seen, unsigned int i) const
 {
 	return seen.page && home_.owns(seen.page.get()) &&
+	       (is_named(i) || kapi_folio_is_owned_by(seen.page.get(), how_.owner)) &&
 	       (how_.shared || !home_.is_shared() ||
-	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(index)));
+	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(first_ + i)));
 }
 
 /* The slot that a page of the family is in for some member, or none. */
@@ -193,7 +219,7 @@ bool Cluster::claim_all()
 		folio *page = seen.page.get();
 		constexpr int known = 1;
 
-		if (!may_take(seen, first_ + i))
+		if (!may_take(seen, i))
 			continue;
 		kapi_test_step(COWMEM_STEP_CLAIMS, nullptr);
 		if (kapi_folio_poisoned(page))
@@ -217,12 +243,15 @@ bool Cluster::claim_all()
 	return some;
 }
 
-/* A page that somebody has locked is being used, and is not waited for (R66). */
+/*
+ * A page that somebody has locked is being used, and is not waited for (R66). PG_referenced tells
+ * of uses that page tables do not tell of, or not any more.
+ */
 void Cluster::spare_accessed()
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
-	Referenced found;
+	Referenced found{nullptr, how_.named};
 
 	for (unsigned int i = 0; i < count_; i++) {
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
@@ -232,46 +261,87 @@ void Cluster::spare_accessed()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
-		if (claim_[i] && (found.young[i] || !locked[i]))
+		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
 			drop(i, result_.accessed);
+		else if (claim_[i] && is_hopeless(i, found.written[i]))
+			drop(i, result_.incompressible);
 	}
 }
 
 /*
- * PG_dirty first, then the entries: who takes a dirty bit out of a page table after that
- * sets it again, and what the walk finds is known here.
+ * The entries first, then PG_dirty: a secondary MMU sets it when it has to let go of a page that
+ * it wrote, and the walk has it let go. Code that takes a dirty bit out of a page table after that
+ * sets PG_dirty again.
  */
 void Cluster::protect()
 {
 	Batch batch{first_, count_};
 	Clean found;
 
+	fill(batch);
+	walk_viewers(home_, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
-		if (kapi_folio_take_dirty(claim_[i].get())) {
+		kapi_folio_forget_refused(claim_[i].get());
+		if (kapi_folio_take_dirty(claim_[i].get()) || found.dirty[i]) {
 			copy_[i] = Copy::wanted;
 			kapi_folio_keep_written(claim_[i].get());
 		} else if (!slot_[i]) {
 			copy_[i] = Copy::wanted;
 		}
 	}
+}
+
+/*
+ * Where the store has no room only pages go whose slots are good. That is known before anything is
+ * write-protected.
+ */
+void Cluster::spare_those_without_room()
+{
+	if (has_backing_)
+		return;
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i] && (!slot_[i] || kapi_folio_dirty(claim_[i].get())) &&
+		    !cowmem::store.has_room_for(claim_[i].get()))
+			drop(i, result_.full);
+}
+
+/*
+ * What is shared keeps the slot that it gets, and then both are charged, beyond any limit: that is
+ * for what will leave.
+ */
+void Cluster::spare_those_that_would_stay()
+{
+	if (!home_.is_shared())
+		return;
+
+	Batch batch{first_, count_};
+	Foresee found;
+
 	fill(batch);
 	walk_viewers(home_, batch, found);
 	for (unsigned int i = 0; i < count_; i++) {
-		if (!found.dirty[i])
+		if (!claim_[i])
 			continue;
-		copy_[i] = Copy::wanted;
-		kapi_folio_keep_written(claim_[i].get());
+		if (unsigned long *why = why_it_stays(found.becomes[i]))
+			drop(i, *why);
+		else if (!stores_ && !slot_[i])
+			drop(i, result_.busy);
 	}
 }
 
 bool Cluster::select()
 {
+	/* Who is just taking something from the object, or has it frozen, is not waited for: none would go. */
+	if (!how_.waits && may_be_in_tlbs())
+		return false;
 	if (!claim_all())
 		return false;
 	if (!how_.accessed)
 		spare_accessed();
+	spare_those_without_room();
+	spare_those_that_would_stay();
 	protect();
 	for (const Claim &claim : claim_)
 		if (claim)
@@ -279,14 +349,28 @@ bool Cluster::select()
 	return false;
 }
 
+/* Before it leaves its home, which forgets that, or not at all. */
+void Cluster::note_refused(unsigned int i)
+{
+	folio *page = claim_[i].get();
+
+	if (!kapi_folio_trylock(page))
+		return;
+	if (home_.owns(page))
+		kapi_folio_set_refused(page);
+	kapi_folio_unlock(page);
+}
+
 /* How storing a page ended. */
 void Cluster::stored(unsigned int i, Put result)
 {
 	switch (result) {
 	case Put::stored:
+		stored_ = true;
 		return kapi_count(COWMEM_COUNT_pages_stored);
 	case Put::incompressible:
 		kapi_count(COWMEM_COUNT_pages_incompressible);
+		note_refused(i);
 		return drop(i, result_.incompressible);
 	case Put::full:
 		return drop(i, result_.full);
@@ -317,17 +401,21 @@ void Cluster::put_aside(const Put *refused)
 	for (unsigned int i = 0; i < count_; i++) {
 		if (refused[i] == Put::stored)
 			continue;
-		if (result[i] == Put::stored && transfer[i].wait(Wait::to_the_end))
-			result[i] = Put::io_error;
-		else if (result[i] == Put::stored)
-			kapi_count(COWMEM_COUNT_backing_written);
+		if (result[i] == Put::stored) {
+			const bool well = !transfer[i].wait(Wait::to_the_end);
+
+			backing.wrote(well);
+			if (well)
+				kapi_count(COWMEM_COUNT_backing_written);
+			else
+				result[i] = Put::io_error;
+		}
 		stored(i, result[i]);
 	}
 }
 
 void Cluster::store()
 {
-	const bool has_backing = backing.serves(!how_.waits);
 	unsigned long slots = home_.slot_count();
 	Put refused[Batch::max] = {}; /* not `stored`: by memory, why */
 	bool some = false;
@@ -345,9 +433,9 @@ void Cluster::store()
 
 		slot_[i] = {};
 
-		const Put result = cowmem::store.put(claim_[i].get(), slot_[i]);
+		const Put result = cowmem::store.put(claim_[i].get(), slot_[i], !how_.waits);
 
-		if (has_backing && (result == Put::incompressible || result == Put::full)) {
+		if (has_backing_ && (result == Put::incompressible || result == Put::full)) {
 			refused[i] = result;
 			some = true;
 		} else {
@@ -449,6 +537,24 @@ bool Cluster::take_out(unsigned int i)
 	return true;
 }
 
+/* The counter of what an unmapping came to; null: it was done. */
+unsigned long *Cluster::why_it_stays(Unmapped unmapped)
+{
+	switch (unmapped) {
+	case Unmapped::mlocked:
+		return &result_.mlocked;
+	case Unmapped::young:
+		return &result_.accessed;
+	case Unmapped::tracked:
+		return &result_.tracked;
+	case Unmapped::again:
+		return &result_.busy;
+	case Unmapped::success:
+		break;
+	}
+	return nullptr;
+}
+
 /* The page was unmapped, or not, and why. */
 void Cluster::finish(unsigned int i, Unmapped unmapped)
 {
@@ -459,18 +565,8 @@ void Cluster::finish(unsigned int i, Unmapped unmapped)
 	if (!out && copy_[i] == Copy::made && !home_.is_shared())
 		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
-	switch (unmapped) {
-	case Unmapped::mlocked:
-		return drop(i, result_.mlocked);
-	case Unmapped::young:
-		return drop(i, result_.accessed);
-	case Unmapped::tracked:
-		return drop(i, result_.tracked);
-	case Unmapped::again:
-		return drop(i, result_.busy);
-	case Unmapped::success:
-		break;
-	}
+	if (unsigned long *why = why_it_stays(unmapped))
+		return drop(i, *why);
 	if (out && copy_[i] == Copy::good) {
 		result_.reused++;
 		kapi_count(COWMEM_COUNT_pages_reused);
@@ -493,15 +589,17 @@ void Cluster::remove()
 			finish(i, unmapped.result(batch, i));
 }
 
-void page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
-                      PagedOut &result)
+/* Of a cluster. False: it was in vain, and so may the next be. */
+bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
+                      bool stores, PagedOut &result)
 {
-	Cluster cluster{pages, home, first, last, how, result};
+	Cluster cluster{pages, home, first, last, how, stores, result};
 
 	if (!cluster.select())
-		return;
+		return true;
 	cluster.store();
 	cluster.remove();
+	return !cluster.was_in_vain();
 }
 
 } /* namespace */
@@ -509,13 +607,14 @@ void page_out_cluster(Pages &pages, Home &home, Index first, Index last, const P
 void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOut &result)
 {
 	const NoReclaim scope;
+	bool stores = true; /* what is shared */
 
 	for (Index at = first;;) {
 		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
-		page_out_cluster(pages, pages.home(), at, stop, how, result);
+		page_out_cluster(pages, pages.home(), at, stop, how, true, result);
 		if (SharedHome *shared = pages.shared_home())
-			page_out_cluster(pages, *shared, at, stop, how, result);
+			stores &= page_out_cluster(pages, *shared, at, stop, how, stores, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;

@@ -31,6 +31,13 @@ struct PageOut {
 	bool accessed;           /* pages, too, that were used lately (R71) */
 	unsigned long max_slots; /* that the object may have */
 	bool shared;             /* pages, too, that relatives may see */
+	/*
+	 * Of the pages of one cluster, those that are meant, by the bits of their places. The others
+	 * go with them if they were not used since they were last meant, which this does not
+	 * change, and are charged to @owner.
+	 */
+	unsigned int named = ~0U;
+	obj_cgroup *owner = nullptr;
 };
 
 /* What became of the pages, and why; a page that is not in memory is not counted. */

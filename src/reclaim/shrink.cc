@@ -10,65 +10,77 @@ namespace cowmem {
 
 namespace {
 
-/* The cluster of neighbours that a page is in, and an object that sees it, kept for as long as this lives. */
+/* Pages of one cluster of neighbours, and an object that sees it, kept for as long as this lives. */
 class ClusterOf {
 public:
 	ClusterOf() = default;
 	~ClusterOf()
 	{
+		kapi_owner_put(owner_);
 		if (inode_)
 			kapi_inode_put(inode_);
 	}
 	ClusterOf(const ClusterOf &) = delete;
 	ClusterOf &operator=(const ClusterOf &) = delete;
 
-	/* Nothing, if the page has left its home, or that is going. */
-	void find(folio *page)
+	/* Not, if the page has left its home, or that is going, or it is none of this cluster by now. */
+	void add(folio *page)
 	{
 		/* As long as the page is locked and at home somewhere, the home stays. */
 		if (!kapi_folio_trylock(page))
 			return;
 		if (const address_space *mapping = kapi_folio_mapping(page)) {
-			const Home &home = Home::of(page);
 			const Index index = kapi_folio_index(page);
 
-			if (home.is_shared())
-				find_member(static_cast<const SharedHome &>(home), index, page);
-			else
-				keep(kapi_mapping_host(mapping));
-			first_ = index / Batch::max * Batch::max;
+			if (!inode_)
+				find(page, mapping, index);
+			/* Members of a family may see different pages at one place. */
+			if (inode_ && mapping == mapping_ && index - first_ < Batch::max &&
+			    object().pages().resident(index) == page)
+				named_ |= 1U << (index - first_);
 		}
 		kapi_folio_unlock(page);
 	}
 
-	explicit operator bool() const { return inode_; }
-	bool operator==(const ClusterOf &other) const
-	{
-		return inode_ == other.inode_ && first_ == other.first_;
-	}
+	/* Whether there is one, and what to do about it. */
+	explicit operator bool() const { return named_; }
 
 	/* How many pages of it could be paged out. */
-	unsigned long page_out() const
+	unsigned int page_out() const
 	{
-		auto &object = *static_cast<Object *>(kapi_inode_object(inode_));
 		PagedOut result;
 
-		cowmem::page_out(object.pages(), first_, first_ + Batch::max - 1,
+		cowmem::page_out(object().pages(), first_, first_ + Batch::max - 1,
 		                 {.waits = false,
 		                  .accessed = false,
-		                  .max_slots = object.max_slots(),
-		                  .shared = true},
+		                  .max_slots = object().max_slots(),
+		                  .shared = true,
+		                  .named = named_,
+		                  .owner = owner_},
 		                 result);
 		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
-		return result.out;
+		return static_cast<unsigned int>(result.out);
 	}
 
 private:
+	Object &object() const { return *static_cast<Object *>(kapi_inode_object(inode_)); }
 	bool keep(inode *node)
 	{
 		if (kapi_inode_try_get(node))
 			inode_ = node;
 		return inode_;
+	}
+	void find(folio *page, const address_space *mapping, Index index)
+	{
+		const Home &home = Home::of(page);
+
+		if (home.is_shared())
+			find_member(static_cast<const SharedHome &>(home), index, page);
+		else
+			keep(kapi_mapping_host(mapping));
+		mapping_ = mapping;
+		first_ = index / Batch::max * Batch::max;
+		kapi_owner_put(std::exchange(owner_, kapi_folio_get_owner(page)));
 	}
 	void find_member(const SharedHome &home, Index index, const folio *page)
 	{
@@ -78,7 +90,10 @@ private:
 	}
 
 	inode *inode_ = nullptr;
+	const address_space *mapping_ = nullptr;
 	Index first_ = 0;
+	unsigned int named_ = 0;
+	obj_cgroup *owner_ = nullptr;
 };
 
 /*
@@ -100,18 +115,18 @@ void put_back(folio *page)
 extern "C" unsigned long cowmem_shrink(kapi_isolated *isolated)
 {
 	using namespace cowmem;
-	ClusterOf cluster[KAPI_MAX_ISOLATED];
-	unsigned long freed = 0;
+	ClusterOf cluster;
+	unsigned int freed = 0;
 
 	/* All of them first: a reference of ours would keep a neighbour from going. */
 	for (unsigned int i = 0; i < isolated->count; i++) {
 		const FolioRef page{isolated->folio[i]};
 
-		cluster[i].find(page.get());
+		cluster.add(page.get());
 		put_back(page.get());
 	}
-	for (unsigned int i = 0; i < isolated->count; i++)
-		if (cluster[i] && (!i || !(cluster[i] == cluster[i - 1])))
-			freed += cluster[i].page_out();
+	if (cluster)
+		freed = cluster.page_out();
+	isolated->scanned = max_of(isolated->count, freed);
 	return freed;
 }

@@ -6,7 +6,6 @@
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/shrinker.h>
-#include <linux/swap.h>
 
 #include "kernel/kapi.h"
 #include "kernel/module.h"
@@ -20,16 +19,30 @@ static unsigned long count_pages(struct shrinker *s, struct shrink_control *sc)
 	return list_lru_shrink_count(&cowmem_lru, sc) ?: SHRINK_EMPTY;
 }
 
-/* With the list locked: a page that is on it is no longer free, unless it is just being removed. */
+/* Whether both are of one cluster: a hint, as nobody keeps them where they are. */
+static bool are_neighbours(const struct folio *a, const struct folio *b)
+{
+	return READ_ONCE(a->mapping) == READ_ONCE(b->mapping) &&
+	       READ_ONCE(a->index) / KAPI_MAX_ISOLATED == READ_ONCE(b->index) / KAPI_MAX_ISOLATED;
+}
+
+/*
+ * With the list locked: a page that is on it is no longer free, unless it is just being removed.
+ * One cluster is taken at a time: what would follow stays where it is, if no more is wanted.
+ */
 static enum lru_status isolate(struct list_head *item, struct list_lru_one *list, void *arg)
 {
 	struct folio *folio = container_of(item, struct folio, lru);
 	struct kapi_isolated *isolated = arg;
 
-	if (isolated->count == ARRAY_SIZE(isolated->folio))
+	if (isolated->count == isolated->most)
 		return LRU_STOP;
 	if (!folio_try_get(folio))
 		return LRU_SKIP;
+	if (isolated->count && !are_neighbours(folio, isolated->folio[0])) {
+		folio_put(folio);
+		return LRU_STOP;
+	}
 	list_lru_isolate(list, item);
 	isolated->folio[isolated->count++] = folio;
 	return LRU_REMOVED;
@@ -37,16 +50,19 @@ static enum lru_status isolate(struct list_head *item, struct list_lru_one *list
 
 static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 {
-	struct kapi_isolated isolated = {};
+	struct kapi_isolated isolated = {
+		.most = min(cowmem_reclaim_wants(sc->memcg), KAPI_MAX_ISOLATED),
+	};
 	unsigned long freed;
 
-	if (!(sc->gfp_mask & __GFP_FS))
+	if (!(sc->gfp_mask & __GFP_FS) || !isolated.most)
 		return SHRINK_STOP;
 	list_lru_shrink_walk(&cowmem_lru, sc, isolate, &isolated);
 	if (!isolated.count)
 		return SHRINK_STOP;
 	freed = cowmem_shrink(&isolated);
-	mm_account_reclaimed_pages(freed);
+	sc->nr_scanned = isolated.scanned;
+	cowmem_reclaim_account(freed);
 	return freed;
 }
 

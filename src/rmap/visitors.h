@@ -46,24 +46,46 @@ struct Inspect : Visitor {
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
 
-	explicit Referenced(mem_cgroup *only = nullptr) : group{only} {}
+	/* @taken: of which pages of the batch, by bits; of the others all stays as it is. */
+	explicit Referenced(mem_cgroup *only = nullptr, unsigned int taken = ~0U)
+		: group{only}, taken_{taken}
+	{
+	}
 
 	bool enters(const vm_area_struct *vma)
 	{
-		return kapi_vma_has_recency(vma) &&
-		       (!group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group));
+		return !group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group);
 	}
 
 	bool visit(Slot &slot)
 	{
 		locked |= kapi_vma_locked(slot.vma);
-		young[slot.nth] += kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		written[slot.nth] |= slot.pte.dirty() || (slot.pte.writable() && is_told(slot));
+		if (!kapi_vma_has_recency(slot.vma))
+			return false;
+		young[slot.nth] += is_young(slot);
 		return false;
 	}
 
 	mem_cgroup *const group;
 	unsigned int young[Batch::max] = {};
+	/* By some entry; or perhaps by a secondary MMU through one, which says so when it has to let go. */
+	bool written[Batch::max] = {};
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
+
+private:
+	bool is_young(const Slot &slot) const
+	{
+		if (taken_ >> slot.nth & 1)
+			return kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
+		return slot.pte.young() || kapi_mm_young(kapi_vma_mm(slot.vma), slot.address);
+	}
+	static bool is_told(const Slot &slot)
+	{
+		return kapi_mm_has_notifiers(kapi_vma_mm(slot.vma));
+	}
+
+	const unsigned int taken_;
 };
 
 /*
@@ -107,6 +129,28 @@ enum class Leave {
 /* What an Unmap may do all the same (the seed's TTU_IGNORE_*). */
 struct Despite {
 	bool mlock, access;
+};
+
+/* Whether an entry has a soft-dirty bit that somebody tracks, and that would go with it (R54). */
+inline bool is_tracked(const Slot &slot)
+{
+	return slot.pte.soft_dirty() && kapi_vma_tracks_soft_dirty(slot.vma);
+}
+
+/* What would become of unused pages in an Unmap, which is not done. */
+struct Foresee : Visitor {
+	static constexpr bool racy = true;
+
+	bool visit(Slot &slot)
+	{
+		if (kapi_vma_locked(slot.vma))
+			becomes[slot.nth] = Unmapped::mlocked;
+		else if (is_tracked(slot))
+			becomes[slot.nth] = Unmapped::tracked;
+		return false;
+	}
+
+	Unmapped becomes[Batch::max] = {};
 };
 
 /*
@@ -170,8 +214,7 @@ private:
 	{
 		if (!despite.mlock && kapi_vma_locked(slot.vma))
 			return Unmapped::mlocked;
-		if (leave == Leave::nothing && slot.pte.soft_dirty() &&
-		    kapi_vma_tracks_soft_dirty(slot.vma))
+		if (leave == Leave::nothing && is_tracked(slot))
 			return Unmapped::tracked;
 		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry))
 			return Unmapped::young;

@@ -52,6 +52,7 @@ int Backing::set(const char *path)
 		count_ = count;
 		__atomic_store_n(&device_, device, __ATOMIC_RELAXED);
 		next_ = 0;
+		__atomic_store_n(&failures_, 0, __ATOMIC_RELAXED);
 		if (file_)
 			__atomic_store_n(&users_, 0, __ATOMIC_RELEASE);
 	}
@@ -101,7 +102,7 @@ int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclai
 
 	if (!begin())
 		return -KAPI_ENOSPC;
-	if ((reclaim && !device_) || !take_place(place)) {
+	if ((reclaim && (!device_ || fails())) || !take_place(place)) {
 		end();
 		return -KAPI_ENOSPC;
 	}
@@ -111,6 +112,16 @@ int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclai
 		return 0;
 	free(slot);
 	return -KAPI_ENOMEM;
+}
+
+void Backing::wrote(bool well)
+{
+	if (well) {
+		if (__atomic_load_n(&failures_, __ATOMIC_RELAXED))
+			__atomic_store_n(&failures_, 0, __ATOMIC_RELAXED);
+	} else if (__atomic_add_fetch(&failures_, 1, __ATOMIC_RELAXED) == max_failures) {
+		kapi_say_given_up();
+	}
 }
 
 Transfer Backing::start_read(const StoreSlot &slot, folio *page) const

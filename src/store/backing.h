@@ -92,7 +92,7 @@ public:
 	bool serves(bool reclaim) const
 	{
 		return __atomic_load_n(&users_, __ATOMIC_ACQUIRE) >= 0 &&
-		       (!reclaim || __atomic_load_n(&device_, __ATOMIC_RELAXED));
+		       (!reclaim || (__atomic_load_n(&device_, __ATOMIC_RELAXED) && !fails()));
 	}
 
 	/*
@@ -101,6 +101,12 @@ public:
 	 * sleep for memory.
 	 */
 	int write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclaim);
+
+	/*
+	 * How a write that began ended. After some failures in a row memory reclaim leaves it alone,
+	 * which is said once, until PAGE_OUT has written a page.
+	 */
+	void wrote(bool well);
 
 	/* Begins to read the bytes of @slot into @page; none: no memory. Sleeps. */
 	Transfer start_read(const StoreSlot &slot, folio *page) const;
@@ -125,15 +131,18 @@ public:
 
 private:
 	static constexpr long none = -1;
+	static constexpr unsigned int max_failures = 32;
 
 	bool begin();
 	void end() { __atomic_fetch_sub(&users_, 1, __ATOMIC_RELEASE); }
 	bool take_place(unsigned long &place);
+	bool fails() const { return __atomic_load_n(&failures_, __ATOMIC_RELAXED) >= max_failures; }
 
 	/* While it is not `none` the rest stands still. Places in use, and who is about to take one. */
 	long users_ = none;
 	file *file_ = nullptr;
 	bool device_ = false;
+	unsigned int failures_ = 0;      /* of writes, since one ended well */
 	unsigned long count_ = 0;        /* places */
 	unsigned long *taken_ = nullptr; /* one bit each */
 	unsigned long next_ = 0;         /* where to look for a free one, so that neighbours are */

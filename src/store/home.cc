@@ -12,6 +12,7 @@ void detach(folio *page)
 {
 	Home::of(page).add(~0UL);
 	kapi_folio_set_names(page, 0);
+	kapi_folio_forget_refused(page);
 	kapi_folio_detach(page);
 	kapi_lru_del(page);
 	kapi_count(COWMEM_COUNT_pages_freed);

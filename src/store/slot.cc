@@ -26,8 +26,7 @@ void free_slot(StoreSlot *slot)
 		drop_name(page);
 	else if (slot->where)
 		slot->home().uncharge();
-	store.free(*slot);
-	kapi_slot_free(slot);
+	store.free(slot);
 }
 
 } /* namespace cowmem */

@@ -7,6 +7,9 @@
  * memory is only ever used for slots under RCU, so a look-up takes a reference first and sees
  * whether it is the right one afterwards.
  *
+ * A slot and what it has in memory is charged to whom the page was that it was made of, whoever
+ * makes it, and the page is when it comes back.
+ *
  * A page that has a slot is in it, also while it is in memory: then it is there once for all
  * who see it, and can go out again without being stored. If such a page is dirty, the slot's
  * bytes are stale.
@@ -29,6 +32,7 @@ struct StoreSlot {
 	unsigned char marks; /* written, counted */
 	unsigned long what;  /* a handle of the store; the word that fills the page; a place */
 	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
+	obj_cgroup *owner;   /* whom it is charged to, and the page when it comes back */
 
 	/* `how`: the word in `what` fills the page; otherwise a compressor's number, but for the last. */
 	static constexpr unsigned char same_filled = 0;
@@ -144,7 +148,7 @@ private:
 		       mark;
 	}
 };
-static_assert(sizeof(StoreSlot) == 24, "slots are metadata of every paged-out page");
+static_assert(sizeof(StoreSlot) == 32, "slots are metadata of every paged-out page");
 
 /* Gives back what @slot has in the store, and its memory. */
 void free_slot(StoreSlot *slot);

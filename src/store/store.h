@@ -38,9 +38,10 @@ public:
 
 	/*
 	 * Stores what @page holds, in @slot. If somebody writes the page meanwhile, it is
-	 * something in between. Sleeps, but allocates without reclaim.
+	 * something in between. Sleeps, but allocates without reclaim, and out of the reserves if
+	 * it is one (@reclaim).
 	 */
-	Put put(folio *page, SlotRef &slot);
+	Put put(folio *page, SlotRef &slot, bool reclaim);
 	/*
 	 * Begins to store @page, which put() refused, in the backing store: `stored` if
 	 * @transfer ends well. `full`: there is none, or no place there, or it
@@ -49,20 +50,41 @@ public:
 	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
 	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
 	int read(const StoreSlot &slot, folio *page);
-	/* Gives back what @slot takes. Never sleeps. */
-	void free(const StoreSlot &slot);
+	/* Gives back what @slot takes, and its memory. Never sleeps. */
+	void free(StoreSlot *slot);
 
-	/* The memory that it has, in pages. */
+	/*
+	 * Whether it has less memory than it may have (once it has not, some less than that), or
+	 * @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
+	 */
+	bool has_room_for(folio *page);
+	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
 private:
 	static constexpr unsigned int max_compressors = 8;
+	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
+	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
-	Put compress(folio *page, StoreSlot &slot);
-	unsigned long copy_in(void *bytes, unsigned int length);
+	bool is_at_limit(bool was_full) const;
+	bool has_room();
+	StoreSlot *new_slot(folio *page, unsigned char how, bool reserves);
+	void drop_slot(StoreSlot *slot);
+	Put compress(folio *page, StoreSlot &slot, bool reserves);
+	unsigned long copy_in(void *bytes, unsigned int length, bool reserves);
+	bool measure();
+	unsigned int taken_by(unsigned int length) const
+	{
+		return taken_[(length + handle_size - 1) / size_step];
+	}
 
 	zs_pool *pool_ = nullptr;
-	size_t too_long_ = 0; /* bytes from which on a compressed page gains nothing */
+	unsigned long slots_ = 0;
+	bool full_ = false;
+	unsigned long compacted_at_ = 0; /* slots that there were when gaps were closed last */
+	size_t too_long_ = 0;            /* bytes from which on a compressed page gains nothing */
+	/* Bytes of memory that an object of zsmalloc's takes, by its size in steps. */
+	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
 	/* From 1 on; each stays until the module goes, since slots need it. */
 	Compressor *compressors_[max_compressors + 1] = {};
 	unsigned char current_ = 0;
