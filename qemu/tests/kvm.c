@@ -518,7 +518,7 @@ static void example_runs(void)
 	fflush(stdout);
 	child = fork();
 	if (!child) {
-		execl("/bin/microvm", "microvm", NULL);
+		execl("/bin/microvm", "microvm", "20", NULL);
 		_exit(127);
 	}
 	MUST(child > 0 && waitpid(child, &status, 0) == child);
