@@ -51,7 +51,12 @@ static inline void vm_walk(unsigned char *ram, size_t pages, uint32_t seed, uint
 	}
 }
 
-extern const unsigned char vm_guest[], vm_guest_end[];
+/*
+ * Where the instructions are. Hidden, so that no table is asked for that: on arm64 the linker gives
+ * the labels of one file, which are no others', one entry in it, and the guest would have no bytes.
+ */
+extern const unsigned char vm_guest[] __attribute__((visibility("hidden")));
+extern const unsigned char vm_guest_end[] __attribute__((visibility("hidden")));
 
 #ifdef __x86_64__
 /* 32 bits, without paging. The bell is at %edi, and %edx is what vm_place() takes of a number. */

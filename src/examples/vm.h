@@ -11,18 +11,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest.h"
 
+#define VM_SIGNAL SIGRTMIN /* ends a vm_run() that is late */
+#define VM_SECONDS 20      /* that a guest runs at most, if nothing else is said */
+
 struct vm {
 	int fd, cpu;
-	size_t pages; /* of the data, a power of two */
+	unsigned int seconds;       /* that vm_run() takes at most */
+	volatile sig_atomic_t late; /* it did */
+	size_t pages;               /* of the data, a power of two */
 	unsigned char *memory;
 	struct kvm_run *run; /* what KVM and we tell each other */
 	size_t run_bytes;
@@ -71,6 +79,21 @@ static inline int vm_reset_cpu(const struct vm *vm)
 static inline void vm_load_table(struct vm *vm)
 {
 	(void)vm;
+}
+
+/* Says where the guest is. */
+static inline void vm_tell(const struct vm *vm)
+{
+	struct vm_cpu cpu;
+	struct kvm_sregs sregs;
+
+	if (vm_get_cpu(vm, &cpu) || ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
+		return;
+	fprintf(stderr,
+	        "the guest is at %#llx: eax %#llx, ebx %#llx, ecx %#llx, esi %#llx; cr2 %#llx\n",
+	        (unsigned long long)cpu.regs.rip, (unsigned long long)cpu.regs.rax,
+	        (unsigned long long)cpu.regs.rbx, (unsigned long long)cpu.regs.rcx,
+	        (unsigned long long)cpu.regs.rsi, (unsigned long long)sregs.cr2);
 }
 
 #else
@@ -138,6 +161,27 @@ static inline void vm_load_table(struct vm *vm)
 
 	memcpy(vm->memory + VM_TABLE, table, sizeof(table));
 }
+
+/* Says where the guest is, and of its last exception what and where that was. */
+static inline void vm_tell(const struct vm *vm)
+{
+	uint64_t esr = 0, elr = 0, far = 0;
+	struct vm_cpu cpu;
+
+	if (vm_get_cpu(vm, &cpu) ||
+	    vm_one_reg(vm, KVM_GET_ONE_REG, ARM64_SYS_REG(3, 0, 5, 2, 0), &esr) ||
+	    vm_one_reg(vm, KVM_GET_ONE_REG, KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(elr_el1),
+	               &elr) ||
+	    vm_one_reg(vm, KVM_GET_ONE_REG, ARM64_SYS_REG(3, 0, 6, 0, 0), &far))
+		return;
+	fprintf(stderr,
+	        "the guest is at %#llx: w3 %#llx, w5 %#llx, w6 %#llx, w7 %#llx; pstate %#llx; "
+	        "exception %#llx at %#llx, of address %#llx\n",
+	        (unsigned long long)cpu.regs[32], (unsigned long long)cpu.regs[3],
+	        (unsigned long long)cpu.regs[5], (unsigned long long)cpu.regs[6],
+	        (unsigned long long)cpu.regs[7], (unsigned long long)cpu.regs[33],
+	        (unsigned long long)esr, (unsigned long long)elr, (unsigned long long)far);
+}
 #endif
 
 static inline void vm_end(struct vm *vm)
@@ -152,6 +196,22 @@ static inline void vm_end(struct vm *vm)
 		munmap(vm->memory, vm_bytes(vm->pages));
 }
 
+/* Has vm_run() end, now or the next time; from a handler of a signal that its thread gets. */
+static inline void vm_kick(struct vm *vm)
+{
+	vm->run->immediate_exit = 1;
+}
+
+static inline void vm_is_late(int number, siginfo_t *info, void *context)
+{
+	struct vm *vm = info->si_value.sival_ptr;
+
+	(void)number;
+	(void)context;
+	vm->late = 1;
+	vm_kick(vm);
+}
+
 /*
  * A machine whose RAM is @ram, a descriptor, with @pages pages of data, and its CPU as it is when
  * the guest begins. @kvm is /dev/kvm's descriptor. 0, or what failed; vm_end() is due then, too.
@@ -159,11 +219,13 @@ static inline void vm_end(struct vm *vm)
 static inline int vm_make(struct vm *vm, int kvm, int ram, size_t pages)
 {
 	const int run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	const struct sigaction action = {.sa_sigaction = vm_is_late, .sa_flags = SA_SIGINFO};
 	struct kvm_userspace_memory_region region = {.memory_size = vm_bytes(pages)};
 
-	*vm = (struct vm){.fd = -1, .cpu = -1, .pages = pages, .run = MAP_FAILED};
+	*vm = (struct vm){
+		.fd = -1, .cpu = -1, .seconds = VM_SECONDS, .pages = pages, .run = MAP_FAILED};
 	vm->memory = mmap(NULL, vm_bytes(pages), PROT_READ | PROT_WRITE, MAP_SHARED, ram, 0);
-	if (vm->memory == MAP_FAILED || run_bytes < 0)
+	if (vm->memory == MAP_FAILED || run_bytes < 0 || sigaction(VM_SIGNAL, &action, NULL))
 		return -errno;
 	vm->run_bytes = (size_t)run_bytes;
 	region.userspace_addr = (uintptr_t)vm->memory;
@@ -177,25 +239,49 @@ static inline int vm_make(struct vm *vm, int kvm, int ram, size_t pages)
 	return vm->run == MAP_FAILED ? -errno : vm_reset_cpu(vm);
 }
 
-/* Runs the guest until it rings: 0. -EINTR: it was kicked. -EIO: it did something else. */
+/* Has this thread get VM_SIGNAL in time: it would wait for ever for a guest that went astray. */
+static inline int vm_set_limit(struct vm *vm, timer_t *timer)
+{
+	const struct itimerspec limit = {.it_value.tv_sec = vm->seconds};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+	                         .sigev_signo = VM_SIGNAL,
+	                         .sigev_value.sival_ptr = vm};
+
+	event._sigev_un._tid = gettid();
+	return timer_create(CLOCK_MONOTONIC, &event, timer) ||
+	                       timer_settime(*timer, 0, &limit, NULL)
+	               ? -errno
+	               : 0;
+}
+
+/*
+ * Runs the guest until it rings: 0. -EINTR: it was kicked. -EIO: it did something else.
+ * -ETIMEDOUT: it did not ring for vm->seconds. Where it is then is told on stderr.
+ */
 static inline int vm_run(struct vm *vm)
 {
 	const struct kvm_run *run = vm->run;
+	timer_t timer;
+	int err = vm_set_limit(vm, &timer);
 
+	if (err)
+		return err;
 	if (ioctl(vm->cpu, KVM_RUN, 0)) {
+		err = -errno;
 		vm->run->immediate_exit = 0;
-		return -errno;
 	}
-	return run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write &&
-	                       run->mmio.phys_addr == VM_BELL
-	               ? 0
-	               : -EIO;
-}
-
-/* Has vm_run() end, now or the next time; from a handler of a signal that its thread gets. */
-static inline void vm_kick(struct vm *vm)
-{
-	vm->run->immediate_exit = 1;
+	timer_delete(timer);
+	if (vm->late) {
+		vm->late = 0;
+		vm->run->immediate_exit = 0;
+		err = err == -EINTR ? -ETIMEDOUT : err;
+	}
+	if (!err && !(run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write &&
+	              run->mmio.phys_addr == VM_BELL))
+		err = -EIO;
+	if (err == -EIO || err == -ETIMEDOUT)
+		vm_tell(vm);
+	return err;
 }
 
 /* Has KVM be done with the last exit: the registers are true only then. */
