@@ -6,7 +6,7 @@
  * as a fuzzer does. What that takes is told, beside what copies in memfds, or fork(), do.
  *
  *     cc -O2 microvm.c -lcowmem -o microvm
- *     ./microvm [CLONES [MIB]]
+ *     ./microvm [CLONES [MIB [ROUNDS]]]
  */
 #define _GNU_SOURCE
 #include "vm.h"
@@ -25,7 +25,6 @@
 enum {
 	BUSY = 16,     /* pages that the guest writes to all the time */
 	WRITES = 64,   /* of each clone */
-	ROUNDS = 1000, /* of RESTORE and run */
 	FUZZ = 16,     /* writes in each */
 	SKIPPED = 4,   /* exit code */
 	SLICE = 20000, /* microseconds that the guest runs before it is forked */
@@ -209,6 +208,7 @@ int main(int argc, char **argv)
 {
 	const unsigned int clones = argc > 1 ? (unsigned int)atoi(argv[1]) : 100;
 	const unsigned int mib = argc > 2 ? (unsigned int)atoi(argv[2]) : 32;
+	const unsigned int rounds = argc > 3 ? (unsigned int)atoi(argv[3]) : 1000;
 	const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	int ram, snapshot, later, wrong = 0;
 	struct cost sum = {0}, copy, forked;
@@ -216,8 +216,9 @@ int main(int argc, char **argv)
 	uint64_t pause, pause_later, lost, restores = 0, runs = 0;
 	struct vm_cpu cpu, cpu_later;
 
-	if (!clones || !mib || (mib & (mib - 1)) || mib > 512 || !vm)
-		errx(1, "usage: %s [CLONES [MIB]]; MIB is a power of two, 512 at most", argv[0]);
+	if (!clones || !mib || (mib & (mib - 1)) || mib > 512 || !rounds || !vm)
+		errx(1, "usage: %s [CLONES [MIB [ROUNDS]]]; MIB is a power of two, 512 at most",
+		     argv[0]);
 	if (kvm < 0) {
 		warn("/dev/kvm");
 		return SKIPPED;
@@ -252,7 +253,7 @@ int main(int argc, char **argv)
 	}
 
 	/* The guest itself goes on as the fuzzer's. */
-	for (unsigned int i = 0; i < ROUNDS; i++) {
+	for (unsigned int i = 0; i < rounds; i++) {
 		const uint64_t began = now();
 
 		good(cowmem_object_restore(ram, snapshot), "RESTORE");
@@ -277,9 +278,9 @@ int main(int argc, char **argv)
 	       (double)copy.memory * clones / 1024);
 	printf("the guest stood still, first      µs %8.1f\n", us(pause, 1));
 	printf("  and later, with %d pages new    µs %8.1f\n", BUSY, us(pause_later, 1));
-	printf("RESTORE, one of %d rounds       µs %8.1f %8.1f\n", ROUNDS, us(restores, ROUNDS),
+	printf("RESTORE, one of %4u rounds       µs %8.1f %8.1f\n", rounds, us(restores, rounds),
 	       us(copy.ready, 1));
-	printf("  and %d pages written            µs %8.1f\n", FUZZ, us(runs, ROUNDS));
+	printf("  and %d pages written            µs %8.1f\n", FUZZ, us(runs, rounds));
 	printf("\nmachines, and rounds, that did not go their way: %d\n", wrong);
 	vm_end(&guest);
 	return wrong != 0;
