@@ -2,8 +2,8 @@
 /*
  * KVM is a secondary MMU: what it maps for a guest is in no page table of a process, and it hears
  * of changes from mmu_notifiers only. Here objects are the RAM of guests (src/examples/vm.h). What
- * is taken from a guest's hands it writes no more; what it writes is marked; and a hundred clones
- * go their own ways.
+ * is taken from a guest's hands it writes no more; what it writes is marked; and clones go their
+ * own ways.
  */
 #include "answers.h"
 #include "counts.h"
@@ -17,11 +17,18 @@
 #include "../../src/examples/vm.h"
 
 enum {
-	PAGES = 1024, /* of a guest's data */
+	PAGES = 256, /* of a guest's data */
 	FIRST = VM_DATA / VM_PAGE,
 	ALL = FIRST + PAGES,
-	CLONES = 100,
 	WRITES = 64,
+/* QEMU emulates what arm64's KVM does without VHE, a whole switch for each exit, three times as slowly. */
+#ifdef __x86_64__
+	CLONES = 100,
+	RESTORES = 300,
+#else
+	CLONES = 30,
+	RESTORES = 100,
+#endif
 };
 
 #define BYTES vm_bytes(PAGES)
@@ -190,6 +197,7 @@ static void *run_guest(void *argument)
 static void start_counting(struct running *r, uint32_t pages)
 {
 	r->machine = machine_of(-1, NULL);
+	r->machine.vm.seconds = 120; /* as long as the test looks on */
 	vm_ask(&r->machine.vm, VM_COUNT, UINT32_MAX, pages);
 	MUST(!pthread_create(&r->thread, NULL, run_guest, r));
 }
@@ -366,78 +374,95 @@ static void pagemap_all(struct machine *m, uint32_t flags, struct cowmem_page *s
 	MUST(!pagemap_ask(m->ram, flags, at(0), PAGES, state));
 }
 
-/* Of pages that were @written, how many are not DIRTY; of the others, how many are goes to @more. */
-static unsigned int untold(const struct cowmem_page *state, const bool *written, unsigned int *more)
+/* What the guest did to a page. */
+enum done { NOTHING, READ, WRITTEN };
+
+/* How many pages, of what was @done to them, are DIRTY, or are not. */
+struct told {
+	unsigned int dirty[3], clean[3];
+};
+
+static void add_told(struct told *told, const struct cowmem_page *state, const enum done *done)
 {
-	unsigned int missed = 0;
-
-	for (size_t page = 0; page < PAGES; page++) {
-		const bool dirty = state[page].flags & COWMEM_PAGE_DIRTY;
-
-		missed += written[page] && !dirty;
-		*more += !written[page] && dirty;
-	}
-	return missed;
+	for (size_t page = 0; page < PAGES; page++)
+		if (state[page].flags & COWMEM_PAGE_DIRTY)
+			told->dirty[done[page]]++;
+		else
+			told->clean[done[page]]++;
 }
 
+/*
+ * A page that the guest has only read may be told, too: where it comes back from the store its
+ * entry lets stores through, KVM lets its guest write, and says at once that this has.
+ */
 static void marks_tell_all(void)
 {
 	static struct cowmem_page state[PAGES];
-	static const bool nothing[PAGES];
-	unsigned int untold_without = 0, more_without = 0, more = 0, idle = 0;
+	static const enum done nothing[PAGES];
+	struct told clearing = {}, without = {}, idle = {};
 	struct machine m;
 
 	NEEDS_KVM;
 	m = machine_of(-1, NULL);
 	for (uint32_t round = 0; round < 32; round++) {
-		bool written[PAGES] = {};
+		enum done done[PAGES] = {};
 		uint32_t number = round;
 
 		for (int i = 0; i < WRITES; i++) {
 			number = vm_next(number);
-			written[(vm_place(PAGES, number) - VM_DATA) / PAGE] = true;
+			done[(vm_place(PAGES, number) - VM_DATA) / PAGE] = WRITTEN;
 		}
 		pagemap_all(&m, COWMEM_PAGEMAP_CLEAR_DIRTY, state);
 		/* What comes back from the store when it is read may be written, clean. */
 		if (round % 4 == 1)
 			page_out_all(m.ram, ALL);
-		for (size_t page = 0; page < PAGES && round % 2; page++)
-			if (written[page])
+		for (size_t page = round % 8; page < PAGES && round % 2; page++) {
+			if (done[page] == NOTHING && page % 8 == round % 8)
+				done[page] = READ;
+			if (done[page] != NOTHING)
 				got(&m, page);
+		}
 		MUST(!vm_do(&m.vm, VM_WALK, round, WRITES, NULL));
 		pagemap_all(&m, 0, state);
-		untold_without += untold(state, written, &more_without);
+		add_told(&without, state, done);
 		pagemap_all(&m, COWMEM_PAGEMAP_CLEAR_DIRTY, state);
-		CHECK_EQ(untold(state, written, &more), 0);
+		add_told(&clearing, state, done);
 		pagemap_all(&m, 0, state);
-		untold(state, nothing, &idle);
+		add_told(&idle, state, nothing);
 	}
-	CHECK_EQ(idle, 0); /* since a CLEAR nobody wrote */
-	ksft_print_msg("told without a write: %u pages, by a call that does not CLEAR %u; that "
-	               "left out %u "
-	               "that were written\n",
-	               more, more_without, untold_without);
+	CHECK_EQ(clearing.clean[WRITTEN], 0);
+	CHECK_EQ(clearing.dirty[NOTHING], 0);
+	CHECK_EQ(idle.dirty[NOTHING], 0); /* since a CLEAR nobody wrote */
+	ksft_print_msg("of %u pages that the guest read, %u are told; a call that does not CLEAR "
+	               "leaves out %u of %u that it wrote\n",
+	               clearing.dirty[READ] + clearing.clean[READ], clearing.dirty[READ],
+	               without.clean[WRITTEN], without.dirty[WRITTEN] + without.clean[WRITTEN]);
 	machine_end(&m);
+}
+
+static uint32_t word_at(const struct machine *m, size_t page)
+{
+	return *(volatile uint32_t *)(m->vm.memory + at(page));
 }
 
 /* What changes between two calls is told by the one or the other, while the guest writes. */
 static void marks_tell_all_meanwhile(void)
 {
-	enum { ROUNDS = 100 };
+	enum { BUSY = 64, ROUNDS = 100 };
 	static struct cowmem_page state[2][PAGES];
-	static uint32_t word[2][PAGES];
+	static uint32_t word[2][BUSY];
 	unsigned long changed = 0, missed = 0;
 	struct running r;
 
 	NEEDS_KVM;
-	start_counting(&r, PAGES);
+	start_counting(&r, BUSY);
 	for (int round = 0; round < ROUNDS; round++) {
 		const int now = round % 2;
 
-		for (size_t page = 0; page < PAGES; page++)
-			word[now][page] = *(volatile uint32_t *)(r.machine.vm.memory + at(page));
+		for (size_t page = 0; page < BUSY; page++)
+			word[now][page] = word_at(&r.machine, page);
 		pagemap_all(&r.machine, COWMEM_PAGEMAP_CLEAR_DIRTY, state[now]);
-		for (size_t page = 0; page < PAGES && round; page++) {
+		for (size_t page = 0; page < BUSY && round; page++) {
 			if (word[0][page] == word[1][page])
 				continue;
 			changed++;
@@ -446,9 +471,10 @@ static void marks_tell_all_meanwhile(void)
 		}
 		if (round % 10 == 9)
 			page_out_all(r.machine.ram, ALL);
+		CHECK(COMES(word_at(&r.machine, (size_t)round % BUSY) != word[now][round % BUSY]));
 	}
 	stop_counting(&r);
-	CHECK(changed > 0);
+	CHECK(changed >= ROUNDS - 1);
 	CHECK_EQ(missed, 0);
 	ksft_print_msg("%lu changes seen in %d rounds\n", changed, ROUNDS);
 }
@@ -463,9 +489,9 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void restores_a_thousand_times(void)
+static void restores_over_and_over(void)
 {
-	enum { ROUNDS = 1000, FUZZ = 16 };
+	enum { FUZZ = 16 };
 	unsigned long wrong = 0, net;
 	uint64_t restoring = 0, running = 0;
 	struct counts before;
@@ -480,7 +506,7 @@ static void restores_a_thousand_times(void)
 	shot = snapshot(m.ram);
 	image = image_of(shot);
 	before = counts_now();
-	for (uint32_t round = 0; round < ROUNDS; round++) {
+	for (uint32_t round = 0; round < RESTORES; round++) {
 		const uint64_t began = now_us();
 		uint64_t ran;
 
@@ -496,14 +522,14 @@ static void restores_a_thousand_times(void)
 	}
 	MUST(!restore(m.ram, shot));
 	CHECK_EQ(wrong, 0);
-	CHECK_EQ(SINCE(before, restores), ROUNDS + 1);
+	CHECK_EQ(SINCE(before, restores), RESTORES + 1);
 	net = SINCE(before, pages_allocated) - SINCE(before, pages_freed);
 	CHECK_EQ(net, 0);
 	CHECK(is_as(m.ram, image));
 	CHECK(is_as(shot, image));
-	ksft_print_msg("%d rounds, each of %d pages: RESTORE %llu us, the guest %llu us\n", ROUNDS,
-	               FUZZ, (unsigned long long)restoring / ROUNDS,
-	               (unsigned long long)running / ROUNDS);
+	ksft_print_msg("%d rounds, each of %d pages: RESTORE %llu us, the guest %llu us\n",
+	               RESTORES, FUZZ, (unsigned long long)restoring / RESTORES,
+	               (unsigned long long)running / RESTORES);
 	machine_end(&m);
 	close(shot);
 	free(image);
@@ -518,7 +544,7 @@ static void example_runs(void)
 	fflush(stdout);
 	child = fork();
 	if (!child) {
-		execl("/bin/microvm", "microvm", "20", NULL);
+		execl("/bin/microvm", "microvm", "10", "4", "50", NULL);
 		_exit(127);
 	}
 	MUST(child > 0 && waitpid(child, &status, 0) == child);
@@ -526,8 +552,22 @@ static void example_runs(void)
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
+/* A guest that went astray holds up nobody. */
+static void does_not_run_for_ever(void)
+{
+	struct machine m;
+
+	NEEDS_KVM;
+	m = machine_of(-1, NULL);
+	m.vm.seconds = 1;
+	CHECK_EQ(vm_do(&m.vm, VM_COUNT, UINT32_MAX, 1, NULL), -ETIMEDOUT);
+	vm_ask(&m.vm, VM_COUNT, 0, 0);
+	CHECK_EQ(vm_run(&m.vm), 0); /* it goes on where it was */
+	machine_end(&m);
+}
+
 static const struct test_case cases[] = {
-	{"100 clones of a guest go their own ways", "R96", clones_go_their_ways},
+	{"clones of a guest go their own ways", "R96", clones_go_their_ways},
 	{"a snapshot is of one instant while a guest writes", "R96", snapshot_is_of_one_instant},
 	{"a guest writes no page of a snapshot", "R68 R96", after_snapshot},
 	{"a guest has nothing that RESTORE took back", "R68 R96", after_restore},
@@ -536,7 +576,8 @@ static const struct test_case cases[] = {
 	{"a guest's pages are moved", "R68 R96", after_move},
 	{"what a guest writes is marked", "R96", marks_tell_all},
 	{"what a guest writes is marked, while it writes", "R96", marks_tell_all_meanwhile},
-	{"a guest is restored 1000 times", "R96", restores_a_thousand_times},
+	{"a guest is restored over and over", "R96", restores_over_and_over},
+	{"a guest that does not ring is left", "", does_not_run_for_ever},
 	{"the example, microvm", "", example_runs},
 };
 
