@@ -115,7 +115,7 @@ def build_program(code, arch, source=None):
     """
     program = PROGRAMS / arch / code.stem
     library = [build_tools(arch) / "libcowmem.a"] if uses_library(code) else []
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "include").rglob("*.h"), ROOT / "src/kernel/counters.h", *library]
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "src/examples").glob("*.h"), *(ROOT / "include").rglob("*.h"), ROOT / "src/kernel/counters.h", *library]
     if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
         program.parent.mkdir(parents=True, exist_ok=True)
         fresh = program.with_suffix(f".{threading.get_ident()}")

@@ -23,7 +23,7 @@ mapfile -t sources < <(git ls-files '*.c' '*.cc' '*.h' '*.hpp')
 mapfile -t formatted < <(printf '%s\n' "${sources[@]}" | grep -v -e '/trace\.h$' -e '/counters\.h$')
 # Those of user space are not what checkpatch is about.
 mapfile -t c_side < <(grep -L -E '^(namespace|extern "C") ' "${sources[@]}" |
-	grep -v -e '\.cc$' -e '^qemu/' -e '^include/cowmem/' -e '^src/lib/' -e '^src/fork/' -e '^src/tool/')
+	grep -v -e '\.cc$' -e '^qemu/' -e '^include/cowmem/' -e '^src/examples/' -e '^src/fork/' -e '^src/lib/' -e '^src/tool/')
 
 check clang-format "clang-format$llvm" --dry-run -Werror "${formatted[@]}"
 

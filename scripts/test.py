@@ -65,6 +65,7 @@ class Plan:
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
     without: str = ""  # of that one's properties, as QEMU's -cpu has them
+    machine: str = ""  # more properties of QEMU's machine
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
@@ -78,7 +79,7 @@ class Plan:
     @property
     def extra_qemu(self):
         cpu = ",".join(filter(None, [self.cpu or "max", self.without]))
-        return ["-cpu", cpu] if cpu != "max" else []
+        return (["-cpu", cpu] if cpu != "max" else []) + (["-machine", self.machine] if self.machine else [])
 
     def arguments(self, code):
         if code == CONTENTION:
@@ -112,8 +113,14 @@ MEASURES = ("escape",)
 # What user space makes of the interface: no kernel that checks itself finds more by it.
 USERS = ("library", "library_cxx", "binding", "tool", "manual")
 
+# KVM is not built into the debug kernels; on arm64 it needs a CPU that begins in EL2, which is
+# slower, so that one boot there has that.
+KVM = ROOT / "qemu/tests/kvm.c"
+NO_KVM = (KVM.stem,)
+MICROVM = ROOT / "src/examples/microvm.c"  # which it runs
+
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
-MODULES = {"x86_64": ("loop", "zram", "mce-inject"), "arm64": ("loop", "zram")}
+MODULES = {"x86_64": ("loop", "zram", "mce-inject", "kvm-amd"), "arm64": ("loop", "zram")}
 # What the disk with Debian's programs takes, and the steps to it.
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
@@ -131,12 +138,12 @@ DIRECT = ("ext4",)
 
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS),
-    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS),
+    Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
+    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED),
-    # A CPU whose page tables have no dirty bit that the hardware sets (N11).
-    Plan("stock", "arm64", 600, 20, cpu="cortex-a72", programs=("pageout", "dirty")),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + NO_KVM),
+    # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
+    Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]
 # Of Debian's other kernels, what is run unless everything is asked for.
 SELECTION = ("cow", "diff", "faults", "files", "lazy", "object", "pageout", "rmap", "snapshot", "swapped")
@@ -425,6 +432,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
         files["bin/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
     if MANUAL in codes:
         files |= examples(plan.arch)
+    if KVM in codes:
+        files["bin/microvm"] = (guest.build_program(MICROVM, plan.arch).read_bytes(), 0o755)
     files["init"] = (guest.build_program(ROOT / "qemu/init.c", plan.arch, source).read_bytes(), 0o755)
     return files, steps
 

@@ -80,10 +80,16 @@ private:
 	unsigned long value_;
 };
 
-/* Whether stores through @vma are permitted, and soft-dirty tracking needs no fault at the first. */
+/*
+ * Whether stores through @vma are permitted, and nobody needs a fault at the first: not soft-dirty
+ * tracking, and no secondary MMU, which takes an entry that lets stores through for its permission
+ * to write, and need not say when it did (KVM's gfn_to_pfn_cache never does). Without that it
+ * asks for a page to write to by a fault, which leaves a dirty bit.
+ */
 inline bool may_store_untold(const vm_area_struct *vma)
 {
-	return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma);
+	return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma) &&
+	       !kapi_mm_has_notifiers(kapi_vma_mm(vma));
 }
 
 /*

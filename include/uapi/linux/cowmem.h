@@ -522,12 +522,15 @@ struct cowmem_rmap {
  * cleared: it was written, by whatever way (mappings, write(), DMA, a KVM guest), punched, cut
  * off, or restored; whatever was done besides, SNAPSHOT, CLONE, PAGE_OUT, PREFETCH and MOVE
  * included. What relatives do is no change. Of a place that was never cleared it says that
- * something is there. Of what a KVM guest writes only a call that clears is sure to tell. No
- * other change goes untold, but DIRTY may be told without one: of a hole that was read through a
- * mapping, and has memory since, or lay beyond an end that RESIZE or RESTORE set; of what relatives
- * had, too, and no longer have; of a page that is pinned, just in use when a snapshot is taken, or
- * just being paged out, or was when it was last cleared; and once more of one that was just being
- * written then.
+ * something is there. No change goes untold, but for a KVM guest's whose machine was made when its
+ * RAM had been read already, from the store or from a snapshot: what the guest writes there first
+ * is told by a call that clears only (on arm64, with Linux 6.12, that or the next one, if several
+ * of its CPUs run meanwhile), and what KVM writes by an address of its own (kvmclock, what a guest
+ * of Xen's shares) by none, and is lost when the page goes out. DIRTY may be told without a change:
+ * of what the guest only read there; of a hole that was read through a mapping, and has memory
+ * since, or lay beyond an end that RESIZE or RESTORE set; of what relatives had, too, and no longer
+ * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out, or
+ * was when it was last cleared; and once more of one that was just being written then.
  *
  * If an answer cannot be written there is EFAULT, and `next` tells how far the call came, if that
  * can be written: the answers before are whole, and behind that nothing is cleared, but for
