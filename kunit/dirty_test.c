@@ -53,12 +53,12 @@ static void a_mark_that_was_there_already_is_told(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, clear(m));
 }
 
-static struct folio *of_guest;
+static struct folio *of_guest; /* which it may write, or none */
 
 static int lose_permission(struct mmu_notifier *notifier, const struct mmu_notifier_range *range)
 {
-	if (range->event == MMU_NOTIFY_PROTECTION_PAGE)
-		folio_set_dirty(of_guest);
+	if (of_guest && range->event == MMU_NOTIFY_PROTECTION_PAGE)
+		folio_set_dirty(xchg(&of_guest, NULL));
 	return 0;
 }
 
@@ -76,6 +76,7 @@ static void what_a_guest_wrote_is_told_once(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mmu_notifier_register(&guest, m->mm));
 	KUNIT_EXPECT_TRUE(test, clear(m));
 	mmu_notifier_unregister(&guest, m->mm);
+	KUNIT_EXPECT_NULL(test, of_guest);
 	KUNIT_EXPECT_FALSE(test, is_dirty(m));
 }
 
