@@ -12,7 +12,8 @@
  * scripts/bench.py makes a table of it.
  *
  * A work makes what it needs, calls bench_start() and bench_stop() once around what is
- * measured (qemu/profile.c looks for them), and removes what it made.
+ * measured (qemu/profile.c looks for them), or around each call of which the least counts, and
+ * removes what it made.
  */
 #include "bench.h"
 #include "zram.h"
@@ -701,43 +702,50 @@ static struct result idle_pipe(struct object *o)
 	return r;
 }
 
-static struct result idle_maps(struct object *o)
-{
-	struct result r = {.units = 3000};
-
-	bench_start();
-	for (size_t i = 0; i < r.units; i++) {
-		char *p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		               -1, 0);
-
-		MUST(p != MAP_FAILED && !mprotect(p, PAGE, PROT_READ));
-		unmap(o, p);
-	}
-	r.total = bench_stop();
-	return r;
-}
-
-/* The least that one takes: the kernel clears up behind some of them. */
-static struct result idle_forks(struct object *o)
+/* What one @call takes, of so many the least: the kernel clears up behind some of them. */
+static struct result least_of(unsigned int calls, void (*call)(struct object *o), struct object *o)
 {
 	struct result r = {.units = 1, .total = UINT64_MAX};
 
-	(void)o;
-	for (unsigned int i = 0; i < 300; i++) {
+	while (calls--) {
 		uint64_t taken;
-		pid_t child;
 
 		bench_start();
-		child = fork();
-		MUST(child >= 0);
-		if (!child)
-			_exit(0);
-		MUST(waitpid(child, NULL, 0) == child);
+		call(o);
 		taken = bench_stop();
 		if (taken < r.total)
 			r.total = taken;
 	}
 	return r;
+}
+
+static void map_and_unmap(struct object *o)
+{
+	char *p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(p != MAP_FAILED && !mprotect(p, PAGE, PROT_READ));
+	unmap(o, p);
+}
+
+static struct result idle_maps(struct object *o)
+{
+	return least_of(3000, map_and_unmap, o);
+}
+
+static void fork_and_wait(struct object *o)
+{
+	const pid_t child = fork();
+
+	(void)o;
+	MUST(child >= 0);
+	if (!child)
+		_exit(0);
+	MUST(waitpid(child, NULL, 0) == child);
+}
+
+static struct result idle_forks(struct object *o)
+{
+	return least_of(300, fork_and_wait, o);
 }
 
 /* --- one snapshot, or many --- */

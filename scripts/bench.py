@@ -365,12 +365,12 @@ GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("
 # Nobody is to notice that the module is there.
 IDLE = [("idle-calls", "anon"), ("idle-files", "anon"), ("idle-pipe", "anon"), ("idle-maps", "anon"), ("idle-forks", "anon"),
         ("idle-holes", "memfd"), ("idle-holes", "anon"), ("idle-copies", "memfd"), ("idle-reads", "memfd")]  # fmt: skip
-IDLE_MIB, IDLE_ERROR = 16, 0.001
+IDLE_MIB, IDLE_ROUNDS, IDLE_ERROR = 16, 9, 0.001
 
 
 def measure_guarded(arch, out):
     works = " ".join(["calibrate", *(row.work for row in GUARDED)])
-    idle = f"{IDLE_MIB} {ROUNDS} {' '.join(dict.fromkeys(work for work, _ in IDLE))}"
+    idle = f"{IDLE_MIB} {IDLE_ROUNDS} {' '.join(dict.fromkeys(work for work, _ in IDLE))}"
     # What is compared is done one right after the other: a kernel changes as it works.
     figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}",
                       more=[f"{GUARD_MIB} 1 {FEW_CHILDREN} {MANY_CHILDREN}", idle], without=[idle])  # fmt: skip
