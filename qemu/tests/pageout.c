@@ -397,10 +397,13 @@ static void what_the_store_makes_of_pages(void)
 
 	/* The limit of the object, and none. */
 	MUST(!ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
-	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 1, PAGES - 1));
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 1, 16));
 	CHECK_EQ(out.out, 2);
 	CHECK_EQ(out.incompressible, 1); /* which takes none of it */
-	CHECK_EQ(out.full, PAGES - 4);
+	CHECK_EQ(out.full, 13);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 17, PAGES - 17));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.full, PAGES - 17);
 	CHECK_EQ(store_stat(fd).max_slots, 3);
 	limit.max_slots = ~0ULL;
 	MUST(!ioctl(fd, COWMEM_IOC_STORE_LIMIT, &limit));
