@@ -598,12 +598,6 @@ static void fill_with_noise(void)
 	munmap(p, noise.pages * PAGE);
 }
 
-static void reclaim_all(void)
-{
-	for (int i = 0; i < 3; i++)
-		write_text(CGROUP "/memory.reclaim", "1G");
-}
-
 /*
  * A device that has no room for most of its pages: thin provisioning. Reclaim writes there no more
  * after some failures, until PAGE_OUT does well.

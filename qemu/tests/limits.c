@@ -665,16 +665,18 @@ static void fail_each_allocation(void)
 	close(fail_nth);
 }
 
+/* Each allocation fails that is told to, without a word in the log. */
+static struct setting injection[] = {
+	{.path = DEBUG "failslab/verbose", .wanted = "0"},
+	{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
+	{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
+	{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
+	{.path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N"},
+	{.path = DEBUG "fail_page_alloc/min-order", .wanted = "0"},
+};
+
 static void inject(const struct operation *first, size_t count)
 {
-	static struct setting settings[] = {
-		{.path = DEBUG "failslab/verbose", .wanted = "0"},
-		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
-		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/min-order", .wanted = "0"},
-	};
 	long dying;
 
 	if (access(FAIL_NTH, W_OK))
@@ -682,9 +684,9 @@ static void inject(const struct operation *first, size_t count)
 	dying = dying_cgroups();
 	operations = first;
 	operations_end = first + count;
-	set_all(settings, ARRAY_LENGTH(settings));
+	set_all(injection, ARRAY_LENGTH(injection));
 	CHECK_EQ(run_in_cgroup("max", fail_each_allocation), 0);
-	restore_all(settings, ARRAY_LENGTH(settings));
+	restore_all(injection, ARRAY_LENGTH(injection));
 	check_cgroup_goes(dying);
 }
 
@@ -1053,14 +1055,6 @@ static void fork_with_each_failure(void)
 /* Has a process of its own do @body, in which allocations that are told to fail do. */
 static void inject_into(void (*body)(void))
 {
-	static struct setting settings[] = {
-		{.path = DEBUG "failslab/verbose", .wanted = "0"},
-		{.path = DEBUG "failslab/ignore-gfp-wait", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/verbose", .wanted = "0"},
-		{.path = DEBUG "fail_page_alloc/ignore-gfp-wait", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/ignore-gfp-highmem", .wanted = "N"},
-		{.path = DEBUG "fail_page_alloc/min-order", .wanted = "0"},
-	};
 	struct counts before;
 	int status;
 	pid_t child;
@@ -1068,7 +1062,7 @@ static void inject_into(void (*body)(void))
 	if (access(FAIL_NTH, W_OK))
 		SKIP("this kernel has no fault injection");
 	before = counts_now();
-	set_all(settings, ARRAY_LENGTH(settings));
+	set_all(injection, ARRAY_LENGTH(injection));
 	child = fork();
 	MUST(child >= 0);
 	if (!child) {
@@ -1079,7 +1073,7 @@ static void inject_into(void (*body)(void))
 		_exit(test_failed);
 	}
 	MUST(waitpid(child, &status, 0) == child);
-	restore_all(settings, ARRAY_LENGTH(settings));
+	restore_all(injection, ARRAY_LENGTH(injection));
 	CHECK_EQ(status, 0);
 	check_returned(before);
 }

@@ -443,13 +443,6 @@ static void begin_noise(unsigned long pages)
 	CHECK_EQ(run_in_cgroup("max", fill_noise), 0);
 }
 
-/* Everything is looked at as often as it takes to be said to be unused, and once more. */
-static void reclaim_all(void)
-{
-	for (int i = 0; i < 3; i++)
-		reclaim(CGROUP, "1G");
-}
-
 /* What is not compressed is not tried again until it is written, by whatever way. */
 static void incompressible_once(void)
 {

@@ -378,12 +378,10 @@ void Cluster::protect()
 		if (!claim_[i])
 			continue;
 		kapi_folio_forget_refused(claim_[i].get());
-		if (found.dirty[i]) {
-			copy_[i] = Copy::wanted;
+		if (found.dirty[i])
 			kapi_folio_keep_written(claim_[i].get());
-		} else if (!slot_[i]) {
+		if (found.dirty[i] || !slot_[i])
 			copy_[i] = Copy::wanted;
-		}
 	}
 }
 
@@ -395,11 +393,12 @@ void Cluster::spare_those_without_room()
 {
 	const bool may_have_more = home_.slot_count() < how_.max_slots;
 
-	for (unsigned int i = 0; i < count_; i++)
-		if (claim_[i] &&
-		    (!slot_[i] ? !may_have_more || !has_room_for(i)
-		               : kapi_folio_dirty(claim_[i].get()) && !has_room_for(i)))
+	for (unsigned int i = 0; i < count_; i++) {
+		if (!claim_[i] || (slot_[i] && !kapi_folio_dirty(claim_[i].get())))
+			continue;
+		if ((!slot_[i] && !may_have_more) || !has_room_for(i))
 			drop(i, result_.full);
+	}
 }
 
 /*
@@ -428,7 +427,7 @@ void Cluster::spare_those_that_would_stay()
 
 bool Cluster::select()
 {
-	/* Who is just taking something from the object, or has it frozen, is not waited for: none would go. */
+	/* While a task takes pages from the object, or freezes it, none would go: reclaim does not wait. */
 	if (!how_.waits && may_be_in_tlbs())
 		return false;
 	if (!claim_all())
@@ -451,7 +450,7 @@ void Cluster::refuse(unsigned int i, unsigned long &why)
 	copy_[i] = Copy::none;
 }
 
-/* Before it leaves its home, which forgets that, or not at all. */
+/* The page is marked only while it is at home, which takes the mark off when the page leaves. */
 void Cluster::note_refused(unsigned int i)
 {
 	folio *page = claim_[i].get();
