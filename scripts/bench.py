@@ -199,11 +199,11 @@ class Figures:
 STILL = "norandmaps"
 
 
-def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), without=(), **options):
+def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, **options):
     """Boot Debian's kernel, take the steps `before` and run a program of qemu/, once with each
-    of the arguments `runs`, and with each of `without` when cowmem is unloaded; the
-    kernel's release, what the program said and how long it all took come back. With
-    `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
+    of the arguments `runs`, and with `idle`, if there are any, by turns with cowmem loaded and
+    unloaded; the kernel's release, what the program said and how long it all took come back.
+    With `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
     modules of the kernel's own.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -212,9 +212,11 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), wi
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
     others = guest.module_files(kernel, kernels)
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
-    steps = [*(f"load /lib/{name}.ko" for name in [*others, *modules]), *before,
-             *(f"run /bin/{program} {run}" for run in runs), *(f"unload {name}" for name in reversed(modules)),
-             *(f"run /bin/{program} {run}" for run in without)]  # fmt: skip
+    load = [f"load /lib/{name}.ko" for name in modules]
+    unload = [f"unload {name}" for name in reversed(modules)]
+    turn = [f"run /bin/{program} {idle}", *unload, f"run /bin/{program} {idle}", *load]
+    steps = [*(f"load /lib/{name}.ko" for name in others), *load, *before, *(f"run /bin/{program} {run}" for run in runs),
+             *(turn * IDLE_TURNS if idle else []), *unload]  # fmt: skip
     initramfs.write(out / "initramfs.gz", {
         "init": (programs["init"].read_bytes(), 0o755),
         f"bin/{program}": (programs[program].read_bytes(), 0o755),
@@ -229,9 +231,9 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), wi
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), without=()):
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None):
     """The Figures of qemu/bench.c with `arguments`, and of more runs of it."""
-    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, without, smp=1,
+    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, smp=1,
                                  icount=True, append=STILL, extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
 
 
@@ -365,22 +367,22 @@ GUARDED = [row for row in ROWS if row.peer == "memfd" and row.work.startswith(("
 # Nobody is to notice that the module is there.
 IDLE = [("idle-calls", "anon"), ("idle-files", "anon"), ("idle-pipe", "anon"), ("idle-maps", "anon"), ("idle-forks", "anon"),
         ("idle-holes", "memfd"), ("idle-holes", "anon"), ("idle-copies", "memfd"), ("idle-reads", "memfd")]  # fmt: skip
-IDLE_MIB, IDLE_ROUNDS, IDLE_ERROR = 16, 9, 0.001
+IDLE_MIB, IDLE_TURNS, IDLE_ROUNDS, IDLE_ERROR = 16, 3, 4, 0.001
 
 
 def measure_guarded(arch, out):
     works = " ".join(["calibrate", *(row.work for row in GUARDED)])
     idle = f"{IDLE_MIB} {IDLE_ROUNDS} {' '.join(dict.fromkeys(work for work, _ in IDLE))}"
-    # What is compared is done one right after the other: a kernel changes as it works.
     figures = measure(arch, out, f"{GUARD_MIB} {ROUNDS} {works}",
-                      more=[f"{GUARD_MIB} 1 {FEW_CHILDREN} {MANY_CHILDREN}", idle], without=[idle])  # fmt: skip
+                      more=[f"{GUARD_MIB} 1 {FEW_CHILDREN} {MANY_CHILDREN}"], idle=idle)  # fmt: skip
     figures.check_clock()
     return figures
 
 
 def compare_idle(figures):
     """What each work of IDLE costs with the module, in parts of what it costs without: of the
-    rounds the least is taken, to which interrupts have added the fewest.
+    rounds the least is taken, to which interrupts have added the fewest. Turns with the module
+    and without alternate, since a kernel changes as it works.
     """
     for work, kind in IDLE:
         yield f"{work} {kind}", min(figures.rounds[work, kind]) / min(figures.rounds[f"{work}-without", kind])
