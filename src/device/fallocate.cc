@@ -185,7 +185,7 @@ extern "C" int cowmem_fadvise(file *f, long long offset, long long length, int a
 	if (advice == KAPI_FADV_WILLNEED) {
 		unsigned long long count = 0;
 
-		object.pages().bring_in_all(index_of(offset), index_up(end) - 1, count);
+		object.pages().swap_in_all(index_of(offset), index_up(end) - 1, count);
 	}
 	if (advice == KAPI_FADV_DONTNEED && kapi_file_writable(f) && !inside.none) {
 		Index next = inside.first;

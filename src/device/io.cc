@@ -48,7 +48,7 @@ int page_to_read(Object &object, Index index, FolioRef &page)
 			if (page || object.pages().is_hole(index))
 				return page && kapi_folio_poisoned(page.get()) ? -KAPI_EIO : 0;
 		}
-		if (const int err = object.pages().bring_in(index, no_index, count))
+		if (const int err = object.pages().swap_in(index, no_index, count))
 			return err;
 	}
 }

@@ -480,7 +480,7 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 		if (!err && !is_range(range.offset, range.length))
 			err = -KAPI_EINVAL;
 		if (!err)
-			err = object.pages().bring_in_all(first_of(range.offset),
+			err = object.pages().swap_in_all(first_of(range.offset),
 			                                  last_of(range.offset, range.length),
 			                                  prefetch->brought_in);
 	}

@@ -9,21 +9,21 @@ namespace {
 
 constexpr int max_tries = 10; /* as migrate_pages() has it */
 
-/* Freeze and Thaw are two walks: what fork() or mremap() copied in between is found by the second. */
-void freeze(const Pages &pages, const Batch &batch)
+/* What fork() or mremap() copies of the entries between this walk and migrate_in() is found by the second. */
+void migrate_out(const Pages &pages, const Batch &batch)
 {
 	ObjectMappings mappings{pages.mapping()};
-	Freeze frozen;
+	MigrateOut visitor;
 
-	walk(mappings, batch, frozen);
+	walk(mappings, batch, visitor);
 }
 
-void thaw(const Pages &pages, const Batch &batch, folio *page)
+void migrate_in(const Pages &pages, const Batch &batch, folio *page)
 {
 	ObjectMappings mappings{pages.mapping()};
-	Thaw thawed{page};
+	MigrateIn visitor{page};
 
-	walk(mappings, batch, thawed);
+	walk(mappings, batch, visitor);
 }
 
 } /* namespace */
@@ -51,7 +51,7 @@ Moved move_page(Pages &pages, Index index, int node)
 	PageLock lock{old.get()};
 	const Batch batch{index, old.get()};
 
-	freeze(pages, batch);
+	migrate_out(pages, batch);
 
 	/* A fault that is just copying from it has a reference, for a moment. */
 	int err = -KAPI_EAGAIN;
@@ -60,7 +60,7 @@ Moved move_page(Pages &pages, Index index, int node)
 		kapi_cond_resched();
 		err = pages.replace(index, old.get(), fresh);
 	}
-	thaw(pages, batch, err ? old.get() : page);
+	migrate_in(pages, batch, err ? old.get() : page);
 	return err ? Moved::busy : Moved::moved;
 }
 

@@ -238,17 +238,17 @@ unsigned int describe_page(Pages &pages, const Batch &batch, unsigned int nth, c
 	       (pages.owns(page) ? 0 : COWMEM_PAGE_SHARED);
 }
 
-/* An entry of RMAP's answer for what @slot found; its page is the object's, or a copy. */
-unsigned int mapping_flags(const Slot &slot, bool is_copy)
+/* An entry of RMAP's answer for what @found found; its page is the object's, or a copy. */
+unsigned int mapping_flags(const FoundPte &found, bool is_copy)
 {
 	unsigned int flags = is_copy ? COWMEM_MAPPING_COPY : 0;
 
-	flags |= kapi_vma_shared(slot.vma) ? COWMEM_MAPPING_SHARED : 0;
-	flags |= kapi_vma_locked(slot.vma) ? COWMEM_MAPPING_LOCKED : 0;
-	flags |= slot.pte.writable() ? COWMEM_MAPPING_WRITABLE : 0;
-	flags |= slot.pte.dirty() ? COWMEM_MAPPING_DIRTY : 0;
-	flags |= slot.pte.young() ? COWMEM_MAPPING_YOUNG : 0;
-	flags |= slot.pte.uffd_wp() ? COWMEM_MAPPING_UFFD_WP : 0;
+	flags |= kapi_vma_shared(found.vma) ? COWMEM_MAPPING_SHARED : 0;
+	flags |= kapi_vma_locked(found.vma) ? COWMEM_MAPPING_LOCKED : 0;
+	flags |= found.pte.writable() ? COWMEM_MAPPING_WRITABLE : 0;
+	flags |= found.pte.dirty() ? COWMEM_MAPPING_DIRTY : 0;
+	flags |= found.pte.young() ? COWMEM_MAPPING_YOUNG : 0;
+	flags |= found.pte.uffd_wp() ? COWMEM_MAPPING_UFFD_WP : 0;
 	return flags;
 }
 
@@ -277,15 +277,15 @@ struct Enumerate : Visitor {
 		return copies ? pte.present() : pte.maps(page);
 	}
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		const bool is_copy = kapi_pte_maps_anon(slot.pte.value());
-		const Index index = index_of(slot.vma, slot.address);
+		const bool is_copy = kapi_pte_maps_anon(found.pte.value());
+		const Index index = index_of(found.vma, found.address);
 
 		list.add({.offset = static_cast<unsigned long long>(bytes_at(index)),
-		          .address = slot.address,
+		          .address = found.address,
 		          .pid = static_cast<unsigned int>(pid),
-		          .flags = mapping_flags(slot, is_copy)});
+		          .flags = mapping_flags(found, is_copy)});
 		return false;
 	}
 

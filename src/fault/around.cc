@@ -50,9 +50,9 @@ Window window_of(const Fault &fault)
 {
 	const unsigned long pages =
 		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
-	const unsigned long slot = kapi_vmf_slot(fault.vmf);
-	const unsigned long before = min_of(slot % pages, fault.index() - fault.mapping.first);
-	const unsigned long length = min_of(pages, entries_per_table - (slot - before));
+	const unsigned long pte_index = kapi_vmf_pte_index(fault.vmf);
+	const unsigned long before = min_of(pte_index % pages, fault.index() - fault.mapping.first);
+	const unsigned long length = min_of(pages, entries_per_table - (pte_index - before));
 	const Index end = min_of(fault.mapping.end, fault.object->end_index());
 	const Index first = fault.index() - before;
 

@@ -182,7 +182,7 @@ bool may_come_again(const Fault &fault, const SlotRef &slot)
  * goes wrong it will be told then, if that is still so. Who does not want to wait comes
  * again in a way that can. Kernel counterpart: maybe_unlock_mmap_for_io() and its callers.
  */
-Outcome bring_in_unlocked(Fault &fault)
+Outcome swap_in_unlocked(Fault &fault)
 {
 	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_RETRY_NOWAIT) {
 		fault.major = false; /* the fault that comes again is */
@@ -197,7 +197,7 @@ Outcome bring_in_unlocked(Fault &fault)
 	fault.major = true;
 
 	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
-	const int err = fault.object->pages().bring_in(fault.index(), no_index, count,
+	const int err = fault.object->pages().swap_in(fault.index(), no_index, count,
 	                                               std::move(page), node);
 
 	return err == -KAPI_EINTR ? Outcome::killed : outcome;
@@ -308,7 +308,7 @@ Outcome copy_private(Fault &fault)
 		if (const auto outcome = try_copy_private(fault, backed))
 			return *outcome;
 		if (may_come_again(fault, backed))
-			return bring_in_unlocked(fault);
+			return swap_in_unlocked(fault);
 		if (const auto outcome = read_backed(fault, backed, kapi_vmf_cow_folio(fault.vmf)))
 			return *outcome;
 	}
@@ -391,7 +391,7 @@ std::optional<Outcome> break_cow_for_fault(Fault &fault)
 	const bool out = seen && !seen.page;
 
 	if (out && may_come_again(fault, seen.slot))
-		return bring_in_unlocked(fault);
+		return swap_in_unlocked(fault);
 	fault.major |= out;
 
 	const int err =
@@ -427,7 +427,7 @@ Outcome return_page(Fault &fault)
 		const Seen seen = fault.object->pages().see(fault.index());
 
 		if (!seen.page && may_come_again(fault, seen.slot))
-			return bring_in_unlocked(fault);
+			return swap_in_unlocked(fault);
 		if (fresh.error == -KAPI_EAGAIN)
 			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))
 				return *outcome;

@@ -44,13 +44,13 @@ Abort look_up(const Fault &fault, Attempt &attempt)
  * more from compressed memory, of those that this fault may map, and where @page is, the one
  * it is about. Whether there are some.
  */
-bool bring_along(const Fault &fault, unsigned int before, const folio *page)
+bool readahead(const Fault &fault, unsigned int before, const folio *page)
 {
 	constexpr unsigned int enough = 4;
 
 	if (before < enough || !fault.mapping.may_map_around)
 		return false;
-	return fault.object->pages().bring_along(fault.index() + 1,
+	return fault.object->pages().readahead(fault.index() + 1,
 	                                         min_of(fault.index() + before, last_around(fault)),
 	                                         node_for_neighbours(fault, page));
 }
@@ -84,7 +84,7 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 			before = pages.run_before(fault.index());
 	}
 	fault.major |= fresh.brought_in;
-	attempt.more = bring_along(fault, before, attempt.page.get());
+	attempt.more = readahead(fault, before, attempt.page.get());
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!attempt.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing

@@ -63,7 +63,7 @@ extern "C" int cowmem_user_find(void *object, unsigned long index, folio **found
 			return -KAPI_ENOENT;
 		if (const int err = pages.break_cow(index))
 			return err;
-		if (const int err = pages.bring_in(index, index, count))
+		if (const int err = pages.swap_in(index, index, count))
 			return err;
 	}
 }

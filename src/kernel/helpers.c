@@ -168,7 +168,7 @@ HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force un
 HELPER bool kapi_vmf_has_table(const struct vm_fault *vmf) { return vmf->prealloc_pte; }
 HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte); }
 HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
-HELPER unsigned long kapi_vmf_slot(const struct vm_fault *vmf) { return pte_index(vmf->address); }
+HELPER unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf) { return pte_index(vmf->address); }
 HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
 HELPER bool kapi_vma_reapable(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED); }
 HELPER bool kapi_mm_reaped(const struct mm_struct *mm) { return check_stable_address_space((struct mm_struct *)mm); }

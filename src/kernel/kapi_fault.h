@@ -60,7 +60,7 @@ unsigned int kapi_finish_fault(struct vm_fault *vmf);
 bool kapi_vmf_has_table(const struct vm_fault *vmf);
 bool kapi_vmf_entry_present(const struct vm_fault *vmf);
 unsigned long kapi_vmf_address(const struct vm_fault *vmf);
-unsigned long kapi_vmf_slot(const struct vm_fault *vmf);
+unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf);
 struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);
 /* Whether the OOM reaper takes what it maps; and has begun to, in @mm. */
 bool kapi_vma_reapable(const struct vm_area_struct *vma);

@@ -25,15 +25,15 @@ struct Protect : LockedBefore {
 
 	static bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
 
-	static bool visit(Slot &slot)
+	static bool visit(FoundPte &found)
 	{
-		if (!slot.pte.dirty() && !slot.pte.writable())
+		if (!found.pte.dirty() && !found.pte.writable())
 			return false;
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
-		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.cleaned().value());
-		if (slot.pte.dirty()) {
-			note_write(slot.page);
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
+		kapi_pte_set(found.vma, found.address, found.ptep, found.pte.cleaned().value());
+		if (found.pte.dirty()) {
+			note_write(found.page);
 		}
 		return true;
 	}

@@ -131,7 +131,7 @@ int Object::change_size(long long bytes, const Growth *growth, bool write_is_loc
 			continue; /* a CopyLimit came in between */
 		err = pages_.break_cow(index_of(end));
 		if (!err)
-			err = pages_.bring_in(index_of(end), index_of(end), count);
+			err = pages_.swap_in(index_of(end), index_of(end), count);
 		if (err)
 			return error_of_break_cow(err);
 	}

@@ -122,10 +122,10 @@ private:
 
 	void visit(const PageTable &table, folio *page, unsigned long address)
 	{
-		pte_t *entry = table.at(address);
-		Slot slot{vma_, address, entry, Pte{kapi_pte_get(entry)}, 0, page};
+		pte_t *ptep = table.at(address);
+		FoundPte found{vma_, address, ptep, Pte{kapi_pte_get(ptep)}, 0, page};
 
-		if (!slot.pte.maps(page) || !visitor_.visit(slot))
+		if (!found.pte.maps(page) || !visitor_.visit(found))
 			return;
 		if (!end_)
 			start_ = address;

@@ -15,20 +15,20 @@ struct Erase : LockedBefore {
 
 	static bool enters(const vm_area_struct *) { return true; }
 
-	static bool visit(Slot &slot)
+	static bool visit(FoundPte &found)
 	{
-		mm_struct *mm = kapi_vma_mm(slot.vma);
+		mm_struct *mm = kapi_vma_mm(found.vma);
 
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		/* The page may stay: who restores may be killed. */
-		if (slot.pte.dirty()) {
-			note_write(slot.page);
+		if (found.pte.dirty()) {
+			note_write(found.page);
 		}
 		kapi_mm_update_peak(mm);
-		kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
+		kapi_pte_leave_marker(found.vma, found.address, found.ptep, found.pte.value());
 		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
-		give_back(slot); /* not the last reference: the tree's name has one */
+		give_back(found); /* not the last reference: the tree's name has one */
 		return true;
 	}
 };

@@ -130,24 +130,24 @@ public:
 	/*
 	 * Has in memory what is in the store at @index, in @page, and of what follows up to @last
 	 * what a read of the backing store can have on the way, on @node, if that is one
-	 * (reclaim/bring_in.cc); adds to @count the pages that its holder may know of. 0, -ENOMEM: there is no @page, or no memory;
+	 * (reclaim/swap_in.cc); adds to @count the pages that its holder may know of. 0, -ENOMEM: there is no @page, or no memory;
 	 * -EIO, -EINTR: a fatal signal. Sleeps.
 	 */
-	int bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
+	int swap_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
 		EXCLUDES(this);
 	/* The same where the task's policy says on which node. */
-	int bring_in(Index index, Index last, unsigned long long &count) EXCLUDES(this)
+	int swap_in(Index index, Index last, unsigned long long &count) EXCLUDES(this)
 	{
-		return bring_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
+		return swap_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
 		                KAPI_ANY_NODE);
 	}
 	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
-	int bring_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
+	int swap_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
 	/*
 	 * The same for the compressed pages from @first to @last, up to the first that is none, as
 	 * far as the lock and memory are to be had at once: how many. Nobody has asked for them yet.
 	 */
-	unsigned int bring_along(Index first, Index last, int node) EXCLUDES(this);
+	unsigned int readahead(Index first, Index last, int node) EXCLUDES(this);
 
 	/*
 	 * Has what it sees at @index for its own (layers/break_cow.cc), for @asker. 0, also if it

@@ -258,9 +258,9 @@ int Object::dedupe(Object &source, Index &next, Index last)
 		if (!err)
 			next = stop + 1;
 		else if (err == -KAPI_ENODATA) {
-			if (const int lost = (*then).pages_.bring_in_all(next, stop, count))
+			if (const int lost = (*then).pages_.swap_in_all(next, stop, count))
 				return lost;
-			if (const int lost = pages_.bring_in_all(next, stop, count))
+			if (const int lost = pages_.swap_in_all(next, stop, count))
 				return lost;
 		} else if (err != -KAPI_EAGAIN) {
 			return err;

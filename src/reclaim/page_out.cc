@@ -95,11 +95,11 @@ private:
 struct CleanAndNote : Clean {
 	explicit CleanAndNote(Taken &notes) : taken{notes} {}
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		if (!Clean::visit(slot))
+		if (!Clean::visit(found))
 			return false;
-		taken.add(slot.entry, slot.pte);
+		taken.add(found.ptep, found.pte);
 		return true;
 	}
 
@@ -119,24 +119,24 @@ struct Return : Visitor {
 
 	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		const Pte *before = taken.before(slot.entry, slot.pte);
+		const Pte *before = taken.before(found.ptep, found.pte);
 
-		if (!before || (before->writable() && !may_be_writable(slot.vma, *before)) ||
+		if (!before || (before->writable() && !may_be_writable(found.vma, *before)) ||
 		    !pages.may_commit(reading))
 			return false;
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		/* The CPU may have made it young since it was looked at. */
-		if (before == taken.before(slot.entry, slot.pte))
-			slot.pte = *before;
+		if (before == taken.before(found.ptep, found.pte))
+			found.pte = *before;
 		return true;
 	}
 
-	void settle(const Slot &slot)
+	void settle(const FoundPte &found)
 	{
-		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.value());
-		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+		kapi_pte_set(found.vma, found.address, found.ptep, found.pte.value());
+		kapi_update_mmu_cache(found.vma, found.address, found.ptep);
 	}
 
 	const Taken &taken;
@@ -193,7 +193,7 @@ private:
 	void stored(unsigned int i, Put result);
 	void refuse(unsigned int i, unsigned long &why);
 	[[gnu::noinline]] void stay();
-	[[gnu::noinline]] void put_aside(const Put *refused);
+	[[gnu::noinline]] void writeback(const Put *refused);
 	bool was_referenced(unsigned int i) const
 	{
 		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
@@ -487,7 +487,7 @@ void Cluster::stored(unsigned int i, Put result)
  * Those that memory refused go to the backing store, together. In memory reclaim only
  * to a block device, as swap does; a file system could wait for the one who reclaims.
  */
-void Cluster::put_aside(const Put *refused)
+void Cluster::writeback(const Put *refused)
 {
 	Transfer transfer[Batch::max];
 	Put result[Batch::max];
@@ -496,7 +496,7 @@ void Cluster::put_aside(const Put *refused)
 
 		for (unsigned int i = 0; i < count_; i++)
 			if (refused[i] != Put::stored)
-				result[i] = cowmem::store.put_aside(claim_[i].get(), slot_[i],
+				result[i] = cowmem::store.writeback(claim_[i].get(), slot_[i],
 				                                    transfer[i], !how_.waits);
 	}
 	for (unsigned int i = 0; i < count_; i++) {
@@ -568,7 +568,7 @@ void Cluster::store()
 		kapi_cond_resched();
 	}
 	if (some)
-		put_aside(refused);
+		writeback(refused);
 	kapi_test_step(COWMEM_STEP_STORED, nullptr);
 	stay();
 }

@@ -11,23 +11,23 @@
 namespace cowmem {
 
 /* An entry no longer maps its page: that is not counted any more, nor referenced. */
-inline void give_back(const Slot &slot)
+inline void give_back(const FoundPte &found)
 {
-	kapi_folio_remove_rmap(slot.page, slot.vma);
+	kapi_folio_remove_rmap(found.page, found.vma);
 	/* That put it into munlock's batch of this CPU, with a reference. */
-	if (kapi_vma_locked(slot.vma))
+	if (kapi_vma_locked(found.vma))
 		kapi_drain_folio_batches();
-	kapi_folio_put(slot.page);
+	kapi_folio_put(found.page);
 }
 
 /* Looks at each page's entries and changes nothing. Kernel counterpart: page_mapped_in_vma(). */
 struct Inspect : Visitor {
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		entries[slot.nth]++;
-		dirty[slot.nth] |= slot.pte.dirty();
-		locked[slot.nth] |= kapi_vma_locked(slot.vma);
-		young[slot.nth] += slot.pte.young() && kapi_vma_has_recency(slot.vma);
+		entries[found.nth]++;
+		dirty[found.nth] |= found.pte.dirty();
+		locked[found.nth] |= kapi_vma_locked(found.vma);
+		young[found.nth] += found.pte.young() && kapi_vma_has_recency(found.vma);
 		return false;
 	}
 
@@ -57,13 +57,13 @@ struct Referenced : Visitor {
 		return !group || kapi_mm_in_cgroup(kapi_vma_mm(vma), group);
 	}
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		locked |= kapi_vma_locked(slot.vma);
-		written[slot.nth] |= slot.pte.dirty() || (slot.pte.writable() && is_told(slot));
-		if (!kapi_vma_has_recency(slot.vma))
+		locked |= kapi_vma_locked(found.vma);
+		written[found.nth] |= found.pte.dirty() || (found.pte.writable() && is_told(found));
+		if (!kapi_vma_has_recency(found.vma))
 			return false;
-		young[slot.nth] += is_young(slot);
+		young[found.nth] += is_young(found);
 		return false;
 	}
 
@@ -74,15 +74,15 @@ struct Referenced : Visitor {
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:
-	bool is_young(const Slot &slot) const
+	bool is_young(const FoundPte &found) const
 	{
-		if (taken_ >> slot.nth & 1)
-			return kapi_pte_clear_young(slot.vma, slot.address, slot.entry);
-		return slot.pte.young() || kapi_mm_young(kapi_vma_mm(slot.vma), slot.address);
+		if (taken_ >> found.nth & 1)
+			return kapi_pte_clear_young(found.vma, found.address, found.ptep);
+		return found.pte.young() || kapi_mm_young(kapi_vma_mm(found.vma), found.address);
 	}
-	static bool is_told(const Slot &slot)
+	static bool is_told(const FoundPte &found)
 	{
-		return kapi_mm_has_notifiers(kapi_vma_mm(slot.vma));
+		return kapi_mm_has_notifiers(kapi_vma_mm(found.vma));
 	}
 
 	const unsigned int taken_;
@@ -98,14 +98,14 @@ struct Clean : Visitor {
 
 	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		if (!slot.pte.dirty() && !slot.pte.writable())
+		if (!found.pte.dirty() && !found.pte.writable())
 			return false;
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
-		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.cleaned().value());
-		dirty[slot.nth] |= slot.pte.dirty();
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
+		kapi_pte_set(found.vma, found.address, found.ptep, found.pte.cleaned().value());
+		dirty[found.nth] |= found.pte.dirty();
 		cleaned++;
 		return true;
 	}
@@ -161,21 +161,21 @@ struct Despite {
 };
 
 /* Whether an entry has a soft-dirty bit that somebody tracks, and that would go with it (R54). */
-inline bool is_tracked(const Slot &slot)
+inline bool is_tracked(const FoundPte &found)
 {
-	return slot.pte.soft_dirty() && kapi_vma_tracks_soft_dirty(slot.vma);
+	return found.pte.soft_dirty() && kapi_vma_tracks_soft_dirty(found.vma);
 }
 
 /* What would become of unused pages in an Unmap, which is not done. */
 struct Foresee : Visitor {
 	static constexpr bool racy = true;
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		if (kapi_vma_locked(slot.vma))
-			becomes[slot.nth] = Unmapped::mlocked;
-		else if (is_tracked(slot))
-			becomes[slot.nth] = Unmapped::tracked;
+		if (kapi_vma_locked(found.vma))
+			becomes[found.nth] = Unmapped::mlocked;
+		else if (is_tracked(found))
+			becomes[found.nth] = Unmapped::tracked;
 		return false;
 	}
 
@@ -196,34 +196,34 @@ struct Unmap : Visitor {
 
 	explicit Unmap(Despite what) : despite{what} {}
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		Unmapped &page = became[slot.nth];
+		Unmapped &page = became[found.nth];
 
 		if (page == Unmapped::success)
-			page = spared(slot);
+			page = spared(found);
 		if (page != Unmapped::success)
 			return false;
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		return true;
 	}
 
-	void settle(const Slot &slot)
+	void settle(const FoundPte &found)
 	{
-		mm_struct *mm = kapi_vma_mm(slot.vma);
+		mm_struct *mm = kapi_vma_mm(found.vma);
 
-		if (slot.pte.dirty())
-			kapi_folio_mark_dirty(slot.page);
+		if (found.pte.dirty())
+			kapi_folio_mark_dirty(found.page);
 		kapi_mm_update_peak(mm);
 		if constexpr (leave == Leave::poison)
-			kapi_pte_set(slot.vma, slot.address, slot.entry,
-			             kapi_swp_pte_poison(slot.page));
+			kapi_pte_set(found.vma, found.address, found.ptep,
+			             kapi_swp_pte_poison(found.page));
 		else
-			kapi_pte_leave_marker(slot.vma, slot.address, slot.entry, slot.pte.value());
+			kapi_pte_leave_marker(found.vma, found.address, found.ptep, found.pte.value());
 		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
-		kapi_folio_remove_rmap(slot.page, slot.vma);
-		kapi_folio_put(slot.page);
+		kapi_folio_remove_rmap(found.page, found.vma);
+		kapi_folio_put(found.page);
 	}
 
 	/* What became of the @nth page; of its page lock's holder only (R72). */
@@ -239,13 +239,13 @@ struct Unmap : Visitor {
 
 private:
 	/* Why the entry stays; or success: it goes. */
-	Unmapped spared(const Slot &slot) const
+	Unmapped spared(const FoundPte &found) const
 	{
-		if (!despite.mlock && kapi_vma_locked(slot.vma))
+		if (!despite.mlock && kapi_vma_locked(found.vma))
 			return Unmapped::mlocked;
-		if (leave == Leave::nothing && is_tracked(slot))
+		if (leave == Leave::nothing && is_tracked(found))
 			return Unmapped::tracked;
-		if (!despite.access && kapi_pte_clear_young(slot.vma, slot.address, slot.entry))
+		if (!despite.access && kapi_pte_clear_young(found.vma, found.address, found.ptep))
 			return Unmapped::young;
 		return Unmapped::success;
 	}
@@ -255,9 +255,9 @@ private:
 struct Unpoison : Visitor {
 	bool matches(Pte pte, const folio *page) const { return pte.poisons(page); }
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		kapi_pte_clear(slot.vma, slot.address, slot.entry);
+		kapi_pte_clear(found.vma, found.address, found.ptep);
 		return false;
 	}
 };
@@ -270,10 +270,10 @@ struct Writer {
 	bool may_write = false; /* out: the entry permits it now */
 };
 
-/* What @pte becomes, the new entry of @slot: as after a store, if that is what @writer came for. */
-inline unsigned long written_by(Writer *writer, const Slot &slot, Pte pte)
+/* What @pte becomes, the new entry of @found: as after a store, if that is what @writer came for. */
+inline unsigned long written_by(Writer *writer, const FoundPte &found, Pte pte)
 {
-	if (!writer || slot.vma != writer->vma || slot.address != writer->address || pte.uffd_wp())
+	if (!writer || found.vma != writer->vma || found.address != writer->address || pte.uffd_wp())
 		return pte.value();
 	writer->may_write = true;
 	return kapi_pte_written(pte.value());
@@ -288,22 +288,22 @@ struct Replace : Visitor {
 
 	explicit Replace(folio *by, Writer *fault) : page{by}, writer{fault} {}
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		return true;
 	}
 
-	void settle(const Slot &slot)
+	void settle(const FoundPte &found)
 	{
 		kapi_folio_get(page);
-		kapi_folio_add_rmap(page, slot.vma);
+		kapi_folio_add_rmap(page, found.vma);
 		kapi_pte_set(
-			slot.vma, slot.address, slot.entry,
-			written_by(writer, slot, Pte{kapi_pte_repoint(slot.pte.value(), page)}));
-		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
-		give_back(slot);
+			found.vma, found.address, found.ptep,
+			written_by(writer, found, Pte{kapi_pte_repoint(found.pte.value(), page)}));
+		kapi_update_mmu_cache(found.vma, found.address, found.ptep);
+		give_back(found);
 	}
 
 	folio *const page;
@@ -319,19 +319,19 @@ struct Permit : Visitor {
 	explicit Permit(Writer *fault) : writer{fault} {}
 
 	/* Under the PTE lock: who forbids stores changes the VMA first, and the entries then. */
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		if (!may_store_untold(slot.vma) || slot.pte.uffd_wp() || slot.pte.writable())
+		if (!may_store_untold(found.vma) || found.pte.uffd_wp() || found.pte.writable())
 			return false;
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		return true;
 	}
 
-	void settle(const Slot &slot)
+	void settle(const FoundPte &found)
 	{
-		kapi_pte_set(slot.vma, slot.address, slot.entry,
-		             written_by(writer, slot, Pte{kapi_pte_mkwrite(slot.pte.value())}));
-		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+		kapi_pte_set(found.vma, found.address, found.ptep,
+		             written_by(writer, found, Pte{kapi_pte_mkwrite(found.pte.value())}));
+		kapi_update_mmu_cache(found.vma, found.address, found.ptep);
 	}
 
 	Writer *const writer;
@@ -339,45 +339,45 @@ struct Permit : Visitor {
 
 /*
  * Replaces every entry of a page by a migration entry, the kernel's own: who touches
- * it waits for the page lock, which must be held until Thaw (R74). Permission to
+ * it waits for the page lock, which must be held until MigrateIn (R74). Permission to
  * write and the bits of soft-dirty and uffd-wp are kept in it, dirty goes to the page.
  * RSS stays: the address still has a page. Kernel counterpart: try_to_migrate_one().
  */
-struct Freeze : Visitor {
+struct MigrateOut : Visitor {
 	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		kapi_flush_cache_page(slot.vma, slot.address, slot.page);
-		slot.pte = Pte{kapi_pte_get_and_clear(slot.vma, slot.address, slot.entry)};
+		kapi_flush_cache_page(found.vma, found.address, found.page);
+		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		return true;
 	}
 
-	void settle(const Slot &slot)
+	void settle(const FoundPte &found)
 	{
-		if (slot.pte.dirty())
-			kapi_folio_mark_dirty(slot.page);
-		kapi_pte_set(slot.vma, slot.address, slot.entry, slot.pte.migration().value());
-		give_back(slot);
+		if (found.pte.dirty())
+			kapi_folio_mark_dirty(found.page);
+		kapi_pte_set(found.vma, found.address, found.ptep, found.pte.migration().value());
+		give_back(found);
 	}
 };
 
 /*
- * Puts @page where Freeze left migration entries for the batch's: the same page, or
+ * Puts @page where MigrateOut left migration entries for the batch's: the same page, or
  * what it was moved to. Kernel counterpart: remove_migration_pte().
  */
-struct Thaw : Visitor {
-	explicit Thaw(folio *target) : page{target} {}
+struct MigrateIn : Visitor {
+	explicit MigrateIn(folio *target) : page{target} {}
 
 	bool matches(Pte pte, const folio *frozen) const { return pte.migrates(frozen); }
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
 		kapi_folio_get(page);
-		kapi_folio_add_rmap(page, slot.vma);
-		kapi_pte_set(slot.vma, slot.address, slot.entry,
-		             slot.pte.migrated(slot.vma, page).value());
-		kapi_update_mmu_cache(slot.vma, slot.address, slot.entry);
+		kapi_folio_add_rmap(page, found.vma);
+		kapi_pte_set(found.vma, found.address, found.ptep,
+		             found.pte.migrated(found.vma, page).value());
+		kapi_update_mmu_cache(found.vma, found.address, found.ptep);
 		return false;
 	}
 

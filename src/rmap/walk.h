@@ -170,10 +170,10 @@ private:
 };
 
 /* One entry that a walk found. */
-struct Slot {
+struct FoundPte {
 	vm_area_struct *vma;
 	unsigned long address;
-	pte_t *entry;
+	pte_t *ptep;
 	Pte pte;          /* what it held */
 	unsigned int nth; /* the page's place in the batch */
 	folio *page;
@@ -195,7 +195,7 @@ struct Probes {
  *   visit    the visit, under the PTE lock; true: the entry lost something that TLBs
  *            may still have, and settle() is wanted for it
  *   settle   the second visit, after the TLBs were flushed and under the same hold of
- *            the lock; the slot's pte is what visit() left in it
+ *            the lock; the found's pte is what visit() left in it
  *   done     whether the walk can end
  */
 struct Visitor {
@@ -204,7 +204,7 @@ struct Visitor {
 
 	bool enters(const vm_area_struct *) { return true; }
 	bool matches(Pte pte, const folio *page) const { return pte.maps(page); }
-	void settle(const Slot &) {}
+	void settle(const FoundPte &) {}
 	bool done() const { return false; }
 };
 
@@ -255,14 +255,14 @@ struct Span {
 };
 
 /* The entry for the @i-th page of a span. */
-inline Slot slot_of(const PageTable &table, const Span &span, const Batch &batch, unsigned int i)
+inline FoundPte found_at(const PageTable &table, const Span &span, const Batch &batch, unsigned int i)
 {
 	const unsigned long address =
 		span.start + (static_cast<unsigned long>(i) << KAPI_PAGE_SHIFT);
-	pte_t *entry = table.at(address);
+	pte_t *ptep = table.at(address);
 
 	return {span.vma,     address,
-	        entry,        Pte{kapi_pte_get(entry)},
+	        ptep,         Pte{kapi_pte_get(ptep)},
 	        span.nth + i, batch.page[span.nth + i]};
 }
 
@@ -297,12 +297,12 @@ void visit_entries(const PageTable &table, const Span &span, const Batch &batch,
 	UNINITIALIZED Changes changes;
 
 	for (unsigned int i = 0; i < span.pages() && !visitor.done(); i++) {
-		Slot slot = slot_of(table, span, batch, i);
+		FoundPte found = found_at(table, span, batch, i);
 
-		if (!visitor.matches(slot.pte, slot.page))
-			probes.mismatched += !slot.pte.none();
-		else if (visitor.visit(slot))
-			changes.add(i, slot.pte);
+		if (!visitor.matches(found.pte, found.page))
+			probes.mismatched += !found.pte.none();
+		else if (visitor.visit(found))
+			changes.add(i, found.pte);
 	}
 	if (!changes)
 		return;
@@ -312,10 +312,10 @@ void visit_entries(const PageTable &table, const Span &span, const Batch &batch,
 	for (unsigned int i = changes.first(); i < changes.end(); i++) {
 		if (!changes.has(i))
 			continue;
-		Slot slot = slot_of(table, span, batch, i);
+		FoundPte found = found_at(table, span, batch, i);
 
-		slot.pte = changes.before(i);
-		visitor.settle(slot);
+		found.pte = changes.before(i);
+		visitor.settle(found);
 	}
 }
 

@@ -236,7 +236,7 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	return result;
 }
 
-Put Store::put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
+Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
 	StoreSlot *made = new_slot(page, StoreSlot::backed, reclaim);
 

@@ -47,7 +47,7 @@ public:
 	 * @transfer ends well. `full`: there is none, or no place there, or it
 	 * is nothing for memory reclaim. Sleeps as put().
 	 */
-	Put put_aside(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
+	Put writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
 	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
 	int read(const StoreSlot &slot, folio *page);
 	/* Gives back what @slot takes, and its memory. Never sleeps. */

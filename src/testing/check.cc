@@ -20,13 +20,13 @@ namespace {
 struct Compare : Visitor {
 	bool matches(Pte pte, const folio *) const { return pte.present(); }
 
-	bool visit(Slot &slot)
+	bool visit(FoundPte &found)
 	{
-		if (!kapi_vma_shared(slot.vma) && kapi_pte_maps_anon(slot.pte.value()))
+		if (!kapi_vma_shared(found.vma) && kapi_pte_maps_anon(found.pte.value()))
 			return false;
 		entries++;
-		stale[slot.nth] |= !slot.pte.maps(slot.page);
-		to_write[slot.nth] |= slot.pte.writable() || slot.pte.dirty();
+		stale[found.nth] |= !found.pte.maps(found.page);
+		to_write[found.nth] |= found.pte.writable() || found.pte.dirty();
 		return false;
 	}
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bringing pages back into memory (Pages::bring_in()), and readahead: a read of the
+ * Bringing pages back into memory (Pages::swap_in()), and readahead: a read of the
  * backing store takes along what follows in the object and lies close by there, as
  * a cluster that went out together does. From compressed memory, where nothing is to be
  * had for the same price, only who reads in order gets more. The neighbours are clean and
@@ -129,7 +129,7 @@ int read_together(Fresh &fresh, Neighbours &neighbours, int node)
 
 } /* namespace */
 
-int Pages::bring_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
+int Pages::swap_in(Index index, Index last, unsigned long long &count, FolioRef page, int node)
 {
 	Fresh fresh{std::move(page), false};
 	Neighbours neighbours;
@@ -174,7 +174,7 @@ bool Pages::bring_one_along(Index index, int node)
 	return fresh.brought_in;
 }
 
-unsigned int Pages::bring_along(Index first, Index last, int node)
+unsigned int Pages::readahead(Index first, Index last, int node)
 {
 	unsigned int brought = 0;
 
@@ -188,7 +188,7 @@ unsigned int Pages::bring_along(Index first, Index last, int node)
 	return brought;
 }
 
-int Pages::bring_in_all(Index first, Index last, unsigned long long &count)
+int Pages::swap_in_all(Index first, Index last, unsigned long long &count)
 {
 	for (Index index = first;; index++) {
 		index = next_out(index, last);
@@ -196,7 +196,7 @@ int Pages::bring_in_all(Index first, Index last, unsigned long long &count)
 			return 0;
 		if (kapi_signal_pending())
 			return -KAPI_EINTR;
-		if (const int err = bring_in(index, last, count))
+		if (const int err = swap_in(index, last, count))
 			return err;
 		kapi_cond_resched();
 		if (index == last)
