@@ -3,7 +3,7 @@
 #include "layers/object.h"
 #include "device/poison.h"
 #include "layers/viewers.h"
-#include "rmap/visitors.h"
+#include "rmap/unmap.h"
 
 namespace cowmem {
 

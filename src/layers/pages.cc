@@ -2,6 +2,7 @@
 /* The pages of an object (layers/pages.h). */
 #include "layers/own_entries.h"
 #include "layers/pages.h"
+#include "rmap/unmap.h"
 #include "rmap/visitors.h"
 #include "store/store.h"
 

@@ -3,6 +3,7 @@
 #include "reclaim/page_out.h"
 #include "store/store.h"
 #include "layers/viewers.h"
+#include "rmap/unmap.h"
 #include "rmap/visitors.h"
 
 namespace cowmem {

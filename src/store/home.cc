@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Homes and names of pages (store/home.h). */
 #include "store/home.h"
-#include "rmap/visitors.h"
+#include "rmap/unmap.h"
 
 namespace cowmem {
 

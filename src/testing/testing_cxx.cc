@@ -6,6 +6,7 @@
 #include "reclaim/page_out.h"
 #include "device/query.h"
 #include "testing/testing.h"
+#include "rmap/unmap.h"
 #include "rmap/visitors.h"
 
 namespace {
