@@ -23,7 +23,7 @@ namespace {
 struct Protect : LockedBefore {
 	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
 
-	static bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+	static bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
 
 	static bool visit(FoundPte &found)
 	{

@@ -22,7 +22,7 @@ struct Compare : Visitor {
 
 	bool visit(FoundPte &found)
 	{
-		if (!kapi_vma_shared(found.vma) && kapi_pte_maps_anon(found.pte.value()))
+		if (!VmFlags{found.vma}.shared() && kapi_pte_maps_anon(found.pte.value()))
 			return false;
 		entries++;
 		stale[found.nth] |= !found.pte.maps(found.page);
