@@ -172,7 +172,7 @@ static void as_the_model_says(void)
 	static void (*const deeds[])(void) = {
 		write_some,   write_some,    restore_some, restore_some, restore_some,
 		take_another, page_out_some, punch_some,   resize_it,    clone_some};
-	const unsigned int count = fewer_if_debug(480);
+	const unsigned int count = fewer_if_debug(256);
 	struct counts before = counts_now();
 
 	random_state = 7;

@@ -139,7 +139,7 @@ public:
 	int swap_in(Index index, Index last, unsigned long long &count) EXCLUDES(this)
 	{
 		return swap_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
-		                KAPI_ANY_NODE);
+		               KAPI_ANY_NODE);
 	}
 	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
 	int swap_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
@@ -252,7 +252,7 @@ private:
 	/* layers/freeze.cc */
 	struct Kept;
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
-	int freeze_one(Index index, Kept *&kept) REQUIRES(this);
+	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
