@@ -129,9 +129,9 @@ EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one b
 FORK = DEBIAN / "fork.py"  # what it preloads, and into what, comes along
 FORK_PAGE = ROOT / "src/fork/libcowmem-fork.7"  # its example is for programs of Debian's
 IN_DEBIAN = "/bin/debian "
-# What one of these takes that is a minute or more is for who asks for everything.
-SHORT_SCRIPTS = ("sqlite", "mdb", "valkey", "fork")
-LONG_SCRIPTS = ("fio", "stress", "postgres", "emulator")
+# Of these only what is short, or shows what nothing else does, is not left to who asks for everything.
+SHORT_SCRIPTS = ("sqlite", "fork")
+LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
