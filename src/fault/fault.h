@@ -78,6 +78,7 @@ struct Attributes {
 		  reapable{kapi_vma_reapable(vma)},
 		  may_store_untold{cowmem::may_store_untold(vma)},
 		  may_map_around{kapi_vma_may_map_around(vma)},
+		  pinnable{kapi_vma_pinnable(vma)},
 		  asks_for_missing{kapi_vma_asks_for_missing(vma)},
 		  asks_for_minor{kapi_vma_asks_for_minor(vma)}
 	{
@@ -91,8 +92,16 @@ struct Attributes {
 	bool reapable;
 	bool may_store_untold;
 	bool may_map_around;
-	bool asks_for_missing, asks_for_minor; /* userfaultfd's */
+	bool pinnable : 1; /* it may have the object's own pages only (device/file.c) */
+	bool asks_for_missing : 1, asks_for_minor : 1; /* userfaultfd's */
 };
+
+/* Whether a fault of @kind may map only what is the object's own. */
+inline bool wants_own(const Attributes &mapping, Kind kind)
+{
+	return kind == Kind::shared_write || kind == Kind::mkwrite ||
+	       (kind == Kind::read && mapping.pinnable);
+}
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
 struct Fault {
