@@ -30,12 +30,11 @@ struct object {
 
 static int create_pinnable(void)
 {
-	const int device = object_open();
-	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_PINNABLE};
+	const int device = object_open(), fd = object_create_pinnable(device);
 
-	MUST(!ioctl(device, COWMEM_IOC_CREATE, &create));
+	MUST(fd >= 0);
 	close(device);
-	return create.fd;
+	return fd;
 }
 
 static unsigned char *map_shared(int fd)
@@ -244,7 +243,8 @@ static void pins_are_taken_as_of_a_memfd(void)
 	for (unsigned int k = 0; k < ARRAY_LENGTH(kinds); k++)
 		for (unsigned int w = 0; w < ARRAY_LENGTH(ways); w++) {
 			const int fd = kinds[k].make();
-			const bool refuses = !ways[w].to_write || (ways[w].shared && !kinds[k].takes);
+			const bool refuses =
+				!ways[w].to_write || (ways[w].shared && !kinds[k].takes);
 			unsigned char *p;
 			int expected, err;
 
@@ -918,24 +918,24 @@ int main(void)
 {
 	static const struct test_case cases[] = {
 		{"a pinnable object is pinned as a memfd is, and no other", "",
-		 pins_are_taken_as_of_a_memfd},
+	         pins_are_taken_as_of_a_memfd},
 		{"a pin writes the object, and never a snapshot", "", both_sides_have_their_bytes},
 		{"what is pinned is copied for a snapshot only if it changed", "",
-		 only_what_changed_is_copied},
+	         only_what_changed_is_copied},
 		{"the same of an ordinary object", "", only_what_changed_is_copied_of_any},
 		{"a copy that snapshots share is restored, and written", "",
-		 a_shared_copy_is_restored},
+	         a_shared_copy_is_restored},
 		{"no store reaches a snapshot, though nobody is asked before it", "",
-		 no_store_reaches_a_snapshot},
+	         no_store_reaches_a_snapshot},
 		{"a mapping that never stores shares what a snapshot has", "",
-		 a_mapping_to_read_shares},
+	         a_mapping_to_read_shares},
 		{"a read that copies is limited", "", a_read_is_limited},
 		{"RESTORE, FICLONE, PUNCH and truncation take pages from under a pin", "",
-		 pages_are_taken_from_under_a_pin},
+	         pages_are_taken_from_under_a_pin},
 		{"what is pinned is not deduplicated", "", what_is_pinned_is_not_deduplicated},
 		{"a clone is pinned, too", "", a_clone_and_its_origin_are_both_pinned},
 		{"what is pinned stays in memory, and its bytes are not lost after that", "",
-		 what_is_pinned_stays_in_memory},
+	         what_is_pinned_stays_in_memory},
 		{"PAGEMAP tells of what a pin wrote", "", pagemap_tells_of_pinned_writes},
 		{"a child has the same pages", "", a_child_has_the_same},
 		{"a mount says what its files are", "", a_mount_says_what_its_files_are},

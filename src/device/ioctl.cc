@@ -139,15 +139,15 @@ int get_info(Object &, Argument<cowmem_info> &info)
 {
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
-	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
-	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
-	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
-	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
-	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
-	                 COWMEM_FEATURE_FILES | COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
-	                 (kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
-	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+	info->features =
+		COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE |
+		COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
+		COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT | COWMEM_FEATURE_SNAPSHOT |
+		COWMEM_FEATURE_DIFF | COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
+		COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE | COWMEM_FEATURE_FILES |
+		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
+		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -484,8 +484,8 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 			err = -KAPI_EINVAL;
 		if (!err)
 			err = object.pages().swap_in_all(first_of(range.offset),
-			                                  last_of(range.offset, range.length),
-			                                  prefetch->brought_in);
+			                                 last_of(range.offset, range.length),
+			                                 prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;

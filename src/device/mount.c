@@ -17,7 +17,7 @@
 #include "kernel/module.h"
 
 struct options {
-	struct cowmem_space space;  /* its limits, and nothing used */
+	struct cowmem_space space;                /* its limits, and nothing used */
 	bool has_pages, has_inodes, has_pinnable; /* was said */
 	umode_t mode;
 	kuid_t uid;
@@ -230,9 +230,13 @@ static const struct super_operations super_operations = {
 enum parameter { SIZE, NR_INODES, PINNABLE, MODE, UID, GID };
 
 static const struct fs_parameter_spec parameters[] = {
-	fsparam_string("size", SIZE), fsparam_string("nr_inodes", NR_INODES),
-	fsparam_flag_no("pinnable", PINNABLE), fsparam_u32oct("mode", MODE),
-	fsparam_uid("uid", UID), fsparam_gid("gid", GID), {},
+	fsparam_string("size", SIZE),
+	fsparam_string("nr_inodes", NR_INODES),
+	fsparam_flag_no("pinnable", PINNABLE),
+	fsparam_u32oct("mode", MODE),
+	fsparam_uid("uid", UID),
+	fsparam_gid("gid", GID),
+	{},
 };
 
 /* A number with a suffix of memparse(), or, if @of, a percentage of that. */

@@ -66,8 +66,8 @@ public:
 	{
 		/* The protection of a pinnable mapping permits stores, and the entry need not have. */
 		const Pte to_read{kapi_pte_cleaned(kapi_pte_of(page, kapi_vma_protection(vma)))};
-		unsigned long pte = kapi_pte_set_soft_dirty(to_read.value(),
-		                                            kapi_swp_pte_soft_dirty(value_));
+		unsigned long pte =
+			kapi_pte_set_soft_dirty(to_read.value(), kapi_swp_pte_soft_dirty(value_));
 
 		if (kapi_swp_pte_write(value_))
 			return Pte{kapi_pte_mkwrite(pte)};

@@ -38,8 +38,8 @@ static int keep(int fd, const char *path)
 
 static int create_held(void)
 {
-	const int fd = cowmem_object_create(options.name,
-	                                    options.pinnable ? COWMEM_CREATE_PINNABLE : 0);
+	const int fd =
+		cowmem_object_create(options.name, options.pinnable ? COWMEM_CREATE_PINNABLE : 0);
 	int err;
 
 	if (fd < 0)
