@@ -247,7 +247,7 @@ static void helps(void)
 
 static void makes_and_tells(void)
 {
-	char path[64];
+	char path[128];
 	int fd;
 
 	begin();
