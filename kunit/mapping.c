@@ -129,6 +129,16 @@ static const struct vm_operations_struct recording_around_ops = {
 	.page_mkwrite = recording_page_mkwrite,
 };
 
+/* The same, as those of a pinnable object. */
+static const struct vm_operations_struct pinnable_ops = {
+	.fault = recording_fault,
+};
+
+static const struct vm_operations_struct pinnable_around_ops = {
+	.fault = recording_fault,
+	.map_pages = recording_map_pages,
+};
+
 static void set_speculation(bool on)
 {
 	cowmem_parameters.speculate_private = on;
@@ -214,8 +224,16 @@ void mapping_exit(struct kunit *test)
 		mmdrop(m->mm);
 }
 
+static const struct vm_operations_struct *ops_of(const struct mapping *m, const struct file *file,
+                                                 unsigned long flags, bool around)
+{
+	if (m->pinnable && flags & MAP_SHARED && file->f_mode & FMODE_WRITE)
+		return around ? &pinnable_around_ops : &pinnable_ops;
+	return around ? &recording_around_ops : &recording_ops;
+}
+
 static unsigned long map_with(struct mapping *m, struct file *file, unsigned long pages,
-                              unsigned long flags, const struct vm_operations_struct *ops)
+                              unsigned long flags, bool around)
 {
 	const unsigned long prot = PROT_READ | (file->f_mode & FMODE_WRITE ? PROT_WRITE : 0);
 	unsigned long address =
@@ -228,10 +246,16 @@ static unsigned long map_with(struct mapping *m, struct file *file, unsigned lon
 	mmap_write_lock(m->mm);
 	vma = vma_lookup(m->mm, address);
 	if (vma)
-		vma->vm_ops = ops;
+		vma->vm_ops = ops_of(m, file, flags, around);
 	mmap_write_unlock(m->mm);
 	KUNIT_ASSERT_NOT_NULL(m->test, vma);
 	return address;
+}
+
+void mapping_set_pinnable(struct mapping *m)
+{
+	m->pinnable = true;
+	cowmem_test_set_pinnable(m->file);
 }
 
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags)
@@ -242,12 +266,12 @@ unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long 
 unsigned long mapping_map_of(struct mapping *m, struct file *file, unsigned long pages,
                              unsigned long flags)
 {
-	return map_with(m, file, pages, flags, &recording_ops);
+	return map_with(m, file, pages, flags, false);
 }
 
 unsigned long mapping_map_around(struct mapping *m, unsigned long pages, unsigned long flags)
 {
-	return map_with(m, m->file, pages, flags, &recording_around_ops);
+	return map_with(m, m->file, pages, flags, true);
 }
 
 unsigned long mapping_source(struct mapping *m, unsigned long pages, u8 value)

@@ -42,6 +42,8 @@ struct mapping {
 	unsigned int faults, mkwrites, arounds;
 	struct page *cow_page; /* of the last fault that had one: referenced until the next */
 
+	bool pinnable; /* the object is: to be set, by mapping_set_pinnable(), before it is mapped */
+
 	struct cowmem_parameters parameters; /* the module's, before the test set its own */
 
 	/* The test's turn: called at @step of a fault or walk by @task, once, then disarmed. */
@@ -62,6 +64,9 @@ int mapping_init_speculative(struct kunit *test);
 void mapping_exit(struct kunit *test);
 /* Until nobody maps @file any more: behind a test, whose thread takes its mappings down by itself. */
 void mapping_wait_until_unmapped(struct file *file);
+
+/* Has shared mappings of the object, and of its clones, as a pinnable one's are. */
+void mapping_set_pinnable(struct mapping *m);
 
 /* Map @pages pages of the object, its handlers' answers recorded. */
 unsigned long mapping_map(struct mapping *m, unsigned long pages, unsigned long flags);

@@ -32,7 +32,8 @@ static bool is_dirty(struct mapping *m, unsigned long address)
 
 /*
  * What is seen at @index of the object of @file is mapped there, or
- * nothing, or a private copy; and it may be written only if it is that object's own.
+ * nothing, or a private copy; and it may be written only if it is that object's own. Of a pinnable
+ * object nothing else is there at all.
  */
 static void expect_entry(struct mapping *m, struct file *file, unsigned long start, pgoff_t index)
 {
@@ -45,7 +46,7 @@ static void expect_entry(struct mapping *m, struct file *file, unsigned long sta
 	if (folio_test_anon(folio))
 		return;
 	KUNIT_EXPECT_PTR_EQ(m->test, cowmem_test_seen(file, index), folio);
-	if (pte_write(pte))
+	if (pte_write(pte) || (m->pinnable && file->f_mode & FMODE_WRITE))
 		KUNIT_EXPECT_PTR_EQ(m->test, file->f_mapping, folio->mapping);
 }
 
@@ -67,6 +68,7 @@ struct fault_kind {
 	bool locked; /* speculation is off */
 	bool around;
 	int steps[8]; /* up to a 0 */
+	bool pinnable;
 };
 
 #define SPECULATIVE COWMEM_STEP_COUNT_READ, COWMEM_STEP_SNAPSHOT, COWMEM_STEP_TABLE_LOCKED
@@ -90,6 +92,14 @@ static const struct fault_kind kinds[] = {
 	{"around, private, frozen", IS_FROZEN, TO_READ, MAP_PRIVATE, false, true, {AROUND}},
 	{"around, shared", IS_OWN, TO_READ, MAP_SHARED, false, true, {AROUND}},
 	{"around, shared, frozen", IS_FROZEN, TO_READ, MAP_SHARED, false, true, {AROUND}},
+	{"pinnable read", IS_OWN, TO_READ, MAP_SHARED, false, false, {SPECULATIVE}, true},
+	{"pinnable read, frozen", IS_FROZEN, TO_READ, MAP_SHARED, false, false, {COWMEM_STEP_COUNT_READ, COWMEM_STEP_SNAPSHOT, COWMEM_STEP_LOCKED}, true},
+	{"pinnable read, hole", IS_HOLE, TO_READ, MAP_SHARED, false, false, {SPECULATIVE, COWMEM_STEP_PREPARED}, true},
+	{"pinnable write", IS_OWN, TO_WRITE, MAP_SHARED, false, false, {SPECULATIVE}, true},
+	{"pinnable write, frozen", IS_FROZEN, TO_WRITE, MAP_SHARED, false, false, {COWMEM_STEP_COUNT_READ, COWMEM_STEP_SNAPSHOT, COWMEM_STEP_LOCKED, STEP_ANSWERED}, true},
+	{"pinnable locked write", IS_OWN, TO_WRITE, MAP_SHARED, true, false, {COWMEM_STEP_LOOKED_UP, COWMEM_STEP_LOCKED, STEP_ANSWERED}, true},
+	{"pinnable, around", IS_OWN, TO_READ, MAP_SHARED, false, true, {AROUND}, true},
+	{"pinnable, around, frozen", IS_FROZEN, TO_READ, MAP_SHARED, false, true, {AROUND}, true},
 };
 /* clang-format on */
 
@@ -207,8 +217,11 @@ static struct scene set(struct kunit *test)
 		.kind = kind,
 		.writer = at->writer,
 		.step = kind->steps[at->step],
-		.shared = mapping_map(m, PAGES, MAP_SHARED),
 	};
+
+	if (kind->pinnable)
+		mapping_set_pinnable(m);
+	s.shared = mapping_map(m, PAGES, MAP_SHARED);
 
 	if (kind->subject != IS_HOLE)
 		poke_page(m, s.shared, SUBJECT, 0x11);
@@ -231,7 +244,10 @@ static struct scene set(struct kunit *test)
 	}
 	/* There is its page table, and of the subject an entry if that is wanted. */
 	s.address = mapping_map(m, PAGES, kind->flags);
-	KUNIT_ASSERT_EQ(test, 0x11, peek(s.address + SNAPSHOTS * PAGE_SIZE));
+	if (kind->pinnable) /* which would copy what the snapshot has */
+		KUNIT_ASSERT_EQ(test, 0x22, peek(s.address + OWN * PAGE_SIZE));
+	else
+		KUNIT_ASSERT_EQ(test, 0x11, peek(s.address + SNAPSHOTS * PAGE_SIZE));
 	cowmem_parameters.reuse = false;
 	if (kind->access == TO_WRITE_WHAT_IS_READ)
 		KUNIT_ASSERT_LE(test, 0, peek(s.address));

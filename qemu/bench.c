@@ -507,7 +507,7 @@ PAGE_IN(in_private_words, MAP_PRIVATE, write_words, write_pages)
 
 /* --- snapshots and clones, next to fork() --- */
 
-static struct result write_after(struct object *o, bool alone)
+static struct result use_after(struct object *o, bool alone, void (*use)(char *p, size_t bytes))
 {
 	char *p = map_written(o);
 	int kept = keep(o);
@@ -516,7 +516,7 @@ static struct result write_after(struct object *o, bool alone)
 	if (alone)
 		let_go(o, kept);
 	bench_start();
-	write_pages(p, o->bytes);
+	use(p, o->bytes);
 	total = bench_stop();
 	if (!alone)
 		let_go(o, kept);
@@ -526,12 +526,17 @@ static struct result write_after(struct object *o, bool alone)
 
 static struct result write_after_snapshot(struct object *o)
 {
-	return write_after(o, false);
+	return use_after(o, false, write_pages);
+}
+
+static struct result read_after_snapshot(struct object *o)
+{
+	return use_after(o, false, read_pages);
 }
 
 static struct result write_of_last_holder(struct object *o)
 {
-	return write_after(o, true);
+	return use_after(o, true, write_pages);
 }
 
 #define HUNDREDTH (100 * PAGE)
@@ -1042,6 +1047,7 @@ static const struct work {
 	size_t mib;       /* of the object; 0: as the command line says */
 	size_t mappings;  /* of the object, besides the work's own; or clones */
 	size_t snapshots; /* of it, which are open meanwhile */
+	bool pinnable;
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
 	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
@@ -1122,6 +1128,29 @@ static const struct work {
 	{.name = "restore", .run = restore, .kinds = PAGED, .mib = 256},
 	{.name = "write-after-snapshot", .run = write_after_snapshot, .kinds = PAGED},
 	{.name = "write-of-last-holder", .run = write_of_last_holder, .kinds = PAGED},
+	{.name = "read-after-snapshot", .run = read_after_snapshot, .kinds = KIND(COWMEM)},
+	{.name = "pinnable-write-hole", .run = write_hole, .kinds = KIND(COWMEM), .pinnable = true},
+	{.name = "pinnable-write-shared",
+         .run = write_shared,
+         .kinds = KIND(COWMEM),
+         .pinnable = true},
+	{.name = "pinnable-read-shared",
+         .run = read_shared,
+         .kinds = KIND(COWMEM),
+         .pinnable = true},
+	{.name = "pinnable-snapshot",
+         .run = snapshot_again,
+         .kinds = KIND(COWMEM),
+         .mib = 256,
+         .pinnable = true},
+	{.name = "pinnable-read-after-snapshot",
+         .run = read_after_snapshot,
+         .kinds = KIND(COWMEM),
+         .pinnable = true},
+	{.name = "pinnable-write-after-snapshot",
+         .run = write_after_snapshot,
+         .kinds = KIND(COWMEM),
+         .pinnable = true},
 	{.name = "children-1", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 1},
 	{.name = "children-8", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 8},
 	{.name = "children-64", .run = have_children, .kinds = FILES, .mib = 1, .mappings = 64},
@@ -1233,11 +1262,24 @@ static bool wanted(const char *name, char **names)
 	return false;
 }
 
+/* A new object instead, whose memory devices may write for long. */
+static void make_pinnable(struct object *o)
+{
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_PINNABLE};
+
+	MUST(!ioctl(o->fd, COWMEM_IOC_CREATE, &create));
+	MUST(!ftruncate(create.fd, (off_t)o->bytes));
+	object_free(o);
+	o->fd = create.fd;
+}
+
 static void run(const struct work *work, enum kind kind, size_t bytes)
 {
 	struct object o = object_make(kind, work->mib ? work->mib << 20 : bytes);
 	struct result r;
 
+	if (work->pinnable)
+		make_pinnable(&o);
 	o.mappings = work->mappings;
 	o.snapshots = work->snapshots;
 	usleep(BETWEEN);

@@ -138,6 +138,19 @@ CHILDREN = [
     Row(MANY_CHILDREN, "  the same, against an only one", CHILD_GOAL, peer="cowmem", than=FEW_CHILDREN),
 ]
 
+# What an object costs whose memory devices may write for long, against an ordinary one.
+PINNABLE = [
+    Row(f"pinnable-{work}", title, peer="cowmem", than=work)
+    for work, title in (
+        ("write-hole", "first write to a hole, shared"),
+        ("write-shared", "first shared write of a populated page"),
+        ("read-shared", "sequential read, fault-around 16"),
+        ("snapshot", "snapshot of 256 MiB, 1 % written"),
+        ("read-after-snapshot", "first read after a snapshot"),
+        ("write-after-snapshot", "first write after a snapshot"),
+    )
+]
+
 PAGING = [
     Row(f"page-{work}-{data}", f"{title}{of}", goal, peer="anon")
     for data, of in (("records", ""), ("words", ", of one word"))
@@ -289,6 +302,9 @@ def describe(arch, figures, wrong):
         "among 250 open snapshots, 1 % written between each and the next, against one:",
         *table(figures, AMONG_SNAPSHOTS),
         "",
+        "an object whose memory devices may write for long, against an ordinary one:",
+        *table(figures, PINNABLE),
+        "",
         "reverse-map walk, per mapping, against the kernel's folio_referenced() of a memfd's page:",
         *table(figures, WALKS),
         "",
@@ -309,6 +325,7 @@ def as_json(arch, figures):
     return {"kernel": figures.kernel, "arch": arch, "mib": MIB,
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
             "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
+            "pinnable": [of(row) for row in PINNABLE],
             "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 

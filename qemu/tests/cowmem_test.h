@@ -153,6 +153,14 @@ static inline int object_create(int fd, const char *name)
 	return ioctl(fd, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
 }
 
+/* The same, whose memory devices may write for long. */
+static inline int object_create_pinnable(int fd)
+{
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_PINNABLE};
+
+	return ioctl(fd, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+}
+
 /* The object of @fd as a regular file, or -1. */
 static inline int object_file(int fd)
 {

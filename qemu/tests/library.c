@@ -90,6 +90,7 @@ static void creates(void)
 {
 	char name[COWMEM_NAME_MAX + 3], path[64], link[PATH_MAX] = "";
 	uint64_t id = 0, again = 0;
+	struct cowmem_stat pinnable = {.size = sizeof(pinnable)};
 	struct stat stat;
 	int fd = new_object(3, true), other, file;
 
@@ -127,6 +128,11 @@ static void creates(void)
 	         -ENAMETOOLONG);
 	CHECK_EQ(cowmem_object_create(NULL, 1U << 7), -EINVAL);
 	CHECK_EQ(cowmem_object_create(NULL, COWMEM_CREATE_MODULE | COWMEM_CREATE_MEMFD), -EINVAL);
+	fd = cowmem_object_create(NULL, COWMEM_CREATE_PINNABLE |
+	                                        (without_module ? COWMEM_CREATE_MEMFD : 0));
+	CHECK_EQ(cowmem_object_stat(fd, &pinnable), 0);
+	CHECK(pinnable.state & COWMEM_STATE_PINNABLE);
+	close(fd);
 
 	fd = cowmem_object_open_device();
 	if (without_module) {

@@ -6,11 +6,11 @@
 #include "answers.h"
 #include "counts.h"
 #include "relatives.h"
+#include "ring.h"
 #include "walks.h"
 #include "written.h"
 
 #include <linux/futex.h>
-#include <linux/io_uring.h>
 #include <linux/loop.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -1101,52 +1101,6 @@ static void direct_io_to_a_disk(void)
 	close(control);
 }
 
-/* The least of io_uring: one request at a time. */
-static struct {
-	int fd;
-	unsigned int *sq_tail, *cq_head, sq_mask, cq_mask, *sq_array;
-	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
-} ring;
-
-static bool ring_open(void)
-{
-	struct io_uring_params params = {0};
-	char *rings;
-
-	ring.fd = syscall(SYS_io_uring_setup, 4, &params);
-	if (ring.fd < 0)
-		return false;
-	MUST(params.features & IORING_FEAT_SINGLE_MMAP);
-	rings = object_map(ring.fd, params.cq_off.cqes + params.cq_entries * sizeof(*ring.cqes),
-	                   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE);
-	ring.sqes = mmap(NULL, params.sq_entries * sizeof(*ring.sqes), PROT_READ | PROT_WRITE,
-	                 MAP_SHARED | MAP_POPULATE, ring.fd, IORING_OFF_SQES);
-	MUST(ring.sqes != MAP_FAILED);
-	ring.sq_tail = (unsigned int *)(rings + params.sq_off.tail);
-	ring.cq_head = (unsigned int *)(rings + params.cq_off.head);
-	ring.sq_mask = params.sq_entries - 1;
-	ring.cq_mask = params.cq_entries - 1;
-	ring.sq_array = (unsigned int *)(rings + params.sq_off.array);
-	ring.cqes = (struct io_uring_cqe *)(rings + params.cq_off.cqes);
-	return true;
-}
-
-static ssize_t ring_do(int opcode, int file, void *buffer, size_t length)
-{
-	unsigned int at = *ring.sq_tail & ring.sq_mask;
-	ssize_t result;
-
-	ring.sqes[at] = (struct io_uring_sqe){
-		.opcode = opcode, .fd = file, .addr = (uintptr_t)buffer, .len = length};
-	ring.sq_array[at] = at;
-	__atomic_store_n(ring.sq_tail, *ring.sq_tail + 1, __ATOMIC_RELEASE);
-	MUST(syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
-	result = ring.cqes[*ring.cq_head & ring.cq_mask].res;
-	__atomic_store_n(ring.cq_head, *ring.cq_head + 1, __ATOMIC_RELEASE);
-	return result;
-}
-
 static ssize_t ring_io(int file, bool write, void *buffer, size_t length)
 {
 	return ring_do(write ? IORING_OP_WRITE : IORING_OP_READ, file, buffer, length);
@@ -1155,31 +1109,15 @@ static ssize_t ring_io(int file, bool write, void *buffer, size_t length)
 /* With the buffer pinned beforehand, for as long as it is registered. */
 static ssize_t ring_fixed_io(int file, bool write, void *buffer, size_t length)
 {
-	struct iovec vector = {buffer, length};
+	const int err = ring_register(buffer, length);
 	ssize_t result;
 
-	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector, 1))
-		return -errno;
+	if (err)
+		return err;
 	result =
 		ring_do(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, file, buffer, length);
-	MUST(!syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0));
+	ring_unregister();
 	return result;
-}
-
-/* Whether this kernel takes mappings of files for fixed buffers, but for those of tmpfs. */
-static bool ring_takes_files(void)
-{
-	int fd = object_open();
-	char *p = map_alone(fd, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-	struct iovec vector = {p, PAGE};
-	const bool takes =
-		!syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &vector, 1) ||
-		errno != EOPNOTSUPP;
-
-	syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	unmap_alone(p, PAGE);
-	close(fd);
-	return takes;
 }
 
 static void io_uring_both_ways(void)

@@ -193,6 +193,15 @@ static void copy(struct self *self, unsigned int t)
 	relate(self, t, false);
 }
 
+/* Half of the families are of objects that keep what is not their own out of their mappings. */
+static int any_object(struct self *self)
+{
+	const int fd = object_open(), file = below(self, 2) ? object_create_pinnable(fd) : fd;
+
+	MUST(file >= 0 && (file == fd || !close(fd)));
+	return file;
+}
+
 static void start_afresh(struct self *self, unsigned int instead)
 {
 	const int t = new_thing();
@@ -206,7 +215,7 @@ static void start_afresh(struct self *self, unsigned int instead)
 	thing->clones = 0;
 	memset(&thing->is, 0, sizeof(thing->is));
 	thing->is.bytes = 1 + below(self, BYTES);
-	own(self, t, object_open());
+	own(self, t, any_object(self));
 	MUST(!object_resize(here[t].fd, thing->is.bytes));
 }
 

@@ -10,8 +10,8 @@
 #include "kernel/module.h"
 
 /* With a map_pages, the handlers run under the VMA lock, without mmap_lock. */
-#define VM_OPERATIONS \
-	.fault = cowmem_fault, .map_pages = cowmem_map_pages, .page_mkwrite = cowmem_page_mkwrite
+#define FAULT_OPERATIONS .fault = cowmem_fault, .map_pages = cowmem_map_pages
+#define VM_OPERATIONS FAULT_OPERATIONS, .page_mkwrite = cowmem_page_mkwrite
 
 const struct vm_operations_struct cowmem_vm_ops = {VM_OPERATIONS};
 
@@ -72,6 +72,17 @@ const struct vm_operations_struct cowmem_file_vm_ops = {
 	.uffd_ops = &uffd_ops,
 #endif
 };
+/*
+ * Of shared mappings that may store, of a pinnable object. The core lets others pin pages of a mapping to
+ * write them for long only if nobody wants to know of first stores. It makes entries writable
+ * by itself then, so none may have a page that is not the object's own.
+ */
+const struct vm_operations_struct cowmem_pinnable_vm_ops = {
+	FAULT_OPERATIONS,
+#if compat_has_uffd_ops
+	.uffd_ops = &uffd_ops,
+#endif
+};
 const struct vm_operations_struct cowmem_private_vm_ops = {
 	VM_OPERATIONS,
 #if compat_has_uffd_ops
@@ -86,6 +97,8 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 
 	cowmem_tell(file, &told);
 	seq_printf(m, "cowmem-kind:\t%s\n", told.kind);
+	if (told.pinnable)
+		seq_puts(m, "cowmem-pinnable:\t1\n");
 	seq_printf(m, "cowmem-family:\t%lu\n", told.family);
 	seq_printf(m, "cowmem-parent:\t%lu\n", told.parent);
 	seq_printf(m, "cowmem-pages:\t%lu\n", told.pages);

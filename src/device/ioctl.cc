@@ -139,15 +139,15 @@ int get_info(Object &, Argument<cowmem_info> &info)
 {
 	info->abi_version = COWMEM_ABI_VERSION;
 	info->page_size = KAPI_PAGE_SIZE;
-	info->features = COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE |
-	                 COWMEM_FEATURE_RESIZE | COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP |
-	                 COWMEM_FEATURE_PAGEMAP | COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT |
-	                 COWMEM_FEATURE_SNAPSHOT | COWMEM_FEATURE_DIFF |
-	                 COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
-	                 COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE |
-	                 COWMEM_FEATURE_FILES | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
-	                 (kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
-	                 (kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+	info->features =
+		COWMEM_FEATURE_COW_HANDLER | COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE |
+		COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_RMAP | COWMEM_FEATURE_PAGEMAP |
+		COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT | COWMEM_FEATURE_SNAPSHOT |
+		COWMEM_FEATURE_DIFF | COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
+		COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE | COWMEM_FEATURE_FILES |
+		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
+		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -176,6 +176,7 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	              (object.growth() == Growth::by_write ? COWMEM_STATE_GROWS_BY_WRITE : 0) |
 	              (object.pages().dropped() ? COWMEM_STATE_DROPPED : 0) |
 	              (object.frozen() ? COWMEM_STATE_FROZEN : 0) |
+	              (object.pages().pinnable() ? COWMEM_STATE_PINNABLE : 0) |
 	              (counted.limit.drops ? COWMEM_STATE_MAY_BE_DROPPED : 0);
 	stat->copies = count_copies(object.pages());
 	stat->max_copies = counted.limit.max;
@@ -282,7 +283,9 @@ int create(Object &, Argument<cowmem_create> &arg)
 		return static_cast<int>(length);
 	if (length == room)
 		return -KAPI_ENAMETOOLONG;
-	return make_descriptor(arg, [&](file *&made) { return Object::create_file(name, made); });
+	return make_descriptor(arg, [&](file *&made) {
+		return Object::create_file(name, (arg->flags & COWMEM_CREATE_PINNABLE) != 0, made);
+	});
 }
 
 int make_file(const file *by, Argument<cowmem_file> &arg)
@@ -481,8 +484,8 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 			err = -KAPI_EINVAL;
 		if (!err)
 			err = object.pages().swap_in_all(first_of(range.offset),
-			                                  last_of(range.offset, range.length),
-			                                  prefetch->brought_in);
+			                                 last_of(range.offset, range.length),
+			                                 prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;
@@ -760,7 +763,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_PUNCH:
 		return call<cowmem_punch, punch>(f, arg, Access::writable);
 	case COWMEM_IOC_CREATE:
-		return call<cowmem_create, create>(f, arg, Access::dropped);
+		return call<cowmem_create, create>(f, arg, Access::dropped,
+		                                   {.any = COWMEM_CREATE_PINNABLE});
 	case COWMEM_IOC_FILE:
 		return call<cowmem_file, make_file>(f, arg, Access::readable);
 	case COWMEM_IOC_SET_COW:

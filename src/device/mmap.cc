@@ -21,7 +21,7 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 		return err;
 	object.grow_by_use(bytes_at(end));
 	kapi_vma_set_private(vma, object.cow());
-	kapi_vma_set_ops(vma);
+	kapi_vma_set_ops(vma, object.pages().pinnable());
 	kapi_file_accessed(f);
 	return 0;
 }

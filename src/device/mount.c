@@ -17,8 +17,8 @@
 #include "kernel/module.h"
 
 struct options {
-	struct cowmem_space space;  /* its limits, and nothing used */
-	bool has_pages, has_inodes; /* was said */
+	struct cowmem_space space;                /* its limits, and nothing used */
+	bool has_pages, has_inodes, has_pinnable; /* was said */
 	umode_t mode;
 	kuid_t uid;
 	kgid_t gid;
@@ -209,6 +209,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 
 	seq_printf(m, ",size=%lluk", told_most(&space->pages) << (PAGE_SHIFT - 10));
 	seq_printf(m, ",nr_inodes=%llu", told_most(&space->inodes));
+	if (READ_ONCE(space->pinnable))
+		seq_puts(m, ",pinnable");
 	seq_printf(m, ",mode=%03ho", inode->i_mode & S_IALLUGO);
 	seq_printf(m, ",uid=%u,gid=%u", from_kuid_munged(seq_user_ns(m), inode->i_uid),
 	           from_kgid_munged(seq_user_ns(m), inode->i_gid));
@@ -225,12 +227,16 @@ static const struct super_operations super_operations = {
 };
 
 /* --- mounting --- */
-enum parameter { SIZE, NR_INODES, MODE, UID, GID };
+enum parameter { SIZE, NR_INODES, PINNABLE, MODE, UID, GID };
 
 static const struct fs_parameter_spec parameters[] = {
-	fsparam_string("size", SIZE), fsparam_string("nr_inodes", NR_INODES),
-	fsparam_u32oct("mode", MODE), fsparam_uid("uid", UID),
-	fsparam_gid("gid", GID),      {},
+	fsparam_string("size", SIZE),
+	fsparam_string("nr_inodes", NR_INODES),
+	fsparam_flag_no("pinnable", PINNABLE),
+	fsparam_u32oct("mode", MODE),
+	fsparam_uid("uid", UID),
+	fsparam_gid("gid", GID),
+	{},
 };
 
 /* A number with a suffix of memparse(), or, if @of, a percentage of that. */
@@ -270,6 +276,10 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 			return invalfc(fc, "nr_inodes: a number, with k, m or g");
 		options->space.inodes.most = number ?: NO_LIMIT;
 		options->has_inodes = true;
+		return 0;
+	case PINNABLE:
+		options->space.pinnable = !result.negated;
+		options->has_pinnable = true;
 		return 0;
 	case MODE:
 		options->mode = result.uint_32 & 07777;
@@ -339,7 +349,10 @@ static bool move_limit(struct cowmem_limit *limit, long most)
 	return false;
 }
 
-/* Limits may be moved, but not below what is used; the rest is the root's and changed there. */
+/*
+ * Limits may be moved, but not below what is used; files that are made from then on are pinnable, or not; the
+ * rest is the root's and changed there.
+ */
 static int reconfigure(struct fs_context *fc)
 {
 	const struct options *options = fc->fs_private;
@@ -349,6 +362,8 @@ static int reconfigure(struct fs_context *fc)
 		return invalfc(fc, "size: more is used");
 	if (options->has_inodes && !move_limit(&space->inodes, options->space.inodes.most))
 		return invalfc(fc, "nr_inodes: more are used");
+	if (options->has_pinnable)
+		WRITE_ONCE(space->pinnable, options->space.pinnable);
 	return 0;
 }
 

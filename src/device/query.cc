@@ -419,6 +419,7 @@ extern "C" void cowmem_tell(const file *f, cowmem_told *told)
 		.kind = object.frozen()    ? pages.dropped() ? "dropped snapshot" : "snapshot"
 	                : pages.of_clone() ? "clone"
 	                                   : "object",
+		.pinnable = pages.pinnable(),
 		.family = pages.shared_home() ? kapi_inode_number(kapi_mapping_host(
 							pages.shared_home()->mapping()))
 	                                      : 0,

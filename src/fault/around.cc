@@ -108,6 +108,7 @@ public:
 	Around(const Fault &fault, FaultTable &table, const Window &window, For what)
 		: fault_{fault},
 		  what_{what},
+		  own_only_{what == For::writing || fault.mapping.pinnable},
 		  table_{table},
 		  pages_{fault.object->pages()},
 		  walk_{pages_.tree(), window.first, window.last},
@@ -144,7 +145,7 @@ private:
 			                       table_.permit(page, address)
 			               ? COWMEM_COUNT_around_permitted
 			               : COWMEM_COUNT_around_skipped_present;
-		if (what_ == For::writing && !pages_.owns(page))
+		if (own_only_ && !pages_.owns(page))
 			return COWMEM_COUNT_around_skipped_shared;
 		step(COWMEM_STEP_AROUND_FOUND);
 		if (kapi_folio_locked(page))
@@ -212,7 +213,7 @@ private:
 		return COWMEM_COUNT_around_mapped;
 	}
 
-	/* Whether it is at home where the object sees pages; what is to be written, with the object. */
+	/* Whether it is at home where the object sees pages; what may be written, with the object. */
 	bool is_seen(const folio *page) const
 	{
 		if (pages_.owns(page))
@@ -220,13 +221,14 @@ private:
 
 		const SharedHome *shared = pages_.shared_home();
 
-		return what_ == For::reading && shared && shared->owns(page);
+		return !own_only_ && shared && shared->owns(page);
 	}
 
 	void step(cowmem_step step) const { kapi_test_step(step, fault_.vmf); }
 
 	const Fault &fault_;
 	const For what_;
+	const bool own_only_;
 	FaultTable &table_;
 	const Pages &pages_;
 	Tree::Walk walk_;

@@ -315,11 +315,11 @@ Outcome copy_private(Fault &fault)
 }
 
 /*
- * Maps @page, which is the family's, for a read fault; with the object's lock shared. The core
- * is not given it: who copies it away for the object does not wait for its page lock, which
- * relatives may hold.
+ * Maps @page for a read fault; with the object's lock shared. The core is not given a page of the
+ * family: who copies it away for the object does not wait for its page lock, which relatives may
+ * hold. Nor any page of a pinnable mapping, of which it would make a writable entry.
  */
-Outcome map_shared(const Fault &fault, FolioRef page)
+Outcome map_to_read(const Fault &fault, FolioRef page)
 {
 	install_allocated_table(fault.vmf);
 
@@ -342,7 +342,7 @@ Outcome map_shared(const Fault &fault, FolioRef page)
 /*
  * The page that is seen, referenced and locked, in vmf->page; with the object's lock held
  * from the look-up to the page lock. No outcome: it is a hole, and @fresh is none, or
- * has to be read first; or it is the family's, and to be written.
+ * has to be read first; or it is the family's, and wanted as the object's own.
  */
 std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 {
@@ -359,7 +359,7 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 		return Outcome::beyond_end;
 	if (const auto asked = for_user_space(fault))
 		return asked;
-	shared = (kind == Kind::shared_write && pages.sees_shared(fault.index())) ||
+	shared = (wants_own(fault.mapping, kind) && pages.sees_shared(fault.index())) ||
 	         (kind == Kind::private_write && pages.has_relatives());
 	if (shared)
 		return std::nullopt;
@@ -374,15 +374,18 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	fault.major |= fresh.brought_in;
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
-	if (!pages.owns(page.get()) && kind == Kind::read)
-		return map_shared(fault, std::move(page));
+	shared = wants_own(fault.mapping, kind) && !pages.owns(page.get());
+	if (shared)
+		return std::nullopt;
+	if (kind == Kind::read && (fault.mapping.pinnable || !pages.owns(page.get())))
+		return map_to_read(fault, std::move(page));
 	lock_page(page.get(), kind);
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());
 	return Outcome::page_locked;
 }
 
-/* A shared write to a page of the family: the object has it for its own. No outcome: it has, or may have. */
+/* A page of the family, wanted as the object's own: the object has it so. No outcome: it has, or may have. */
 std::optional<Outcome> break_cow_for_fault(Fault &fault)
 {
 	Pages &pages = fault.object->pages();

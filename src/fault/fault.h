@@ -73,7 +73,8 @@ struct Attributes {
 		  protection{kapi_vma_protection(vma)},
 		  first{kapi_vma_first_index(vma)},
 		  end{kapi_vma_end_index(vma)},
-		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER}
+		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER},
+		  pinnable{kapi_vma_pinnable(vma)}
 	{
 	}
 
@@ -81,7 +82,15 @@ struct Attributes {
 	unsigned long protection; /* of entries */
 	Index first, end;    /* the pages of the object that it maps: @end is behind the last */
 	bool handler_copies; /* private writes; otherwise the core */
+	bool pinnable;       /* it may have the object's own pages only (device/file.c) */
 };
+
+/* Whether a fault of @kind may map only what is the object's own. */
+inline bool wants_own(const Attributes &mapping, Kind kind)
+{
+	return kind == Kind::shared_write || kind == Kind::mkwrite ||
+	       (kind == Kind::read && mapping.pinnable);
+}
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
 struct Fault {

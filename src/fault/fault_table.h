@@ -66,7 +66,7 @@ public:
 	 */
 	[[gnu::always_inline]] void install(folio *page)
 	{
-		unsigned long pte = kapi_pte_of_young(page, mapping_.protection);
+		unsigned long pte = to_read(page, false);
 
 		if (kapi_vmf_flags(vmf_) & KAPI_FAULT_FLAG_WRITE)
 			pte = kapi_pte_written(pte);
@@ -79,7 +79,7 @@ public:
 	/* The same at @address, where nobody has asked for it: @old, if the hardware will tell. */
 	[[gnu::always_inline]] void install_neighbour(folio *page, unsigned long address, bool old)
 	{
-		store(page, address, reusable(page, neighbour(page, old)));
+		store(page, address, reusable(page, to_read(page, old)));
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
@@ -95,7 +95,7 @@ public:
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
 	void install_writable(folio *page, unsigned long address, bool old)
 	{
-		store(page, address, kapi_pte_mkwrite(neighbour(page, old)));
+		store(page, address, kapi_pte_mkwrite(to_read(page, old)));
 	}
 
 	/* Lets @page be written at @address, if that is what is there. */
@@ -138,11 +138,16 @@ private:
 		return kapi_pte_mkwrite(pte);
 	}
 
-	/* What maps @page without that somebody has asked for it. */
-	[[gnu::always_inline]] unsigned long neighbour(folio *page, bool old) const
+	/*
+	 * What maps @page to read, @old or young. The protection of a pinnable mapping permits stores; whether
+	 * the first is to be a fault is decided here, as for all others.
+	 */
+	[[gnu::always_inline]] unsigned long to_read(folio *page, bool old) const
 	{
-		return old ? kapi_pte_of(page, mapping_.protection)
-		           : kapi_pte_of_young(page, mapping_.protection);
+		const unsigned long pte = old ? kapi_pte_of(page, mapping_.protection)
+		                              : kapi_pte_of_young(page, mapping_.protection);
+
+		return mapping_.pinnable ? kapi_pte_cleaned(pte) : pte;
 	}
 
 	/* The entry comes last: who finds it finds the page counted as mapped. */

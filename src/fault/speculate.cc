@@ -89,7 +89,7 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 	if (!attempt.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
 		                                   : COWMEM_COUNT_speculative_abort_no_memory;
-	if (kind == Kind::shared_write && !pages.owns(attempt.page.get()))
+	if (wants_own(fault.mapping, kind) && !pages.owns(attempt.page.get()))
 		return COWMEM_COUNT_speculative_abort_shared;
 	/* It may be the page of somebody who was faster. */
 	return kapi_folio_poisoned(attempt.page.get())
@@ -142,7 +142,7 @@ Abort may_not_commit(const Fault &fault, Kind kind, const Attempt &attempt, cons
 		return COWMEM_COUNT_speculative_abort_changed;
 	/* Another thread may have copied a page of the family: that leaves the count alone. */
 	if (page && kind != Kind::private_write && !pages.owns(page) &&
-	    (kind != Kind::read || pages.resident_rcu(fault.index()) != page))
+	    (wants_own(fault.mapping, kind) || pages.resident_rcu(fault.index()) != page))
 		return COWMEM_COUNT_speculative_abort_shared;
 	/* The kernel's own memory failure is no writer of ours. */
 	if (page && kapi_folio_poisoned(page))
@@ -223,10 +223,8 @@ Abort try_once(Fault &fault, Kind kind, Outcome &outcome)
 
 	if (missing.backed)
 		return COWMEM_COUNT_speculative_abort_backing;
-	if (kind == Kind::shared_write && missing.shared)
-		return COWMEM_COUNT_speculative_abort_shared;
-	if (attempt.page && (kind == Kind::shared_write || kind == Kind::mkwrite) &&
-	    !fault.object->pages().owns(attempt.page.get()))
+	if (wants_own(fault.mapping, kind) &&
+	    (attempt.page ? !fault.object->pages().owns(attempt.page.get()) : missing.shared))
 		return COWMEM_COUNT_speculative_abort_shared;
 	switch (kind) {
 	case Kind::private_write:

@@ -93,6 +93,7 @@
 	X(pages_taken_over, "pages that a snapshot had, and that nobody but their writer saw any more") \
 	X(pages_taken_along, "of these, those behind the page written")                      \
 	X(pages_frozen_copied, "pages that a snapshot got a copy of, since they may be pinned") \
+	X(pages_frozen_shared, "the same, and it got what the last one has: the bytes are equal") \
 	X(snapshots, "SNAPSHOT, done")                                                      \
 	X(snapshots_dropped, "of these, those given up because of their limit")           \
 	X(clones, "CLONE, done")                                                            \

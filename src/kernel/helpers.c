@@ -138,7 +138,9 @@ HELPER unsigned long kapi_vma_end_index(const struct vm_area_struct *vma) { retu
 HELPER unsigned long kapi_vma_pages(const struct vm_area_struct *vma) { return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT; }
 HELPER unsigned long kapi_vma_private(const struct vm_area_struct *vma) { return (unsigned long)vma->vm_private_data; }
 HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value) { vma->vm_private_data = (void *)value; }
-HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = !S_ISREG(file_inode(vma->vm_file)->i_mode) ? &cowmem_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
+HELPER const struct vm_operations_struct *file_ops(const struct vm_area_struct *vma, bool pinnable) { return pinnable && vma->vm_flags & VM_SHARED ? &cowmem_pinnable_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
+HELPER void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? file_ops(vma, pinnable) : &cowmem_vm_ops; }
+HELPER bool kapi_vma_pinnable(const struct vm_area_struct *vma) { return !vma->vm_ops->page_mkwrite; }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing) { return (__force unsigned int)cowmem_ask_user_space(vmf, missing ? VM_UFFD_MISSING : VM_UFFD_MINOR); }
@@ -425,6 +427,7 @@ HELPER bool kapi_own_page(unsigned long address, struct page **page) { return ge
 /* --- the object's inode --- */
 HELPER int kapi_inode_create(const struct inode *like, struct inode **made) { return PTR_ERR_OR_ZERO(*made = cowmem_inode_create_like(like)); }
 HELPER struct cowmem_space *kapi_inode_space(const struct inode *inode) { return inode->i_sb->s_fs_info; }
+HELPER bool kapi_space_pinnable(const struct cowmem_space *space) { return READ_ONCE(space->pinnable); }
 HELPER void kapi_space_get(struct cowmem_space *space) { refcount_inc(&space->references); }
 HELPER void kapi_space_put(struct cowmem_space *space) { cowmem_space_put(space); }
 HELPER bool kapi_space_take_page(struct cowmem_space *space) { return cowmem_limit_take(&space->pages); }

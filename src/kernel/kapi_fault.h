@@ -26,7 +26,9 @@ unsigned long kapi_vma_pages(const struct vm_area_struct *vma);
 unsigned long kapi_vma_end_index(const struct vm_area_struct *vma);
 unsigned long kapi_vma_private(const struct vm_area_struct *vma);
 void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
-void kapi_vma_set_ops(struct vm_area_struct *vma);
+void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable);
+/* Whether the core lets stores through it without page_mkwrite, and others pin its pages to write them. */
+bool kapi_vma_pinnable(const struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);

@@ -12,6 +12,7 @@ KAPI_BEGIN
 int kapi_inode_create(const struct inode *like, struct inode **made);
 /* What limits the pages of a mounted file system's files, or null. */
 struct cowmem_space *kapi_inode_space(const struct inode *inode);
+bool kapi_space_pinnable(const struct cowmem_space *space); /* whether its files are from now on */
 void kapi_space_get(struct cowmem_space *space);
 void kapi_space_put(struct cowmem_space *space);
 bool kapi_space_take_page(struct cowmem_space *space);

@@ -22,7 +22,8 @@
 #include "kernel/told.h"
 
 /* Of mappings of the device, and of objects' own inodes. */
-extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops, cowmem_private_vm_ops;
+extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops, cowmem_private_vm_ops,
+	cowmem_pinnable_vm_ops;
 /* Files of the device, and those of objects' own inodes (src/device/file.c). */
 extern const struct file_operations cowmem_fops, cowmem_file_fops, cowmem_snapshot_fops;
 void cowmem_wake_pollers(void);
@@ -80,6 +81,7 @@ struct cowmem_limit {
 /* What a mounted file system may take: its s_fs_info. */
 struct cowmem_space {
 	struct cowmem_limit pages, inodes;
+	bool pinnable;         /* what regular files are from now on */
 	atomic_long_t live;    /* inodes that are not freed */
 	refcount_t references; /* the mount's, and that of each home of pages */
 };

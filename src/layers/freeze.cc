@@ -17,16 +17,23 @@ namespace cowmem {
 namespace {
 
 /*
- * Takes the permission to write from the entries, and the dirty bits to the pages. Kernel
- * counterpart: page_mkclean_one().
+ * Takes the permission to write from the entries, and the dirty bits to the pages; or, from
+ * a pinnable object's mapping that may store, the entries: there the core gives the permission back by itself.
+ * Kernel counterpart: page_mkclean_one().
  */
+template <bool pinnable>
 struct Protect : LockedBefore {
-	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
+	static constexpr kapi_notify event =
+		pinnable ? KAPI_NOTIFY_CLEAR : KAPI_NOTIFY_PROTECTION_PAGE;
 
 	static bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
 
 	static bool visit(FoundPte &found)
 	{
+		if (pinnable && kapi_vma_pinnable(found.vma)) {
+			take_away(found);
+			return true;
+		}
 		if (!found.pte.dirty() && !found.pte.writable())
 			return false;
 		kapi_flush_cache_page(found.vma, found.address, found.page);
@@ -68,36 +75,99 @@ void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
 }
 
 /*
+ * What its youngest snapshot has at @index, if that is one of the relatives that came last: a look
+ * is to cost no more than a copy. The members are not kept where memory is allocated: reclaim may come to
+ * be the one that removes them, and waits for who keeps them.
+ */
+Seen Pages::last_copy(Index index) const
+{
+	unsigned int left = 64;
+
+	for (Members at{family()}; at && left; at.next(), left--)
+		if (at->counted_.origin == number_)
+			return at->see(index);
+	return {};
+}
+
+/*
+ * Whether the last snapshot has a page with the bytes of @page, its own at @index: @copy is another
+ * name of that then. Nobody writes a page of the family, nor takes it out of that, or into a slot, while
+ * it is locked; and who would reuse it sees the name.
+ */
+bool Pages::share_copy(Index index, folio *page, Entry &copy)
+{
+	const Seen last = last_copy(index);
+	folio *const found = last.page.get();
+
+	if (!found || kapi_folio_poisoned(page) || !kapi_folio_trylock(found))
+		return false;
+
+	bool shares = family()->home()->owns(found) && !kapi_folio_poisoned(found);
+
+	if (shares) {
+		const Mapped now{page}, then{found};
+
+		shares = kapi_same_bytes(now.bytes(), then.bytes(), KAPI_PAGE_SIZE);
+	}
+	if (shares && last.slot) {
+		kapi_ref_get(&last.slot->references);
+		copy = Entry{last.slot.get()};
+	} else if (shares) {
+		kapi_folio_get(found);
+		add_name(found);
+		copy = Entry{found};
+	}
+	kapi_folio_unlock(found);
+	return shares;
+}
+
+/* @copy: a name of a new page of the family with the bytes of @page. 0, -ENOMEM, -ENOSPC, -EHWPOISON. */
+int Pages::make_copy(Index index, folio *page, Entry &copy)
+{
+	FolioRef made{kapi_folio_alloc_near(kapi_folio_node(page))};
+	SharedHome &shared = *family()->home();
+
+	if (!made)
+		return -KAPI_ENOMEM;
+	if (!shared.charge())
+		return -KAPI_ENOSPC;
+	if (const int err = kapi_folio_copy(made.get(), page)) {
+		shared.uncharge();
+		return err;
+	}
+	note_write(made.get());
+	shared.attach(made.get(), index);
+	kapi_count(COWMEM_COUNT_pages_allocated);
+	copy = Entry{made.release()};
+	return 0;
+}
+
+/*
  * Somebody has a reference to its own @page at @index, locked, and may be writing it: the tree
  * gets a copy for the family instead, and the page goes to @kept.
  */
 int Pages::put_copy(Index index, folio *page, Kept *&kept)
 {
 	const Entry entry = entry_of(index);
-	FolioRef copy{kapi_folio_alloc_near(kapi_folio_node(page))};
-	auto *keeps = copy ? new (Gfp::kernel_account) Kept{{}, page, kept} : nullptr;
-	const Home &shared = *family()->home();
+	auto *keeps = new (Gfp::kernel_account) Kept{{}, page, kept};
+	Entry copy;
 
 	if (!keeps)
 		return -KAPI_ENOMEM;
-	if (!shared.charge()) {
-		delete keeps;
-		return -KAPI_ENOSPC;
-	}
-	if (kapi_folio_copy(copy.get(), page)) {
+
+	const bool shares = share_copy(index, page, copy);
+	int err = shares ? 0 : make_copy(index, page, copy);
+
+	if (err == -KAPI_EHWPOISON)
 		give_away(index, page, entry.slot()); /* damaged: who reads it will be told */
-		shared.uncharge();
+	if (err) {
 		delete keeps;
-		return 0;
+		return err == -KAPI_EHWPOISON ? 0 : err;
 	}
 	note_write(page);
-	note_write(copy.get());
-	family()->home()->attach(copy.get(), index);
-	kapi_folio_get(copy.get());
-	if (put(index, entry, Entry{copy.get()}, false, false)) {
-		family()->home()->unattach(copy.get());
-		shared.uncharge();
-		kapi_folio_put(copy.get());
+	err = put(index, entry, copy, false, false);
+	if (err) {
+		copy.drop();
 		delete keeps;
 		return -KAPI_ENOMEM;
 	}
@@ -108,9 +178,10 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 		add_name(page);
 		entry.drop();
 	}
-	add_to_lru(copy.get());
-	kapi_count(COWMEM_COUNT_pages_allocated);
-	kapi_count(COWMEM_COUNT_pages_frozen_copied);
+	/* Page-out is to find it in the tree. */
+	if (!shares)
+		add_to_lru(copy.page());
+	kapi_count(shares ? COWMEM_COUNT_pages_frozen_shared : COWMEM_COUNT_pages_frozen_copied);
 	kept = keeps;
 	return 0;
 }
@@ -194,7 +265,8 @@ void Pages::clear_marks(Index last)
 
 bool Pages::protect()
 {
-	return visit_own_entries<Protect>(*this);
+	return pinnable_ ? visit_own_entries<Protect<true>>(*this)
+	                 : visit_own_entries<Protect<false>>(*this);
 }
 
 int Pages::freeze(Pages &made)

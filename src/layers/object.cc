@@ -52,7 +52,12 @@ int Object::create(const inode *like, cowmem_space *space, Growth growth, Object
 
 int Object::create_at(inode *node)
 {
-	return create_at(node, kapi_inode_space(node), Growth::by_write) ? 0 : -KAPI_ENOMEM;
+	cowmem_space *space = kapi_inode_space(node);
+	Object *object = create_at(node, space, Growth::by_write);
+
+	if (object && kapi_space_pinnable(space))
+		object->pages_.set_pinnable();
+	return object ? 0 : -KAPI_ENOMEM;
 }
 
 int Object::open(file *f)
@@ -65,12 +70,14 @@ int Object::open(file *f)
 	return 0;
 }
 
-int Object::create_file(const char *name, file *&made)
+int Object::create_file(const char *name, bool pinnable, file *&made)
 {
 	Object *object;
 
 	if (const int err = create(nullptr, nullptr, Growth::by_write, object))
 		return err;
+	if (pinnable)
+		object->pages_.set_pinnable();
 
 	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
 

@@ -42,7 +42,7 @@ public:
 	/* @f is closed. With the last reference to the inode the object goes. */
 	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
 	/* CREATE: a file, called @name, of a fresh object that grows by write(). 0, -ENOMEM, -ENFILE. Sleeps. */
-	static int create_file(const char *name, file *&made);
+	static int create_file(const char *name, bool pinnable, file *&made);
 	/* The object of @node, a regular file that grows by write(). 0, -ENOMEM. Sleeps. */
 	static int create_at(inode *node);
 	/* FILE: a regular file of this one, on the mount of @by and with the rights of that. The same. */

@@ -12,6 +12,7 @@
 #define COWMEM_OWN_ENTRIES_H
 
 #include "layers/pages.h"
+#include "rmap/visitors.h"
 
 namespace cowmem {
 
@@ -154,6 +155,22 @@ struct LockedBefore {
 
 	Index locked = no_index;
 };
+
+/* Takes away an entry, whose TLBs are flushed later. Kernel counterpart: zap_present_folio_ptes(). */
+inline void take_away(FoundPte &found)
+{
+	mm_struct *mm = kapi_vma_mm(found.vma);
+
+	kapi_flush_cache_page(found.vma, found.address, found.page);
+	found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
+	/* The page may stay. */
+	if (found.pte.dirty())
+		note_write(found.page);
+	kapi_mm_update_peak(mm);
+	kapi_pte_leave_marker(found.vma, found.address, found.ptep, found.pte.value());
+	kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
+	give_back(found); /* not the last reference: the tree's name has one */
+}
 
 /*
  * The same in all mappings, until no fault has one of the pages locked any more: then no entry

@@ -3,14 +3,13 @@
 #include "layers/own_entries.h"
 #include "layers/pages.h"
 #include "rmap/unmap.h"
-#include "rmap/visitors.h"
 #include "store/store.h"
 
 namespace cowmem {
 
 namespace {
 
-/* Takes away the entries of pages that go. Kernel counterpart: zap_present_folio_ptes(). */
+/* Takes away the entries of pages that go; or stay, if who restores is killed. */
 struct Erase : LockedBefore {
 	static constexpr kapi_notify event = KAPI_NOTIFY_CLEAR;
 
@@ -18,18 +17,7 @@ struct Erase : LockedBefore {
 
 	static bool visit(FoundPte &found)
 	{
-		mm_struct *mm = kapi_vma_mm(found.vma);
-
-		kapi_flush_cache_page(found.vma, found.address, found.page);
-		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
-		/* The page may stay: who restores may be killed. */
-		if (found.pte.dirty()) {
-			note_write(found.page);
-		}
-		kapi_mm_update_peak(mm);
-		kapi_pte_leave_marker(found.vma, found.address, found.ptep, found.pte.value());
-		kapi_rss_add(mm, KAPI_MM_FILEPAGES, -1);
-		give_back(found); /* not the last reference: the tree's name has one */
+		take_away(found);
 		return true;
 	}
 };

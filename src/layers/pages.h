@@ -84,6 +84,12 @@ public:
 	/* Whether it is a snapshot: it writes nothing. To be called before anybody has a file of it. */
 	void set_frozen() { frozen_ = true; }
 	bool frozen() const { return frozen_; }
+	/*
+	 * Whether others may pin its pages to write them for long. Then mappings that may store have
+	 * pages of its own only: what becomes the family's is taken out of them. The same.
+	 */
+	void set_pinnable() { pinnable_ = true; }
+	bool pinnable() const { return pinnable_; }
 	/* Whether it came of a clone, or is one. The same. */
 	void set_of_clone() { __atomic_store_n(&of_clone_, true, __ATOMIC_RELAXED); }
 	bool of_clone() const { return __atomic_load_n(&of_clone_, __ATOMIC_RELAXED); }
@@ -162,6 +168,7 @@ public:
 	 * nothing and is nobody's yet, has the same tree. What somebody may be writing without a page
 	 * table stays its own, and @made has a copy. 0; -ENOMEM, -EINTR, a fatal signal: @made has
 	 * nothing, and some is the family's, which does no harm. After protect(). Sleeps.
+	 * Of what stays its own, and has the bytes that its last snapshot has, no other copy is made.
 	 * (layers/freeze.cc)
 	 */
 	int freeze(Pages &made) REQUIRES(this);
@@ -253,12 +260,16 @@ private:
 	struct Kept;
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
 	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
+	Seen last_copy(Index index) const REQUIRES(this);
+	bool share_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
+	int make_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
 
 	Marks marks_;
 	bool frozen_ = false;
+	bool pinnable_ = false;
 	bool of_clone_ = false;
 	bool dropped_ = false;
 	unsigned long number_ = next_number();

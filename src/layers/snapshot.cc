@@ -30,6 +30,8 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 	made->set_parent(*this);
 	made->set_cow(cow());
 	made->frozen_ = frozen;
+	if (pages_.pinnable())
+		made->pages_.set_pinnable(); /* of a snapshot: its clones will be */
 	if (frozen) {
 		made->pages_.set_frozen();
 		kapi_inode_set_snapshot(made->inode_);

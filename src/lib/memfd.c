@@ -66,7 +66,7 @@ int memfd_stat(int fd, struct cowmem_stat *stat)
 	stat->cow = COWMEM_COW_CORE;
 	stat->max_copies = UINT64_MAX;
 	stat->state = is_snapshot(fd) ? COWMEM_STATE_FROZEN | COWMEM_STATE_FIXED_SIZE
-	                              : COWMEM_STATE_GROWS_BY_WRITE;
+	                              : COWMEM_STATE_GROWS_BY_WRITE | COWMEM_STATE_PINNABLE;
 	return 0;
 }
 

@@ -66,7 +66,8 @@ int cowmem_object_info(int fd, struct cowmem_info *info)
 		return call(fd, COWMEM_IOC_GET_INFO, info);
 	info->page_size = PAGE_SIZE;
 	info->features = COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE_GROWS |
-	                 COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_FILES | COWMEM_FEATURE_COPIES;
+	                 COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_FILES | COWMEM_FEATURE_PINNABLE |
+	                 COWMEM_FEATURE_COPIES;
 	info->max_bytes = INT64_MAX / PAGE_SIZE * PAGE_SIZE;
 	return 0;
 }
@@ -116,6 +117,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_RESTORE_RANGE, "restore-range"},
 		{COWMEM_FEATURE_CLONE_RANGE, "clone-range"},
 		{COWMEM_FEATURE_FILES, "files"},
+		{COWMEM_FEATURE_PINNABLE, "pinnable"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 
@@ -137,9 +139,10 @@ int cowmem_object_open_device(void)
 	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
 }
 
-int cowmem_object_create_by(int by, const char *name)
+static int create_by(int by, const char *name, unsigned int flags)
 {
-	struct cowmem_create create = {.size = sizeof(create), .name = (uintptr_t)name};
+	struct cowmem_create create = {
+		.size = sizeof(create), .flags = flags, .name = (uintptr_t)name};
 	const int module = is_module(by);
 	int err;
 
@@ -148,16 +151,24 @@ int cowmem_object_create_by(int by, const char *name)
 	if (!module)
 		return memfd_create_object(name);
 	err = call(by, COWMEM_IOC_CREATE, &create);
-	/* A module without it gives no regular files. */
-	return err == -ENOTTY ? -EOPNOTSUPP : err ? err : create.fd;
+	/* A module without it gives no regular files; nor do all know of the flag, which is all it can refuse. */
+	if (err == -ENOTTY || (flags && err == -EINVAL))
+		return -EOPNOTSUPP;
+	return err ? err : create.fd;
+}
+
+int cowmem_object_create_by(int by, const char *name)
+{
+	return create_by(by, name, 0);
 }
 
 int cowmem_object_create(const char *name, unsigned int flags)
 {
 	int device, fd;
 
-	if (flags & ~(COWMEM_CREATE_MODULE | COWMEM_CREATE_MEMFD) ||
-	    flags == (COWMEM_CREATE_MODULE | COWMEM_CREATE_MEMFD))
+	const unsigned int either = COWMEM_CREATE_MODULE | COWMEM_CREATE_MEMFD;
+
+	if (flags & ~(either | COWMEM_CREATE_PINNABLE) || (flags & either) == either)
 		return -EINVAL;
 	if (flags & COWMEM_CREATE_MEMFD)
 		return memfd_create_object(name);
@@ -166,7 +177,7 @@ int cowmem_object_create(const char *name, unsigned int flags)
 		return memfd_create_object(name);
 	if (device < 0)
 		return device;
-	fd = cowmem_object_create_by(device, name);
+	fd = create_by(device, name, flags & COWMEM_CREATE_PINNABLE);
 	close(device);
 	return fd;
 }

@@ -217,6 +217,7 @@ private:
 	void spare_those_without_room();
 	[[gnu::noinline]] void spare_those_that_would_stay();
 	void protect();
+	void spare_pinned();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
 	void exchange(const Pages &pages, unsigned int i, Entry old) const;
@@ -388,6 +389,23 @@ void Cluster::protect()
 }
 
 /*
+ * Who pins a page to write it for long says so as the page is pinned, and need not when it is let go (io_uring).
+ * What was pinned before protect() took that is found here, or was let go, with all that was written: a
+ * pin that comes later leaves a mark again.
+ */
+void Cluster::spare_pinned()
+{
+	constexpr int known = 1;
+
+	if (home_.is_shared() || !pages_.pinnable())
+		return;
+	for (unsigned int i = 0; i < count_; i++)
+		if (claim_[i] && foreign_references(claim_[i].get()) > known)
+			drop(i, result_.busy);
+	kapi_smp_rmb(); /* the references before the bytes */
+}
+
+/*
  * Where there is no room only pages go whose slots are good. That is known before anything is
  * write-protected.
  */
@@ -439,6 +457,7 @@ bool Cluster::select()
 	spare_those_without_room();
 	spare_those_that_would_stay();
 	protect();
+	spare_pinned();
 	for (const Claim &claim : claim_)
 		if (claim)
 			return true;

@@ -65,9 +65,10 @@ public:
 	/* The entry for @page that takes the place of this one, a migration entry. */
 	Pte migrated(vm_area_struct *vma, folio *page) const
 	{
+		/* The protection of a pinnable mapping permits stores, and the entry need not have. */
+		const Pte to_read{kapi_pte_cleaned(kapi_pte_of(page, kapi_vma_protection(vma)))};
 		unsigned long pte =
-			kapi_pte_set_soft_dirty(kapi_pte_of(page, kapi_vma_protection(vma)),
-		                                kapi_swp_pte_soft_dirty(value_));
+			kapi_pte_set_soft_dirty(to_read.value(), kapi_swp_pte_soft_dirty(value_));
 
 		if (kapi_swp_pte_write(value_))
 			return Pte{kapi_pte_mkwrite(pte)};

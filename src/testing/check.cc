@@ -26,7 +26,8 @@ struct Compare : Visitor {
 			return false;
 		entries++;
 		stale[found.nth] |= !found.pte.maps(found.page);
-		to_write[found.nth] |= found.pte.writable() || found.pte.dirty();
+		to_write[found.nth] |=
+			found.pte.writable() || found.pte.dirty() || kapi_vma_pinnable(found.vma);
 		return false;
 	}
 

@@ -27,6 +27,7 @@ EXPORT_SYMBOL_GPL(cowmem_test_sharers);
 EXPORT_SYMBOL_GPL(cowmem_test_describe);
 EXPORT_SYMBOL_GPL(cowmem_test_snapshot);
 EXPORT_SYMBOL_GPL(cowmem_test_clone);
+EXPORT_SYMBOL_GPL(cowmem_test_set_pinnable);
 EXPORT_SYMBOL_GPL(cowmem_test_snapshot_set);
 EXPORT_SYMBOL_GPL(cowmem_test_restore);
 EXPORT_SYMBOL_GPL(cowmem_test_restore_range);

@@ -56,6 +56,8 @@ unsigned long cowmem_test_share_slot(struct file *file, unsigned long index, uns
  */
 struct file *cowmem_test_snapshot(struct file *file, unsigned long max_copies);
 struct file *cowmem_test_clone(struct file *file);
+/* Before it is mapped. */
+void cowmem_test_set_pinnable(struct file *file);
 /* SNAPSHOT_SET of @count objects, whose snapshots' files go to @made. 0 or an error. */
 int cowmem_test_snapshot_set(struct file **files, struct file **made, unsigned int count);
 int cowmem_test_restore(struct file *file, struct file *snapshot);

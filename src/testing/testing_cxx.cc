@@ -156,6 +156,11 @@ extern "C" file *cowmem_test_snapshot(file *f, unsigned long max_copies)
 	return nullptr;
 }
 
+extern "C" void cowmem_test_set_pinnable(file *f)
+{
+	cowmem::Object::of(f).pages().set_pinnable();
+}
+
 extern "C" file *cowmem_test_clone(file *f)
 {
 	file *made = nullptr;

@@ -35,8 +35,8 @@ int run_ls(void)
 		{"pages", "PAGES", PAGES},    {"own_pages", "OWN", PAGES},
 		{"own_slots", "OUT", PAGES},  {"id", "ID", NUMBER},
 		{"parent", "PARENT", NUMBER}, {"family", "FAMILY", NUMBER},
-		{"pid", "PID", NUMBER},       {"fd", "FD", NUMBER},
-		{"name", "NAME", TEXT},
+		{"pinnable", "PIN", TEXT},    {"pid", "PID", NUMBER},
+		{"fd", "FD", NUMBER},         {"name", "NAME", TEXT},
 	};
 	struct findings findings = {0};
 	struct sheet sheet;
@@ -69,6 +69,7 @@ int run_ls(void)
 		sheet_number(&sheet, found->told.id ? found->told.id : NO_LIMIT);
 		sheet_number(&sheet, found->told.parent ? found->told.parent : NO_LIMIT);
 		sheet_number(&sheet, found->told.family ? found->told.family : NO_LIMIT);
+		sheet_text(&sheet, found->told.pinnable ? "yes" : NULL);
 		sheet_number(&sheet, found->pid ? (uint64_t)found->pid : NO_LIMIT);
 		sheet_number(&sheet, found->pid ? (uint64_t)found->fd : NO_LIMIT);
 		sheet_text(&sheet, found->name);

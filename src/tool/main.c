@@ -14,7 +14,7 @@
 struct options options = {.fd = -1, .delay = 1, .level = 3};
 
 static const struct command commands[] = {
-	{"create", "PATH", "make an object", 1, 1, false, "size hold name", run_create},
+	{"create", "PATH", "make an object", 1, 1, false, "size hold name pinnable", run_create},
 	{"ls", "[DIRECTORY]...", "list the objects of mounts, and of processes", 0, 64, false, "",
          run_ls},
 	{"stat", "OBJECT", "what an object has, in memory and in the store", 1, 1, true, "",
@@ -64,6 +64,8 @@ static const struct option_row {
 	{"hold", SET, &options.hold, NULL, NULL,
          "no name: print a path, and keep it until stopped"},
 	{"name", WORD, &options.name, NULL, "NAME", "with --hold: what /proc/PID/maps shows"},
+	{"pinnable", SET, &options.pinnable, NULL, NULL,
+         "devices may write its memory for long: io_uring's buffers, RDMA, VFIO"},
 	{"max-copies", SIZE_OF, &options.max_copies, &options.has_max_copies, "PAGES",
          "keep no more pages than that for it alone"},
 	{"drop", SET, &options.drop, NULL, NULL, "beyond that give it up, rather than fail writes"},

@@ -38,7 +38,8 @@ static int keep(int fd, const char *path)
 
 static int create_held(void)
 {
-	const int fd = cowmem_object_create(options.name, 0);
+	const int fd =
+		cowmem_object_create(options.name, options.pinnable ? COWMEM_CREATE_PINNABLE : 0);
 	int err;
 
 	if (fd < 0)
@@ -49,6 +50,20 @@ static int create_held(void)
 		return fail(err, "a size of %s", size_text(options.size));
 	}
 	return keep(fd, NULL);
+}
+
+/* A file of a mount is what the mount says. */
+static int check_pinnable(int fd)
+{
+	struct cowmem_stat stat;
+	const int err = cowmem_object_stat(fd, &stat);
+
+	if (err)
+		return fail(err, "%s", options.operands[0]);
+	if (options.pinnable && !(stat.state & COWMEM_STATE_PINNABLE))
+		return fail_hint(-EOPNOTSUPP, "remount it with -o pinnable, or take --hold",
+		                 "a pinnable file in that mount");
+	return DONE;
 }
 
 int run_create(void)
@@ -66,7 +81,7 @@ int run_create(void)
 	else if (options.has_size && ftruncate(fd, (off_t)options.size))
 		status = fail(-errno, "a size of %s", size_text(options.size));
 	else
-		status = DONE;
+		status = check_pinnable(fd);
 	if (status) {
 		unlink(path);
 	} else {
@@ -91,6 +106,7 @@ static void print_states(uint32_t state)
 		{COWMEM_STATE_FROZEN, "frozen"},
 		{COWMEM_STATE_MAY_BE_DROPPED, "may-be-dropped"},
 		{COWMEM_STATE_GROWS_BY_WRITE, "grows-by-write"},
+		{COWMEM_STATE_PINNABLE, "pinnable"},
 	};
 
 	out_list_begin("state", "state");

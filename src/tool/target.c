@@ -185,6 +185,7 @@ bool tell(pid_t pid, int fd, struct told *told)
 		line[strcspn(line, "\n")] = '\0';
 		sscanf(line, "ino:\t%" SCNu64, &told->id);
 		sscanf(line, "cowmem-kind:\t%23[a-z ]", told->kind);
+		told->pinnable |= !strncmp(line, "cowmem-pinnable:", 16);
 		sscanf(line, "cowmem-family:\t%" SCNu64, &told->family);
 		sscanf(line, "cowmem-parent:\t%" SCNu64, &told->parent);
 		sscanf(line, "cowmem-pages:\t%" SCNu64, &told->pages);

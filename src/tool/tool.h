@@ -19,7 +19,8 @@ enum { DONE = 0, FAILED = 1, WRONG_USE = 2 };
 
 /* What was said on the command line, all subcommands together. */
 struct options {
-	bool json, hold, tree, ranges, accessed, once, keep, writable, how_far, no_progress;
+	bool json, hold, tree, ranges, accessed, once, keep, writable, how_far, no_progress,
+		pinnable;
 	pid_t pid;
 	int fd; /* of that process; -1: not said */
 	const char *from, *name;
@@ -134,6 +135,7 @@ int hold(int fd);
 /* What /proc/PID/fdinfo/N says of an object, in pages. */
 struct told {
 	char kind[24];
+	bool pinnable;
 	uint64_t id, family, parent, pages, own_pages, own_slots;
 };
 /* Of descriptor @fd of process @pid; 0: the tool's own. false: it is no object of cowmem's, or may not be read. */

@@ -91,6 +91,7 @@
  * gives the object it has, also if the call fails because something else is in the page table by then.
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
+#define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -110,6 +111,7 @@ struct cowmem_info {
 	(1U << 3) /* a snapshot that was taken with COWMEM_SNAPSHOT_DROP */
 
 #define COWMEM_STATE_GROWS_BY_WRITE (1U << 4) /* by write(), not by mmap(): a regular file */
+#define COWMEM_STATE_PINNABLE (1U << 5)       /* COWMEM_CREATE_PINNABLE */
 
 struct cowmem_stat {
 	__u32 size;           /* in: sizeof(struct cowmem_stat) */
@@ -193,14 +195,24 @@ struct cowmem_set_cow {
  * CREATE: a new descriptor, closed on exec, of a new object that is a regular file without a
  * link, as memfd_create() makes one: empty, with mode 0600, and growing by write(), ftruncate()
  * and fallocate(). /proc/PID/maps shows its name, as "/cowmem:NAME (deleted)".
+ * With COWMEM_CREATE_PINNABLE devices may write its memory for long (FOLL_LONGTERM: io_uring's
+ * registered buffers, RDMA, VFIO) through its shared mappings, as they may a memfd's. What such a
+ * device has pinned is the object's own and stays so: SNAPSHOT and CLONE copy the page, if its bytes
+ * are not those that the last snapshot has; PAGEMAP says that it is DIRTY; PAGE_OUT leaves it alone.
+ * PUNCH, RESIZE, RESTORE and FICLONE take it out of the object, and the device goes on with memory
+ * that nobody else sees, until it pins anew. Shared mappings that may store lose their entries to
+ * SNAPSHOT and CLONE, with their soft-dirty bits, and the first access to a page behind that
+ * copies it, also one that reads: what is then refused or killed is as for a store. A clone of
+ * the object, and of its snapshots, is the same.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
  */
-#define COWMEM_NAME_MAX 248U /* bytes without the NUL */
+#define COWMEM_CREATE_PINNABLE (1U << 2) /* the bits below are libcowmem's */
+#define COWMEM_NAME_MAX 248U             /* bytes without the NUL */
 
 struct cowmem_create {
 	__u32 size;       /* in: sizeof(struct cowmem_create) */
-	__u32 flags;      /* in: 0 */
+	__u32 flags;      /* in: COWMEM_CREATE_* */
 	__u64 name;       /* in: address of a string, or 0: none */
 	__s32 fd;         /* out: the new descriptor */
 	__u32 __reserved; /* in: 0 */
