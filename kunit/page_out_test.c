@@ -138,6 +138,41 @@ static void a_pinned_page_stays(struct kunit *test)
 	expect_written(m, shared);
 }
 
+static void write_and_unpin(struct mapping *m, struct vm_fault *vmf)
+{
+	memset(page_address(pinned) + 1, 0x22, 1);
+	unpin_user_page(pinned);
+	pinned = NULL;
+}
+
+static void pin_until_stored(struct mapping *m, struct vm_fault *vmf)
+{
+	const unsigned int flags = FOLL_WRITE | FOLL_LONGTERM;
+
+	KUNIT_EXPECT_EQ(m->test, 1, pin_user_pages_fast(shared, 1, flags, &pinned));
+	mapping_at(m, COWMEM_STEP_STORED, write_and_unpin);
+}
+
+/* As io_uring lets go of a registered buffer: nothing says then that the page was written. */
+static void a_pin_that_goes_without_a_mark_keeps_the_page(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	SHOWS(test, "R51 R72");
+	mapping_set_pinnable(m);
+	shared = mapping_source(m, 1, 0x11);
+	KUNIT_ASSERT_EQ(test, 1UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared)); /* it is as the store has it */
+	mapping_at(m, COWMEM_STEP_CLAIMED, pin_until_stored);
+	KUNIT_EXPECT_EQ(test, 0UL, page_out(m));
+	KUNIT_EXPECT_EQ(test, 1ULL, out.busy);
+	KUNIT_EXPECT_NOT_NULL(test, m->turn); /* it was not even stored */
+	m->turn = NULL;
+	if (pinned)
+		write_and_unpin(m, NULL);
+	expect_written(m, shared);
+}
+
 static void a_page_that_was_replaced_stays(struct kunit *test)
 {
 	SHOWS(test, "R48");
@@ -656,6 +691,7 @@ static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_mapping_that_goes_leaves_what_it_wrote),
 	KUNIT_CASE(a_page_is_paged_out_by_one_at_a_time),
 	KUNIT_CASE(a_pinned_page_stays),
+	KUNIT_CASE(a_pin_that_goes_without_a_mark_keeps_the_page),
 	KUNIT_CASE(a_page_that_was_replaced_stays),
 	KUNIT_CASE(a_page_that_has_left_its_slot_is_stored),
 	KUNIT_CASE(a_page_that_was_cut_off_takes_no_slot),

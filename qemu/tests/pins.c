@@ -159,7 +159,8 @@ static int memfd(void)
 	return memfd_create("pins", MFD_CLOEXEC);
 }
 
-static int file_of_tmpfs(void)
+/* Of ramfs, or tmpfs. */
+static int file_of_root(void)
 {
 	return open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
@@ -209,16 +210,16 @@ static int file_of_device(void)
 static const struct kind {
 	const char *name;
 	int (*make)(void);
-	bool is_module, takes;
+	bool is_memfd, takes;
 } kinds[] = {
-	{"memfd", memfd, false, true},
-	{"tmpfs", file_of_tmpfs, false, true},
-	{"pinnable", create_pinnable, true, true},
-	{"a file of a mount that is", file_of_mount, true, true},
-	{"a clone of one", clone_of_pinnable, true, true},
-	{"a clone of a snapshot of one", clone_of_snapshot, true, true},
-	{"ordinary", ordinary, true, false},
-	{"the device's", file_of_device, true, false},
+	{"memfd", memfd, true, true},
+	{"a file of the root's", file_of_root, false, true},
+	{"pinnable", create_pinnable, false, true},
+	{"a file of a mount that is", file_of_mount, false, true},
+	{"a clone of one", clone_of_pinnable, false, true},
+	{"a clone of a snapshot of one", clone_of_snapshot, false, true},
+	{"ordinary", ordinary, false, false},
+	{"the device's", file_of_device, false, false},
 };
 
 static const struct way {
@@ -243,8 +244,6 @@ static void pins_are_taken_as_of_a_memfd(void)
 	for (unsigned int k = 0; k < ARRAY_LENGTH(kinds); k++)
 		for (unsigned int w = 0; w < ARRAY_LENGTH(ways); w++) {
 			const int fd = kinds[k].make();
-			const bool refuses =
-				!ways[w].to_write || (ways[w].shared && !kinds[k].takes);
 			unsigned char *p;
 			int expected, err;
 
@@ -256,9 +255,12 @@ static void pins_are_taken_as_of_a_memfd(void)
 			p = object_map(fd, BYTES, PROT_READ | PROT_WRITE, ways[w].flags);
 			fill(p, 1); /* GUP-fast could have it */
 			MUST(!mprotect(p, BYTES, ways[w].protection));
-			expected = kinds[k].is_module && !takes_files ? -EOPNOTSUPP
-			           : refuses                          ? -EFAULT
-			                                              : 0;
+			if (!ways[w].to_write)
+				expected = -EFAULT; /* to write is what all are for */
+			else if (!takes_files && !kinds[k].is_memfd)
+				expected = -EOPNOTSUPP;
+			else
+				expected = ways[w].shared && !kinds[k].takes ? -EFAULT : 0;
 			err = ring_register(p, BYTES);
 			if (err != expected)
 				ksft_print_msg("%s, %s\n", kinds[k].name, ways[w].name);

@@ -273,16 +273,18 @@ static void makes_and_tells(void)
 	/* What its files are, the mount says. */
 	CHECK_TOOL(1, "create --pinnable b");
 	CHECK_SAYS(complained, "-o pinnable");
-	MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "pinnable"));
-	CHECK_TOOL(0, "create --pinnable b");
-	CHECK_TOOL(0, "stat --json b");
-	CHECK_JSON("state.1", "pinnable");
-	CHECK_TOOL(0, "ls --json .");
-	CHECK_JSON("objects.0.pinnable", "null");
-	CHECK_JSON("objects.1.pinnable", "yes");
-	MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "nopinnable"));
-	snprintf(path, sizeof(path), "%s/b", folder);
-	MUST(!unlink(path));
+	if (!geteuid()) {
+		MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "pinnable"));
+		CHECK_TOOL(0, "create --pinnable b");
+		CHECK_TOOL(0, "stat --json b");
+		CHECK_JSON("state.1", "pinnable");
+		CHECK_TOOL(0, "ls --json .");
+		CHECK_JSON("objects.0.pinnable", "null");
+		CHECK_JSON("objects.1.pinnable", "yes");
+		MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "nopinnable"));
+		snprintf(path, sizeof(path), "%s/b", folder);
+		MUST(!unlink(path));
+	}
 	/* Where there are no objects. */
 	CHECK_TOOL(1, "create --json /dev/shm/cowmem-no-object");
 	CHECK_JSON("errno", "ENOTTY");
@@ -462,7 +464,7 @@ static void holds_and_reaches_in(void)
 	begin();
 	holder = start_holder(path, sizeof(path), "create --hold --pinnable --name vm --size 64k");
 	CHECK_TOOL(0, "stat --json %s", path);
-	CHECK_JSON("state.1", "pinnable");
+	CHECK_JSON("state.0", "pinnable");
 	CHECK_JSON("bytes", "65536");
 	MUST(sscanf(strrchr(path, '/'), "/%d", &number) == 1);
 	CHECK_TOOL(0, "stat --json --pid %d --fd %d", holder, number);

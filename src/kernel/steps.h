@@ -22,6 +22,7 @@ enum cowmem_step {
 	COWMEM_STEP_LIMITS,  /* what limits of snapshots count is locked, nothing below; no vmf */
 	COWMEM_STEP_FREEZES, /* an object is frozen next, which is write-protected; no vmf */
 	COWMEM_STEP_CLAIMS,  /* a page-out has found a page, and claims it next; no vmf */
+	COWMEM_STEP_CLAIMED, /* the same has its pages claimed, and takes their marks next; no vmf */
 	COWMEM_STEP_STORED,  /* a page-out has its pages in the store, and no lock; no vmf */
 
 	/* The speculative path. */

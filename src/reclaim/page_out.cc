@@ -456,6 +456,7 @@ bool Cluster::select()
 		spare_accessed();
 	spare_those_without_room();
 	spare_those_that_would_stay();
+	kapi_test_step(COWMEM_STEP_CLAIMED, nullptr);
 	protect();
 	spare_pinned();
 	for (const Claim &claim : claim_)
