@@ -30,11 +30,13 @@ int references_to_read(address_space *mapping, Index index, folio *page)
 	return foreign_references(page);
 }
 
-/* Whether what is seen has no name but in the object's tree, and the caller's reference. */
+/* Whether what is seen has no name but in the object's tree, and the caller's reference. A part of a large folio is no one's for itself. */
 bool is_last_name(const Seen &seen)
 {
 	constexpr int tree_and_caller = 2;
 
+	if (seen.page && kapi_folio_is_large(seen.page.get()))
+		return false;
 	return (!seen.slot || kapi_ref_read(&seen.slot->references) == tree_and_caller) &&
 	       (!seen.page || kapi_folio_names(seen.page.get()) == 1);
 }

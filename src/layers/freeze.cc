@@ -51,6 +51,12 @@ bool may_be_stale(folio *page)
 	return stale || kapi_folio_dirty(page);
 }
 
+/* Whether both are parts of one large folio, of which all has one home. */
+bool is_of_same(folio *part, folio *other)
+{
+	return kapi_folio_is_large(part) && kapi_folio_whole(part) == kapi_folio_whole(other);
+}
+
 } /* namespace */
 
 /* A page that stays an object's own, whose name this has until it is at its place again. */
@@ -62,8 +68,13 @@ struct Pages::Kept : Allocated {
 /* Its own page at @index becomes the family's, and its slot with it: PAGEMAP asks the page no more. */
 void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
 {
-	if (may_have_changed(page))
-		marks_.set_changed(index);
+	if (may_have_changed(page) && !marks_.empty()) {
+		const bool large = kapi_folio_is_large(page);
+		const Index last = large ? last_of_block(index) : index;
+
+		for (Index at = large ? first_of_block(index) : index; at <= last; at++)
+			marks_.set_changed(at);
+	}
 	family()->home()->take(page, slot);
 }
 
@@ -149,7 +160,7 @@ int Pages::freeze_one(Index index, Kept *&kept)
 			continue;
 		if (!owns(page))
 			return 0;
-		if (foreign_references(page) > 1)
+		if (foreign_references(page) > 1 || (kept && is_of_same(page, kept->page)))
 			return put_copy(index, page, kept);
 		if (seen.slot && may_be_stale(page)) {
 			leave_slot(index, seen);
@@ -192,6 +203,13 @@ void Pages::clear_marks(Index last)
 	}
 }
 
+bool Pages::is_shared_and_large(Index index) const
+{
+	const FolioRef page = get(index);
+
+	return page && kapi_folio_is_large(page.get()) && !owns(page.get());
+}
+
 bool Pages::protect()
 {
 	return visit_own_entries<Protect>(*this);
@@ -207,6 +225,9 @@ int Pages::freeze(Pages &made)
 	kapi_test_step(COWMEM_STEP_FREEZES, nullptr);
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
+		/* What is large went as a whole. */
+		if (!err && is_shared_and_large(index))
+			walk = Tree::OwnWalk{tree_, last_of_block(index) + 1, no_index};
 		kapi_cond_resched();
 	}
 	if (!err) {

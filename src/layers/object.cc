@@ -65,12 +65,15 @@ int Object::open(file *f)
 	return 0;
 }
 
-int Object::create_file(const char *name, file *&made)
+int Object::create_file(const char *name, bool large, file *&made)
 {
 	Object *object;
 
 	if (const int err = create(nullptr, nullptr, Growth::by_write, object))
 		return err;
+	object->takes_large_ = large;
+	if (large)
+		kapi_large_begin();
 
 	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
 

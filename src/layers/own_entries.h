@@ -62,6 +62,9 @@ private:
 	Index visit_some(Index index, OwnWalk &walk)
 	{
 		const unsigned long address = *address_of(vma_, index);
+
+		split_huge(vma_, address);
+
 		const Index behind =
 			index + ((kapi_table_end(address) - address) >> KAPI_PAGE_SHIFT);
 		/* Secondary MMUs lose these pages, and no others beyond the last. */
@@ -114,6 +117,8 @@ private:
 				visitor_.looks_at(page, index);
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
+				else if (kapi_folio_is_large(page))
+					walk = from(last_of_block(index) + 1);
 			}
 			index = walk.next();
 		}

@@ -30,6 +30,7 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 	made->set_parent(*this);
 	made->set_cow(cow());
 	made->frozen_ = frozen;
+	made->takes_large_ = takes_large_;
 	if (frozen) {
 		made->pages_.set_frozen();
 		kapi_inode_set_snapshot(made->inode_);

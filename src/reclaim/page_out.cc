@@ -187,6 +187,9 @@ public:
 
 private:
 	bool claim_all();
+	[[gnu::noinline]] void break_blocks();
+	unsigned long *why_block_stays(Index index);
+	[[gnu::noinline]] unsigned long *why_parts_stay(folio *large);
 	bool is_named(unsigned int i) const { return how_.named >> i & 1; }
 	bool may_take(const Seen &seen, unsigned int i) const;
 	SlotRef find_slot(Index index, const folio *page) const;
@@ -256,6 +259,7 @@ private:
 	const bool has_backing_ = backing.serves(!how_.waits);
 	const unsigned long out_ = result_.out;
 	bool stored_ = false;
+	unsigned long *why_large_ = &result_.busy; /* a large folio of the cluster stays */
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
@@ -310,6 +314,68 @@ SlotRef Cluster::find_slot(Index index, const folio *page) const
 	return {};
 }
 
+/* Why the mappings of a large folio, or what they say of its use, do not let it go; or null. */
+unsigned long *Cluster::why_parts_stay(folio *large)
+{
+	Foresee found;
+	Referenced used;
+	bool young = false;
+
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		Batch batch{kapi_folio_index(large) + n, Batch::max};
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = kapi_folio_part(large, n + i);
+		walk_viewers(home_, batch, found);
+		for (const Unmapped becomes : found.becomes)
+			if (unsigned long *why = why_it_stays(becomes))
+				return why;
+		if (how_.accessed)
+			continue;
+		walk_viewers(home_, batch, used);
+		for (const unsigned int entries : used.young)
+			young |= entries;
+	}
+	young |= !how_.accessed && kapi_folio_take_referenced(large);
+	return young ? &result_.accessed : nullptr;
+}
+
+/* The same of the large folio that is at @index, or that it need not be broken; or null: it is to be. */
+unsigned long *Cluster::why_block_stays(Index index)
+{
+	const Seen seen = pages_.see(index);
+	folio *page = seen.page.get();
+
+	if (!page || !kapi_folio_is_large(page) || home_.is_shared() ||
+	    !may_take(seen, static_cast<unsigned int>(index - first_)))
+		return &result_.busy;
+	if (kapi_folio_mlocked(page))
+		return &result_.mlocked;
+	if (home_.slot_count() >= how_.max_slots ||
+	    (!has_backing_ && !cowmem::store.has_room_for(page)))
+		return &result_.full;
+	return why_parts_stay(kapi_folio_whole(page));
+}
+
+/* What is large becomes pages first, if these may go at all: only what has a page for itself goes out. */
+void Cluster::break_blocks()
+{
+	const Index last = first_ + count_ - 1;
+
+	for (Index at = first_; at <= last && (at = pages_.next_resident(at, last)) != no_index;
+	     at = last_of_block(at) + 1) {
+		if (!pages_.is_large(at))
+			continue;
+
+		unsigned long *const why = why_block_stays(at);
+
+		if (why)
+			why_large_ = why;
+		else
+			pages_.break_block(at, how_.waits);
+	}
+}
+
 bool Cluster::claim_all()
 {
 	bool some = false;
@@ -324,6 +390,8 @@ bool Cluster::claim_all()
 		kapi_test_step(COWMEM_STEP_CLAIMS, nullptr);
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
+		else if (kapi_folio_is_large(page))
+			(*why_large_)++;
 		else if (kapi_folio_mlocked(page))
 			result_.mlocked++;
 		else if (foreign_references(page) > known || !claim_[i].take(page))
@@ -431,6 +499,8 @@ bool Cluster::select()
 	/* While a task takes pages from the object, or freezes it, none would go: reclaim does not wait. */
 	if (!how_.waits && may_be_in_tlbs())
 		return false;
+	if (home_.large())
+		break_blocks();
 	if (!claim_all())
 		return false;
 	if (!how_.accessed)

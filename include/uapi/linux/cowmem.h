@@ -92,6 +92,8 @@
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 
+#define COWMEM_FEATURE_HUGE (1ULL << 18) /* COWMEM_CREATE_HUGE */
+
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
 	__u32 size;        /* in: sizeof(struct cowmem_info) */
@@ -127,6 +129,7 @@ struct cowmem_stat {
 	 * family that a file joined by FICLONE.
 	 */
 	__u64 shared_pages;
+	__u64 large_pages; /* out: of the pages that are its own, those in pages of 2 MiB */
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
@@ -193,14 +196,23 @@ struct cowmem_set_cow {
  * CREATE: a new descriptor, closed on exec, of a new object that is a regular file without a
  * link, as memfd_create() makes one: empty, with mode 0600, and growing by write(), ftruncate()
  * and fallocate(). /proc/PID/maps shows its name, as "/cowmem:NAME (deleted)".
+ * With COWMEM_CREATE_HUGE it takes memory in pages of 2 MiB where a fault finds 2 MiB, aligned, that are
+ * a hole as a whole and within size and mapping, and such memory is free; otherwise by 4 KiB, as ever. One
+ * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
+ * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
+ * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own
+ * become 4 KiB pages first. Its clones are as it is.
+ * EOPNOTSUPP: COWMEM_CREATE_HUGE, and not COWMEM_FEATURE_HUGE.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
  */
 #define COWMEM_NAME_MAX 248U /* bytes without the NUL */
 
+#define COWMEM_CREATE_HUGE (1U << 0)
+
 struct cowmem_create {
 	__u32 size;       /* in: sizeof(struct cowmem_create) */
-	__u32 flags;      /* in: 0 */
+	__u32 flags;      /* in: COWMEM_CREATE_* */
 	__u64 name;       /* in: address of a string, or 0: none */
 	__s32 fd;         /* out: the new descriptor */
 	__u32 __reserved; /* in: 0 */
