@@ -139,6 +139,8 @@ bool serve_block(const Fault &fault)
 		if (pages.fill_block(block.first, large.get()))
 			block.large = std::move(large);
 	}
+	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
+		pages.try_reuse_block(block.first, block.large.get(), nullptr);
 	return block.large && map_block(fault, block.first, block.large.get());
 }
 

@@ -41,6 +41,13 @@ bool is_last_name(const Seen &seen)
 	       (!seen.page || kapi_folio_names(seen.page.get()) == 1);
 }
 
+/* Whether it may be that a large folio has no other names than one for each part: a hint. */
+bool may_reuse_block(const Seen &seen)
+{
+	return seen.page && kapi_folio_is_large(seen.page.get()) &&
+	       kapi_folio_all_names(seen.page.get()) == KAPI_LARGE_PAGES;
+}
+
 /*
  * What @seen has, with no lock held, into @page: what is the family's stays as it is. 0, -EIO,
  * -EHWPOISON, -ENOMEM; -EINTR, if @how permits that.
@@ -73,6 +80,17 @@ int Pages::break_cow(Index index, const Asker &asker)
 
 			if (err != -KAPI_EAGAIN)
 				return err;
+		}
+
+		/* The same of a large folio. */
+		if (may_reuse_block(seen)) {
+			if (!lock_shared(asker.killable))
+				return -KAPI_EINTR;
+
+			Shared lock{*this, held};
+
+			if (!try_reuse_block(index, seen.page.get(), asker.writer))
+				return 0;
 		}
 
 		const int err = try_copy(index, seen, asker);

@@ -95,8 +95,13 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 		delete keeps;
 		return -KAPI_ENOSPC;
 	}
-	if (kapi_folio_copy(copy.get(), page)) {
-		give_away(index, page, entry.slot()); /* damaged: who reads it will be told */
+	/* Damaged: who reads it will be told. Of what is large other parts may be kept already. */
+	const bool damaged = kapi_folio_copy(copy.get(), page);
+
+	if (damaged && kapi_folio_is_large(page)) {
+		kapi_folio_poison(copy.get());
+	} else if (damaged) {
+		give_away(index, page, entry.slot());
 		shared.uncharge();
 		delete keeps;
 		return 0;

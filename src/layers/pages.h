@@ -165,6 +165,11 @@ public:
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
 	bool sees_block(Index first, folio *large) const;
 	/*
+	 * Has the block of @index, all of which is what the large folio @part is of, and which nobody else sees, for its
+	 * own as it is, for @writer, if there is one. 0, also if it was; -EAGAIN: it is not so, or somebody has a reference. Sleeps.
+	 */
+	int try_reuse_block(Index index, folio *part, Writer *writer) REQUIRES_SHARED(this);
+	/*
 	 * Has the large folio that it has for its own at @index, if that is so, become pages. False: it has
 	 * one still, since somebody has a reference, or, unless it @waits, the page lock. Sleeps.
 	 */
