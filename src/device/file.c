@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Files of objects: the tables that name the C++ entry points, and how a file is made. */
 #include <linux/file.h>
-#include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -88,7 +87,7 @@ const struct vm_operations_struct cowmem_large_vm_ops = {
 };
 
 /* Where one entry can map a large folio, if it is for an object that takes them. */
-static unsigned long get_unmapped_area(struct file *file, unsigned long address,
+static unsigned long area_for(struct file *file, unsigned long address,
                                        unsigned long length, unsigned long pgoff,
                                        unsigned long flags)
 {
@@ -96,7 +95,7 @@ static unsigned long get_unmapped_area(struct file *file, unsigned long address,
 		return thp_get_unmapped_area(file, address, length, pgoff, flags);
 	return mm_get_unmapped_area(current->mm, file, address, length, pgoff, flags);
 }
-#define WITH_AREA .get_unmapped_area = get_unmapped_area,
+#define WITH_AREA .get_unmapped_area = area_for,
 #else
 #define WITH_AREA
 #endif

@@ -5,7 +5,6 @@
  * folio->private has their names, those of each part for itself: that is what each part
  * takes along when the folio is broken, which so needs no memory.
  */
-#include <linux/huge_mm.h>
 #include <linux/list_lru.h>
 #include <linux/memcontrol.h>
 #include <linux/mm_inline.h>

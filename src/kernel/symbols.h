@@ -18,7 +18,6 @@
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
-#include <linux/huge_mm.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Large folios, taken apart (store/large.h). */
 #include "store/large.h"
+#include "kernel/rcu.h"
 
 namespace cowmem {
 
