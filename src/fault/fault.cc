@@ -315,11 +315,11 @@ Outcome copy_private(Fault &fault)
 }
 
 /*
- * Maps @page, which is the family's, for a read fault; with the object's lock shared. The core
- * is not given it: who copies it away for the object does not wait for its page lock, which
+ * Maps @page, which is the family's, for a read fault, or a part of a large folio; with the object's lock shared. The core
+ * is not given what is shared: who copies it away for the object does not wait for its page lock, which
  * relatives may hold.
  */
-Outcome map_shared(const Fault &fault, FolioRef page)
+Outcome map_here(const Fault &fault, FolioRef page)
 {
 	install_allocated_table(fault.vmf);
 
@@ -335,6 +335,8 @@ Outcome map_shared(const Fault &fault, FolioRef page)
 	if (table.entry_changed() ||
 	    fault.object->pages().resident_rcu(fault.index()) != page.get())
 		return Outcome::lost_race;
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE && !kapi_folio_dirty(page.get()))
+		kapi_folio_mark_dirty(page.get());
 	table.install(page.release());
 	return Outcome::mapped;
 }
@@ -375,7 +377,10 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	if (kapi_folio_poisoned(page.get()))
 		return Outcome::poisoned;
 	if (!pages.owns(page.get()) && kind == Kind::read)
-		return map_shared(fault, std::move(page));
+		return map_here(fault, std::move(page));
+	/* The core would map all of a large folio. */
+	if (kapi_folio_is_large(page.get()) && kind != Kind::private_write)
+		return map_here(fault, std::move(page));
 	lock_page(page.get(), kind);
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());

@@ -152,22 +152,44 @@ private:
 	}
 };
 
+/* The counter of what an unmapping came to; null: it was done. */
+unsigned long *why_it_stays(Unmapped unmapped, PagedOut &result)
+{
+	switch (unmapped) {
+	case Unmapped::mlocked:
+		return &result.mlocked;
+	case Unmapped::young:
+		return &result.accessed;
+	case Unmapped::tracked:
+		return &result.tracked;
+	case Unmapped::again:
+		return &result.busy;
+	case Unmapped::success:
+		break;
+	}
+	return nullptr;
+}
+
 /*
  * Neighbouring pages on their way out; at each step, some drop out. What has a batch of its own has
  * a frame of its own, too: a debug kernel pads both.
  */
 class Cluster {
 public:
-	/* Of those that are at home in @home; @stores: also what has no good slot yet. */
+	/*
+	 * Of those that are at home in @home; @stores: also what has no good slot yet. Pages of a large folio stay,
+	 * and are counted in @large.
+	 */
 	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how, bool stores,
-	        PagedOut &result)
+	        unsigned long &large, PagedOut &result)
 		: pages_{pages},
 		  home_{home},
 		  first_{first},
 		  count_{static_cast<unsigned int>(last - first + 1)},
 		  how_{how},
 		  stores_{stores},
-		  result_{result}
+		  result_{result},
+		  large_{large}
 	{
 	}
 	~Cluster()
@@ -187,9 +209,6 @@ public:
 
 private:
 	bool claim_all();
-	[[gnu::noinline]] void break_blocks();
-	unsigned long *why_block_stays(Index index);
-	[[gnu::noinline]] unsigned long *why_parts_stay(folio *large);
 	bool is_named(unsigned int i) const { return how_.named >> i & 1; }
 	bool may_take(const Seen &seen, unsigned int i) const;
 	SlotRef find_slot(Index index, const folio *page) const;
@@ -222,7 +241,6 @@ private:
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
 	void exchange(const Pages &pages, unsigned int i, Entry old) const;
-	unsigned long *why_it_stays(Unmapped unmapped);
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
@@ -256,10 +274,10 @@ private:
 	const PageOut &how_;
 	const bool stores_;
 	PagedOut &result_;
+	unsigned long &large_;
 	const bool has_backing_ = backing.serves(!how_.waits);
 	const unsigned long out_ = result_.out;
 	bool stored_ = false;
-	unsigned long *why_large_ = &result_.busy; /* a large folio of the cluster stays */
 	Claim claim_[Batch::max];
 	SlotRef slot_[Batch::max]; /* the page's, or what store() made */
 	Copy copy_[Batch::max] = {};
@@ -314,68 +332,6 @@ SlotRef Cluster::find_slot(Index index, const folio *page) const
 	return {};
 }
 
-/* Why the mappings of a large folio, or what they say of its use, do not let it go; or null. */
-unsigned long *Cluster::why_parts_stay(folio *large)
-{
-	Foresee found;
-	Referenced used;
-	bool young = false;
-
-	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
-		Batch batch{kapi_folio_index(large) + n, Batch::max};
-
-		for (unsigned int i = 0; i < batch.count; i++)
-			batch.page[i] = kapi_folio_part(large, n + i);
-		walk_viewers(home_, batch, found);
-		for (const Unmapped becomes : found.becomes)
-			if (unsigned long *why = why_it_stays(becomes))
-				return why;
-		if (how_.accessed)
-			continue;
-		walk_viewers(home_, batch, used);
-		for (const unsigned int entries : used.young)
-			young |= entries;
-	}
-	young |= !how_.accessed && kapi_folio_take_referenced(large);
-	return young ? &result_.accessed : nullptr;
-}
-
-/* The same of the large folio that is at @index, or that it need not be broken; or null: it is to be. */
-unsigned long *Cluster::why_block_stays(Index index)
-{
-	const Seen seen = pages_.see(index);
-	folio *page = seen.page.get();
-
-	if (!page || !kapi_folio_is_large(page) || home_.is_shared() ||
-	    !may_take(seen, static_cast<unsigned int>(index - first_)))
-		return &result_.busy;
-	if (kapi_folio_mlocked(page))
-		return &result_.mlocked;
-	if (home_.slot_count() >= how_.max_slots ||
-	    (!has_backing_ && !cowmem::store.has_room_for(page)))
-		return &result_.full;
-	return why_parts_stay(kapi_folio_whole(page));
-}
-
-/* What is large becomes pages first, if these may go at all: only what has a page for itself goes out. */
-void Cluster::break_blocks()
-{
-	const Index last = first_ + count_ - 1;
-
-	for (Index at = first_; at <= last && (at = pages_.next_resident(at, last)) != no_index;
-	     at = last_of_block(at) + 1) {
-		if (!pages_.is_large(at))
-			continue;
-
-		unsigned long *const why = why_block_stays(at);
-
-		if (why)
-			why_large_ = why;
-		else
-			pages_.break_block(at, how_.waits);
-	}
-}
-
 bool Cluster::claim_all()
 {
 	bool some = false;
@@ -391,7 +347,7 @@ bool Cluster::claim_all()
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
 		else if (kapi_folio_is_large(page))
-			(*why_large_)++;
+			large_++;
 		else if (kapi_folio_mlocked(page))
 			result_.mlocked++;
 		else if (foreign_references(page) > known || !claim_[i].take(page))
@@ -487,7 +443,7 @@ void Cluster::spare_those_that_would_stay()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
-		if (unsigned long *why = why_it_stays(found.becomes[i]))
+		if (unsigned long *why = why_it_stays(found.becomes[i], result_))
 			drop(i, *why);
 		else if (!stores_ && !slot_[i])
 			drop(i, result_.busy);
@@ -499,8 +455,6 @@ bool Cluster::select()
 	/* While a task takes pages from the object, or freezes it, none would go: reclaim does not wait. */
 	if (!how_.waits && may_be_in_tlbs())
 		return false;
-	if (home_.large())
-		break_blocks();
 	if (!claim_all())
 		return false;
 	if (!how_.accessed)
@@ -732,24 +686,6 @@ bool Cluster::take_out(unsigned int i)
 	return true;
 }
 
-/* The counter of what an unmapping came to; null: it was done. */
-unsigned long *Cluster::why_it_stays(Unmapped unmapped)
-{
-	switch (unmapped) {
-	case Unmapped::mlocked:
-		return &result_.mlocked;
-	case Unmapped::young:
-		return &result_.accessed;
-	case Unmapped::tracked:
-		return &result_.tracked;
-	case Unmapped::again:
-		return &result_.busy;
-	case Unmapped::success:
-		break;
-	}
-	return nullptr;
-}
-
 /* The page was unmapped, or not, and why. */
 void Cluster::finish(unsigned int i, Unmapped unmapped)
 {
@@ -760,7 +696,7 @@ void Cluster::finish(unsigned int i, Unmapped unmapped)
 	if (!out && copy_[i] == Copy::made && !home_.is_shared())
 		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
-	if (unsigned long *why = why_it_stays(unmapped))
+	if (unsigned long *why = why_it_stays(unmapped, result_))
 		return drop(i, *why);
 	if (out && copy_[i] == Copy::good) {
 		result_.reused++;
@@ -784,11 +720,68 @@ void Cluster::remove()
 			finish(i, unmapped.result(batch, i));
 }
 
+/*
+ * Why the mappings of @large, or what says that it was used, do not let it go; or null. In a frame of its own, since a
+ * debug kernel pads what is in it.
+ */
+[[gnu::noinline]] unsigned long *why_parts_stay(Pages &pages, folio *large, const PageOut &how,
+                                                PagedOut &result)
+{
+	bool young = false;
+
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		UNINITIALIZED Batch batch{kapi_folio_index(large) + n, Batch::max};
+		Foresee found;
+		Referenced used;
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = kapi_folio_part(large, n + i);
+		walk_viewers(pages.home(), batch, found);
+		for (const Unmapped becomes : found.becomes)
+			if (unsigned long *why = why_it_stays(becomes, result))
+				return why;
+		if (how.accessed)
+			continue;
+		walk_viewers(pages.home(), batch, used);
+		for (const unsigned int entries : used.young)
+			young |= entries;
+	}
+	/* What one entry said is there now. */
+	young |= !how.accessed && kapi_folio_take_referenced(large);
+	return young ? &result.accessed : nullptr;
+}
+
+/*
+ * Has the large folio that is the object's own at @index, the @nth place of what is meant, become pages, if these may go
+ * at all: only what is a folio for itself does. The counter that says why it stays.
+ */
+unsigned long &break_for_page_out(Pages &pages, Index index, unsigned int nth, const PageOut &how,
+                                  PagedOut &result)
+{
+	{
+		const FolioRef page = pages.get(index);
+
+		if (!page || !kapi_folio_is_large(page.get()) || !pages.owns(page.get()) ||
+		    !(how.named >> nth & 1))
+			return result.busy;
+		if (kapi_folio_mlocked(page.get()))
+			return result.mlocked;
+		if (pages.home().slot_count() >= how.max_slots ||
+		    (!backing.serves(!how.waits) && !store.has_room_for(page.get())))
+			return result.full;
+		if (unsigned long *why = why_parts_stay(pages, kapi_folio_whole(page.get()), how,
+		                                        result))
+			return *why;
+	}
+	pages.break_block(index, how.waits);
+	return result.busy;
+}
+
 /* Of a cluster. False: it was in vain, and so may the next be. */
 bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
-                      bool stores, PagedOut &result)
+                      bool stores, unsigned long &large, PagedOut &result)
 {
-	Cluster cluster{pages, home, first, last, how, stores, result};
+	Cluster cluster{pages, home, first, last, how, stores, large, result};
 
 	if (!cluster.select())
 		return true;
@@ -803,13 +796,29 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 {
 	const NoReclaim scope;
 	bool stores = true; /* what is shared */
+	unsigned long *large = &result.busy;
+	Index decided = no_index; /* the block that this is about */
 
 	for (Index at = first;;) {
-		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
+		Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
-		page_out_cluster(pages, pages.home(), at, stop, how, true, result);
+		/* Once for each block: what was used lately is not asked again behind its first pages. */
+		if (pages.home().large()) {
+			stop = min_of(stop, last_of_block(at));
+			const Index found = pages.next_resident(at, stop);
+
+			if (decided != first_of_block(at) && found != no_index &&
+			    pages.is_large(found)) {
+				large = &break_for_page_out(pages, found,
+				                            static_cast<unsigned int>(found - at),
+				                            how, result);
+				decided = first_of_block(at);
+			}
+		}
+		page_out_cluster(pages, pages.home(), at, stop, how, true, *large, result);
 		if (SharedHome *shared = pages.shared_home())
-			stores &= page_out_cluster(pages, *shared, at, stop, how, stores, result);
+			stores &= page_out_cluster(pages, *shared, at, stop, how, stores,
+			                           result.busy, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;
