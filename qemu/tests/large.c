@@ -10,9 +10,12 @@
 #include "store.h"
 #include "walks.h"
 
-#include <poll.h>
+#include <linux/loop.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
 
 #define BLOCK_PAGES 512UL
 #define BLOCK (BLOCK_PAGES * PAGE)
@@ -555,37 +558,169 @@ static void poisoned(void)
 	close(fd);
 }
 
-/* read() with O_DIRECT of a file into it, and write() out of it. */
+/* A block device with 64 pages of @generation, or -1: this kernel has no loop devices. */
+static int disk_of(unsigned int generation)
+{
+	char *pages = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number, loop, backing, disk;
+	char path[32];
+
+	if (control < 0)
+		return -1;
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	snprintf(path, sizeof(path), "/dev/loop%d", number);
+	backing = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	loop = open(path, O_RDWR | O_CLOEXEC);
+	MUST(pages != MAP_FAILED && number >= 0 && backing >= 0 && loop >= 0);
+	fill_pages(pages, 0, 64, generation);
+	MUST(write(backing, pages, 64 * PAGE) == 64 * (ssize_t)PAGE);
+	munmap(pages, 64 * PAGE);
+	MUST(!ioctl(loop, LOOP_SET_FD, backing));
+	disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	MUST(disk >= 0 && !ioctl(loop, LOOP_CLR_FD, 0)); /* when the last who has it open is gone */
+	close(loop);
+	close(backing);
+	close(control);
+	return disk;
+}
+
+/* The kernel's own references to pages of it: O_DIRECT both ways, process_vm_writev(). */
 static void direct_io(void)
 {
 	NEED_HUGE();
 
 	struct counts before = counts_now();
-	const int fd = huge_create(SIZE), other = huge_create(SIZE);
-	char *map = map_shared(fd);
-	int file;
+	const int fd = huge_create(SIZE), other = huge_create(SIZE), disk = disk_of(3);
+	char *map = map_shared(fd), *to = map_shared(other), page[PAGE];
+	struct iovec from = {page, PAGE}, there = {map + 300 * PAGE, PAGE};
 
 	fill_pages(map, 0, BLOCK_PAGES, 1);
 	MUST(pwrite(other, map, BLOCK, 0) == (ssize_t)BLOCK);
 	CHECK(file_is(other, 0, BLOCK_PAGES, 1));
-	file = open("/dev/vda", O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (file >= 0) {
-		char *plain = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
-		                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		const ssize_t got = pread(file, map + 100 * PAGE, 64 * PAGE, 0);
-
-		MUST(plain != MAP_FAILED);
-		if (got > 0) {
-			MUST(pread(file, plain, (size_t)got, 0) == got);
-			CHECK(!memcmp(plain, map + 100 * PAGE, (size_t)got));
-			CHECK(pages_are(map, 0, 100, 1));
-			CHECK(pages_are(map, 164, BLOCK_PAGES - 164, 1));
-		}
-		munmap(plain, 64 * PAGE);
-		close(file);
+	fill_page(page, 300, 2);
+	MUST(process_vm_writev(getpid(), &from, 1, &there, 1, 0) == (ssize_t)PAGE);
+	CHECK(page_is(map + 300 * PAGE, 300, 2) && pages_are(map, 0, 300, 1));
+	if (disk >= 0) {
+		MUST(pread(disk, map, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(pages_are(map, 0, 64, 3) && pages_are(map, 64, 236, 1));
+		/* Into a block that nothing has touched. */
+		MUST(pread(disk, map + BLOCK, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(!memcmp(map, map + BLOCK, 64 * PAGE));
+		CHECK(pages_are_zero(map, BLOCK_PAGES + 64, BLOCK_PAGES - 64));
+		fill_pages(map, 0, 64, 4);
+		MUST(pwrite(disk, map, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		MUST(pread(disk, to + BLOCK + PAGE, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(!memcmp(map, to + BLOCK + PAGE, 64 * PAGE));
+		close(disk);
 	}
+	munmap(to, SIZE);
 	close(other);
 	finish(fd, map, before);
+}
+
+static struct {
+	char *map;
+	_Atomic bool over;
+	_Atomic unsigned long foreign, stores;
+} storm;
+
+/* Stores what says to which page it belongs, and looks whether what is there does. */
+static void *stores_and_looks(void *start)
+{
+	uint64_t random = (uintptr_t)start;
+
+	while (!atomic_load(&storm.over)) {
+		unsigned long page;
+		volatile uint64_t *word;
+
+		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		page = random >> 33 & (2 * BLOCK_PAGES - 1);
+		word = (volatile uint64_t *)(storm.map + page * PAGE) + (random >> 50 & 511);
+		if (*word && *word >> 32 != page)
+			atomic_fetch_add(&storm.foreign, 1);
+		if (random >> 60 & 1)
+			*word = (uint64_t)page << 32 | 1;
+		atomic_fetch_add(&storm.stores, 1);
+	}
+	return NULL;
+}
+
+/* All that makes, shares, copies and breaks large folios, against threads that use them. */
+static void stormed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	const unsigned int rounds = fewer_if_debug(600);
+	struct cowmem_page pages[64];
+	struct cowmem_page_out out;
+	uint64_t random = 1;
+	pthread_t thread[2];
+	int then = -1;
+
+	storm.map = map_shared(fd);
+	atomic_store(&storm.over, false);
+	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
+		MUST(!pthread_create(&thread[i], NULL, stores_and_looks, (void *)(i + 7)));
+	for (unsigned int round = 0; round < rounds; round++) {
+		const unsigned long seen = atomic_load(&storm.stores);
+		unsigned long first, length;
+
+		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		first = random >> 40 & (BLOCK_PAGES - 1);
+		length = 1 + (random >> 20 & 63);
+		switch (random >> 60) {
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+			MUST(!object_punch(fd, random >> 59 & 1 ? BLOCK : 0, BLOCK));
+			break;
+		case 4:
+			MUST(!object_punch(fd, first * PAGE, length * PAGE));
+			break;
+		case 5:
+		case 6:
+			if (then >= 0)
+				close(then);
+			then = snapshot(fd);
+			break;
+		case 7:
+			if (then >= 0)
+				MUST(!restore(fd, then));
+			break;
+		case 8:
+			MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, first, length));
+			break;
+		case 9:
+			MUST(!madvise(storm.map + first * PAGE, length * PAGE, MADV_DONTNEED));
+			break;
+		case 10:
+			MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, first * PAGE, length, pages));
+			break;
+		case 11:
+			if (then >= 0)
+				close(then);
+			then = -1;
+			break;
+		default:
+			/* The others have their time. */
+			for (int i = 0; i < 100 && atomic_load(&storm.stores) < seen + 1000; i++)
+				usleep(100);
+		}
+	}
+	atomic_store(&storm.over, true);
+	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
+		MUST(!pthread_join(thread[i], NULL));
+	CHECK_EQ(atomic_load(&storm.foreign), 0);
+	CHECK(SINCE(before, large_allocated) > 2 && SINCE(before, large_broken) > 2);
+	ksft_print_msg("%lu large folios, %lu broken, %lu mapped, %lu entries taken out\n",
+	               SINCE(before, large_allocated), SINCE(before, large_broken),
+	               SINCE(before, large_mapped), SINCE(before, large_unmapped));
+	if (then >= 0)
+		close(then);
+	finish(fd, storm.map, before);
 }
 
 /* A cgroup that has no room for 2 MiB: by 4 KiB, and that is counted; and the charge goes with the pages. */
@@ -692,9 +827,10 @@ static const struct test_case cases[] = {
 	{"it is paged out, and comes back", "R84 R85", paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
 	{"a poisoned page of it", "", poisoned},
-	{"O_DIRECT", "", direct_io},
+	{"O_DIRECT, and other references of the kernel", "", direct_io},
 	{"without memory for it, pages of 4 KiB", "R85", without_memory},
 	{"memory pressure", "", reclaimed},
+	{"threads against all that breaks it", "R28 R84 R85", stormed},
 };
 
 int main(void)
