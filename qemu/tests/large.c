@@ -735,6 +735,7 @@ static void without_memory(void)
 	int status;
 	pid_t pid;
 
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
 	MUST(!mkdir(CGROUP, 0755));
 	MUST(write_text(CGROUP "/memory.max", "1800K"));
 	pid = fork();
@@ -779,6 +780,7 @@ static void reclaimed(void)
 	int status;
 	pid_t pid;
 
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
 	MUST(!mkdir(CGROUP, 0755));
 	pid = fork();
 	MUST(pid >= 0);

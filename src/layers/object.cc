@@ -206,6 +206,7 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 		if (growth)
 			set_growth(*growth);
 	}
+	tail = {}; /* a reference keeps a large folio as it is */
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
 	return 0;
