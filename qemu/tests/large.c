@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define BLOCK_PAGES 512UL
 #define BLOCK (BLOCK_PAGES * PAGE)
@@ -561,7 +562,8 @@ static void poisoned(void)
 /* A block device with 64 pages of @generation, or -1: this kernel has no loop devices. */
 static int disk_of(unsigned int generation)
 {
-	char *pages = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *pages =
+		mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number, loop, backing, disk;
 	char path[32];
 
@@ -616,6 +618,58 @@ static void direct_io(void)
 	munmap(to, SIZE);
 	close(other);
 	finish(fd, map, before);
+}
+
+static unsigned long microseconds(void)
+{
+	struct timespec now;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
+	return (unsigned long)now.tv_sec * 1000000 + (unsigned long)now.tv_nsec / 1000;
+}
+
+/* Of @fd, all of which was written: the least that a SNAPSHOT of some took, and that of all to write. */
+static void time_snapshots(int fd, const char *what)
+{
+	const unsigned long pages = 16 * BLOCK_PAGES;
+	char *map = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	unsigned long snapshots = ~0UL, writes = ~0UL;
+
+	for (int i = 0; i < 5; i++) {
+		unsigned long begin = microseconds(), end;
+		int then;
+
+		for (unsigned long page = 0; page < pages; page++)
+			*(volatile char *)(map + page * PAGE) = (char)i;
+		end = microseconds();
+		writes = end - begin < writes ? end - begin : writes;
+		then = snapshot(fd);
+		begin = microseconds();
+		snapshots = begin - end < snapshots ? begin - end : snapshots;
+		close(then);
+	}
+	ksft_print_msg("%s: 32 MiB written in %lu us, SNAPSHOT of them %lu us\n", what, writes,
+	               snapshots);
+	munmap(map, pages * PAGE);
+}
+
+/* What a SNAPSHOT of written pages takes: told, not checked. What was taken over is not copied. */
+static void costs(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(16 * BLOCK), device = object_open(), small = object_file(device);
+
+	MUST(small >= 0 && !ftruncate(small, 16 * BLOCK));
+	time_snapshots(fd, "large");
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK_EQ(SINCE(before, pages_taken_over), 4 * 16 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).shared_pages, 0);
+	time_snapshots(small, "small");
+	close(small);
+	close(device);
+	finish(fd, NULL, before);
 }
 
 static struct {
@@ -697,7 +751,8 @@ static void stormed(void)
 			MUST(!madvise(storm.map + first * PAGE, length * PAGE, MADV_DONTNEED));
 			break;
 		case 10:
-			MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, first * PAGE, length, pages));
+			MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, first * PAGE, length,
+			                  pages));
 			break;
 		case 11:
 			if (then >= 0)
@@ -832,6 +887,7 @@ static const struct test_case cases[] = {
 	{"O_DIRECT, and other references of the kernel", "", direct_io},
 	{"without memory for it, pages of 4 KiB", "R85", without_memory},
 	{"memory pressure", "", reclaimed},
+	{"what SNAPSHOT takes of large and small pages, told", "", costs},
 	{"threads against all that breaks it", "R28 R84 R85", stormed},
 };
 

@@ -87,9 +87,8 @@ const struct vm_operations_struct cowmem_large_vm_ops = {
 };
 
 /* Where one entry can map a large folio, if it is for an object that takes them. */
-static unsigned long area_for(struct file *file, unsigned long address,
-                                       unsigned long length, unsigned long pgoff,
-                                       unsigned long flags)
+static unsigned long area_for(struct file *file, unsigned long address, unsigned long length,
+                              unsigned long pgoff, unsigned long flags)
 {
 	if (cowmem_takes_large(file))
 		return thp_get_unmapped_area(file, address, length, pgoff, flags);

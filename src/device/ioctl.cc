@@ -487,8 +487,8 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 			err = -KAPI_EINVAL;
 		if (!err)
 			err = object.pages().swap_in_all(first_of(range.offset),
-			                                  last_of(range.offset, range.length),
-			                                  prefetch->brought_in);
+			                                 last_of(range.offset, range.length),
+			                                 prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;
@@ -770,7 +770,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_PUNCH:
 		return call<cowmem_punch, punch>(f, arg, Access::writable);
 	case COWMEM_IOC_CREATE:
-		return call<cowmem_create, create>(f, arg, Access::dropped, {.any = COWMEM_CREATE_HUGE});
+		return call<cowmem_create, create>(f, arg, Access::dropped,
+		                                   {.any = COWMEM_CREATE_HUGE});
 	case COWMEM_IOC_FILE:
 		return call<cowmem_file, make_file>(f, arg, Access::readable);
 	case COWMEM_IOC_SET_COW:

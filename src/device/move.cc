@@ -39,7 +39,8 @@ Moved move_page(Pages &pages, Index index, int node)
 		return Moved::busy; /* it has just gone out to the store */
 	if (kapi_folio_node(old.get()) == node)
 		return Moved::here_already;
-	if (kapi_folio_is_large(old.get()) || kapi_folio_poisoned(old.get()) || kapi_folio_maybe_pinned(old.get()))
+	if (kapi_folio_is_large(old.get()) || kapi_folio_poisoned(old.get()) ||
+	    kapi_folio_maybe_pinned(old.get()))
 		return Moved::busy;
 
 	FolioRef fresh{kapi_folio_alloc_on(node)};

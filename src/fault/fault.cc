@@ -198,7 +198,7 @@ Outcome swap_in_unlocked(Fault &fault)
 
 	const Outcome outcome = unlock_mapping(fault, Outcome::waited);
 	const int err = fault.object->pages().swap_in(fault.index(), no_index, count,
-	                                               std::move(page), node);
+	                                              std::move(page), node);
 
 	return err == -KAPI_EINTR ? Outcome::killed : outcome;
 }

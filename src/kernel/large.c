@@ -115,17 +115,16 @@ void cowmem_large_forget_names(struct folio *part)
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
 	/* As for THP where nobody asked for compaction: from what is free, or not at all. */
-	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO | __GFP_COMP) &
-	                   ~__GFP_RECLAIM) |
-	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+	const gfp_t gfp =
+		((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO | __GFP_COMP) & ~__GFP_RECLAIM) |
+		__GFP_NOMEMALLOC | __GFP_NOWARN;
 	struct names *names = kmalloc(sizeof(*names), GFP_KERNEL_ACCOUNT);
 	struct folio *folio;
 
 	if (!names)
 		return NULL;
-	folio = vma_policy(vmf->vma)
-	                ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
-	                : folio_alloc(gfp, HPAGE_PMD_ORDER);
+	folio = vma_policy(vmf->vma) ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
+	                             : folio_alloc(gfp, HPAGE_PMD_ORDER);
 	if (!folio) {
 		kfree(names);
 		return NULL;
@@ -184,9 +183,7 @@ static void share_owner(struct folio *large)
 		(&large->page + i)->memcg_data = large->memcg_data;
 }
 #else
-static void share_owner(struct folio *large)
-{
-}
+static void share_owner(struct folio *large) {}
 #endif
 
 /*
@@ -206,7 +203,7 @@ static void make_page(struct folio *large, unsigned int i, unsigned long names, 
 	page->mapping = large->mapping;
 	page->index = large->index + i;
 	part->private = (void *)names;
-	smp_wmb(); /* all of that is there before it is no part any more */
+	smp_wmb();                  /* all of that is there before it is no part any more */
 	INIT_LIST_HEAD(&part->lru); /* in whose place it said what it was a part of */
 	page_ref_unfreeze(page, references);
 }

@@ -116,8 +116,8 @@ bool Pages::break_block(Index index, bool waits)
 		lock_page(large.get());
 	}
 
-	const bool broken = owns(large.get()) && kapi_folio_is_large(large.get()) &&
-	                    break_large(large.get());
+	const bool broken =
+		owns(large.get()) && kapi_folio_is_large(large.get()) && break_large(large.get());
 
 	kapi_folio_unlock(large.get());
 	return broken;

@@ -139,7 +139,7 @@ public:
 	int swap_in(Index index, Index last, unsigned long long &count) EXCLUDES(this)
 	{
 		return swap_in(index, last, count, FolioRef{kapi_folio_alloc(false)},
-		                KAPI_ANY_NODE);
+		               KAPI_ANY_NODE);
 	}
 	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
 	int swap_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);

@@ -769,8 +769,8 @@ unsigned long &break_for_page_out(Pages &pages, Index index, unsigned int nth, c
 		if (pages.home().slot_count() >= how.max_slots ||
 		    (!backing.serves(!how.waits) && !store.has_room_for(page.get())))
 			return result.full;
-		if (unsigned long *why = why_parts_stay(pages, kapi_folio_whole(page.get()), how,
-		                                        result))
+		if (unsigned long *why =
+		            why_parts_stay(pages, kapi_folio_whole(page.get()), how, result))
 			return *why;
 	}
 	pages.break_block(index, how.waits);

@@ -225,12 +225,9 @@ bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Pr
 		return false;
 	for (unsigned int i = 0; i < span.pages() && !visitor.done(); i++) {
 		const unsigned long address = span.start + (i * 1UL << KAPI_PAGE_SHIFT);
-		FoundPte found{span.vma,
-		               address,
-		               nullptr,
-		               Pte{kapi_pmd_part(span.vma, value, address)},
-		               span.nth + i,
-		               batch.page[span.nth + i]};
+		FoundPte found{span.vma,     address,
+		               nullptr,      Pte{kapi_pmd_part(span.vma, value, address)},
+		               span.nth + i, batch.page[span.nth + i]};
 
 		if (visitor.matches(found.pte, found.page))
 			visitor.visit(found);
