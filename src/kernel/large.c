@@ -5,7 +5,7 @@
  * folio->private has their names, those of each part for itself: that is what each part
  * takes along when the folio is broken, which so needs no memory.
  */
-#include <linux/list_lru.h>
+#include <linux/kmemleak.h>
 #include <linux/memcontrol.h>
 #include <linux/mm_inline.h>
 #include <linux/rmap.h>
@@ -130,6 +130,7 @@ struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 		return NULL;
 	}
 	folio->private = names;
+	kmemleak_not_leak(names); /* which does not look there */
 	return folio;
 }
 
