@@ -90,6 +90,26 @@ const struct vm_operations_struct cowmem_private_vm_ops = {
 #endif
 };
 
+#if compat_has_large
+/* Of objects that take large folios, shared or private. */
+const struct vm_operations_struct cowmem_large_vm_ops = {
+	VM_OPERATIONS,
+	.huge_fault = cowmem_large_fault,
+};
+
+/* Where one entry can map a large folio, if it is for an object that takes them. */
+static unsigned long area_for(struct file *file, unsigned long address, unsigned long length,
+                              unsigned long pgoff, unsigned long flags)
+{
+	if (cowmem_takes_large(file))
+		return thp_get_unmapped_area(file, address, length, pgoff, flags);
+	return mm_get_unmapped_area(current->mm, file, address, length, pgoff, flags);
+}
+#define WITH_AREA .get_unmapped_area = area_for,
+#else
+#define WITH_AREA
+#endif
+
 /* Sizes are in pages. */
 static void show_fdinfo(struct seq_file *m, struct file *file)
 {
@@ -103,6 +123,7 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "cowmem-parent:\t%lu\n", told.parent);
 	seq_printf(m, "cowmem-pages:\t%lu\n", told.pages);
 	seq_printf(m, "cowmem-own-pages:\t%lu\n", told.own_pages);
+	seq_printf(m, "cowmem-large-pages:\t%lu\n", told.large_pages);
 	seq_printf(m, "cowmem-own-slots:\t%lu\n", told.own_slots);
 	if (told.max_slots != ULONG_MAX)
 		seq_printf(m, "cowmem-max-slots:\t%lu\n", told.max_slots);
@@ -116,6 +137,7 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 	.compat_ioctl = compat_ptr_ioctl, .llseek = cowmem_llseek, .read_iter = cowmem_read_iter, \
 	.write_iter = cowmem_write_iter, .splice_read = copy_splice_read,                         \
 	.splice_write = iter_file_splice_write, .fsync = noop_fsync, .show_fdinfo = show_fdinfo
+#define FILE_OPERATIONS WITH_AREA COMMON_OPERATIONS
 
 const struct file_operations cowmem_fops = {
 	COMMON_OPERATIONS,
@@ -175,7 +197,7 @@ static loff_t remap_file_range(struct file *in, loff_t position, struct file *ou
 }
 
 const struct file_operations cowmem_file_fops = {
-	COMMON_OPERATIONS,
+	FILE_OPERATIONS,
 	.open = open_file,
 	.fallocate = cowmem_fallocate,
 	.fadvise = cowmem_fadvise,
@@ -203,7 +225,7 @@ static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table
 
 /* Of a snapshot: nobody writes it, and what happens to it can be waited for. */
 const struct file_operations cowmem_snapshot_fops = {
-	COMMON_OPERATIONS,
+	FILE_OPERATIONS,
 	.open = open_file,
 	.fadvise = cowmem_fadvise,
 	.setlease = generic_setlease,

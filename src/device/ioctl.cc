@@ -147,7 +147,8 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE | COWMEM_FEATURE_FILES |
 		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
-		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0);
+		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
+		(kapi_has_large() ? COWMEM_FEATURE_HUGE : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -184,6 +185,7 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	stat->shared_pages = object.pages().oversees() && !object.pages().family()->joined()
 	                             ? object.pages().shared_home()->pages()
 	                             : 0;
+	stat->large_pages = object.pages().home().large();
 	return stat.put();
 }
 
@@ -276,6 +278,12 @@ int create(Object &, Argument<cowmem_create> &arg)
 
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
+	const Object::Nature nature{.pinnable = (arg->flags & COWMEM_CREATE_PINNABLE) != 0,
+	                            .large = (arg->flags & COWMEM_CREATE_HUGE) != 0};
+
+	/* The core would have one entry of a pinnable mapping let stores through by itself. */
+	if (nature.large && (nature.pinnable || !kapi_has_large()))
+		return -KAPI_EOPNOTSUPP;
 	kapi_copy(name, prefix, sizeof(prefix));
 	if (arg->name)
 		length = kapi_user_get_string(name + begin, room, arg->name);
@@ -283,9 +291,8 @@ int create(Object &, Argument<cowmem_create> &arg)
 		return static_cast<int>(length);
 	if (length == room)
 		return -KAPI_ENAMETOOLONG;
-	return make_descriptor(arg, [&](file *&made) {
-		return Object::create_file(name, (arg->flags & COWMEM_CREATE_PINNABLE) != 0, made);
-	});
+	return make_descriptor(
+		arg, [&](file *&made) { return Object::create_file(name, nature, made); });
 }
 
 int make_file(const file *by, Argument<cowmem_file> &arg)
@@ -585,6 +592,10 @@ int rmap(Object &object, Argument<cowmem_rmap> &rmap)
 {
 	cowmem_page answer[Batch::max];
 	unsigned int count;
+
+	/* What is cleared is about each page. */
+	if (flags && object.pages().home().large())
+		object.pages().break_blocks(index, min_of(last, index + Batch::max - 1));
 	{
 		Shared lock{object.pages()};
 		const SeenBatch seen{object.pages(), index, last};
@@ -763,8 +774,9 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_PUNCH:
 		return call<cowmem_punch, punch>(f, arg, Access::writable);
 	case COWMEM_IOC_CREATE:
-		return call<cowmem_create, create>(f, arg, Access::dropped,
-		                                   {.any = COWMEM_CREATE_PINNABLE});
+		return call<cowmem_create, create>(
+			f, arg, Access::dropped,
+			{.any = COWMEM_CREATE_PINNABLE | COWMEM_CREATE_HUGE});
 	case COWMEM_IOC_FILE:
 		return call<cowmem_file, make_file>(f, arg, Access::readable);
 	case COWMEM_IOC_SET_COW:

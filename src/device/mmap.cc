@@ -22,6 +22,8 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 	object.grow_by_use(bytes_at(end));
 	kapi_vma_set_private(vma, object.cow());
 	kapi_vma_set_ops(vma, object.pages().pinnable());
+	if (object.takes_large())
+		kapi_vma_set_large_ops(vma);
 	kapi_file_accessed(f);
 	return 0;
 }

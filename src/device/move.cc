@@ -30,13 +30,17 @@ void migrate_in(const Pages &pages, const Batch &batch, folio *page)
 
 Moved move_page(Pages &pages, Index index, int node)
 {
+	if (pages.home().large())
+		pages.break_blocks(index, index);
+
 	FolioRef old = pages.get(index);
 
 	if (!old)
 		return Moved::busy; /* it has just gone out to the store */
 	if (kapi_folio_node(old.get()) == node)
 		return Moved::here_already;
-	if (kapi_folio_poisoned(old.get()) || kapi_folio_maybe_pinned(old.get()))
+	if (kapi_folio_is_large(old.get()) || kapi_folio_poisoned(old.get()) ||
+	    kapi_folio_maybe_pinned(old.get()))
 		return Moved::busy;
 
 	FolioRef fresh{kapi_folio_alloc_on(node)};

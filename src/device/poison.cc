@@ -29,6 +29,9 @@ void mark_and_unmap(const Home &home, Index index, folio *page)
 
 bool poison_page(Pages &pages, Index index)
 {
+	if (pages.home().large())
+		pages.break_blocks(index, index);
+
 	const FolioRef page = pages.get(index);
 
 	if (!page || kapi_folio_poisoned(page.get()))

@@ -133,7 +133,9 @@ private:
 	{
 		folio *page = batch_.page[i];
 
-		if (!pages.owns(page) || !kapi_folio_try_begin_page_out(page))
+		/* A large folio has one mark for all: each of its pages has changed, also the next time. */
+		if (!pages.owns(page) || kapi_folio_is_large(page) ||
+		    !kapi_folio_try_begin_page_out(page))
 			return false;
 		if (pages.owns(page) && pages.resident(batch_.first + i) == page)
 			return true;
@@ -228,7 +230,7 @@ unsigned int describe_page(Pages &pages, const Batch &batch, unsigned int nth, c
 		return describe_shared(pages, index, page, seen, nth, answer);
 	if (!page)
 		return describe_paged_out(pages, index);
-	answer.mapcount = kapi_folio_mapcount(page);
+	answer.mapcount = kapi_folio_is_large(page) ? seen.entries[nth] : kapi_folio_mapcount(page);
 	answer.referenced = seen.young[nth];
 	return COWMEM_PAGE_RESIDENT |
 	       dirty_flag(pages, index, true, seen.dirty[nth] || may_have_changed(page)) |
@@ -258,6 +260,7 @@ unsigned int mapping_flags(const FoundPte &found, bool is_copy)
  */
 template <bool copies>
 struct Enumerate : Visitor {
+	static constexpr bool splits = false;
 	explicit Enumerate(MappingList &to) : list{to} {}
 
 	/* Who it is, before the PTE lock: asking for permission takes locks. */
@@ -425,6 +428,7 @@ extern "C" void cowmem_tell(const file *f, cowmem_told *told)
 	                                      : 0,
 		.parent = object.parent(),
 		.own_pages = pages.own_pages(),
+		.large_pages = pages.home().large(),
 		.own_slots = pages.own_slots().slots,
 		.pages = pages.count_data(),
 		.max_slots = object.max_slots(),

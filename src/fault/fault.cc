@@ -315,11 +315,11 @@ Outcome copy_private(Fault &fault)
 }
 
 /*
- * Maps @page for a read fault; with the object's lock shared. The core is not given a page of the
- * family: who copies it away for the object does not wait for its page lock, which relatives may
- * hold. Nor any page of a pinnable mapping, of which it would make a writable entry.
+ * Maps @page for a read fault, or a part of a large folio; with the object's lock shared. The core
+ * is not given a page of the family: who copies it away for the object does not wait for its page lock, which
+ * relatives may hold. Nor any page of a pinnable mapping, of which it would make a writable entry.
  */
-Outcome map_to_read(const Fault &fault, FolioRef page)
+Outcome map_here(const Fault &fault, FolioRef page)
 {
 	install_allocated_table(fault.vmf);
 
@@ -335,6 +335,8 @@ Outcome map_to_read(const Fault &fault, FolioRef page)
 	if (table.entry_changed() ||
 	    fault.object->pages().resident_rcu(fault.index()) != page.get())
 		return Outcome::lost_race;
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE && !kapi_folio_dirty(page.get()))
+		kapi_folio_mark_dirty(page.get());
 	table.install(page.release());
 	return Outcome::mapped;
 }
@@ -378,7 +380,10 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 	if (shared)
 		return std::nullopt;
 	if (kind == Kind::read && (fault.mapping.pinnable || !pages.owns(page.get())))
-		return map_to_read(fault, std::move(page));
+		return map_here(fault, std::move(page));
+	/* The core would map all of a large folio. */
+	if (kapi_folio_is_large(page.get()) && kind != Kind::private_write)
+		return map_here(fault, std::move(page));
 	lock_page(page.get(), kind);
 	kapi_count(COWMEM_COUNT_page_locks_handed_over);
 	kapi_vmf_set_folio(fault.vmf, page.release());

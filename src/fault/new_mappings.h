@@ -32,8 +32,8 @@ public:
 	void add(folio *page)
 	{
 		entries_++;
-		/* The kernel counts it as locked, too, and lets nobody else do that. */
-		if (locked_)
+		/* The kernel counts it as locked, too, or counts for a large folio, and lets nobody else do that. */
+		if (locked_ || kapi_folio_is_large(page))
 			kapi_folio_add_rmap(page, vma_);
 		else if (kapi_folio_inc_mapcount(page))
 			count(page);

@@ -59,6 +59,14 @@
 #define compat_has_uffd_ops 1
 #define WITH_UFFD_OPS(...) __VA_ARGS__
 #endif
+/* Large folios (kernel/large.h): where they can be taken apart as src/kernel/large.c does it. */
+#if IS_BEFORE(6, 12) || !IS_BEFORE(7, 2) || !defined(CONFIG_TRANSPARENT_HUGEPAGE)
+#define compat_has_large 0
+#define WITH_LARGE(...)
+#else
+#define compat_has_large 1
+#define WITH_LARGE(...) __VA_ARGS__
+#endif
 #if IS_BEFORE(7, 3)
 #define BEFORE_7_3(...) __VA_ARGS__
 #else

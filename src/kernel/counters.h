@@ -75,6 +75,11 @@
 	X(around_page_locks, "page locks taken, and released, by fault-around")            \
 	X(pages_allocated, "pages that objects took")                                     \
 	X(pages_freed, "pages that objects gave back")                                    \
+	X(large_allocated, "large folios that objects took; their pages are counted above, too") \
+	X(large_fallbacks, "faults that wanted one, and found no such memory")             \
+	X(large_mapped, "faults that mapped one by one entry")                             \
+	X(large_unmapped, "such entries taken out, so that each page could have one")      \
+	X(large_broken, "large folios that became pages")                                  \
 	X(pages_moved, "pages that MOVE put on another node")                             \
 	X(pages_poisoned, "pages that are damaged, by a machine check or POISON")         \
 	X(pages_paged_out, "pages that went out of memory")                               \

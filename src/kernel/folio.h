@@ -39,7 +39,7 @@ private:
 /*
  * How many references to a page are neither names (store/home.h) nor a page table's; many,
  * where that was changing. A mapping that comes between the two counts shows in the
- * references, which are read again.
+ * references, which are read again. All parts of a large folio are counted together.
  */
 inline int foreign_references(const folio *page)
 {
@@ -49,7 +49,7 @@ inline int foreign_references(const folio *page)
 	kapi_smp_rmb();
 
 	const int mapped = static_cast<int>(kapi_folio_mapcount(page));
-	const int names = static_cast<int>(kapi_folio_names(page));
+	const int names = static_cast<int>(kapi_folio_all_names(page));
 
 	kapi_smp_rmb();
 	return kapi_folio_references(page) == references ? references - mapped - names : many;

@@ -34,6 +34,7 @@
 
 #include "kernel/compat.h"
 #include "kernel/kapi.h"
+#include "kernel/large.h"
 #include "kernel/module.h"
 #include "kernel/symbols.h"
 #ifdef COWMEM_KUNIT
@@ -54,6 +55,7 @@ SAME(KAPI_VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
 SAME(KAPI_VM_FAULT_NOPAGE, VM_FAULT_NOPAGE);
 SAME(KAPI_VM_FAULT_LOCKED, VM_FAULT_LOCKED);
 SAME(KAPI_VM_FAULT_RETRY, VM_FAULT_RETRY);
+SAME(KAPI_VM_FAULT_FALLBACK, VM_FAULT_FALLBACK);
 SAME(KAPI_VM_FAULT_DONE_COW, VM_FAULT_DONE_COW);
 SAME(KAPI_MM_FILEPAGES, MM_FILEPAGES);
 SAME(KAPI_MM_ANONPAGES, MM_ANONPAGES);
@@ -123,10 +125,20 @@ INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, unsigned long, rb_subtree_last, 
 #define clear_young ptep_clear_flush_young
 #endif
 
+/*
+ * A pointer that C++ has is to the page that it is about, which may be a part of a large folio: what
+ * that has once for all of its parts is in its first one. Until there is one (kernel/large.h), a
+ * jump that is not taken is all that this costs.
+ */
+#define has_large() (compat_has_large && static_branch_unlikely(&cowmem_large_used))
+HELPER bool is_large(const struct folio *part) { return has_large() && PageCompound((struct page *)&part->page); }
+HELPER struct folio *whole(const struct folio *part) { return has_large() ? page_folio((struct page *)&part->page) : (struct folio *)part; }
+HELPER unsigned long part_of(const struct folio *part) { return has_large() ? (unsigned long)(&part->page - &whole(part)->page) : 0; }
+
 /* --- struct vm_fault and struct vm_area_struct --- */
 HELPER struct vm_area_struct *kapi_vmf_vma(const struct vm_fault *vmf) { return vmf->vma; }
 HELPER struct page *kapi_vmf_cow_page(const struct vm_fault *vmf) { return vmf->cow_page; }
-HELPER struct folio *kapi_vmf_folio(const struct vm_fault *vmf) { return page_folio(vmf->page); }
+HELPER struct folio *kapi_vmf_folio(const struct vm_fault *vmf) { return (struct folio *)vmf->page; }
 HELPER unsigned int kapi_vmf_flags(const struct vm_fault *vmf) { return vmf->flags; }
 HELPER unsigned long kapi_vmf_pgoff(const struct vm_fault *vmf) { return vmf->pgoff; }
 HELPER void kapi_vmf_set_folio(struct vm_fault *vmf, struct folio *folio) { vmf->page = &folio->page; }
@@ -141,6 +153,7 @@ HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value
 HELPER const struct vm_operations_struct *file_ops(const struct vm_area_struct *vma, bool pinnable) { return pinnable && vma->vm_flags & VM_SHARED ? &cowmem_pinnable_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? file_ops(vma, pinnable) : &cowmem_vm_ops; }
 HELPER bool kapi_vma_pinnable(const struct vm_area_struct *vma) { return !vma->vm_ops->page_mkwrite; }
+HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma) { if (compat_has_large) cowmem_set_large_ops(vma); }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing) { return (__force unsigned int)cowmem_ask_user_space(vmf, missing ? VM_UFFD_MISSING : VM_UFFD_MINOR); }
@@ -206,67 +219,73 @@ HELPER struct folio *kapi_folio_alloc_near(int node) { return __folio_alloc_node
 HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_NODE ? folio_alloc(AHEAD_GFP, 0) : __folio_alloc_node(AHEAD_GFP | __GFP_THISNODE, 0, node); }
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address) : kapi_folio_alloc(zeroed); }
 HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
-HELPER void kapi_folio_get(struct folio *folio) { folio_get(folio); }
-HELPER bool kapi_folio_try_get(struct folio *folio) { return folio_try_get(folio); }
-HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(folio); }
-HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)folio_flags_word(folio)) & BIT(PG_locked); }
-HELPER void kapi_folio_put(struct folio *folio) { folio_put(folio); }
-HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(folio); }
-HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(folio); }
+HELPER void kapi_folio_get(struct folio *folio) { folio_get(whole(folio)); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return has_large() ? cowmem_part_try_get(folio) : folio_try_get(folio); }
+HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(whole(folio)); }
+HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)folio_flags_word(whole(folio))) & BIT(PG_locked); }
+HELPER void kapi_folio_put(struct folio *folio) { folio_put(whole(folio)); }
+HELPER void kapi_folio_lock(struct folio *folio) { folio_lock(whole(folio)); }
+HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(whole(folio)); }
 HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodate(folio); }
-HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(folio); }
+HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(whole(folio)); }
 HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
-HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(folio->mapping); }
-HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_ONCE(folio->index); }
-HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(folio); }
-HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(folio); }
-HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(folio); }
+HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return READ_ONCE(whole(folio)->mapping); }
+HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_ONCE(whole(folio)->index) + part_of(folio); }
+HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(whole(folio)); }
+HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(whole(folio)); }
+HELPER bool kapi_folio_mapped(const struct folio *folio) { return folio_mapped(whole(folio)); }
 HELPER void kapi_folio_attach(struct folio *folio, struct address_space *mapping, unsigned long index) { INIT_LIST_HEAD(&folio->lru); WRITE_ONCE(folio->index, index); WRITE_ONCE(folio->mapping, mapping); }
-HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { smp_store_release(&folio->mapping, mapping); } /* with who loads it, and then what was done before */
-HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(folio->mapping, NULL); }
+HELPER void kapi_folio_rehome(struct folio *folio, struct address_space *mapping) { smp_store_release(&whole(folio)->mapping, mapping); } /* with who loads it, and then what was done before */
+HELPER void kapi_folio_detach(struct folio *folio) { WRITE_ONCE(whole(folio)->mapping, NULL); }
 HELPER void kapi_folio_zero_range(struct folio *folio, size_t offset, size_t length) { folio_zero_range(folio, offset, length); }
 HELPER atomic_long_t *names_of(const struct folio *folio) { return (atomic_long_t *)&folio->private; }
-HELPER unsigned long kapi_folio_names(const struct folio *folio) { return atomic_long_read(names_of(folio)); }
-HELPER void kapi_folio_set_names(struct folio *folio, unsigned long names) { atomic_long_set(names_of(folio), names); }
-HELPER void kapi_folio_add_name(struct folio *folio) { atomic_long_inc(names_of(folio)); }
-HELPER bool kapi_folio_try_add_name(struct folio *folio) { return atomic_long_inc_not_zero(names_of(folio)); }
-HELPER bool kapi_folio_drop_name(struct folio *folio) { return atomic_long_dec_and_test(names_of(folio)); }
+HELPER unsigned long kapi_folio_names(const struct folio *folio) { return is_large(folio) ? cowmem_large_names(folio) : atomic_long_read(names_of(folio)); }
+HELPER void kapi_folio_set_names(struct folio *folio, unsigned long names) { if (is_large(folio)) cowmem_large_forget_names(folio); else atomic_long_set(names_of(folio), names); }
+HELPER void kapi_folio_add_name(struct folio *folio) { if (is_large(folio)) cowmem_large_add_name(folio); else atomic_long_inc(names_of(folio)); }
+HELPER bool kapi_folio_try_add_name(struct folio *folio) { return !is_large(folio) && atomic_long_inc_not_zero(names_of(folio)); }
+HELPER bool kapi_folio_drop_name(struct folio *folio) { return is_large(folio) ? cowmem_large_drop_name(folio) : atomic_long_dec_and_test(names_of(folio)); }
 HELPER size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to) { return copy_folio_to_iter(folio, offset, n, to); }
-HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(folio); return copied; }
-HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(folio); }
-HELPER bool kapi_folio_lock_soon(struct folio *f) { bool got; return !read_poll_timeout(folio_trylock, got, got, 10000, 1000000, false, f); }
+HELPER size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *from) { size_t copied = copy_page_from_iter(&folio->page, offset, n, from); flush_dcache_folio(whole(folio)); return copied; }
+HELPER bool kapi_folio_trylock(struct folio *folio) { return folio_trylock(whole(folio)); }
+HELPER bool kapi_folio_lock_soon(struct folio *f) { bool got; return !read_poll_timeout(folio_trylock, got, got, 10000, 1000000, false, whole(f)); }
 HELPER unsigned long kapi_folio_pfn(const struct folio *folio) { return folio_pfn((struct folio *)folio); }
 /* The node is in one word with the page's flags, and never changes as they do. */
 HELPER int kapi_folio_node(const struct folio *folio) { return data_race(folio_nid(folio)); }
-HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(folio); }
-HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
-HELPER void kapi_folio_poison(struct folio *folio) { SetPageHWPoison(&folio->page); }
-HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(folio); }
-HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(folio); }
-HELPER void kapi_folio_set_dirty(struct folio *folio) { folio_set_dirty(folio); }
-HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear_dirty(folio); }
-HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(folio); }
-HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, folio_flags_word(folio)); }
-HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, folio_flags_word(folio)); }
-HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(folio)); }
-HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(folio)) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
-HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(folio); }
-HELPER bool kapi_folio_refused(const struct folio *folio) { return test_bit(PG_private_2, folio_flags_word(folio)); }
-HELPER void kapi_folio_set_refused(struct folio *folio) { set_bit(PG_private_2, folio_flags_word(folio)); }
-HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refused(folio)) clear_bit(PG_private_2, folio_flags_word(folio)); }
-HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(folio); }
-HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(folio); }
-HELPER void kapi_folio_mark_referenced(struct folio *folio) { if (!folio_test_referenced(folio)) folio_set_referenced(folio); }
-HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(folio); }
+HELPER unsigned int kapi_folio_mapcount(const struct folio *folio) { return folio_mapcount(whole(folio)); }
+HELPER bool kapi_folio_maybe_pinned(const struct folio *folio) { return is_large(folio) ? cowmem_large_maybe_pinned(folio) : folio_ref_count(folio) - folio_mapcount(folio) >= (int)GUP_PIN_COUNTING_BIAS; }
+HELPER void kapi_folio_poison(struct folio *folio) { if (is_large(folio)) cowmem_large_note_poison(folio); SetPageHWPoison(&folio->page); }
+HELPER bool kapi_folio_written(const struct folio *folio) { return folio_test_checked(whole(folio)); }
+HELPER void kapi_folio_keep_written(struct folio *folio) { folio_set_checked(whole(folio)); }
+HELPER void kapi_folio_set_dirty(struct folio *folio) { folio_set_dirty(whole(folio)); }
+HELPER bool kapi_folio_take_dirty(struct folio *folio) { return folio_test_clear_dirty(whole(folio)); }
+HELPER void kapi_folio_mark_written(struct folio *folio) { cowmem_mark_written(whole(folio)); }
+HELPER bool kapi_folio_try_begin_page_out(struct folio *folio) { return !test_and_set_bit_lock(PG_owner_2, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_end_page_out(struct folio *folio) { clear_bit_unlock(PG_owner_2, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_going_out(const struct folio *folio) { return test_bit(PG_owner_2, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_has_mark(const struct folio *folio) { return READ_ONCE(*folio_flags_word(whole(folio))) & (BIT(PG_checked) | BIT(PG_dirty) | BIT(PG_owner_2)); }
+HELPER int kapi_folio_references(const struct folio *folio) { return folio_ref_count(whole(folio)); }
+HELPER bool kapi_folio_refused(const struct folio *folio) { return test_bit(PG_private_2, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_set_refused(struct folio *folio) { set_bit(PG_private_2, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refused(folio)) clear_bit(PG_private_2, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(whole(folio)); }
+HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(whole(folio)); }
+HELPER void kapi_folio_mark_referenced(struct folio *folio) { struct folio *all = whole(folio); if (!folio_test_referenced(all)) folio_set_referenced(all); }
+HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(whole(folio)); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
-HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(folio); }
-HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, folio_flags_word(folio)); }
-HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(folio, count); }
-HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(folio, count); }
-HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return copy_recovers() ? folio_mc_copy(to, from) : (folio_copy(to, from), 0); }
+HELPER void kapi_folio_flush(struct folio *folio) { flush_dcache_folio(whole(folio)); }
+HELPER bool kapi_folio_take_written(struct folio *folio) { return test_and_clear_bit(PG_checked, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_freeze(struct folio *folio, int count) { return folio_ref_freeze(whole(folio), count); }
+HELPER void kapi_folio_unfreeze(struct folio *folio, int count) { folio_ref_unfreeze(whole(folio), count); }
+/* Of a folio, the kernel's would copy all. */
+#if compat_has_large
+#define copy_page(to, from) (copy_mc_highpage(&(to)->page, &(from)->page) ? -EHWPOISON : 0)
+#else
+#define copy_page(to, from) folio_mc_copy(to, from)
+#endif
+HELPER int kapi_folio_copy(struct folio *to, struct folio *from) { return copy_recovers() ? copy_page(to, from) : (copy_highpage(&to->page, &from->page), 0); }
 HELPER struct folio *kapi_folio_alloc_on(int node) { return __folio_alloc_node(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN, 0, node); }
-HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_add_rmap(folio, vma); }
+HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_add_rmap(whole(folio), &folio->page, vma); }
 #ifdef CONFIG_MEMCG
 #define charged_alike(a, b) (READ_ONCE((a)->memcg_data) == READ_ONCE((b)->memcg_data))
 #else
@@ -275,11 +294,34 @@ HELPER void kapi_folio_add_rmap(struct folio *folio, struct vm_area_struct *vma)
 HELPER bool kapi_folio_inc_mapcount(struct folio *folio) { return atomic_inc_and_test(&folio->_mapcount); }
 HELPER bool kapi_folio_counts_like(const struct folio *a, const struct folio *b) { return charged_alike(a, b) && kapi_folio_node(a) == kapi_folio_node(b); }
 HELPER void kapi_folio_count_mapped(struct folio *folio, int n) { lruvec_stat_mod_folio(folio, NR_FILE_MAPPED, n); }
-HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_remove_rmap(folio, vma); }
+HELPER void kapi_folio_remove_rmap(struct folio *folio, struct vm_area_struct *vma) { cowmem_remove_rmap(whole(folio), &folio->page, vma); }
 HELPER bool kapi_folio_is_copy(const struct folio *folio) { return folio_test_anon(folio) && !folio_test_ksm(folio) && !folio_test_large(folio); }
 HELPER struct folio *kapi_page_folio(struct page *page) { return page_folio(page); }
 HELPER void kapi_drain_folio_batches(void) { cowmem_symbol_call(lru_add_drain)(); }
 HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_add_drain_all)(); }
+
+/* --- large folios --- */
+HELPER bool kapi_has_large(void) { return compat_has_large && cowmem_large_is_possible(); }
+HELPER void kapi_large_begin(void) { if (compat_has_large) cowmem_large_begin(); }
+HELPER bool kapi_folio_is_large(const struct folio *part) { return is_large(part); }
+HELPER unsigned int kapi_folio_pages(const struct folio *part) { return is_large(part) ? KAPI_LARGE_PAGES : 1; }
+HELPER struct folio *kapi_folio_whole(struct folio *part) { return whole(part); }
+HELPER struct folio *kapi_folio_part(struct folio *large, unsigned int i) { return (struct folio *)(&large->page + i); }
+HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_large(part) ? cowmem_large_all_names(part) : kapi_folio_names(part); }
+HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
+HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
+HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
+HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }
+HELPER bool kapi_large_break(struct folio *large, unsigned int *unnamed) { return compat_has_large && cowmem_large_break(large, unnamed); }
+HELPER bool kapi_pmd_is_huge(unsigned long pmd) { return compat_has_large && pmd_trans_huge(__pmd(pmd)); }
+HELPER unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address) { return compat_has_large ? cowmem_pmd_part(vma, pmd, address) : 0; }
+HELPER void kapi_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address) { if (compat_has_large) cowmem_pmd_split(vma, pmd, address); }
+HELPER struct spinlock *kapi_pmd_lock(struct mm_struct *mm, pmd_t *pmd) { return (struct spinlock *)pmd_lock(mm, pmd); }
+HELPER bool kapi_vmf_fits_block(const struct vm_fault *vmf) { return compat_has_large && cowmem_fits_block(vmf); }
+HELPER bool kapi_vmf_pmd_none(const struct vm_fault *vmf) { return pmd_none(*vmf->pmd); }
+HELPER void kapi_vmf_map_block(struct vm_fault *vmf, struct folio *large, bool write) { if (compat_has_large) cowmem_map_block(vmf, large, write); }
+HELPER bool kapi_large_poisoned(struct folio *large) { return compat_has_large && cowmem_large_poisoned(large); }
+HELPER bool kapi_vma_asks_user_space(struct vm_area_struct *vma) { return userfaultfd_armed(vma); }
 
 /* --- locks --- */
 static_assert(sizeof(struct kapi_rwsem) >= sizeof(struct rw_semaphore));
@@ -464,7 +506,7 @@ HELPER bool kapi_file_is_ours(const struct file *file) { return cowmem_file_is_o
 HELPER int kapi_fd_reserve(void) { return get_unused_fd_flags(O_CLOEXEC); }
 HELPER void kapi_fd_install(int fd, struct file *file) { fd_install(fd, file); }
 HELPER void kapi_fd_cancel(int fd) { put_unused_fd(fd); }
-HELPER bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio) { return READ_ONCE(folio->mapping) == vma->vm_file->f_mapping; }
+HELPER bool kapi_vma_owns(const struct vm_area_struct *vma, const struct folio *folio) { return READ_ONCE(whole(folio)->mapping) == vma->vm_file->f_mapping; }
 HELPER long long kapi_file_seek(struct file *file, long long offset, int whence, long long max, long long eof) { return generic_file_llseek_size(file, offset, whence, max, eof); }
 HELPER long long kapi_file_set_position(struct file *file, long long position, long long max) { return vfs_setpos(file, position, max); }
 HELPER struct file *kapi_iocb_file(const struct kiocb *iocb) { return iocb->ki_filp; }
@@ -508,8 +550,8 @@ HELPER struct obj_cgroup *owner_of(struct folio *folio) { return folio_memcg_kme
 HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_cgroup_get(owner); return owner; }
 HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
 HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
-HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(folio)); }
-HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(folio->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
+HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(whole(folio))); }
+HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(whole(folio)->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }

@@ -25,6 +25,16 @@ constexpr long long bytes_at(Index index)
 	return static_cast<long long>(index << KAPI_PAGE_SHIFT);
 }
 
+/* A block: where a large folio may be, as many pages as that has. */
+constexpr Index first_of_block(Index index)
+{
+	return index & ~(KAPI_LARGE_PAGES - 1UL);
+}
+constexpr Index last_of_block(Index index)
+{
+	return index | (KAPI_LARGE_PAGES - 1UL);
+}
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_INDEX_H */

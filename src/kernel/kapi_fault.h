@@ -29,6 +29,10 @@ void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
 void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable);
 /* Whether the core lets stores through it without page_mkwrite, and others pin its pages to write them. */
 bool kapi_vma_pinnable(const struct vm_area_struct *vma);
+/* The same for an object that takes large folios. */
+void kapi_vma_set_large_ops(struct vm_area_struct *vma);
+/* Whether userfaultfd has to do with it at all. */
+bool kapi_vma_asks_user_space(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
@@ -74,6 +78,11 @@ bool kapi_pte_replaced(const struct vm_fault *vmf);
 /* Maps cow_page, with all that belongs to a new page of the process, also in its counts. */
 void kapi_pte_install_copy(struct vm_fault *vmf);
 void kapi_pte_make_writable(struct vm_fault *vmf);
+/* Whether the mapping has room, and at the right place, for an entry that maps a large folio there. */
+bool kapi_vmf_fits_block(const struct vm_fault *vmf);
+/* With kapi_pmd_lock(): whether nothing is there; has one entry, which has a reference then, map all of @large. */
+bool kapi_vmf_pmd_none(const struct vm_fault *vmf);
+void kapi_vmf_map_block(struct vm_fault *vmf, struct folio *large, bool write);
 /* Whether entries that nobody asked for are old ones at first: the hardware makes them young. */
 bool kapi_neighbours_start_old(void);
 /* Whether the marker of userfaultfd's write protection is where the fault was. */

@@ -7,7 +7,13 @@
 
 KAPI_BEGIN
 
-/* --- folios: order 0, of the object's mapping --- */
+/*
+ * --- folios: order 0, of the object's mapping; or parts of large ones ---
+ *
+ * A pointer is to the page that it is about, which may be a part of a large folio (kernel/large.h). Names
+ * and bytes, the frame, the index and the mark of poison are the part's; lock, references, mappings, home and
+ * all other marks are those of the whole.
+ */
 struct folio *kapi_zero_folio(void); /* the kernel's page of zeroes, for who reads */
 struct folio *kapi_folio_alloc(bool zeroed);
 struct folio *kapi_folio_alloc_near(int node); /* there, if it has memory */
@@ -105,6 +111,41 @@ void kapi_drain_folio_batches_everywhere(void);
 size_t kapi_folio_copy_to_iter(struct folio *folio, size_t offset, size_t n, struct iov_iter *to);
 size_t kapi_folio_copy_from_iter(struct folio *folio, size_t offset, size_t n,
                                  struct iov_iter *from);
+
+/* --- large folios (store/large.h) --- */
+enum kapi_large {
+	KAPI_LARGE_SHIFT = 9,
+	KAPI_LARGE_PAGES = 1 << KAPI_LARGE_SHIFT, /* parts of each */
+};
+
+/* Whether the kernel lets us have them; there may be some from now on. Sleeps. */
+bool kapi_has_large(void);
+void kapi_large_begin(void);
+bool kapi_folio_is_large(const struct folio *part);
+/* How many pages the folio has that it is a part of. */
+unsigned int kapi_folio_pages(const struct folio *part);
+/* Its first part, by which the allocator knows it; and its part @i. */
+struct folio *kapi_folio_whole(struct folio *part);
+struct folio *kapi_folio_part(struct folio *large, unsigned int i);
+/* The names of all its parts. */
+unsigned long kapi_folio_all_names(const struct folio *part);
+/* A page without a name goes. True: of a large folio, none has a name any more. With the page locked. */
+bool kapi_folio_leave_part(struct folio *part);
+/* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
+struct folio *kapi_large_alloc(const struct vm_fault *vmf);
+/* Frees one that is at no home. */
+void kapi_large_abandon(struct folio *large);
+/* It is at home from page @index on; each part has a name, and a reference for that. */
+void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
+/*
+ * @large, locked, with one reference of the caller's and mapped nowhere, becomes as many folios of one
+ * page as it had parts; those without a name, @unnamed, are free, but for the first, of which the caller has a
+ * reference. Takes no memory. False: somebody else has a reference. Each of the rest has a reference more,
+ * which is the caller's. Kernel counterpart: __split_huge_page().
+ */
+bool kapi_large_break(struct folio *large, unsigned int *unnamed);
+/* Whether one of its parts is poisoned, or was. */
+bool kapi_large_poisoned(struct folio *large);
 
 /* --- the LRU of objects' pages (src/reclaim/shrinker.c) --- */
 #define KAPI_MAX_ISOLATED 32

@@ -47,6 +47,12 @@ pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address);
 pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address);
 unsigned long kapi_pmd_get(pmd_t *pmd);
 bool kapi_pmd_is_table(unsigned long pmd);
+/* Whether it maps a large folio; what the entry of the page at @address would be then. */
+bool kapi_pmd_is_huge(unsigned long pmd);
+unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address);
+/* Takes it out, if it does: faults map the pages again. Who listens to the mapping is told. Sleeps. */
+void kapi_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address);
+struct spinlock *kapi_pmd_lock(struct mm_struct *mm, pmd_t *pmd);
 struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd);
 pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address);
 /* Where the page table that covers @address ends. */

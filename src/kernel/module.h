@@ -48,6 +48,8 @@ extern unsigned int cowmem_default_cow;
 /* What fault-around does about the page locks of a shared mapping. */
 enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
 
+extern const struct vm_operations_struct cowmem_large_vm_ops;
+
 /* Parameters that can be set while faults are under way; each explained in src/device/module.c. */
 struct cowmem_parameters {
 	bool speculate_private;
@@ -178,6 +180,8 @@ static inline bool cowmem_has_dirty_bit(void)
 /* Entry points; each is described where it is defined. */
 vm_fault_t cowmem_fault(struct vm_fault *vmf);
 vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
+vm_fault_t cowmem_large_fault(struct vm_fault *vmf, unsigned int order);
+bool cowmem_takes_large(const struct file *file);
 vm_fault_t cowmem_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last);
 int cowmem_user_fill(struct vm_area_struct *vma, pgoff_t index, struct folio *folio);
 int cowmem_user_find(void *object, pgoff_t index, struct folio **found);

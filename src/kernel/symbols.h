@@ -99,6 +99,9 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_MEMCG(X)
 #endif
 
+/* maps a large folio by one entry; takes such an entry out, with all that belongs to that */
+#define COWMEM_SYMBOLS_LARGE(X) WITH_LARGE(X(folio_add_file_rmap_pmd) X(__split_huge_pmd))
+
 /* From mm/internal.h, which no module sees; the second is there since 7.3. */
 void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);
 void lru_add_drain(void);
@@ -131,6 +134,7 @@ void lru_add_drain(void);
 	COWMEM_SYMBOLS_SME(X)                                                                 \
 	COWMEM_SYMBOLS_NOTIFIER(X)                                                            \
 	COWMEM_SYMBOLS_BTF(X)                                                                 \
+	COWMEM_SYMBOLS_LARGE(X)                                                               \
 	COWMEM_SYMBOLS_MEMCG(X)
 /* clang-format on */
 
@@ -150,6 +154,12 @@ static __always_inline bool cowmem_set_access_flags(struct vm_area_struct *vma,
 {
 #ifdef CONFIG_X86
 	return cowmem_symbol_call(ptep_set_access_flags)(vma, address, entry, pte, 1);
+#elif defined(CONFIG_ARM64_CONTPTE) && compat_has_large
+	/* Entries of neighbouring parts of a large folio may be one for the hardware. */
+	pte = pte_mknoncont(pte);
+	if (pte_valid_cont(__ptep_get(entry)))
+		return contpte_ptep_set_access_flags(vma, address, entry, pte, 1);
+	return cowmem_symbol_call(__ptep_set_access_flags)(vma, address, entry, pte, 1);
 #else
 	BEFORE_6_12(return cowmem_symbol_call(ptep_set_access_flags)(vma, address, entry, pte, 1);)
 	SINCE_6_12(BEFORE_7_2(
@@ -175,16 +185,19 @@ static __always_inline vm_fault_t cowmem_ask_user_space(struct vm_fault *vmf, vm
 	return VM_FAULT_SIGBUS;
 }
 
-static __always_inline void cowmem_add_rmap(struct folio *folio, struct vm_area_struct *vma)
+/* One more, or less, entry of a page table is about @page, which is of @folio. */
+static __always_inline void cowmem_add_rmap(struct folio *folio, struct page *page,
+                                            struct vm_area_struct *vma)
 {
-	BEFORE_6_12(cowmem_symbol_call(page_add_file_rmap)(&folio->page, vma, false);)
-	SINCE_6_12(cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, &folio->page, 1, vma);)
+	BEFORE_6_12(cowmem_symbol_call(page_add_file_rmap)(page, vma, false);)
+	SINCE_6_12(cowmem_symbol_call(folio_add_file_rmap_ptes)(folio, page, 1, vma);)
 }
 
-static __always_inline void cowmem_remove_rmap(struct folio *folio, struct vm_area_struct *vma)
+static __always_inline void cowmem_remove_rmap(struct folio *folio, struct page *page,
+                                               struct vm_area_struct *vma)
 {
-	BEFORE_6_12(cowmem_symbol_call(page_remove_rmap)(&folio->page, vma, false);)
-	SINCE_6_12(cowmem_symbol_call(folio_remove_rmap_ptes)(folio, &folio->page, 1, vma);)
+	BEFORE_6_12(cowmem_symbol_call(page_remove_rmap)(page, vma, false);)
+	SINCE_6_12(cowmem_symbol_call(folio_remove_rmap_ptes)(folio, page, 1, vma);)
 }
 
 #ifdef CONFIG_MMU_NOTIFIER

@@ -7,7 +7,7 @@ struct cowmem_told {
 	const char *kind;
 	bool pinnable;
 	unsigned long family, parent; /* numbers of inodes, or 0 */
-	unsigned long own_pages, own_slots, pages;
+	unsigned long own_pages, large_pages, own_slots, pages;
 	unsigned long max_slots, copies, max_copies; /* ~0: no limit */
 };
 

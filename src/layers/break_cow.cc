@@ -30,13 +30,22 @@ int references_to_read(address_space *mapping, Index index, folio *page)
 	return foreign_references(page);
 }
 
-/* Whether what is seen has no name but in the object's tree, and the caller's reference. */
+/* Whether what is seen has no name but in the object's tree, and the caller's reference. A part of a large folio is no one's for itself. */
 bool is_last_name(const Seen &seen)
 {
 	constexpr int tree_and_caller = 2;
 
+	if (seen.page && kapi_folio_is_large(seen.page.get()))
+		return false;
 	return (!seen.slot || kapi_ref_read(&seen.slot->references) == tree_and_caller) &&
 	       (!seen.page || kapi_folio_names(seen.page.get()) == 1);
+}
+
+/* Whether it may be that a large folio has no other names than one for each part: a hint. */
+bool may_reuse_block(const Seen &seen)
+{
+	return seen.page && kapi_folio_is_large(seen.page.get()) &&
+	       kapi_folio_all_names(seen.page.get()) == KAPI_LARGE_PAGES;
 }
 
 /*
@@ -71,6 +80,17 @@ int Pages::break_cow(Index index, const Asker &asker)
 
 			if (err != -KAPI_EAGAIN)
 				return err;
+		}
+
+		/* The same of a large folio. */
+		if (may_reuse_block(seen)) {
+			if (!lock_shared(asker.killable))
+				return -KAPI_EINTR;
+
+			Shared lock{*this, held};
+
+			if (!try_reuse_block(index, seen.page.get(), asker.writer))
+				return 0;
 		}
 
 		const int err = try_copy(index, seen, asker);

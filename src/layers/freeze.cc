@@ -58,6 +58,12 @@ bool may_be_stale(folio *page)
 	return stale || kapi_folio_dirty(page);
 }
 
+/* Whether both are parts of one large folio, of which all has one home. */
+bool is_of_same(folio *part, folio *other)
+{
+	return kapi_folio_is_large(part) && kapi_folio_whole(part) == kapi_folio_whole(other);
+}
+
 } /* namespace */
 
 /* A page that stays an object's own, whose name this has until it is at its place again. */
@@ -69,8 +75,13 @@ struct Pages::Kept : Allocated {
 /* Its own page at @index becomes the family's, and its slot with it: PAGEMAP asks the page no more. */
 void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
 {
-	if (may_have_changed(page))
-		marks_.set_changed(index);
+	if (may_have_changed(page) && !marks_.empty()) {
+		const bool large = kapi_folio_is_large(page);
+		const Index last = large ? last_of_block(index) : index;
+
+		for (Index at = large ? first_of_block(index) : index; at <= last; at++)
+			marks_.set_changed(at);
+	}
 	family()->home()->take(page, slot);
 }
 
@@ -131,9 +142,13 @@ int Pages::make_copy(Index index, folio *page, Entry &copy)
 		return -KAPI_ENOMEM;
 	if (!shared.charge())
 		return -KAPI_ENOSPC;
+	/* Damaged: who reads it will be told. Of what is large other parts may be kept already. */
 	if (const int err = kapi_folio_copy(made.get(), page)) {
-		shared.uncharge();
-		return err;
+		if (!kapi_folio_is_large(page)) {
+			shared.uncharge();
+			return err;
+		}
+		kapi_folio_poison(made.get());
 	}
 	note_write(made.get());
 	shared.attach(made.get(), index);
@@ -220,7 +235,7 @@ int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
 			continue;
 		if (!owns(page))
 			return 0;
-		if (foreign_references(page) > 1)
+		if (foreign_references(page) > 1 || (kept && is_of_same(page, kept->page)))
 			return put_copy(index, page, kept);
 		if (seen.slot && may_be_stale(page)) {
 			leave_slot(index, seen);
@@ -263,6 +278,13 @@ void Pages::clear_marks(Index last)
 	}
 }
 
+bool Pages::is_shared_and_large(Index index) const
+{
+	const FolioRef page = get(index);
+
+	return page && kapi_folio_is_large(page.get()) && !owns(page.get());
+}
+
 bool Pages::protect()
 {
 	return pinnable_ ? visit_own_entries<Protect<true>>(*this)
@@ -272,6 +294,7 @@ bool Pages::protect()
 int Pages::freeze(Pages &made)
 {
 	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
+	const bool has_large = home_.large();
 	Kept *kept = nullptr;
 	Index index;
 	int err = 0;
@@ -279,6 +302,9 @@ int Pages::freeze(Pages &made)
 	kapi_test_step(COWMEM_STEP_FREEZES, nullptr);
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, walk, kept);
+		/* What is large went as a whole. */
+		if (!err && has_large && is_shared_and_large(index))
+			walk = Tree::OwnWalk{tree_, last_of_block(index) + 1, no_index};
 		kapi_cond_resched();
 	}
 	if (!err) {

@@ -70,14 +70,17 @@ int Object::open(file *f)
 	return 0;
 }
 
-int Object::create_file(const char *name, bool pinnable, file *&made)
+int Object::create_file(const char *name, Nature nature, file *&made)
 {
 	Object *object;
 
 	if (const int err = create(nullptr, nullptr, Growth::by_write, object))
 		return err;
-	if (pinnable)
+	if (nature.pinnable)
 		object->pages_.set_pinnable();
+	object->takes_large_ = nature.large;
+	if (nature.large)
+		kapi_large_begin();
 
 	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
 
@@ -210,6 +213,7 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 		if (growth)
 			set_growth(*growth);
 	}
+	tail = {}; /* a reference keeps a large folio as it is */
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
 	return 0;

@@ -41,8 +41,12 @@ public:
 	static int open(file *f);
 	/* @f is closed. With the last reference to the inode the object goes. */
 	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
+	/* What an object is from the start: devices may pin its pages to write them for long; it takes large folios where it can. */
+	struct Nature {
+		bool pinnable, large;
+	};
 	/* CREATE: a file, called @name, of a fresh object that grows by write(). 0, -ENOMEM, -ENFILE. Sleeps. */
-	static int create_file(const char *name, bool pinnable, file *&made);
+	static int create_file(const char *name, Nature nature, file *&made);
 	/* The object of @node, a regular file that grows by write(). 0, -ENOMEM. Sleeps. */
 	static int create_at(inode *node);
 	/* FILE: a regular file of this one, on the mount of @by and with the rights of that. The same. */
@@ -56,6 +60,8 @@ public:
 	unsigned long parent() const { return __atomic_load_n(&parent_, __ATOMIC_RELAXED); }
 	/* Whether it is a snapshot. */
 	bool frozen() const { return frozen_; }
+	/* Whether it, or what it was taken of, takes large folios where it can. */
+	bool takes_large() const { return takes_large_; }
 
 	/* Something was written up to @bytes: the object grows to that, if it is smaller and may. */
 	void grow_by_write(long long bytes) { grow(bytes, Growth::by_write); }
@@ -256,6 +262,7 @@ private:
 	unsigned int cow_;
 	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
 	bool frozen_ = false;  /* a snapshot */
+	bool takes_large_ = false;
 	int waiting_sets_ = 0;
 	unsigned long parent_ = 0;
 };

@@ -63,16 +63,26 @@ private:
 	Index visit_some(Index index, OwnWalk &walk)
 	{
 		const unsigned long address = *address_of(vma_, index);
+
 		const Index behind =
 			index + ((kapi_table_end(address) - address) >> KAPI_PAGE_SHIFT);
 		/* Secondary MMUs lose these pages, and no others beyond the last. */
 		const Notified<V::event> notified{kapi_vma_mm(vma_), address,
 		                                  end_of_some(index, behind)};
-		PageTable table{kapi_vma_mm(vma_), address};
+		bool huge;
+		{
+			PageTable table{kapi_vma_mm(vma_), address};
 
-		if (table) {
-			kapi_test_step(COWMEM_STEP_TABLE, nullptr);
-			return table.lock() ? go_along(index, walk, behind, &table) : index;
+			if (table) {
+				kapi_test_step(COWMEM_STEP_TABLE, nullptr);
+				return table.lock() ? go_along(index, walk, behind, &table) : index;
+			}
+			huge = table.is_huge();
+		}
+		/* That takes no permission, but the entry; and it is not looked for under RCU. */
+		if (huge) {
+			split_huge(vma_, address);
+			return index;
 		}
 
 		const Index end = [&] {
@@ -115,6 +125,8 @@ private:
 				visitor_.looks_at(page, index);
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
+				else if (kapi_folio_is_large(page))
+					walk = from(last_of_block(index) + 1);
 			}
 			index = walk.next();
 		}

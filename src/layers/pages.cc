@@ -235,6 +235,11 @@ void Pages::remove(Index first, Index last, PrivateCopies copies)
 	forget_poisoned(first, last);
 	mark_changed(first, last);
 	tree_.remove(first, last);
+	if (home_.large()) {
+		break_edge(first);
+		if (last != no_index)
+			break_edge(last);
+	}
 	if (copies == PrivateCopies::zap)
 		unmap(first, last, copies);
 }

@@ -9,7 +9,7 @@
  * or, if nobody else can see it, as it is.
  *
  * Invariants:
- *   P1  an entry's page is an order-0 folio, uptodate, whose index says where it is, and whose
+ *   P1  an entry's page is an order-0 folio, or a part of a large one (store/large.h), uptodate, whose index says where it is, and whose
  *       home is the object, if the tree marks the entry as its own, and else the family. The
  *       entry is a name of it
  *   P2  own_pages() is the number of pages that are at home with the object: those in its tree,
@@ -162,6 +162,27 @@ public:
 	 */
 	int break_cow(Index index, const Asker &asker = {}) EXCLUDES(this);
 
+	/* --- large folios (layers/large.cc) --- */
+	/*
+	 * Puts @large, which is fresh, into the block of holes that begins at @first. False: something
+	 * is there, or there was no memory for the tree, and some parts may be there and others not.
+	 */
+	bool fill_block(Index first, folio *large) REQUIRES_SHARED(this);
+	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
+	bool sees_block(Index first, folio *large) const;
+	/*
+	 * Has the block of @index, all of which is what the large folio @part is of, and which nobody else sees, for its
+	 * own as it is, for @writer, if there is one. 0, also if it was; -EAGAIN: it is not so, or somebody has a reference. Sleeps.
+	 */
+	int try_reuse_block(Index index, folio *part, Writer *writer) REQUIRES_SHARED(this);
+	/*
+	 * Has the large folio that it has for its own at @index, if that is so, become pages. False: it has
+	 * one still, since somebody has a reference, or, unless it @waits, the page lock. Sleeps.
+	 */
+	bool break_block(Index index, bool waits);
+	/* The same for all from @first to @last: what somebody has a reference to stays. */
+	void break_blocks(Index first, Index last);
+
 	/* --- what takes pages away --- */
 	/*
 	 * All that is its own becomes the family's, and can be written by none; and @made, which has
@@ -248,6 +269,7 @@ private:
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
+	void break_edge(Index index) REQUIRES(this);
 	void mark_changed(Index first, Index last) REQUIRES(this);
 	int try_replace(Index index, folio *old, folio *page) REQUIRES(this);
 	/* layers/break_cow.cc */
@@ -266,6 +288,7 @@ private:
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
+	bool is_shared_and_large(Index index) const;
 
 	Marks marks_;
 	bool frozen_ = false;

@@ -31,6 +31,7 @@ public:
 	/* Its family, which stays, or null: it never had relatives. */
 	Family *family() const { return __atomic_load_n(&family_, __ATOMIC_ACQUIRE); }
 	Home &home() { return home_; }
+	const Home &home() const { return home_; }
 	/* Where what it shares is at home, or null: it never had relatives. */
 	SharedHome *shared_home() const
 	{
@@ -70,6 +71,14 @@ public:
 	 * whether it still is. False: it was just going. Never sleeps.
 	 */
 	bool try_get(Index index, FolioRef &page) const;
+	/* Whether a part of a large folio is there. */
+	bool is_large(Index index) const
+	{
+		const Rcu rcu;
+		const folio *page = tree_.at(index).page();
+
+		return page && kapi_folio_is_large(page);
+	}
 	/* The page in memory at @index, referenced, or none. */
 	FolioRef get(Index index) const { return see(index).page; }
 	/* What there is, of a place where no page is in memory. */

@@ -153,22 +153,44 @@ private:
 	}
 };
 
+/* The counter of what an unmapping came to; null: it was done. */
+unsigned long *why_it_stays(Unmapped unmapped, PagedOut &result)
+{
+	switch (unmapped) {
+	case Unmapped::mlocked:
+		return &result.mlocked;
+	case Unmapped::young:
+		return &result.accessed;
+	case Unmapped::tracked:
+		return &result.tracked;
+	case Unmapped::again:
+		return &result.busy;
+	case Unmapped::success:
+		break;
+	}
+	return nullptr;
+}
+
 /*
  * Neighbouring pages on their way out; at each step, some drop out. What has a batch of its own has
  * a frame of its own, too: a debug kernel pads both.
  */
 class Cluster {
 public:
-	/* Of those that are at home in @home; @stores: also what has no good slot yet. */
+	/*
+	 * Of those that are at home in @home; @stores: also what has no good slot yet. Pages of a large folio stay,
+	 * and are counted in @large.
+	 */
 	Cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how, bool stores,
-	        PagedOut &result)
+	        unsigned long &large, PagedOut &result)
 		: pages_{pages},
 		  home_{home},
 		  first_{first},
 		  count_{static_cast<unsigned int>(last - first + 1)},
 		  how_{how},
 		  stores_{stores},
-		  result_{result}
+		  result_{result},
+		  large_{large}
 	{
 	}
 	~Cluster()
@@ -221,7 +243,6 @@ private:
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
 	void exchange(const Pages &pages, unsigned int i, Entry old) const;
-	unsigned long *why_it_stays(Unmapped unmapped);
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
@@ -255,6 +276,7 @@ private:
 	const PageOut &how_;
 	const bool stores_;
 	PagedOut &result_;
+	unsigned long &large_;
 	const bool has_backing_ = backing.serves(!how_.waits);
 	const unsigned long out_ = result_.out;
 	bool stored_ = false;
@@ -326,6 +348,8 @@ bool Cluster::claim_all()
 		kapi_test_step(COWMEM_STEP_CLAIMS, nullptr);
 		if (kapi_folio_poisoned(page))
 			result_.poisoned++;
+		else if (kapi_folio_is_large(page))
+			large_++;
 		else if (kapi_folio_mlocked(page))
 			result_.mlocked++;
 		else if (foreign_references(page) > known || !claim_[i].take(page))
@@ -438,7 +462,7 @@ void Cluster::spare_those_that_would_stay()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (!claim_[i])
 			continue;
-		if (unsigned long *why = why_it_stays(found.becomes[i]))
+		if (unsigned long *why = why_it_stays(found.becomes[i], result_))
 			drop(i, *why);
 		else if (!stores_ && !slot_[i])
 			drop(i, result_.busy);
@@ -683,24 +707,6 @@ bool Cluster::take_out(unsigned int i)
 	return true;
 }
 
-/* The counter of what an unmapping came to; null: it was done. */
-unsigned long *Cluster::why_it_stays(Unmapped unmapped)
-{
-	switch (unmapped) {
-	case Unmapped::mlocked:
-		return &result_.mlocked;
-	case Unmapped::young:
-		return &result_.accessed;
-	case Unmapped::tracked:
-		return &result_.tracked;
-	case Unmapped::again:
-		return &result_.busy;
-	case Unmapped::success:
-		break;
-	}
-	return nullptr;
-}
-
 /* The page was unmapped, or not, and why. */
 void Cluster::finish(unsigned int i, Unmapped unmapped)
 {
@@ -711,7 +717,7 @@ void Cluster::finish(unsigned int i, Unmapped unmapped)
 	if (!out && copy_[i] == Copy::made && !home_.is_shared())
 		copy_[i] = Copy::wanted;
 	kapi_folio_unlock(page);
-	if (unsigned long *why = why_it_stays(unmapped))
+	if (unsigned long *why = why_it_stays(unmapped, result_))
 		return drop(i, *why);
 	if (out && copy_[i] == Copy::good) {
 		result_.reused++;
@@ -735,11 +741,68 @@ void Cluster::remove()
 			finish(i, unmapped.result(batch, i));
 }
 
+/*
+ * Why the mappings of @large, or what says that it was used, do not let it go; or null. In a frame of its own, since a
+ * debug kernel pads what is in it.
+ */
+[[gnu::noinline]] unsigned long *why_parts_stay(Pages &pages, folio *large, const PageOut &how,
+                                                PagedOut &result)
+{
+	bool young = false;
+
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		UNINITIALIZED Batch batch{kapi_folio_index(large) + n, Batch::max};
+		Foresee found;
+		Referenced used;
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = kapi_folio_part(large, n + i);
+		walk_viewers(pages.home(), batch, found);
+		for (const Unmapped becomes : found.becomes)
+			if (unsigned long *why = why_it_stays(becomes, result))
+				return why;
+		if (how.accessed)
+			continue;
+		walk_viewers(pages.home(), batch, used);
+		for (const unsigned int entries : used.young)
+			young |= entries;
+	}
+	/* What one entry said is there now. */
+	young |= !how.accessed && kapi_folio_take_referenced(large);
+	return young ? &result.accessed : nullptr;
+}
+
+/*
+ * Has the large folio that is the object's own at @index, the @nth place of what is meant, become pages, if these may go
+ * at all: only what is a folio for itself does. The counter that says why it stays.
+ */
+unsigned long &break_for_page_out(Pages &pages, Index index, unsigned int nth, const PageOut &how,
+                                  PagedOut &result)
+{
+	{
+		const FolioRef page = pages.get(index);
+
+		if (!page || !kapi_folio_is_large(page.get()) || !pages.owns(page.get()) ||
+		    !(how.named >> nth & 1))
+			return result.busy;
+		if (kapi_folio_mlocked(page.get()))
+			return result.mlocked;
+		if (pages.home().slot_count() >= how.max_slots ||
+		    (!backing.serves(!how.waits) && !store.has_room_for(page.get())))
+			return result.full;
+		if (unsigned long *why =
+		            why_parts_stay(pages, kapi_folio_whole(page.get()), how, result))
+			return *why;
+	}
+	pages.break_block(index, how.waits);
+	return result.busy;
+}
+
 /* Of a cluster. False: it was in vain, and so may the next be. */
 bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
-                      bool stores, PagedOut &result)
+                      bool stores, unsigned long &large, PagedOut &result)
 {
-	Cluster cluster{pages, home, first, last, how, stores, result};
+	Cluster cluster{pages, home, first, last, how, stores, large, result};
 
 	if (!cluster.select())
 		return true;
@@ -754,13 +817,29 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 {
 	const NoReclaim scope;
 	bool stores = true; /* what is shared */
+	unsigned long *large = &result.busy;
+	Index decided = no_index; /* the block that this is about */
 
 	for (Index at = first;;) {
-		const Index stop = at + min_of<Index>(last - at, Batch::max - 1);
+		Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
-		page_out_cluster(pages, pages.home(), at, stop, how, true, result);
+		/* Once for each block: what was used lately is not asked again behind its first pages. */
+		if (pages.home().large()) {
+			stop = min_of(stop, last_of_block(at));
+			const Index found = pages.next_resident(at, stop);
+
+			if (decided != first_of_block(at) && found != no_index &&
+			    pages.is_large(found)) {
+				large = &break_for_page_out(pages, found,
+				                            static_cast<unsigned int>(found - at),
+				                            how, result);
+				decided = first_of_block(at);
+			}
+		}
+		page_out_cluster(pages, pages.home(), at, stop, how, true, *large, result);
 		if (SharedHome *shared = pages.shared_home())
-			stores &= page_out_cluster(pages, *shared, at, stop, how, stores, result);
+			stores &= page_out_cluster(pages, *shared, at, stop, how, stores,
+			                           result.busy, result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;

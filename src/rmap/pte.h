@@ -117,6 +117,9 @@ public:
 	PageTable &operator=(const PageTable &) = delete;
 
 	explicit operator bool() const { return ptes_; }
+	/* Whether there is none because one entry in its place maps a large folio; that entry. */
+	bool is_huge() const { return kapi_pmd_is_huge(value_); }
+	pmd_t *pmd() const { return pmd_; }
 
 	/*
 	 * Takes the table's lock until the end of the scope. False: it is not in use any
@@ -159,6 +162,25 @@ private:
 	pte_t *const ptes_ = kapi_pmd_is_table(value_) ? kapi_pmd_pte(value_, base_) : nullptr;
 	spinlock *lock_ = nullptr;
 };
+
+/*
+ * Takes out the entry that maps a large folio at @address, if there is one: each page can be mapped by an
+ * entry of its own then. The caller keeps @vma. False: there was none. Kernel counterpart: split_huge_pmd_address().
+ */
+inline bool split_huge(vm_area_struct *vma, unsigned long address)
+{
+	pmd_t *pmd;
+	{
+		const PageTable table{kapi_vma_mm(vma), address};
+
+		if (!table.is_huge())
+			return false;
+		pmd = table.pmd();
+	}
+	kapi_pmd_split(vma, pmd, address);
+	kapi_count(COWMEM_COUNT_large_unmapped);
+	return true;
+}
 
 } /* namespace cowmem */
 

@@ -35,6 +35,7 @@ inline bool is_tracked(const FoundPte &found)
 
 /* What would become of unused pages in an Unmap, which is not done. */
 struct Foresee : Visitor {
+	static constexpr bool splits = false;
 	static constexpr bool racy = true;
 
 	bool visit(FoundPte &found)

@@ -22,6 +22,7 @@ inline void give_back(const FoundPte &found)
 
 /* Looks at each page's entries and changes nothing. Kernel counterpart: page_mapped_in_vma(). */
 struct Inspect : Visitor {
+	static constexpr bool splits = false;
 	bool visit(FoundPte &found)
 	{
 		entries[found.nth]++;

@@ -43,7 +43,7 @@ namespace cowmem {
 struct FoundPte {
 	vm_area_struct *vma;
 	unsigned long address;
-	pte_t *ptep;
+	pte_t *ptep;      /* null: it is part of what one entry maps */
 	Pte pte;          /* what it held */
 	unsigned int nth; /* the page's place in the batch */
 	folio *page;
@@ -57,6 +57,8 @@ struct Probes {
 /*
  * What a visitor is made from. A visitor's members hide these:
  *
+ *   splits   what maps a large folio by one entry is taken out first, and so has nothing
+ *            to visit; otherwise it is shown as if each page had an entry, with no ptep
  *   racy     the entries are looked at without the lock first, and where none is
  *            present it is not taken: for walks where a miss does no harm (R62)
  *   event    what secondary MMUs are told about each VMA that is visited, or nothing
@@ -69,6 +71,7 @@ struct Probes {
  *   done     whether the walk can end
  */
 struct Visitor {
+	static constexpr bool splits = true;
 	static constexpr bool racy = false;
 	static constexpr kapi_notify event = KAPI_NOTIFY_NOTHING;
 
@@ -199,6 +202,41 @@ inline bool occupied(const PageTable &table, const Span &span)
 	return false;
 }
 
+/* The lock of a pmd, which exists as long as its VMA, for a scope. */
+class PmdLock {
+public:
+	PmdLock(mm_struct *mm, pmd_t *pmd) : lock_{kapi_pmd_lock(mm, pmd)} {}
+	~PmdLock() { kapi_spin_unlock(lock_); }
+	PmdLock(const PmdLock &) = delete;
+	PmdLock &operator=(const PmdLock &) = delete;
+
+private:
+	spinlock *const lock_;
+};
+
+/* The same for what one entry maps. False: there is a table, or nothing. */
+template <class V>
+bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Probes &probes)
+{
+	const PmdLock lock{kapi_vma_mm(span.vma), pmd};
+	const unsigned long value = kapi_pmd_get(pmd);
+
+	if (!kapi_pmd_is_huge(value))
+		return false;
+	for (unsigned int i = 0; i < span.pages() && !visitor.done(); i++) {
+		const unsigned long address = span.start + (i * 1UL << KAPI_PAGE_SHIFT);
+		FoundPte found{span.vma,     address,
+		               nullptr,      Pte{kapi_pmd_part(span.vma, value, address)},
+		               span.nth + i, batch.page[span.nth + i]};
+
+		if (visitor.matches(found.pte, found.page))
+			visitor.visit(found);
+		else
+			probes.mismatched++;
+	}
+	return true;
+}
+
 template <class V>
 void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
 {
@@ -206,8 +244,16 @@ void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probe
 	for (;;) {
 		PageTable table{kapi_vma_mm(span.vma), span.start};
 
-		if (!table)
-			return;
+		if (!table) {
+			if (!table.is_huge())
+				return;
+			if constexpr (!V::splits)
+				if (visit_huge(span, batch, table.pmd(), visitor, probes))
+					return;
+			if constexpr (V::splits)
+				break;
+			continue;
+		}
 		if constexpr (V::racy)
 			if (!occupied(table, span))
 				return;
@@ -217,6 +263,9 @@ void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probe
 		visit_entries(table, span, batch, visitor, probes);
 		return;
 	}
+	/* Not with the table looked for, which is under RCU. */
+	split_huge(span.vma, span.start);
+	visit_table(span, batch, visitor, probes);
 }
 
 /* @first: the index of the VMA's first page, as the source of the walk counts. */

@@ -10,12 +10,17 @@ bool some_are_poisoned;
 /* In this order: reclaim, which puts a page back on its list, looks at the mapping after that. */
 void detach(folio *page)
 {
-	Home::of(page).add(~0UL);
+	Home &home = Home::of(page);
+	const unsigned long pages = kapi_folio_pages(page);
+
+	home.add(-pages);
+	if (kapi_folio_is_large(page))
+		home.add_large(-pages);
 	kapi_folio_set_names(page, 0);
 	kapi_folio_forget_refused(page);
 	kapi_folio_detach(page);
-	kapi_lru_del(page);
-	kapi_count(COWMEM_COUNT_pages_freed);
+	kapi_lru_del(kapi_folio_whole(page));
+	kapi_count_n(COWMEM_COUNT_pages_freed, pages);
 }
 
 namespace {
@@ -55,7 +60,8 @@ void drop_name(folio *page)
 		if (kapi_folio_poisoned(page))
 			forget_poison(kapi_folio_mapping(page), kapi_folio_index(page), page);
 		Home::of(page).uncharge();
-		detach(page);
+		if (kapi_folio_leave_part(page))
+			detach(page);
 	}
 	kapi_folio_put(page);
 }

@@ -70,6 +70,8 @@ public:
 	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
 	/* Pages in memory. */
 	unsigned long pages() const { return __atomic_load_n(&pages_, __ATOMIC_RELAXED); }
+	/* Of these, parts of large folios, also such as have no name any more. */
+	unsigned long large() const { return __atomic_load_n(&large_, __ATOMIC_RELAXED); }
 
 	/* @page, uptodate and of nobody, is page @index of it from now on, with one name, which the caller gives it. */
 	void attach(folio *page, Index index)
@@ -78,6 +80,13 @@ public:
 		kapi_folio_set_names(page, 1);
 		kapi_folio_attach(page, mapping_, index);
 		add(1);
+	}
+	/* The same for the parts of @large, from page @index on: one name each. */
+	void attach_large(folio *large, Index index)
+	{
+		kapi_large_attach(large, mapping_, index);
+		add(KAPI_LARGE_PAGES);
+		add_large(KAPI_LARGE_PAGES);
 	}
 	/* The reverse, for a page that nobody has found. */
 	void unattach(folio *page)
@@ -88,13 +97,20 @@ public:
 		kapi_folio_take_written(page);
 		add(~0UL);
 	}
-	/* @page, which is locked and another's, is its own from now on, and so is its slot, if it is in one. */
+	/* @page, which is locked and another's, is its own from now on, with all that a large one has; and so is its slot, if it is in one. */
 	void take(folio *page, const StoreSlot *slot)
 	{
-		of(page).add(~0UL);
-		add(1);
+		Home &from = of(page);
+		const unsigned long pages = kapi_folio_pages(page);
+
+		from.add(-pages);
+		add(pages);
+		if (kapi_folio_is_large(page)) {
+			from.add_large(-pages);
+			add_large(pages);
+		}
 		if (slot)
-			take_slot(*slot, of(page));
+			take_slot(*slot, from);
 		kapi_folio_rehome(page, mapping_);
 	}
 	/* The slot of a page that was @from's is in its sum from now on. */
@@ -115,16 +131,18 @@ public:
 
 private:
 	friend void detach(folio *page);
+	friend bool break_large(folio *large);
 	void add(unsigned long n) { __atomic_fetch_add(&pages_, n, __ATOMIC_RELAXED); }
+	void add_large(unsigned long n) { __atomic_fetch_add(&large_, n, __ATOMIC_RELAXED); }
 
 	address_space *const mapping_;
 	cowmem_space *const space_;
-	unsigned long pages_ = 0;
+	unsigned long pages_ = 0, large_ = 0;
 	SlotSum slots_;
 	const bool is_shared_;
 };
 
-/* @page, locked and mapped nowhere, has lost its last name, and leaves its home. */
+/* @page, locked and mapped nowhere, has lost its last name, and so have all other parts of a large folio: it leaves its home. */
 void detach(folio *page);
 
 /* Whether some page was ever marked as damaged: page tables may say so. */

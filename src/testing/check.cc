@@ -18,13 +18,15 @@ namespace {
 
 /* Compares all that is mapped at the batch's places with the batch, what is seen there. */
 struct Compare : Visitor {
+	static constexpr bool splits = false;
 	bool matches(Pte pte, const folio *) const { return pte.present(); }
 
 	bool visit(FoundPte &found)
 	{
 		if (!VmFlags{found.vma}.shared() && kapi_pte_maps_anon(found.pte.value()))
 			return false;
-		entries++;
+		/* One entry may map all pages of a large folio. */
+		entries += found.ptep || index_of(found.vma, found.address) % KAPI_LARGE_PAGES == 0;
 		stale[found.nth] |= !found.pte.maps(found.page);
 		to_write[found.nth] |=
 			found.pte.writable() || found.pte.dirty() || kapi_vma_pinnable(found.vma);
@@ -75,7 +77,7 @@ private:
 	static void forget(const Pages &pages);
 
 	cowmem_test_wrong wrong_ = {nullptr, 0, 0};
-	unsigned long mapped_ = 0, found_ = 0, shared_ = 0;
+	unsigned long mapped_ = 0, found_ = 0, shared_ = 0, own_ = 0;
 	const FolioRef scratch_{kapi_folio_alloc(false)};
 };
 
@@ -131,28 +133,30 @@ void Check::page(Pages &pages, Index index, const Seen &seen)
 	saved(pages, index, seen);
 	if (kapi_folio_try_begin_page_out(page)) {
 		mapped_ += kapi_folio_mapcount(page);
-		shared_ += !pages.owns(page);
+		/* Parts without a name go with the rest. */
+		(pages.owns(page) ? own_ : shared_) += kapi_folio_pages(page);
 	}
 }
 
 /* P2 */
 void Check::member(Pages &pages)
 {
-	unsigned long own = 0, own_slots = 0;
+	unsigned long own_slots = 0;
+
+	own_ = 0;
 
 	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
 		const Seen seen = pages.see(index);
 
 		if (seen.page)
 			page(pages, index, seen);
-		own += seen.page && pages.owns(seen.page.get());
 		own_slots += seen.slot && &seen.slot->home() == &pages.home();
 		if (seen.page && pages.owns(seen.page.get()) &&
 		    pages.tree().next_own(index, index) == no_index)
 			fail("an own page has no mark", pages, index);
 		kapi_cond_resched();
 	}
-	if (own != pages.own_pages())
+	if (own_ != pages.own_pages())
 		fail("own_pages() is wrong", pages);
 	if (own_slots != pages.own_slots().slots)
 		fail("the sum of slots is wrong", pages);

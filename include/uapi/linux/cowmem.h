@@ -92,6 +92,7 @@
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 #define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
+#define COWMEM_FEATURE_HUGE (1ULL << 19) /* COWMEM_CREATE_HUGE */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -129,6 +130,7 @@ struct cowmem_stat {
 	 * family that a file joined by FICLONE.
 	 */
 	__u64 shared_pages;
+	__u64 large_pages; /* out: of the pages that are its own, those in pages of 2 MiB */
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
@@ -204,10 +206,19 @@ struct cowmem_set_cow {
  * SNAPSHOT and CLONE, with their soft-dirty bits, and the first access to a page behind that
  * copies it, also one that reads: what is then refused or killed is as for a store. A clone of
  * the object, and of its snapshots, is the same.
+ * With COWMEM_CREATE_HUGE it takes memory in pages of 2 MiB where a fault finds 2 MiB, aligned, that are
+ * a hole as a whole and within size and mapping, such memory is free, and
+ * /sys/kernel/mm/transparent_hugepage/enabled is not "never"; otherwise by 4 KiB, as ever. One
+ * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
+ * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
+ * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own
+ * become 4 KiB pages first. Its clones are as it is.
+ * EOPNOTSUPP: COWMEM_CREATE_HUGE, and not COWMEM_FEATURE_HUGE; or both flags, which do not go together yet.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
  */
 #define COWMEM_CREATE_PINNABLE (1U << 2) /* the bits below are libcowmem's */
+#define COWMEM_CREATE_HUGE (1U << 3)
 #define COWMEM_NAME_MAX 248U             /* bytes without the NUL */
 
 struct cowmem_create {

@@ -1,0 +1,898 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of 2 MiB (COWMEM_CREATE_HUGE): how they are mapped, what faults they take, what their parts hold when
+ * they are copied, snapshotted, punched, paged out or taken apart, and that all memory comes back.
+ */
+#include "cgroup.h"
+#include "counts.h"
+#include "parameters.h"
+#include "relatives.h"
+#include "store.h"
+#include "walks.h"
+
+#include <linux/loop.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define BLOCK_PAGES 512UL
+#define BLOCK (BLOCK_PAGES * PAGE)
+#define SIZE (2 * BLOCK)
+
+/* The module's answer, which is one for all of a boot. */
+static bool has_huge(void)
+{
+	struct cowmem_info info = {.size = sizeof(info)};
+	const int fd = object_open();
+
+	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
+	close(fd);
+	return info.features & COWMEM_FEATURE_HUGE;
+}
+
+/* Ends the case where the kernel has none. */
+#define NEED_HUGE()                                                      \
+	do {                                                             \
+		if (!has_huge())                                         \
+			SKIP("this kernel's large folios are not used"); \
+	} while (0)
+
+static int huge_create(unsigned long bytes)
+{
+	const int device = object_open();
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
+
+	MUST(!ioctl(device, COWMEM_IOC_CREATE, &create));
+	close(device);
+	MUST(!ftruncate(create.fd, (off_t)bytes));
+	return create.fd;
+}
+
+/* A line of the mapping at @address in smaps, in KiB, or -1. */
+static long smaps(const void *address, const char *field)
+{
+	char line[256];
+	unsigned long start, end;
+	bool here = false;
+	long kib = -1;
+	FILE *file = fopen("/proc/self/smaps", "re");
+
+	MUST(file);
+	while (kib < 0 && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (uintptr_t)address && (uintptr_t)address < end;
+		else if (here && !strncmp(line, field, strlen(field)))
+			kib = strtol(line + strlen(field), NULL, 10);
+	}
+	fclose(file);
+	return kib;
+}
+
+static long pmd_mapped(const void *address)
+{
+	return smaps(address, "FilePmdMapped:");
+}
+
+static void fill_pages(char *map, unsigned long first, unsigned long pages, unsigned int generation)
+{
+	for (unsigned long i = first; i < first + pages; i++)
+		fill_page(map + i * PAGE, i, generation);
+}
+
+static bool pages_are(const char *map, unsigned long first, unsigned long pages,
+                      unsigned int generation)
+{
+	for (unsigned long i = first; i < first + pages; i++)
+		if (!page_is(map + i * PAGE, i, generation))
+			return false;
+	return true;
+}
+
+static bool pages_are_zero(const char *map, unsigned long first, unsigned long pages)
+{
+	for (unsigned long i = first * PAGE; i < (first + pages) * PAGE; i++)
+		if (map[i])
+			return false;
+	return true;
+}
+
+/* The same as a descriptor says. */
+static bool file_is(int fd, unsigned long first, unsigned long pages, unsigned int generation)
+{
+	char page[PAGE];
+
+	for (unsigned long i = first; i < first + pages; i++)
+		if (pread(fd, page, PAGE, (off_t)(i * PAGE)) != PAGE ||
+		    !page_is(page, i, generation))
+			return false;
+	return true;
+}
+
+static char *map_shared(int fd)
+{
+	return object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
+static void finish(int fd, void *map, struct counts before)
+{
+	CHECK(layers_are_sound(fd));
+	if (map)
+		munmap(map, SIZE);
+	close(fd);
+	check_returned(before);
+}
+
+/* One fault for 512 pages, one entry, at an address for that, and all of that is the object's. */
+static void one_fault(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	long faults;
+
+	CHECK_EQ((uintptr_t)map % BLOCK, 0);
+	CHECK_EQ(pmd_mapped(map), 0);
+	faults = minor_faults();
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		map[i * PAGE] = 0;
+	CHECK_EQ(minor_faults() - faults, 1);
+	CHECK_EQ(SINCE(before, large_allocated), 1);
+	CHECK_EQ(SINCE(before, large_mapped), 1);
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	CHECK_EQ(smaps(map, "Rss:"), BLOCK / 1024);
+	CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK(pages_are_zero(map, 0, BLOCK_PAGES));
+	/* A reader that may write is let through to write. */
+	faults = minor_faults();
+	CHECK(pages_are_zero(map, BLOCK_PAGES, BLOCK_PAGES));
+	fill_pages(map, BLOCK_PAGES, BLOCK_PAGES, 1);
+	CHECK_EQ(minor_faults() - faults, 1);
+	CHECK(file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	finish(fd, map, before);
+}
+
+/* Not beyond the end, nor where the mapping does not reach, nor where something is; nor without the flag. */
+static void only_whole_blocks(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	int fd = huge_create(BLOCK + PAGE);
+	char *map = map_shared(fd);
+
+	map[BLOCK] = 1;
+	CHECK_EQ(SINCE(before, large_allocated), 0);
+	map[0] = 1;
+	CHECK_EQ(SINCE(before, large_allocated), 1);
+	finish(fd, map, before);
+
+	fd = huge_create(SIZE);
+	MUST(pwrite(fd, "x", 1, (off_t)(7 * PAGE)) == 1);
+	map = object_map(fd, BLOCK - PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	map[0] = 1;
+	munmap(map, BLOCK - PAGE);
+	map = map_shared(fd);
+	map[PAGE] = 1;
+	CHECK_EQ(map[7 * PAGE], 'x');
+	CHECK_EQ(SINCE(before, large_allocated), 1);
+	CHECK_EQ(pmd_mapped(map), 0);
+	finish(fd, map, before);
+
+	fd = object_file(object_open());
+	MUST(fd >= 0 && !ftruncate(fd, SIZE));
+	map = map_shared(fd);
+	map[0] = 1;
+	CHECK_EQ(SINCE(before, large_allocated), 1);
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	munmap(map, SIZE);
+	close(fd);
+}
+
+/* mprotect(), MADV_DONTNEED, mremap() and munmap() of halves. */
+static void halves(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *to;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	MUST(!madvise(map, BLOCK / 2, MADV_DONTNEED));
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	/* All of it is whole still, and one entry maps it again. */
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	MUST(!mprotect(map + BLOCK / 2, BLOCK / 2, PROT_READ));
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(map, 0, BLOCK_PAGES / 2, 2);
+	MUST(!mprotect(map, SIZE, PROT_READ | PROT_WRITE));
+	fill_pages(map, BLOCK_PAGES / 2, BLOCK_PAGES / 2, 2);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 2) && pages_are(map, BLOCK_PAGES, BLOCK_PAGES, 1));
+	to = mmap(NULL, BLOCK / 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(to != MAP_FAILED);
+	MUST(mremap(map + SIZE - BLOCK / 2, BLOCK / 2, BLOCK / 2, MREMAP_MAYMOVE | MREMAP_FIXED,
+	            to) == to);
+	for (unsigned long i = 0; i < BLOCK_PAGES / 2; i++)
+		CHECK(page_is(to + i * PAGE, i + BLOCK_PAGES + BLOCK_PAGES / 2, 1));
+	CHECK(pages_are(map, BLOCK_PAGES, BLOCK_PAGES / 2, 1));
+	munmap(to, BLOCK / 2);
+	munmap(map, BLOCK / 2);
+	CHECK(pages_are(map, BLOCK_PAGES / 2, BLOCK_PAGES / 2, 2) &&
+	      pages_are(map, BLOCK_PAGES, BLOCK_PAGES / 2, 1));
+	CHECK(file_is(fd, 0, BLOCK_PAGES, 2) && file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
+	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	finish(fd, map, before);
+}
+
+/* Private mappings read by one entry, and write copies of 4 KiB; fork() shares both. */
+static void private_and_fork(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	char *private = object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	int status;
+	pid_t pid;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	CHECK(pages_are(private, 0, BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(private), BLOCK / 1024);
+	fill_page(private + 9 * PAGE, 9, 5);
+	CHECK_EQ(smaps(private, "Anonymous:"), PAGE / 1024);
+	CHECK(page_is(map + 9 * PAGE, 9, 1) && page_is(private + 9 * PAGE, 9, 5));
+	CHECK(pages_are(private, 0, 9, 1) && pages_are(private, 10, BLOCK_PAGES - 10, 1));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		const bool sees = pages_are(map, 0, BLOCK_PAGES, 1) &&
+		                  page_is(private + 9 * PAGE, 9, 5) && page_is(private, 0, 1);
+
+		fill_page(map + 3 * PAGE, 3, 2);
+		fill_page(private + 3 * PAGE, 3, 7);
+		_exit(!sees);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	CHECK(page_is(map + 3 * PAGE, 3, 2) && page_is(private + 3 * PAGE, 3, 2));
+	munmap(private, SIZE);
+	finish(fd, map, before);
+}
+
+/* SNAPSHOT keeps the folio whole; the first write copies 4 KiB, and both sides have what is theirs. */
+static void snapshot_and_write(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *seen;
+	int then;
+	long faults;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	then = snapshot(fd);
+	CHECK_EQ(SINCE(before, pages_allocated), 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	CHECK_EQ(object_stat(then).shared_pages, 2 * BLOCK_PAGES);
+	CHECK(layers_are_sound(fd));
+	seen = object_map(then, SIZE, PROT_READ, MAP_SHARED);
+	faults = minor_faults();
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	CHECK_EQ(minor_faults() - faults, 4);
+	CHECK_EQ(pmd_mapped(seen), SIZE / 1024);
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	fill_page(map + 100 * PAGE, 100, 2);
+	CHECK_EQ(SINCE(before, pages_copied_up), 1);
+	CHECK_EQ(SINCE(before, pages_allocated), 2 * BLOCK_PAGES + 1);
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	CHECK_EQ(pmd_mapped(seen), SIZE / 1024);
+	CHECK(page_is(map + 100 * PAGE, 100, 2) && pages_are(map, 0, 100, 1) &&
+	      pages_are(map, 101, 2 * BLOCK_PAGES - 101, 1));
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && file_is(then, 0, 2 * BLOCK_PAGES, 1));
+	CHECK(layers_are_sound(fd));
+	/* By write(), too. */
+	{
+		char page[PAGE];
+
+		fill_page(page, 600, 3);
+		MUST(pwrite(fd, page, PAGE, (off_t)(600 * PAGE)) == PAGE);
+	}
+	CHECK(page_is(map + 600 * PAGE, 600, 3) && page_is(seen + 600 * PAGE, 600, 1));
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 4);
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && pages_are(map, 0, 2 * BLOCK_PAGES, 4));
+	CHECK_EQ(restore(fd, then), 0);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1) && pages_are(seen, 0, 2 * BLOCK_PAGES, 1));
+	munmap(seen, SIZE);
+	CHECK(layers_are_sound(fd));
+	close(then);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 5);
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 5));
+	finish(fd, map, before);
+}
+
+/* What nobody else sees any more is the object's again, whole and without a copy. */
+static void whole_again(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	close(snapshot(fd));
+	fill_pages(map, 0, BLOCK_PAGES, 2);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK(file_is(fd, 0, BLOCK_PAGES, 2));
+	CHECK_EQ(SINCE(before, pages_allocated), BLOCK_PAGES);
+	finish(fd, map, before);
+}
+
+/* A clone of each of three generations, all written at places of their own. */
+static void clones(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *of[3];
+	int clone[3];
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	for (int i = 0; i < 3; i++) {
+		clone[i] = clone_of(i ? clone[i - 1] : fd);
+		of[i] = map_shared(clone[i]);
+		for (unsigned long page = (unsigned long)i; page < BLOCK_PAGES; page += 16)
+			fill_page(of[i] + page * PAGE, page, 2 + (unsigned int)i);
+	}
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	for (int i = 0; i < 3; i++)
+		for (unsigned long page = 0; page < BLOCK_PAGES; page++) {
+			const int from = (int)(page % 16);
+
+			CHECK(page_is(of[i] + page * PAGE, page,
+			              from <= i ? 2 + (unsigned int)from : 1));
+		}
+	CHECK_EQ(SINCE(before, pages_copied_up), 3 * BLOCK_PAGES / 16);
+	CHECK(layers_are_sound(fd));
+	/* A block of holes of the last one is large, too. */
+	of[2][BLOCK] = 1;
+	CHECK_EQ(object_stat(clone[2]).large_pages, BLOCK_PAGES);
+	for (int i = 0; i < 3; i++) {
+		munmap(of[i], SIZE);
+		close(clone[i]);
+	}
+	finish(fd, map, before);
+}
+
+/* PUNCH, and RESIZE, of parts: what is left has its bytes, and the rest of the memory is given back. */
+static void punched(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	CHECK_EQ(object_punch(fd, 0, BLOCK), 0);
+	CHECK_EQ(SINCE(before, pages_freed), BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	CHECK_EQ(object_punch(fd, BLOCK + 3 * PAGE, 5 * PAGE), 0);
+	CHECK_EQ(SINCE(before, large_broken), 1);
+	CHECK_EQ(SINCE(before, pages_freed), BLOCK_PAGES + 5);
+	CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES - 5);
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK(layers_are_sound(fd));
+	CHECK(pages_are(map, BLOCK_PAGES, 3, 1) &&
+	      pages_are(map, BLOCK_PAGES + 8, BLOCK_PAGES - 8, 1));
+	CHECK(pages_are_zero(map, BLOCK_PAGES + 3, 5));
+	/* The first block is a hole again. */
+	map[0] = 1;
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	fill_pages(map, 0, BLOCK_PAGES, 2);
+	MUST(!ftruncate(fd, 100 * PAGE + 8));
+	CHECK_EQ(object_stat(fd).resident_pages, 101);
+	CHECK(pages_are(map, 0, 100, 2));
+	CHECK_EQ(*(uint64_t *)(map + 100 * PAGE), 100ULL << 32 | 2 << 16);
+	CHECK_EQ(*(uint64_t *)(map + 100 * PAGE + 8), 0);
+	CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), 101);
+	finish(fd, map, before);
+}
+
+/* What a pipe has a reference to stays one folio until that is gone, and punched bytes do not come back. */
+static void referenced(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), page[PAGE];
+	struct iovec from = {.iov_base = map + 5 * PAGE, .iov_len = PAGE};
+	int ends[2], then;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	MUST(!pipe(ends));
+	MUST(vmsplice(ends[1], &from, 1, 0) == (ssize_t)PAGE);
+	CHECK_EQ(object_punch(fd, 7 * PAGE, PAGE), 0);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	CHECK(pages_are_zero(map, 7, 1));
+	CHECK(pages_are(map, 0, 7, 1) && pages_are(map, 8, BLOCK_PAGES - 8, 1));
+	/* SNAPSHOT copies what somebody has. */
+	then = snapshot(fd);
+	fill_pages(map, 0, 7, 2);
+	CHECK(file_is(then, 0, 7, 1) && file_is(then, 8, BLOCK_PAGES - 8, 1));
+	CHECK(layers_are_sound(fd));
+	MUST(read(ends[0], page, PAGE) == (ssize_t)PAGE);
+	close(ends[0]);
+	close(ends[1]);
+	close(then);
+	CHECK(pages_are(map, 0, 7, 2));
+	/* Now it can be taken apart. */
+	CHECK_EQ(object_punch(fd, 9 * PAGE, PAGE), 0);
+	CHECK_EQ(SINCE(before, large_broken), 1);
+	CHECK(pages_are(map, 10, BLOCK_PAGES - 10, 1) && pages_are_zero(map, 9, 1));
+	finish(fd, map, before);
+}
+
+/* Page-out breaks the folio, and all bytes come back; mlock() keeps it whole. */
+static void paged_out(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	struct cowmem_page_out out;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	MUST(!mlock(map, SIZE));
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.locked, 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	MUST(!munlock(map, SIZE));
+	/* Used lately: it stays, once. */
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	MUST(!page_out_ask(fd, &out, 0, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.accessed, 2 * BLOCK_PAGES);
+	CHECK_EQ(page_out_all(fd, 2 * BLOCK_PAGES), 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 2);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	CHECK(layers_are_sound(fd));
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1) && file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
+	fill_pages(map, 0, BLOCK_PAGES, 2);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 2));
+	finish(fd, map, before);
+}
+
+/* RMAP and PAGEMAP tell of each page; clearing makes pages of it, and tells of each that is written then. */
+static void told_of(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	struct cowmem_mapping mapping[BLOCK_PAGES];
+	struct cowmem_page page[BLOCK_PAGES];
+	struct cowmem_rmap rmap;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	MUST(!rmap_ask(fd, &rmap, 0, 0, BLOCK_PAGES, mapping, BLOCK_PAGES));
+	CHECK_EQ(rmap.count, BLOCK_PAGES);
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++) {
+		CHECK_EQ(mapping[i].address, (uintptr_t)map + i * PAGE);
+		CHECK_EQ(mapping[i].offset, i * PAGE);
+		CHECK(mapping[i].flags & COWMEM_MAPPING_WRITABLE);
+	}
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, page));
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++) {
+		CHECK_EQ(page[i].mapcount, 1);
+		CHECK(page[i].flags & COWMEM_PAGE_RESIDENT && page[i].flags & COWMEM_PAGE_DIRTY);
+	}
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024); /* they only looked */
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, BLOCK_PAGES, page));
+	fill_page(map + 77 * PAGE, 77, 2);
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, page));
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		CHECK_EQ(!!(page[i].flags & COWMEM_PAGE_DIRTY), i == 77);
+	CHECK(pages_are(map, 0, 77, 1) && pages_are(map, 78, BLOCK_PAGES - 78, 1));
+	finish(fd, map, before);
+}
+
+static sigjmp_buf out_of_sigbus;
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)info, (void)context;
+	siglongjmp(out_of_sigbus, 1);
+}
+
+static bool is_sigbus(const volatile char *at)
+{
+	if (sigsetjmp(out_of_sigbus, 1))
+		return true;
+	(void)*at;
+	return false;
+}
+
+/* A poisoned page is one of 4 KiB. */
+static void poisoned(void)
+{
+	NEED_HUGE();
+
+	struct cowmem_info info = {.size = sizeof(info)};
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO}, old;
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+
+	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
+	if (!(info.features & COWMEM_FEATURE_POISON)) {
+		close(fd);
+		SKIP("this kernel does not know damaged memory");
+	}
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	MUST(!sigaction(SIGBUS, &action, &old));
+	CHECK_EQ(poison_ask(fd, 11), 1);
+	CHECK(is_sigbus(map + 11 * PAGE) && !is_sigbus(map + 10 * PAGE));
+	CHECK(pages_are(map, 0, 11, 1) && pages_are(map, 12, BLOCK_PAGES - 12, 1));
+	MUST(!sigaction(SIGBUS, &old, NULL));
+	CHECK_EQ(object_punch(fd, 11 * PAGE, PAGE), 0);
+	CHECK(pages_are_zero(map, 11, 1));
+	munmap(map, SIZE);
+	close(fd);
+}
+
+/* A block device with 64 pages of @generation, or -1: this kernel has no loop devices. */
+static int disk_of(unsigned int generation)
+{
+	char *pages =
+		mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number, loop, backing, disk;
+	char path[32];
+
+	if (control < 0)
+		return -1;
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	snprintf(path, sizeof(path), "/dev/loop%d", number);
+	backing = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	loop = open(path, O_RDWR | O_CLOEXEC);
+	MUST(pages != MAP_FAILED && number >= 0 && backing >= 0 && loop >= 0);
+	fill_pages(pages, 0, 64, generation);
+	MUST(write(backing, pages, 64 * PAGE) == 64 * (ssize_t)PAGE);
+	munmap(pages, 64 * PAGE);
+	MUST(!ioctl(loop, LOOP_SET_FD, backing));
+	disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	MUST(disk >= 0 && !ioctl(loop, LOOP_CLR_FD, 0)); /* when the last who has it open is gone */
+	close(loop);
+	close(backing);
+	close(control);
+	return disk;
+}
+
+/* The kernel's own references to pages of it: O_DIRECT both ways, process_vm_writev(). */
+static void direct_io(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE), other = huge_create(SIZE), disk = disk_of(3);
+	char *map = map_shared(fd), *to = map_shared(other), page[PAGE];
+	struct iovec from = {page, PAGE}, there = {map + 300 * PAGE, PAGE};
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	MUST(pwrite(other, map, BLOCK, 0) == (ssize_t)BLOCK);
+	CHECK(file_is(other, 0, BLOCK_PAGES, 1));
+	fill_page(page, 300, 2);
+	MUST(process_vm_writev(getpid(), &from, 1, &there, 1, 0) == (ssize_t)PAGE);
+	CHECK(page_is(map + 300 * PAGE, 300, 2) && pages_are(map, 0, 300, 1));
+	if (disk >= 0) {
+		MUST(pread(disk, map, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(pages_are(map, 0, 64, 3) && pages_are(map, 64, 236, 1));
+		/* Into a block that nothing has touched. */
+		MUST(pread(disk, map + BLOCK, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(!memcmp(map, map + BLOCK, 64 * PAGE));
+		CHECK(pages_are_zero(map, BLOCK_PAGES + 64, BLOCK_PAGES - 64));
+		fill_pages(map, 0, 64, 4);
+		MUST(pwrite(disk, map, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		MUST(pread(disk, to + BLOCK + PAGE, 64 * PAGE, 0) == 64 * (ssize_t)PAGE);
+		CHECK(!memcmp(map, to + BLOCK + PAGE, 64 * PAGE));
+		close(disk);
+	}
+	munmap(to, SIZE);
+	close(other);
+	finish(fd, map, before);
+}
+
+static unsigned long microseconds(void)
+{
+	struct timespec now;
+
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &now));
+	return (unsigned long)now.tv_sec * 1000000 + (unsigned long)now.tv_nsec / 1000;
+}
+
+/* Of @fd, all of which was written: the least that a SNAPSHOT of some took, and that of all to write. */
+static void time_snapshots(int fd, const char *what)
+{
+	const unsigned long pages = 16 * BLOCK_PAGES;
+	char *map = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	unsigned long snapshots = ~0UL, writes = ~0UL;
+
+	for (int i = 0; i < 5; i++) {
+		unsigned long begin = microseconds(), end;
+		int then;
+
+		for (unsigned long page = 0; page < pages; page++)
+			*(volatile char *)(map + page * PAGE) = (char)i;
+		end = microseconds();
+		writes = end - begin < writes ? end - begin : writes;
+		then = snapshot(fd);
+		begin = microseconds();
+		snapshots = begin - end < snapshots ? begin - end : snapshots;
+		close(then);
+	}
+	ksft_print_msg("%s: 32 MiB written in %lu us, SNAPSHOT of them %lu us\n", what, writes,
+	               snapshots);
+	munmap(map, pages * PAGE);
+}
+
+/* What a SNAPSHOT of written pages takes: told, not checked. What was taken over is not copied. */
+static void costs(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(16 * BLOCK), device = object_open(), small = object_file(device);
+
+	MUST(small >= 0 && !ftruncate(small, 16 * BLOCK));
+	time_snapshots(fd, "large");
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK_EQ(SINCE(before, pages_taken_over), 4 * 16 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).shared_pages, 0);
+	time_snapshots(small, "small");
+	close(small);
+	close(device);
+	finish(fd, NULL, before);
+}
+
+static struct {
+	char *map;
+	_Atomic bool over;
+	_Atomic unsigned long foreign, stores;
+} storm;
+
+/* Stores what says to which page it belongs, and looks whether what is there does. */
+static void *stores_and_looks(void *start)
+{
+	uint64_t random = (uintptr_t)start;
+
+	while (!atomic_load(&storm.over)) {
+		unsigned long page;
+		volatile uint64_t *word;
+
+		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		page = random >> 33 & (2 * BLOCK_PAGES - 1);
+		word = (volatile uint64_t *)(storm.map + page * PAGE) + (random >> 50 & 511);
+		if (*word && *word >> 32 != page)
+			atomic_fetch_add(&storm.foreign, 1);
+		if (random >> 60 & 1)
+			*word = (uint64_t)page << 32 | 1;
+		atomic_fetch_add(&storm.stores, 1);
+	}
+	return NULL;
+}
+
+/* All that makes, shares, copies and breaks large folios, against threads that use them. */
+static void stormed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	const unsigned int rounds = fewer_if_debug(600);
+	struct cowmem_page pages[64];
+	struct cowmem_page_out out;
+	uint64_t random = 1;
+	pthread_t thread[2];
+	int then = -1;
+
+	storm.map = map_shared(fd);
+	atomic_store(&storm.over, false);
+	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
+		MUST(!pthread_create(&thread[i], NULL, stores_and_looks, (void *)(i + 7)));
+	for (unsigned int round = 0; round < rounds; round++) {
+		const unsigned long seen = atomic_load(&storm.stores);
+		unsigned long first, length;
+
+		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		first = random >> 40 & (BLOCK_PAGES - 1);
+		length = 1 + (random >> 20 & 63);
+		switch (random >> 60) {
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+			MUST(!object_punch(fd, random >> 59 & 1 ? BLOCK : 0, BLOCK));
+			break;
+		case 4:
+			MUST(!object_punch(fd, first * PAGE, length * PAGE));
+			break;
+		case 5:
+		case 6:
+			if (then >= 0)
+				close(then);
+			then = snapshot(fd);
+			break;
+		case 7:
+			if (then >= 0)
+				MUST(!restore(fd, then));
+			break;
+		case 8:
+			MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, first, length));
+			break;
+		case 9:
+			MUST(!madvise(storm.map + first * PAGE, length * PAGE, MADV_DONTNEED));
+			break;
+		case 10:
+			MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, first * PAGE, length,
+			                  pages));
+			break;
+		case 11:
+			if (then >= 0)
+				close(then);
+			then = -1;
+			break;
+		default:
+			/* The others have their time. */
+			for (int i = 0; i < 100 && atomic_load(&storm.stores) < seen + 1000; i++)
+				usleep(100);
+		}
+	}
+	atomic_store(&storm.over, true);
+	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
+		MUST(!pthread_join(thread[i], NULL));
+	CHECK_EQ(atomic_load(&storm.foreign), 0);
+	CHECK(SINCE(before, large_allocated) > 2 && SINCE(before, large_broken) > 2);
+	ksft_print_msg("%lu large folios, %lu broken, %lu mapped, %lu entries taken out\n",
+	               SINCE(before, large_allocated), SINCE(before, large_broken),
+	               SINCE(before, large_mapped), SINCE(before, large_unmapped));
+	if (then >= 0)
+		close(then);
+	finish(fd, storm.map, before);
+}
+
+/* A cgroup that has no room for 2 MiB: by 4 KiB, and that is counted; and the charge goes with the pages. */
+static void without_memory(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const long dying = dying_cgroups();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	int status;
+	pid_t pid;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755));
+	MUST(write_text(CGROUP "/memory.max", "1800K"));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		for (unsigned long i = 0; i < 8; i++)
+			fill_page(map + i * PAGE, i, 1);
+		_exit(!pages_are(map, 0, 8, 1));
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(SINCE(before, large_allocated), 0);
+	CHECK(SINCE(before, large_fallbacks) >= 1);
+	CHECK(pages_are(map, 0, 8, 1));
+	/* With room, and broken: each page gives back what is its. */
+	MUST(write_text(CGROUP "/memory.max", "64M"));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		fill_pages(map, BLOCK_PAGES, BLOCK_PAGES, 1);
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && !status);
+	CHECK_EQ(SINCE(before, large_allocated), 1);
+	CHECK_EQ(object_punch(fd, BLOCK + PAGE, PAGE), 0);
+	CHECK_EQ(SINCE(before, large_broken), 1);
+	CHECK(pages_are(map, BLOCK_PAGES + 2, BLOCK_PAGES - 2, 1));
+	finish(fd, map, before);
+	check_cgroup_goes(dying);
+}
+
+/* Memory pressure takes it apart, and out. */
+static void reclaimed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map;
+	int status;
+	pid_t pid;
+
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		MUST(write_text(CGROUP "/cgroup.procs", "0"));
+		map = map_shared(fd);
+		fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && !status);
+	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	reclaim_all();
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK(SINCE(before, pages_shrunk) > BLOCK_PAGES);
+	CHECK(layers_are_sound(fd));
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	close(fd);
+	check_returned(before);
+	MUST(!rmdir(CGROUP));
+}
+
+/* The kernel without them says so; with them it does not know other flags. */
+static void flags(void)
+{
+	const int fd = object_open();
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
+
+	if (!has_huge())
+		CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CREATE, &create), EOPNOTSUPP);
+	create.flags = COWMEM_CREATE_HUGE << 1;
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CREATE, &create), EINVAL);
+	close(fd);
+}
+
+static const struct test_case cases[] = {
+	{"who asks for it is told whether there are any", "", flags},
+	{"one fault and one entry map 512 pages", "", one_fault},
+	{"only what is whole, and a hole, becomes large", "", only_whole_blocks},
+	{"halves are protected, dropped, moved and unmapped", "R84", halves},
+	{"private mappings and children", "R28", private_and_fork},
+	{"a snapshot shares it, and a write copies 4 KiB", "R84", snapshot_and_write},
+	{"what nobody else sees is written as it is", "", whole_again},
+	{"clones of clones", "", clones},
+	{"what is punched or cut off is given back", "R85", punched},
+	{"what somebody has a reference to stays whole", "", referenced},
+	{"it is paged out, and comes back", "R84 R85", paged_out},
+	{"RMAP and PAGEMAP tell of each page", "", told_of},
+	{"a poisoned page of it", "", poisoned},
+	{"O_DIRECT, and other references of the kernel", "", direct_io},
+	{"without memory for it, pages of 4 KiB", "R85", without_memory},
+	{"memory pressure", "", reclaimed},
+	{"what SNAPSHOT takes of large and small pages, told", "", costs},
+	{"threads against all that breaks it", "R28 R84 R85", stormed},
+};
+
+int main(void)
+{
+	count_faults_exactly();
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}

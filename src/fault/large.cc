@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults where nothing is mapped in a whole block, or one entry maps it and does not let a store through: a
+ * large folio (store/large.h) is mapped there by one entry, and had, where all of the block is a hole.
+ *
+ * This has the object's lock, shared, from the look-up to the entry: one fault does the work of 512. Who
+ * changes what the object has, alone with the lock, comes before or behind it. A copy that is made of one page
+ * (layers/break_cow.cc) shares the lock, too: it is put into the tree, and behind a barrier the walk looks for
+ * entries; here the block is looked at behind the pmd's lock and a barrier, so that one of the two sees the
+ * other. What cannot be done here is left to the fault of one page.
+ */
+#include "fault/fault.h"
+#include "rmap/walk.h"
+
+namespace cowmem {
+
+namespace {
+
+/* What is at the fault's block. */
+struct Block {
+	Index first;
+	FolioRef large; /* its folio; none: something else is there, or */
+	bool is_hole;   /* nothing */
+};
+
+Block look_at(const Fault &fault)
+{
+	const Pages &pages = fault.object->pages();
+	const Index first = first_of_block(fault.index());
+	Block block{first, {}, pages.next_data(first, last_of_block(first)) == no_index};
+
+	if (block.is_hole)
+		return block;
+	block.large = pages.get(first);
+	if (block.large && !kapi_folio_is_large(block.large.get()))
+		block.large = {};
+	return block;
+}
+
+/* A large folio that was made for a fault; it is freed at the end, unless it is at home by then. */
+class FreshLarge {
+public:
+	FreshLarge() = default;
+	~FreshLarge()
+	{
+		if (large_)
+			kapi_large_abandon(large_);
+	}
+	FreshLarge(const FreshLarge &) = delete;
+	FreshLarge &operator=(const FreshLarge &) = delete;
+
+	bool make(const Fault &fault) { return (large_ = kapi_large_alloc(fault.vmf)); }
+	explicit operator bool() const { return large_; }
+	/* The reference on what comes home now. */
+	FolioRef release() { return FolioRef{std::exchange(large_, nullptr)}; }
+
+private:
+	folio *large_ = nullptr;
+};
+
+bool is_write(const Fault &fault)
+{
+	return kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE;
+}
+
+/* Whether one entry may map the block for the fault at all. */
+bool may_map_block(const Fault &fault)
+{
+	return kapi_vmf_fits_block(fault.vmf) &&
+	       (fault.mapping.flags.shared() || !is_write(fault)) &&
+	       !kapi_vma_asks_user_space(fault.vma()) && !fault.reaped() &&
+	       fault.object->holds(last_of_block(fault.index()));
+}
+
+/*
+ * Maps @large, which the object's lock keeps in its tree if it is own. A reader is let through to write,
+ * too, where nobody wants to see the first store.
+ */
+bool map_block(const Fault &fault, Index first, folio *large)
+{
+	const Pages &pages = fault.object->pages();
+	const bool own = pages.owns(large);
+	const bool write =
+		own && fault.mapping.flags.shared() &&
+		(is_write(fault) ||
+	         (kapi_reuse() && may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()))));
+
+	if ((is_write(fault) && !own) || kapi_large_poisoned(large))
+		return false;
+	/* What is there does not let the store through. */
+	split_huge(fault.vma(), kapi_vmf_address(fault.vmf));
+
+	const walking::PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
+
+	kapi_smp_mb_after_lock();
+	if (!kapi_vmf_pmd_none(fault.vmf) || fault.reaped())
+		return false;
+
+	const Rcu rcu;
+
+	if (!pages.sees_block(first, large))
+		return false;
+	kapi_vmf_map_block(fault.vmf, large, write);
+	kapi_count(COWMEM_COUNT_large_mapped);
+	return true;
+}
+
+/* True: the fault has been served. */
+bool serve_block(const Fault &fault)
+{
+	Pages &pages = fault.object->pages();
+
+	if (!may_map_block(fault))
+		return false;
+
+	Block block = look_at(fault);
+	FreshLarge fresh;
+
+	if (block.is_hole) {
+		if (pages.frozen())
+			return false;
+		if (!fresh.make(fault)) {
+			kapi_count(COWMEM_COUNT_large_fallbacks);
+			return false;
+		}
+	} else if (!block.large) {
+		return false;
+	}
+
+	/* The fault of one page says so if a fatal signal ends the wait. */
+	if (!pages.lock_shared(true))
+		return false;
+
+	Shared lock{pages, held};
+
+	if (!may_map_block(fault))
+		return false;
+	block = look_at(fault);
+	if (block.is_hole && fresh) {
+		FolioRef large = fresh.release();
+
+		if (pages.fill_block(block.first, large.get()))
+			block.large = std::move(large);
+	}
+	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
+		pages.try_reuse_block(block.first, block.large.get(), nullptr);
+	return block.large && map_block(fault, block.first, block.large.get());
+}
+
+} /* namespace */
+
+} /* namespace cowmem */
+
+/* vm_operations_struct::huge_fault, of what a pmd can map. Sleeps. Kernel counterpart: do_set_pmd(), do_huge_pmd_anonymous_page(). */
+extern "C" unsigned int cowmem_large_fault(vm_fault *vmf, unsigned int order)
+{
+	using namespace cowmem;
+
+	return order == KAPI_LARGE_SHIFT && serve_block(Fault{vmf}) ? KAPI_VM_FAULT_NOPAGE
+	                                                            : KAPI_VM_FAULT_FALLBACK;
+}
+
+/* Whether objects' mappings are to have addresses where one entry can map a large folio. */
+extern "C" bool cowmem_takes_large(const file *f)
+{
+	return cowmem::Object::of(f).takes_large();
+}

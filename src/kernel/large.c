@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Large folios (kernel/large.h): how they are made, mapped by one entry, and taken apart.
+ *
+ * folio->private has their names, those of each part for itself: that is what each part
+ * takes along when the folio is broken, which so needs no memory.
+ */
+#include <linux/kmemleak.h>
+#include <linux/memcontrol.h>
+#include <linux/mm_inline.h>
+#include <linux/rmap.h>
+#include <linux/userfaultfd_k.h>
+
+#include "kernel/kapi_folio.h"
+#include "kernel/large.h"
+#include "kernel/module.h"
+#include "kernel/symbols.h"
+
+DEFINE_STATIC_KEY_FALSE(cowmem_large_used);
+
+#if compat_has_large
+
+static_assert(KAPI_LARGE_PAGES == HPAGE_PMD_NR);
+
+struct names {
+	struct rcu_head rcu;
+	atomic_t parts; /* that have one, or are just losing it */
+	atomic_t all;
+	atomic_t of[HPAGE_PMD_NR];
+};
+
+static struct names *names_of(const struct folio *large)
+{
+	return (struct names *)READ_ONCE(large->private);
+}
+
+static struct folio *whole(const struct folio *part)
+{
+	return page_folio((struct page *)&part->page);
+}
+
+static unsigned int number_of(const struct folio *part)
+{
+	return &part->page - &whole(part)->page;
+}
+
+bool cowmem_large_is_possible(void)
+{
+	return has_transparent_hugepage();
+}
+
+void cowmem_large_begin(void)
+{
+	static_branch_enable(&cowmem_large_used);
+}
+
+/* --- names --- */
+/* What has lost the last one has none: the memory stays for a grace period. */
+static unsigned long read_names(const struct folio *part, bool all)
+{
+	const struct names *names;
+	unsigned long count;
+
+	rcu_read_lock();
+	names = names_of(whole(part));
+	count = !names ? 0 : atomic_read(all ? &names->all : &names->of[number_of(part)]);
+	rcu_read_unlock();
+	return count;
+}
+
+unsigned long cowmem_large_names(const struct folio *part)
+{
+	return read_names(part, false);
+}
+
+unsigned long cowmem_large_all_names(const struct folio *part)
+{
+	return read_names(part, true);
+}
+
+/* The part has one already, which is kept meanwhile. */
+void cowmem_large_add_name(struct folio *part)
+{
+	struct names *names = names_of(whole(part));
+
+	atomic_inc(&names->all);
+	atomic_inc(&names->of[number_of(part)]);
+}
+
+/* True: it was the part's last one. */
+bool cowmem_large_drop_name(struct folio *part)
+{
+	struct names *names = names_of(whole(part));
+	const bool last = atomic_dec_and_test(&names->of[number_of(part)]);
+
+	atomic_dec(&names->all);
+	return last;
+}
+
+bool cowmem_large_leave_part(struct folio *part)
+{
+	return atomic_dec_and_test(&names_of(whole(part))->parts);
+}
+
+void cowmem_large_forget_names(struct folio *part)
+{
+	struct folio *folio = whole(part);
+	struct names *names = names_of(folio);
+
+	WRITE_ONCE(folio->private, NULL);
+	kfree_rcu(names, rcu);
+}
+
+/* --- making --- */
+struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
+{
+	/* As for THP where nobody asked for compaction: from what is free, or not at all. */
+	const gfp_t gfp =
+		((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO | __GFP_COMP) & ~__GFP_RECLAIM) |
+		__GFP_NOMEMALLOC | __GFP_NOWARN;
+	struct names *names = kmalloc(sizeof(*names), GFP_KERNEL_ACCOUNT);
+	struct folio *folio;
+
+	if (!names)
+		return NULL;
+	folio = vma_policy(vmf->vma) ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
+	                             : folio_alloc(gfp, HPAGE_PMD_ORDER);
+	if (!folio) {
+		kfree(names);
+		return NULL;
+	}
+	folio->private = names;
+	kmemleak_not_leak(names); /* which does not look there */
+	return folio;
+}
+
+void cowmem_large_abandon(struct folio *large)
+{
+	kfree(names_of(large));
+	large->private = NULL;
+	folio_put(large);
+}
+
+void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index)
+{
+	struct names *names = names_of(large);
+
+	atomic_set(&names->parts, HPAGE_PMD_NR);
+	atomic_set(&names->all, HPAGE_PMD_NR);
+	for (unsigned int i = 0; i < HPAGE_PMD_NR; i++)
+		atomic_set(&names->of[i], 1);
+	folio_ref_add(large, HPAGE_PMD_NR);
+	__folio_mark_uptodate(large);
+	INIT_LIST_HEAD(&large->lru);
+	WRITE_ONCE(large->index, index);
+	WRITE_ONCE(large->mapping, mapping);
+}
+
+/* --- what the whole knows of pins and poison --- */
+bool cowmem_large_maybe_pinned(const struct folio *part)
+{
+	return folio_maybe_dma_pinned(whole(part));
+}
+
+void cowmem_large_note_poison(struct folio *part)
+{
+	folio_set_has_hwpoisoned(whole(part));
+}
+
+bool cowmem_large_poisoned(struct folio *part)
+{
+	return folio_test_has_hwpoisoned(whole(part)) || folio_test_hwpoison(whole(part));
+}
+
+/* --- breaking --- */
+#ifdef CONFIG_MEMCG
+/* All of it was charged to one cgroup, and each page gives back its own share. */
+static void share_owner(struct folio *large)
+{
+	if (!folio_memcg_kmem(large))
+		return;
+	obj_cgroup_get_many(folio_objcg(large), HPAGE_PMD_NR - 1);
+	for (unsigned int i = 1; i < HPAGE_PMD_NR; i++)
+		(&large->page + i)->memcg_data = large->memcg_data;
+}
+#else
+static void share_owner(struct folio *large) {}
+#endif
+
+/*
+ * Part @i is a folio of its own, with @references. Whoever looked at it as a part had found
+ * no reference to be had on the whole, and looks again. As __split_huge_page_tail().
+ */
+static void make_page(struct folio *large, unsigned int i, unsigned long names, int references)
+{
+	const unsigned long marks = BIT(PG_uptodate) | BIT(PG_dirty) | BIT(PG_checked) |
+	                            BIT(PG_referenced) | BIT(PG_mlocked) | BIT(PG_workingset) |
+	                            BIT(PG_active);
+	struct page *page = &large->page + i;
+	struct folio *part = (struct folio *)page;
+
+	page->flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+	page->flags |= large->flags & (marks | LRU_GEN_MASK | LRU_REFS_MASK);
+	page->mapping = large->mapping;
+	page->index = large->index + i;
+	part->private = (void *)names;
+	smp_wmb();                  /* all of that is there before it is no part any more */
+	INIT_LIST_HEAD(&part->lru); /* in whose place it said what it was a part of */
+	page_ref_unfreeze(page, references);
+}
+
+bool cowmem_large_break(struct folio *large, unsigned int *unnamed)
+{
+	struct names *names = names_of(large);
+	const int all = atomic_read(&names->all);
+	const int callers = 1, listing = 1;
+	int first;
+
+	if (!folio_ref_freeze(large, all + callers))
+		return false;
+	/* Nobody comes to have a reference, so nobody can give it a name, take one, or map it. */
+	first = atomic_read(&names->of[0]);
+	share_owner(large);
+	ClearPageHead(&large->page);
+	*unnamed = !first;
+	for (unsigned int i = 1; i < HPAGE_PMD_NR; i++) {
+		const int of_part = atomic_read(&names->of[i]);
+
+		*unnamed += !of_part;
+		make_page(large, i, of_part, of_part + listing);
+		if (!of_part)
+			(&large->page + i)->mapping = NULL;
+	}
+	large->private = (void *)(unsigned long)first;
+	if (!first)
+		WRITE_ONCE(large->mapping, NULL);
+	folio_ref_unfreeze(large, first + callers);
+	kfree_rcu(names, rcu);
+	return true;
+}
+
+/* --- entries --- */
+unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long value,
+                              unsigned long address)
+{
+	const pmd_t pmd = __pmd(value);
+	pte_t pte = pfn_pte(pmd_pfn(pmd) + ((address & ~HPAGE_PMD_MASK) >> PAGE_SHIFT),
+	                    vma->vm_page_prot);
+
+	pte = pmd_young(pmd) ? pte_mkyoung(pte) : pte_mkold(pte);
+	pte = pmd_write(pmd) ? pte_mkwrite_novma(pte) : pte_wrprotect(pte);
+	if (pmd_dirty(pmd))
+		pte = pte_mkdirty(pte);
+	pte = pmd_soft_dirty(pmd) ? pte_mksoft_dirty(pte) : pte_clear_soft_dirty(pte);
+	return pte_val(pmd_uffd_wp(pmd) ? pte_mkuffd_wp(pte) : pte);
+}
+
+void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address)
+{
+	cowmem_symbol_call(__split_huge_pmd)(vma, pmd, address, false, NULL);
+}
+
+bool cowmem_fits_block(const struct vm_fault *vmf)
+{
+	return thp_vma_suitable_order(vmf->vma, vmf->address & HPAGE_PMD_MASK, HPAGE_PMD_ORDER);
+}
+
+/* As do_set_pmd(), but for who has the lock, and has looked under it whether that may be. */
+void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	const unsigned long address = vmf->address & HPAGE_PMD_MASK;
+	pmd_t entry;
+
+	flush_icache_pages(vma, &large->page, HPAGE_PMD_NR);
+	entry = mk_huge_pmd(&large->page, vma->vm_page_prot);
+	if (write)
+		entry = pmd_mkdirty(pmd_mkwrite_novma(entry));
+	folio_get(large);
+	compat_add_rss(vma->vm_mm, MM_FILEPAGES, HPAGE_PMD_NR);
+	cowmem_symbol_call(folio_add_file_rmap_pmd)(large, &large->page, vma);
+	set_pmd_at(vma->vm_mm, address, vmf->pmd, entry);
+	update_mmu_cache_pmd(vma, address, vmf->pmd);
+}
+
+void cowmem_set_large_ops(struct vm_area_struct *vma)
+{
+	vma->vm_ops = &cowmem_large_vm_ops;
+	/* Where huge pages are for those who ask for them: CREATE was that. */
+	vm_flags_set(vma, VM_HUGEPAGE);
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Large folios: 512 pages, one compound page of the kernel's. What C++ sees of them is in
+ * kernel/kapi_folio.h, and what they are in store/large.h.
+ */
+#ifndef COWMEM_LARGE_H
+#define COWMEM_LARGE_H
+
+#include <linux/jump_label.h>
+#include <linux/mm.h>
+
+#include "kernel/compat.h"
+
+/* True once there was one: until then the module does not ask what is one. */
+DECLARE_STATIC_KEY_FALSE(cowmem_large_used);
+
+bool cowmem_large_is_possible(void);
+void cowmem_large_begin(void);
+struct folio *cowmem_large_alloc(const struct vm_fault *vmf);
+void cowmem_large_abandon(struct folio *large);
+void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
+unsigned long cowmem_large_names(const struct folio *part);
+unsigned long cowmem_large_all_names(const struct folio *part);
+void cowmem_large_add_name(struct folio *part);
+bool cowmem_large_drop_name(struct folio *part);
+bool cowmem_large_leave_part(struct folio *part);
+void cowmem_large_forget_names(struct folio *part);
+bool cowmem_large_maybe_pinned(const struct folio *part);
+void cowmem_large_note_poison(struct folio *part);
+bool cowmem_large_poisoned(struct folio *part);
+bool cowmem_large_break(struct folio *large, unsigned int *unnamed);
+
+unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address);
+void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address);
+bool cowmem_fits_block(const struct vm_fault *vmf);
+void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write);
+void cowmem_set_large_ops(struct vm_area_struct *vma);
+
+/*
+ * A reference on the folio that @part is of. False: it is being freed, or broken: who is asked
+ * again finds another.
+ */
+static inline bool cowmem_part_try_get(struct folio *part)
+{
+	struct folio *folio = page_folio(&part->page);
+
+	if (!folio_try_get(folio))
+		return false;
+	if (likely(page_folio(&part->page) == folio))
+		return true;
+	folio_put(folio);
+	return false;
+}
+
+#endif /* COWMEM_LARGE_H */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Large folios of an object (store/large.h). */
+#include "layers/pages.h"
+#include "rmap/visitors.h"
+#include "store/large.h"
+
+namespace cowmem {
+
+namespace {
+
+/*
+ * A fault that maps a part without the page lock, and began before this, has its page table locked, and is done
+ * behind it. In a frame of its own, since a debug kernel pads what is in it.
+ */
+[[gnu::noinline]] void wait_for_faults(address_space *mapping, Index first, folio *large)
+{
+	const ObjectMappings mappings{mapping};
+
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		UNINITIALIZED Batch batch{first + n, Batch::max};
+		Inspect seen;
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = kapi_folio_part(large, n + i);
+		walk(mappings, batch, seen);
+	}
+}
+
+} /* namespace */
+
+bool Pages::fill_block(Index first, folio *large)
+{
+	unsigned int i = 0, missing = 0;
+	int err = 0;
+
+	note_write(large);
+	home_.attach_large(large, first);
+	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
+	for (; i < KAPI_LARGE_PAGES; i++) {
+		folio *part = kapi_folio_part(large, i);
+
+		if (err != -KAPI_ENOMEM)
+			err = put(first + i, {}, Entry{part}, true, false);
+		if (!err)
+			continue;
+		missing++;
+		drop_name(part);
+	}
+	if (missing == KAPI_LARGE_PAGES)
+		return false;
+	add_to_lru(large);
+	kapi_count(COWMEM_COUNT_large_allocated);
+	return !missing;
+}
+
+bool Pages::sees_block(Index first, folio *large) const
+{
+	Tree::Walk walk{tree_, first, first + KAPI_LARGE_PAGES - 1};
+
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (walk.next() != kapi_folio_part(large, i))
+			return false;
+	return true;
+}
+
+/*
+ * As try_reuse(): that nobody else can come to the entries is seen before it is seen that nobody has come by them.
+ */
+int Pages::try_reuse_block(Index index, folio *part, Writer *writer)
+{
+	folio *const large = kapi_folio_whole(part);
+	const Index first = first_of_block(index);
+	const bool held = writer && kapi_folio_whole(writer->held) == large;
+	const int known = 1 + held;
+	unsigned int own = 0;
+	const PageLock lock{large};
+
+	if (owns(large))
+		return 0;
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (!tree_.may_be_alone(first + i) ||
+		    entry_of(first + i) != Entry{kapi_folio_part(large, i)})
+			return -KAPI_EAGAIN;
+	if (kapi_folio_all_names(large) != KAPI_LARGE_PAGES || kapi_large_poisoned(large))
+		return -KAPI_EAGAIN;
+	wait_for_faults(mapping(), first, large);
+	if (foreign_references(large) > known)
+		return -KAPI_EAGAIN;
+	while (own < KAPI_LARGE_PAGES &&
+	       tree_.set_own(first + own, Entry{kapi_folio_part(large, own)}))
+		own++;
+	if (own < KAPI_LARGE_PAGES) {
+		while (own--)
+			tree_.clear_own(first + own);
+		return -KAPI_EAGAIN;
+	}
+	home_.take(large, nullptr);
+	kapi_count_n(COWMEM_COUNT_pages_taken_over, KAPI_LARGE_PAGES);
+	return 0;
+}
+
+bool Pages::break_block(Index index, bool waits)
+{
+	FolioRef large;
+	{
+		const FolioRef part = get(index);
+
+		if (!part || !kapi_folio_is_large(part.get()) || !owns(part.get()))
+			return true;
+		kapi_folio_get(part.get());
+		large = FolioRef{kapi_folio_whole(part.get())};
+	}
+	if (!kapi_folio_trylock(large.get())) {
+		if (!waits)
+			return false;
+		lock_page(large.get());
+	}
+
+	const bool broken =
+		owns(large.get()) && kapi_folio_is_large(large.get()) && break_large(large.get());
+
+	kapi_folio_unlock(large.get());
+	return broken;
+}
+
+void Pages::break_blocks(Index first, Index last)
+{
+	for (Index at = first; at <= last && (at = next_resident(at, last)) != no_index; at++) {
+		break_block(at, true);
+		/* Of what is small now, or stays large, all of the block is seen to be so. */
+		at = last_of_block(at);
+		if (at == no_index)
+			break;
+	}
+}
+
+/* Of the block that @index is in some pages have gone: what else it has is to be all that it takes. */
+void Pages::break_edge(Index index)
+{
+	const Index last = last_of_block(index);
+
+	for (Index at = first_of_block(index); (at = next_resident(at, last)) != no_index; at++) {
+		if (!is_large(at))
+			continue;
+		break_block(at, true);
+		return;
+	}
+}
+
+} /* namespace cowmem */

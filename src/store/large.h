@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Large folios: 512 neighbouring pages, at a block of 512 aligned indexes, that the allocator gave as
+ * one. One entry of a page table can map all of them.
+ *
+ * Trees name the parts, as they name pages; each part has its own names, with a reference of the whole for
+ * each, and lock, references, home and marks are the whole's. So what one part has is found, copied, frozen
+ * and given up as a page is, and the whole goes with the last name of its last part. Between, what has no name
+ * any more takes memory for nothing: break_large() ends that.
+ */
+#ifndef COWMEM_STORE_LARGE_H
+#define COWMEM_STORE_LARGE_H
+
+#include "store/home.h"
+
+namespace cowmem {
+
+/*
+ * @large, an object's own and locked, of which the caller has one reference, becomes pages, as they were
+ * named, mapped nowhere; parts without a name are freed. Faults map them again. Takes no memory. False: somebody
+ * else has a reference, and it stays. Sleeps. Kernel counterpart: split_huge_page_to_list_to_order().
+ */
+bool break_large(folio *large);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_STORE_LARGE_H */
