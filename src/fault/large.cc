@@ -90,7 +90,7 @@ bool map_block(const Fault &fault, Index first, folio *large)
 	/* What is there does not let the store through. */
 	split_huge(fault.vma(), kapi_vmf_address(fault.vmf));
 
-	const walking::PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
+	const PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
 
 	kapi_smp_mb_after_lock();
 	if (!kapi_vmf_pmd_none(fault.vmf) || fault.reaped())

@@ -163,6 +163,18 @@ private:
 	spinlock *lock_ = nullptr;
 };
 
+/* The lock of a pmd, which exists as long as its VMA, for a scope. */
+class PmdLock {
+public:
+	PmdLock(mm_struct *mm, pmd_t *pmd) : lock_{kapi_pmd_lock(mm, pmd)} {}
+	~PmdLock() { kapi_spin_unlock(lock_); }
+	PmdLock(const PmdLock &) = delete;
+	PmdLock &operator=(const PmdLock &) = delete;
+
+private:
+	spinlock *const lock_;
+};
+
 /*
  * Takes out the entry that maps a large folio at @address, if there is one: each page can be mapped by an
  * entry of its own then. The caller keeps @vma. False: there was none. Kernel counterpart: split_huge_pmd_address().

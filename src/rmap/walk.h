@@ -35,6 +35,7 @@
 #include "kernel/steps.h"
 #include "kernel/uninitialized.h"
 #include "rmap/mappings.h"
+#include "rmap/notified.h"
 #include "rmap/pte.h"
 
 namespace cowmem {
@@ -79,38 +80,6 @@ struct Visitor {
 	bool matches(Pte pte, const folio *page) const { return pte.maps(page); }
 	void settle(const FoundPte &) {}
 	bool done() const { return false; }
-};
-
-/*
- * Tells secondary MMUs about a change to a range, from before it to its end (R68, R96).
- * None can start to listen meanwhile: that takes the lock of the tree, too.
- */
-template <kapi_notify event>
-class Notified {
-public:
-	Notified(mm_struct *mm, unsigned long start, unsigned long end)
-		: heard_{kapi_mm_has_notifiers(mm)}
-	{
-		if (heard_)
-			kapi_notify_start(&range_, mm, start, end, event);
-	}
-	~Notified()
-	{
-		if (heard_)
-			kapi_notify_end(&range_);
-	}
-	Notified(const Notified &) = delete;
-	Notified &operator=(const Notified &) = delete;
-
-private:
-	const bool heard_;
-	kapi_notifier_range range_;
-};
-
-template <>
-class Notified<KAPI_NOTIFY_NOTHING> {
-public:
-	Notified(mm_struct *, unsigned long, unsigned long) {}
 };
 
 namespace walking {
@@ -202,19 +171,7 @@ inline bool occupied(const PageTable &table, const Span &span)
 	return false;
 }
 
-/* The lock of a pmd, which exists as long as its VMA, for a scope. */
-class PmdLock {
-public:
-	PmdLock(mm_struct *mm, pmd_t *pmd) : lock_{kapi_pmd_lock(mm, pmd)} {}
-	~PmdLock() { kapi_spin_unlock(lock_); }
-	PmdLock(const PmdLock &) = delete;
-	PmdLock &operator=(const PmdLock &) = delete;
-
-private:
-	spinlock *const lock_;
-};
-
-/* The same for what one entry maps. False: there is a table, or nothing. */
+/* The same as visit_entries() for what one entry maps. False: there is a table, or nothing. */
 template <class V>
 bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Probes &probes)
 {
