@@ -201,9 +201,9 @@ struct cowmem_set_cow {
  * are not those that the last snapshot has; PAGEMAP says that it is DIRTY; PAGE_OUT leaves it alone.
  * PUNCH, RESIZE, RESTORE and FICLONE take it out of the object, and the device goes on with memory
  * that nobody else sees, until it pins anew. Shared mappings that may store lose their entries to
- * SNAPSHOT and CLONE, with their soft-dirty bits, and the first access to a page behind that
- * copies it, also one that reads: what is then refused or killed is as for a store. A clone of
- * the object, and of its snapshots, is the same.
+ * SNAPSHOT and CLONE, with their soft-dirty bits and what mlock() holds, and the first access to a
+ * page behind that copies it, also one that reads: what is then refused or killed is as for a
+ * store. A clone of the object, and of its snapshots, is the same.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
  */
