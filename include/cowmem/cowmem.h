@@ -77,7 +77,8 @@ int cowmem_object_info(int fd, struct cowmem_info *info);
  * and which may be NULL; closed on exec. If the module is not loaded it is a memfd. The
  * descriptor, or: -EACCES: /dev/cowmem is not for the caller. -ENAMETOOLONG: @name is longer than
  * COWMEM_NAME_MAX (a memfd's, 249). -ENOMEM, -EMFILE, -ENFILE.
- * @flags: the above, and COWMEM_CREATE_PINNABLE (linux/cowmem.h), which a memfd is in any case.
+ * @flags: the above, and of linux/cowmem.h COWMEM_CREATE_PINNABLE, which a memfd is in any case, and
+ * COWMEM_CREATE_HUGE, which no memfd can be: -EOPNOTSUPP.
  * -EOPNOTSUPP: the module cannot.
  */
 int cowmem_object_create(const char *name, unsigned int flags);

@@ -133,6 +133,9 @@ static void creates(void)
 	CHECK_EQ(cowmem_object_stat(fd, &pinnable), 0);
 	CHECK(pinnable.state & COWMEM_STATE_PINNABLE);
 	close(fd);
+	CHECK_EQ(cowmem_object_create(NULL, COWMEM_CREATE_HUGE | COWMEM_CREATE_MEMFD), -EOPNOTSUPP);
+	CHECK_EQ(cowmem_object_create(NULL, COWMEM_CREATE_HUGE | COWMEM_CREATE_PINNABLE),
+	         -EOPNOTSUPP);
 
 	fd = cowmem_object_open_device();
 	if (without_module) {

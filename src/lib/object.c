@@ -118,6 +118,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_CLONE_RANGE, "clone-range"},
 		{COWMEM_FEATURE_FILES, "files"},
 		{COWMEM_FEATURE_PINNABLE, "pinnable"},
+		{COWMEM_FEATURE_HUGE, "huge"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 
@@ -139,6 +140,12 @@ int cowmem_object_open_device(void)
 	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
 }
 
+/* What it does with huge pages is the machine's to say. */
+static int create_memfd(const char *name, unsigned int flags)
+{
+	return flags & COWMEM_CREATE_HUGE ? -EOPNOTSUPP : memfd_create_object(name);
+}
+
 static int create_by(int by, const char *name, unsigned int flags)
 {
 	struct cowmem_create create = {
@@ -149,7 +156,7 @@ static int create_by(int by, const char *name, unsigned int flags)
 	if (module < 0)
 		return module;
 	if (!module)
-		return memfd_create_object(name);
+		return create_memfd(name, flags);
 	err = call(by, COWMEM_IOC_CREATE, &create);
 	/* A module without it gives no regular files; nor do all know of the flag, which is all it can refuse. */
 	if (err == -ENOTTY || (flags && err == -EINVAL))
@@ -167,17 +174,18 @@ int cowmem_object_create(const char *name, unsigned int flags)
 	int device, fd;
 
 	const unsigned int either = COWMEM_CREATE_MODULE | COWMEM_CREATE_MEMFD;
+	const unsigned int modules = COWMEM_CREATE_PINNABLE | COWMEM_CREATE_HUGE;
 
-	if (flags & ~(either | COWMEM_CREATE_PINNABLE) || (flags & either) == either)
+	if (flags & ~(either | modules) || (flags & either) == either)
 		return -EINVAL;
 	if (flags & COWMEM_CREATE_MEMFD)
-		return memfd_create_object(name);
+		return create_memfd(name, flags);
 	device = cowmem_object_open_device();
 	if (device == -ENODEV && !(flags & COWMEM_CREATE_MODULE))
-		return memfd_create_object(name);
+		return create_memfd(name, flags);
 	if (device < 0)
 		return device;
-	fd = create_by(device, name, flags & COWMEM_CREATE_PINNABLE);
+	fd = create_by(device, name, flags & modules);
 	close(device);
 	return fd;
 }

@@ -203,9 +203,9 @@ struct cowmem_set_cow {
  * are not those that the last snapshot has; PAGEMAP says that it is DIRTY; PAGE_OUT leaves it alone.
  * PUNCH, RESIZE, RESTORE and FICLONE take it out of the object, and the device goes on with memory
  * that nobody else sees, until it pins anew. Shared mappings that may store lose their entries to
- * SNAPSHOT and CLONE, with their soft-dirty bits, and the first access to a page behind that
- * copies it, also one that reads: what is then refused or killed is as for a store. A clone of
- * the object, and of its snapshots, is the same.
+ * SNAPSHOT and CLONE, with their soft-dirty bits and what mlock() holds, and the first access to a
+ * page behind that copies it, also one that reads: what is then refused or killed is as for a
+ * store. A clone of the object, and of its snapshots, is the same.
  * With COWMEM_CREATE_HUGE it takes memory in pages of 2 MiB where a fault finds 2 MiB, aligned, that are
  * a hole as a whole and within size and mapping, such memory is free, and
  * /sys/kernel/mm/transparent_hugepage/enabled is not "never", and nothing in these 2 MiB of that mapping was
