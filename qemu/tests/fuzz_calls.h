@@ -503,6 +503,8 @@ static long run_diff(const uint64_t *a)
 
 	PICK(is, a[0], 0);
 	other = pick_relative(is, a[1], 0);
+	if (!other)
+		return SKIPPED;
 	diff.fd = other->fd;
 	return CALL(ioctl(is->fd, COWMEM_IOC_DIFF, &diff));
 }
