@@ -10,6 +10,7 @@
 #include <linux/sizes.h>
 
 #include "kernel/module.h"
+#include "testing/testing.h"
 
 #define REACH SZ_2M  /* bytes of code before and behind cowmem_fault() */
 #define CALL_BYTES 4 /* two calls are not closer to each other than this */
@@ -19,8 +20,6 @@ static DECLARE_BITMAP(has_run, 2 * REACH / CALL_BYTES);
 static u32 places
 	[MOST]; /* in the order that they came: bytes behind cowmem_fault() - REACH; 0: not yet told */
 static atomic_t count;
-
-void __sanitizer_cov_trace_pc(void);
 
 /*
  * Any context may call this, an interrupt among them, with any lock held: it takes none, waits for
@@ -36,7 +35,7 @@ notrace void __sanitizer_cov_trace_pc(void)
 		return;
 	nth = atomic_inc_return(&count) - 1;
 	if (nth < MOST)
-		smp_store_release(&places[nth], at);
+		WRITE_ONCE(places[nth], at);
 }
 
 /* Under the lock of the module's parameters: one reader at a time. A line for each branch: bytes behind cowmem_fault(). */
@@ -46,7 +45,7 @@ static int coverage_get(char *buffer, const struct kernel_param *kp)
 	int length = 0;
 
 	while (told < MOST && length < PAGE_SIZE - 16) {
-		const u32 at = smp_load_acquire(&places[told]);
+		const u32 at = READ_ONCE(places[told]);
 
 		if (!at)
 			break;
