@@ -581,7 +581,7 @@ static long run_sendfile(const uint64_t *a)
 	off_t at = (off_t)a[2];
 
 	PICK_FILES(to, from, a);
-	return CALL(sendfile(to->fd, from->fd, &at, a[4]));
+	return CALL(sendfile(to->fd, from->fd, &at, a[3]));
 }
 
 /* --- bytes --- */
@@ -1032,7 +1032,6 @@ static long run_odd(const uint64_t *a)
 	return CALL(ioctl(is->fd, commands[a[1]], a[4] ? (uintptr_t)words : a[3]));
 }
 
-#define ARG(kind, ...) {kind, __VA_ARGS__ + 0}
 #define FD {DESCRIPTOR, 0}
 #define MAP {MAPPING, 0}
 #define PAGE_ARG {AT_PAGE, 0}
@@ -1086,7 +1085,7 @@ static const struct description descriptions[] = {
 	{"dedupe", 5, {FD, FD, PAGE_ARG, PAGES_ARG}, run_dedupe},
 	{"copy_range", 3, {FD, FD, {AT_BYTE, 0}, {AT_BYTE, 0}, {BYTES, 0}}, run_copy_range},
 	{"splice", 3, {FD, FD, {AT_BYTE, 0}, {AT_BYTE, 0}, {BYTES, 0}}, run_splice},
-	{"sendfile", 2, {FD, FD, {AT_BYTE, 0}, {NOTHING, 0}, {BYTES, 0}}, run_sendfile},
+	{"sendfile", 2, {FD, FD, {AT_BYTE, 0}, {BYTES, 0}}, run_sendfile},
 	{"pwrite", 12, {FD, {AT_BYTE, 0}, {BYTES, 0}, ONE_BELOW(256)}, run_pwrite},
 	{"pread", 7, {FD, {AT_BYTE, 0}, {BYTES, 0}}, run_pread},
 	{"transfer", 4, {FD, MAP, PAGE_ARG, PAGE_ARG, ONE_BELOW(2)}, run_transfer},
@@ -1121,7 +1120,6 @@ static const struct description descriptions[] = {
 };
 static const unsigned int nr_descriptions = ARRAY_LENGTH(descriptions);
 
-#undef ARG
 #undef FD
 #undef MAP
 #undef PAGE_ARG
