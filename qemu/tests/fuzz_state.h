@@ -74,7 +74,7 @@ static const uint64_t places[] = {0,
 
 enum { UNREADABLE = 1 };
 
-/* What was seen of an object: its size, and a hash of each place, or UNREADABLE. */
+/* What was seen of an object: its size, and a hash of each place (but for the last byte, which the last place has not), or UNREADABLE. */
 struct look {
 	uint64_t bytes, hash[ARRAY_LENGTH(places)];
 };
@@ -259,10 +259,9 @@ static struct look look_at(int fd)
 	for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
 		unsigned char page[PAGE] __attribute__((aligned(8))) = "";
 
-		seen.hash[i] =
-			pread(fd, page, PAGE, (off_t)(places[i] * PAGE)) < 0 && errno != EINVAL
-				? UNREADABLE
-				: hash_of(page);
+		seen.hash[i] = pread(fd, page, PAGE - 1, (off_t)(places[i] * PAGE)) < 0
+		                       ? UNREADABLE
+		                       : hash_of(page);
 	}
 	return seen;
 }
