@@ -26,7 +26,8 @@ truth = CONFIG_CC_IS_GCC= CONFIG_GCC_VERSION=0 CONFIG_CC_IS_CLANG=y \
 kbuild = $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) ARCH=$(ARCH) \
 	LLVM=$(patsubst clang%,%,$(CLANG)) CC=$(CLANG) CONFIG_DEBUG_INFO_BTF_MODULES= \
 	'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
-	$(if $(call has-config,CC_IS_GCC),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1)
+	$(if $(call has-config,CC_IS_GCC),$(truth)) $(if $(KUNIT),COWMEM_KUNIT=1) $(if $(PEER),COWMEM_PEER=1) \
+	$(if $(COVERAGE),COWMEM_COVERAGE=1)
 
 module: check-kernel ## build cowmem.ko for KDIR (default: the running kernel) into OUT
 	@mkdir -p $(OUT)
@@ -92,7 +93,7 @@ clean: ## remove what was built here; the kernels' cache stays
 	rm -rf build compile_commands.json
 
 help: ## this list
-	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [EXPERIMENTAL=1]"
+	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [COVERAGE=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 .PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools deb test-deb clean help

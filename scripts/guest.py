@@ -50,14 +50,16 @@ module_locks = {}
 module_locks_lock = threading.Lock()
 
 
-def build_module(kernel_dir, arch, kunit=False, peer=False, out=None):
-    """The folder that has cowmem.ko for a kernel, `out` if given; with `kunit`, its suites too; with `peer`, cowmem_peer.ko."""
-    out = out or MODULES / "-".join([kernel_dir.name, *(["KUNIT"] if kunit else []), *(["PEER"] if peer else [])])
+def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=None):
+    """The folder that has cowmem.ko for a kernel, `out` if given; with `kunit`, its suites too; with `peer`,
+    cowmem_peer.ko; with `coverage`, the module tells which of its branches have run (coverage.py)."""
+    options = [name for name, wanted in (("KUNIT", kunit), ("PEER", peer), ("COVERAGE", coverage)) if wanted]
+    out = out or MODULES / "-".join([kernel_dir.name, *options])
     with module_locks_lock:
         lock = module_locks.setdefault(out, threading.Lock())
     with lock:
         run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
-            *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else []))  # fmt: skip
+            *(f"{option}=1" for option in options))  # fmt: skip
     return out
 
 

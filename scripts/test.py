@@ -6,7 +6,8 @@ a mount of cowmem's (qemu/debian); hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
-those against a model and the one of RESTOREs on a stock one.
+those against a model and the one of RESTOREs on a stock one; and for hours the fuzzer, after
+which comes how much of each file of the module it has run.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -31,6 +32,7 @@ import traceback
 
 import bench
 import bench_smp
+import coverage
 import errnos
 import guest
 import initramfs
@@ -71,10 +73,12 @@ class Plan:
     contention: bool = False  # whether to run qemu/bench_smp.c, too
     kernel: str = ""  # as scripts/kernel.sh calls it, if it is not the main one
     has_suites: bool = True  # of KUnit, if the kernel has that at all
+    coverage: bool = False  # whether the module tells which of its branches have run, and the runner where they are
 
     @property
     def name(self):
-        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else ""]))
+        return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else "",
+                                      "coverage" if self.coverage else ""]))  # fmt: skip
 
     @property
     def extra_qemu(self):
@@ -176,6 +180,8 @@ SOAK += [
          programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
     for arch in ("x86_64", "arm64")
 ]
+# Hours of calls that are made up, and kept by what of the module's code they are the first to reach.
+SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, smp=2, programs=("fuzz",), coverage=True)]
 # Heaps of up to 1 GiB, which two servers and a dump have at once.
 SOAK += [Plan("stock", "x86_64", 1800, 1200, storm=180, mem=6144, programs=("fork",))]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
@@ -383,11 +389,15 @@ def foreign_modules(plan):
     return modules
 
 
+def module_of(plan, kernel_dir):
+    return guest.build_module(kernel_dir, plan.arch, kunit=plan.kind != "stock" and plan.has_suites, coverage=plan.coverage)
+
+
 def prepare(plan, codes, suites, kernel_dir, source):
     """Build all that one boot needs; the files for its initramfs and the steps it will take come back."""
     out = OUT / plan.name
     out.mkdir(parents=True, exist_ok=True)
-    module = guest.build_module(kernel_dir, plan.arch, kunit=plan.kind != "stock" and plan.has_suites)
+    module = module_of(plan, kernel_dir)
     scripts = [code for code in codes if code.parent == DEBIAN]
     modules = guest.module_files(kernel_dir, plan.modules + (DEBIAN_MODULES if scripts else ()))
     modules["cowmem"] = (module / "cowmem.ko").read_bytes()
@@ -500,6 +510,8 @@ def boot(plan, codes, suites):
             report(plan.name, name, read_contention(plan.name, step.program, step.status), step.seconds)
         elif word == "run":
             report(plan.name, name, read_tap(name, step.program, step.status), step.seconds)
+            if plan.coverage and (places := coverage.places_told(step.program)):
+                say("\n".join(coverage.table(module_of(plan, kernel_dir) / "cowmem.ko", places)))
         elif step.line == LOAD_SUITES:
             report(plan.name, "KUnit", read_ktap(step.kernel, source), step.seconds)
 
@@ -728,7 +740,7 @@ def main():
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
     # A storm takes its seconds as an argument, COUNTED how many operations.
-    code_names = ("*storm*.c", FILEOPS.name) if options.soak else ("*.c", "*.cc", "*.py")
+    code_names = ("*storm*.c", FILEOPS.name, "fuzz.c") if options.soak else ("*.c", "*.cc", "*.py")
     programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
     programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
     if not options.soak:

@@ -37,14 +37,20 @@ struct Compare : Visitor {
 	bool stale[Batch::max] = {}, to_write[Batch::max] = {};
 };
 
-Index end_of_mappings(const Pages &layer)
-{
-	const ObjectMappings mappings{layer.mapping()};
-	Index end = 0;
+/* Neighbouring places of an object, each of which one mapping at least can show. */
+struct Places {
+	Index first, last;
+};
 
-	for (auto *at = mappings.first(0, no_index); at; at = mappings.next(at, 0, no_index))
-		end = max_of(end, kapi_vma_end_index(mappings.vma(at)));
-	return end;
+/* The next such at or after @from; @first is no_index: there are none. */
+Places next_mapped(const Pages &pages, Index from)
+{
+	const ObjectMappings mappings{pages.mapping()};
+	const vm_area_struct *vma = mappings.first(from, no_index);
+
+	if (!vma)
+		return {no_index, no_index};
+	return {max_of(from, kapi_vma_first_index(vma)), kapi_vma_end_index(vma) - 1};
 }
 
 bool same_bytes(folio *a, folio *b)
@@ -191,12 +197,18 @@ void Check::entries(const Pages &pages, const Batch &batch)
 	}
 }
 
+/* Only places that are mapped, since a mapping may be of the last page that an object can have. */
 void Check::mappings(const Pages &pages)
 {
-	const Index end = end_of_mappings(pages);
+	Places at = next_mapped(pages, 0);
 
-	for (Index first = 0; first < end; first += Batch::max)
-		entries(pages, SeenBatch{pages, first, end - 1}.batch);
+	while (at.first != no_index) {
+		const SeenBatch seen{pages, at.first, at.last};
+
+		entries(pages, seen.batch);
+		at = next_mapped(pages, seen.batch.end());
+		kapi_cond_resched();
+	}
 }
 
 void Check::forget(const Pages &pages)

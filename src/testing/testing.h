@@ -87,6 +87,9 @@ unsigned long cowmem_test_count(struct file *file);
 /* Adds to a plain variable: a data race, wherever two threads do it at once. */
 unsigned long cowmem_test_race(void);
 
+/* clang has each branch call it, in a build with COVERAGE=1 (testing/coverage.c). */
+void __sanitizer_cov_trace_pc(void);
+
 /*
  * The first invariant of the object, and of those whose pages it can see or that can see its
  * own, that does not hold (layers/pages.h); @what is NULL if all do. Nobody else is at work.
