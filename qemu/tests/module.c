@@ -319,7 +319,7 @@ static int cycle_for(double limit, int least, int most)
 static void loads_and_unloads(void)
 {
 	enum { warm_up = 3, least = 3, half = 100 };
-	const double limit = debug_kernel() ? 10 : 40;
+	const double limit = debug_kernel() ? 3 : 12;
 	const long bound_kb = debug_kernel() ? meminfo("MemTotal") / 32 : 200;
 	struct memory at[3];
 	double start;
@@ -472,7 +472,7 @@ static void compressors_while_cpus_come(void)
 {
 	static const char *const names[] = {"lzo",          "zstd", "lzo-generic",
 	                                    "zstd-generic", "lz4",  "deflate"};
-	enum { ENOUGH = 40, TIMES_ENOUGH = 20 };
+	enum { ENOUGH = 20, TIMES_ENOUGH = 10 };
 	_Atomic int *times;
 	int made = 0, err;
 	pid_t child;

@@ -1019,13 +1019,14 @@ enum { MANY = 600 };
 static void is_listed_while_it_changes(struct answers *answers)
 {
 	static unsigned char seen[MANY];
+	const int many = (int)fewer_if_debug(MANY);
 	struct dirent *entry;
 	int twice = 0, missing = 0, number, steps = 0;
 	char name[32];
 	long place;
 	DIR *dir;
 
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < many; i++) {
 		snprintf(name, sizeof(name), "stays-%d", i);
 		MUST(!make_file(name));
 	}
@@ -1045,7 +1046,7 @@ static void is_listed_while_it_changes(struct answers *answers)
 			(void)!unlink(name);
 		}
 	}
-	for (int i = 0; i < MANY; i++)
+	for (int i = 0; i < many; i++)
 		missing += !seen[i];
 	ASK(answers, twice);
 	ASK(answers, missing);
@@ -1660,7 +1661,7 @@ static void clones_ranges(void)
 	                                   PAGES(6), IMAGE,     IMAGE + 1, PAGES(7)};
 	static const uint64_t outs[] = {0, PAGE, PAGES(3), IMAGE, PAGES(9) + 5};
 	static struct content was, mine;
-	const size_t step = debug_kernel() ? 2 : 1;
+	const size_t step = debug_kernel() ? 4 : 1;
 	unsigned int done = 0, asked = 0;
 	int from;
 
@@ -1712,7 +1713,7 @@ static void clones_ranges(void)
 					MUST(!unlink("to"));
 				}
 	ksft_print_msg("%u ranges cloned, of %u\n", done, asked);
-	CHECK(done > (debug_kernel() ? 30 : 50));
+	CHECK(done > fewer_if_debug(50));
 	close(from);
 	leave();
 }

@@ -245,8 +245,8 @@ unsigned int mapping_flags(const FoundPte &found, bool is_copy)
 {
 	unsigned int flags = is_copy ? COWMEM_MAPPING_COPY : 0;
 
-	flags |= kapi_vma_shared(found.vma) ? COWMEM_MAPPING_SHARED : 0;
-	flags |= kapi_vma_locked(found.vma) ? COWMEM_MAPPING_LOCKED : 0;
+	flags |= VmFlags{found.vma}.shared() ? COWMEM_MAPPING_SHARED : 0;
+	flags |= VmFlags{found.vma}.locked() ? COWMEM_MAPPING_LOCKED : 0;
 	flags |= found.pte.writable() ? COWMEM_MAPPING_WRITABLE : 0;
 	flags |= found.pte.dirty() ? COWMEM_MAPPING_DIRTY : 0;
 	flags |= found.pte.young() ? COWMEM_MAPPING_YOUNG : 0;

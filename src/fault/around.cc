@@ -111,8 +111,8 @@ public:
 		  table_{table},
 		  pages_{fault.object->pages()},
 		  walk_{pages_.tree(), window.first, window.last},
-		  shared_{fault.mapping.shared},
-		  lock_free_{kapi_around_lock_free() && !fault.mapping.locked}
+		  shared_{fault.mapping.flags.shared()},
+		  lock_free_{kapi_around_lock_free() && !fault.mapping.flags.locked()}
 	{
 	}
 

@@ -236,7 +236,7 @@ std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *pag
  */
 bool may_be_for_user_space(const Fault &fault)
 {
-	return fault.mapping.asks_for_missing || fault.mapping.asks_for_minor;
+	return fault.mapping.flags.asks_for_missing() || fault.mapping.flags.asks_for_minor();
 }
 
 /* Whether it is: with the object's lock shared, so that this stays. */
@@ -247,9 +247,9 @@ std::optional<Outcome> for_user_space(const Fault &fault)
 
 	const bool hole = fault.object->pages().is_hole(fault.index());
 
-	if (hole && fault.mapping.asks_for_missing)
+	if (hole && fault.mapping.flags.asks_for_missing())
 		return Outcome::missing;
-	if (!hole && fault.mapping.asks_for_minor)
+	if (!hole && fault.mapping.flags.asks_for_minor())
 		return Outcome::minor;
 	return std::nullopt;
 }

@@ -69,29 +69,18 @@ private:
  */
 struct Attributes {
 	explicit Attributes(vm_area_struct *vma)
-		: protection{kapi_vma_protection(vma)},
+		: flags{vma},
+		  protection{kapi_vma_protection(vma)},
 		  first{kapi_vma_first_index(vma)},
 		  end{kapi_vma_end_index(vma)},
-		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER},
-		  shared{kapi_vma_shared(vma)},
-		  locked{kapi_vma_locked(vma)},
-		  reapable{kapi_vma_reapable(vma)},
-		  may_store_untold{cowmem::may_store_untold(vma)},
-		  may_map_around{kapi_vma_may_map_around(vma)},
-		  asks_for_missing{kapi_vma_asks_for_missing(vma)},
-		  asks_for_minor{kapi_vma_asks_for_minor(vma)}
+		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER}
 	{
 	}
 
+	VmFlags flags;
 	unsigned long protection; /* of entries */
 	Index first, end;    /* the pages of the object that it maps: @end is behind the last */
 	bool handler_copies; /* private writes; otherwise the core */
-	bool shared;
-	bool locked; /* by mlock() */
-	bool reapable;
-	bool may_store_untold;
-	bool may_map_around;
-	bool asks_for_missing, asks_for_minor; /* userfaultfd's */
 };
 
 /* One fault in flight. On the stack; the hot part is one cache line (R11). */
@@ -105,14 +94,17 @@ struct Fault {
 	/* Only to hand on: what it is like, @mapping says. */
 	vm_area_struct *vma() const { return kapi_vmf_vma(vmf); }
 	/* Whether the OOM reaper has been through what is mapped: that has to be seen as it is now. */
-	bool reaped() const { return mapping.reapable && kapi_mm_reaped(kapi_vma_mm(vma())); }
+	bool reaped() const
+	{
+		return mapping.flags.reapable() && kapi_mm_reaped(kapi_vma_mm(vma()));
+	}
 
 	vm_fault *vmf;
 	Object *object;
-	Attributes mapping;
-	FilePin pin;           /* for when the mapping, which has a file of the object, is let go */
+	[[no_unique_address]] Attributes mapping; /* and what follows in its last word */
 	bool unlocked = false; /* what @vmf says of the mapping is not to be looked at any more */
 	bool major = false;    /* it had to be brought in from the store */
+	FilePin pin;           /* for when the mapping, which has a file of the object, is let go */
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 

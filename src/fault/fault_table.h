@@ -27,7 +27,7 @@ public:
 		  mapping_{fault.mapping},
 		  table_{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(vmf_), kapi_vmf_address(vmf_)},
 		  locked_{table_ && table_.lock()},
-		  mappings_{fault.vma(), mapping_.locked}
+		  mappings_{fault.vma(), mapping_.flags.locked()}
 	{
 		if (locked_)
 			kapi_vmf_set_pte(vmf_, table_.at(kapi_vmf_address(vmf_)));
@@ -86,7 +86,11 @@ public:
 	void make_writable() { kapi_pte_make_writable(vmf_); }
 
 	/* Whether pages that nobody shares may be mapped writable before they are written. */
-	bool may_write_ahead() const { return kapi_reuse() && mapping_.may_store_untold; }
+	bool may_write_ahead() const
+	{
+		return kapi_reuse() &&
+		       may_store_untold(mapping_.flags, kapi_vma_mm(kapi_vmf_vma(vmf_)));
+	}
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
 	void install_writable(folio *page, unsigned long address, bool old)

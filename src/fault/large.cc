@@ -66,7 +66,8 @@ bool is_write(const Fault &fault)
 /* Whether one entry may map the block for the fault at all. */
 bool may_map_block(const Fault &fault)
 {
-	return kapi_vmf_fits_block(fault.vmf) && (fault.mapping.shared || !is_write(fault)) &&
+	return kapi_vmf_fits_block(fault.vmf) &&
+	       (fault.mapping.flags.shared() || !is_write(fault)) &&
 	       !kapi_vma_asks_user_space(fault.vma()) && !fault.reaped() &&
 	       fault.object->holds(last_of_block(fault.index()));
 }
@@ -79,8 +80,10 @@ bool map_block(const Fault &fault, Index first, folio *large)
 {
 	const Pages &pages = fault.object->pages();
 	const bool own = pages.owns(large);
-	const bool write = own && fault.mapping.shared &&
-	                   (is_write(fault) || (kapi_reuse() && fault.mapping.may_store_untold));
+	const bool write =
+		own && fault.mapping.flags.shared() &&
+		(is_write(fault) ||
+	         (kapi_reuse() && may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()))));
 
 	if ((is_write(fault) && !own) || kapi_large_poisoned(large))
 		return false;

@@ -48,11 +48,11 @@ bool readahead(const Fault &fault, unsigned int before, const folio *page)
 {
 	constexpr unsigned int enough = 4;
 
-	if (before < enough || !fault.mapping.may_map_around)
+	if (before < enough || !fault.mapping.flags.may_map_around())
 		return false;
 	return fault.object->pages().readahead(fault.index() + 1,
-	                                         min_of(fault.index() + before, last_around(fault)),
-	                                         node_for_neighbours(fault, page));
+	                                       min_of(fault.index() + before, last_around(fault)),
+	                                       node_for_neighbours(fault, page));
 }
 
 /*

@@ -164,17 +164,21 @@ HELPER void kapi_vma_set_ops(struct vm_area_struct *vma) { vma->vm_ops = !S_ISRE
 HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma) { if (compat_has_large) cowmem_set_large_ops(vma); }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
-HELPER bool kapi_vma_shared(const struct vm_area_struct *vma) { return vma->vm_flags & VM_MAYSHARE; }
-HELPER bool kapi_vma_locked(const struct vm_area_struct *vma) { return vma->vm_flags & VM_LOCKED; }
-HELPER bool kapi_vma_may_map_around(struct vm_area_struct *vma) { return !uffd_disable_fault_around(vma); }
-HELPER bool kapi_vma_asks_for_missing(struct vm_area_struct *vma) { return compat_has_uffd_ops && userfaultfd_missing(vma); }
-HELPER bool kapi_vma_asks_for_minor(struct vm_area_struct *vma) { return compat_has_uffd_ops && userfaultfd_minor(vma); }
 HELPER unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing) { return (__force unsigned int)cowmem_ask_user_space(vmf, missing ? VM_UFFD_MISSING : VM_UFFD_MINOR); }
 HELPER bool kapi_vma_has_recency(const struct vm_area_struct *vma) { return vma_has_recency((struct vm_area_struct *)vma); }
 HELPER bool kapi_vma_maps_privately(const struct vm_area_struct *vma, const struct address_space *mapping) { return vma->vm_file && vma->vm_file->f_mapping == mapping && !(vma->vm_flags & VM_MAYSHARE); }
 
-HELPER bool kapi_vma_may_store(const struct vm_area_struct *vma) { return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
-HELPER bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(vma->vm_flags & VM_SOFTDIRTY); }
+/* --- a mapping's flags --- */
+HELPER unsigned long kapi_vma_flags(const struct vm_area_struct *vma) { return READ_ONCE(vma->vm_flags); }
+HELPER bool kapi_vm_flags_shared(unsigned long flags) { return flags & VM_MAYSHARE; }
+HELPER bool kapi_vm_flags_locked(unsigned long flags) { return flags & VM_LOCKED; }
+HELPER bool kapi_vm_flags_reapable(unsigned long flags) { return !(flags & VM_SHARED); }
+HELPER bool kapi_vm_flags_may_store(unsigned long flags) { return (flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
+HELPER bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(flags & VM_SOFTDIRTY); }
+HELPER bool kapi_vm_flags_may_map_around(unsigned long flags) { return !(flags & (VM_UFFD_WP | VM_UFFD_MINOR | VM_UFFD_RWP)); }
+HELPER bool kapi_vm_flags_asks_for_missing(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MISSING; }
+HELPER bool kapi_vm_flags_asks_for_minor(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MINOR; }
+
 
 /* On x86 without ERMS the kernel's copy recovers from a machine check only if it was made to (mce=recovery, or a quirk of old servers), which no module can ask; otherwise it is a slow memcpy(). */
 #ifdef CONFIG_X86
@@ -193,7 +197,6 @@ HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_pres
 HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
 HELPER unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf) { return pte_index(vmf->address); }
 HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
-HELPER bool kapi_vma_reapable(const struct vm_area_struct *vma) { return !(vma->vm_flags & VM_SHARED); }
 HELPER bool kapi_mm_reaped(const struct mm_struct *mm) { return check_stable_address_space((struct mm_struct *)mm); }
 HELPER void kapi_pmd_install(struct vm_fault *vmf) { cowmem_symbol_call(pmd_install)(vmf->vma->vm_mm, vmf->pmd, &vmf->prealloc_pte); }
 HELPER pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf) { return vmf->pmd; }

@@ -33,18 +33,18 @@ void kapi_vma_set_large_ops(struct vm_area_struct *vma);
 bool kapi_vma_asks_user_space(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
 unsigned long kapi_vma_start(const struct vm_area_struct *vma);
-bool kapi_vma_shared(const struct vm_area_struct *vma); /* MAP_SHARED */
-bool kapi_vma_locked(const struct vm_area_struct *vma);
-/* Whether a read fault may map neighbours, or userfaultfd wants to know of each. */
-bool kapi_vma_may_map_around(struct vm_area_struct *vma);
-/* Whether userfaultfd wants to be asked first, of a place that is a hole, and of one that is none. */
-bool kapi_vma_asks_for_missing(struct vm_area_struct *vma);
-bool kapi_vma_asks_for_minor(struct vm_area_struct *vma);
 bool kapi_vma_has_recency(const struct vm_area_struct *vma);
-/* Whether stores to the object through it are permitted now: shared, and writable. */
-bool kapi_vma_may_store(const struct vm_area_struct *vma);
-/* Whether soft-dirty bits of its entries mean something: they were cleared once. */
-bool kapi_vma_tracks_soft_dirty(const struct vm_area_struct *vma);
+
+/* --- a mapping's flags (kernel/vm_flags.h) --- */
+unsigned long kapi_vma_flags(const struct vm_area_struct *vma);
+bool kapi_vm_flags_shared(unsigned long flags);
+bool kapi_vm_flags_locked(unsigned long flags);
+bool kapi_vm_flags_reapable(unsigned long flags);
+bool kapi_vm_flags_may_store(unsigned long flags);
+bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags);
+bool kapi_vm_flags_may_map_around(unsigned long flags);
+bool kapi_vm_flags_asks_for_missing(unsigned long flags);
+bool kapi_vm_flags_asks_for_minor(unsigned long flags);
 
 /* Copy @source into the fault's cow_page, machine checks caught: 0, or not if poisoned. */
 int kapi_vmf_copy_cow_page(const struct vm_fault *vmf, struct folio *source);
@@ -66,8 +66,7 @@ bool kapi_vmf_entry_present(const struct vm_fault *vmf);
 unsigned long kapi_vmf_address(const struct vm_fault *vmf);
 unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf);
 struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);
-/* Whether the OOM reaper takes what it maps; and has begun to, in @mm. */
-bool kapi_vma_reapable(const struct vm_area_struct *vma);
+/* Whether the OOM reaper has begun to take what @mm maps. */
 bool kapi_mm_reaped(const struct mm_struct *mm);
 void kapi_pmd_install(struct vm_fault *vmf);
 pmd_t *kapi_vmf_pmd(const struct vm_fault *vmf);

@@ -23,7 +23,7 @@ namespace {
 struct Protect : LockedBefore {
 	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
 
-	static bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+	static bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
 
 	static bool visit(FoundPte &found)
 	{
@@ -140,13 +140,13 @@ void Pages::leave_slot(Index index, const Seen &seen)
 		seen.slot->uncount(home_);
 }
 
-/* What is its own at @index becomes the family's; or a copy of that, and the page goes to @kept. */
-int Pages::freeze_one(Index index, Kept *&kept)
+/* What is its own at @index, where @walk is, becomes the family's; or a copy of that, and the page goes to @kept. */
+int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
 {
 	SharedHome &shared = *family()->home();
 
 	for (;;) {
-		const Seen seen = see(index);
+		const Seen seen = see_what([&] { return walk.entry(); });
 		folio *page = seen.page.get();
 
 		if (!page) {
@@ -161,7 +161,7 @@ int Pages::freeze_one(Index index, Kept *&kept)
 		const PageLock lock{page};
 
 		/* Page-out may have put it into a slot, or have taken it out. */
-		if (entry_of(index) != seen.entry)
+		if (walk.entry() != seen.entry)
 			continue;
 		if (!owns(page))
 			return 0;
@@ -229,9 +229,9 @@ int Pages::freeze(Pages &made)
 
 	kapi_test_step(COWMEM_STEP_FREEZES, nullptr);
 	while (!err && (index = walk.next()) != no_index) {
-		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, kept);
+		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, walk, kept);
 		/* What is large went as a whole. */
-		if (!err && is_shared_and_large(index))
+		if (!err && family()->home()->large() && is_shared_and_large(index))
 			walk = Tree::OwnWalk{tree_, last_of_block(index) + 1, no_index};
 		kapi_cond_resched();
 	}

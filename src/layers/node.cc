@@ -79,8 +79,13 @@ bool Node::is_empty(bool leaf) const
 
 void Node::put(Node *node, unsigned int level)
 {
-	if (!kapi_ref_put(&node->references_))
-		return;
+	if (kapi_ref_put(&node->references_))
+		destroy(node, level);
+}
+
+/* No pointer is left to it. */
+[[gnu::noinline]] void Node::destroy(Node *node, unsigned int level)
+{
 	for (unsigned int i = 0; i < (level ? children : entries); i++) {
 		if (level) {
 			if (Node *child = node->child(i))

@@ -53,11 +53,15 @@ public:
 		return Entry{__atomic_exchange_n(&slot_[i], entry.value_, __ATOMIC_SEQ_CST)};
 	}
 
-	/* Whether both have the same at @i, now. */
-	bool has_same(unsigned int i, const Node &other) const
+	/* How many children from @from on both inner nodes have in common, now. */
+	unsigned int same_children(unsigned int from, const Node &other) const
 	{
-		return __atomic_load_n(&slot_[i], __ATOMIC_RELAXED) ==
-		       __atomic_load_n(&other.slot_[i], __ATOMIC_RELAXED);
+		unsigned int i = from;
+
+		while (i < children && __atomic_load_n(&slot_[i], __ATOMIC_RELAXED) ==
+		                               __atomic_load_n(&other.slot_[i], __ATOMIC_RELAXED))
+			i++;
+		return i - from;
 	}
 
 	/* Of an inner node. */
@@ -81,6 +85,7 @@ public:
 
 private:
 	void copy_children(Node &to) const;
+	static void destroy(Node *node, unsigned int level);
 
 	/* The allocator's RCU head takes the place of both when the node is freed: no look-up reads them. */
 	kapi_refcount references_;

@@ -94,8 +94,8 @@ private:
 		kapi_test_step(COWMEM_STEP_NO_TABLE, nullptr);
 		if (!PageTable{kapi_vma_mm(vma_), address})
 			return end;
-		walk = from(index + 1);
-		return index;
+		walk = from(index);
+		return walk.next();
 	}
 
 	/* The address behind the last of those that visit_some() visits, if somebody wants to know. */
@@ -120,7 +120,7 @@ private:
 	{
 		for (unsigned int n = 0; n < Batch::max && index < behind; n++) {
 			/* It may go out to the store just now, but then nothing maps it. */
-			if (folio *page = pages_.resident_rcu(index)) {
+			if (folio *page = walk.entry().page()) {
 				visitor_.looks_at(page, index);
 				if (table)
 					visit(*table, page, *address_of(vma_, index));

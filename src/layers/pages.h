@@ -274,7 +274,7 @@ private:
 	/* layers/freeze.cc */
 	struct Kept;
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
-	int freeze_one(Index index, Kept *&kept) REQUIRES(this);
+	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);

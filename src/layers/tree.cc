@@ -261,8 +261,10 @@ Index Tree::OwnWalk::next()
 		if (begin > last_)
 			break;
 		at.left &= at.left - 1;
-		if (!level_)
+		if (!level_) {
+			place_ = i;
 			return begin;
+		}
 		at_[--level_].begin = begin;
 		enter(*at.node->child(i));
 	}
@@ -296,10 +298,11 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 	if (!nodes)
 		return from;
 	nodes--;
-	for (unsigned int i = place(from, level); i < end && from <= last; i++) {
-		if (both && level && a.node->has_same(i, *b.node)) {
+	for (unsigned int i = place(from, level), step; i < end && from <= last; i += step) {
+		step = both && level ? a.node->same_children(i, *b.node) : 0;
+		if (step) {
 			/* most are: nothing to go into */
-		} else if (!level) {
+		} else if (step = 1; !level) {
 			const Entry entry_a = a.node ? a.node->entry(i) : Entry{};
 			const Entry entry_b = b.node ? b.node->entry(i) : Entry{};
 
@@ -311,7 +314,7 @@ Index Tree::next_difference_in(Root a, Root b, unsigned int level, Index from, I
 		           found != no_index) {
 			return found;
 		}
-		from = ((from >> shift) + 1) << shift;
+		from = ((from >> shift) + step) << shift;
 		if (!from)
 			break;
 	}

@@ -96,6 +96,8 @@ public:
 		OwnWalk(const Tree &tree, Index first, Index last);
 		/* The next index, or no_index. */
 		Index next();
+		/* What is there now, at the index that next() told last: no look-up from the root. */
+		Entry entry() const { return at_[0].node->entry(place_); }
 
 	private:
 		void enter(const Node &node);
@@ -107,6 +109,7 @@ public:
 			unsigned long left; /* marks that are still to be followed */
 		} at_[max_height + 1];      /* by level */
 		unsigned int level_, top_;
+		unsigned int place_ = 0; /* in the leaf, of what next() told last */
 	};
 
 	/* Memory for nodes, had before it is needed. */

@@ -4,30 +4,6 @@
 
 namespace cowmem {
 
-Seen View::see(Index index) const
-{
-	for (;;) {
-		Seen seen;
-		const Rcu rcu;
-
-		seen.entry = tree_.at(index);
-		if (!seen.entry)
-			return seen;
-
-		StoreSlot *slot = seen.entry.slot();
-		folio *page = seen.entry.page();
-
-		if (slot && kapi_ref_try_get(&slot->references))
-			seen.slot = SlotRef{slot};
-		if (page && kapi_folio_try_get(page))
-			seen.page = FolioRef{page};
-		/* Now that they stay what they are: what was looked for, or something else by now. */
-		if (seen.slot.get() == slot && seen.page.get() == page &&
-		    tree_.at(index) == seen.entry && seen.entry.page() == page)
-			return seen;
-	}
-}
-
 bool View::try_get(Index index, FolioRef &page) const
 {
 	const Rcu rcu;

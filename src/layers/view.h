@@ -62,7 +62,10 @@ public:
 	/* The same under RCU, for who knows by the count or the page lock. */
 	folio *resident_rcu(Index index) const { return tree_.at(index).page(); }
 	/* What is there. Never sleeps, but may give back a slot, which does. */
-	Seen see(Index index) const;
+	Seen see(Index index) const
+	{
+		return see_what([&] { return tree_.at(index); });
+	}
 	/*
 	 * Puts into @page what is at @index, a page referenced or none: only the count can tell
 	 * whether it still is. False: it was just going. Never sleeps.
@@ -177,6 +180,32 @@ protected:
 
 		return page && owns(page);
 	}
+	/* What @look_up finds in the tree each time that it is called. As see(). */
+	template <class LookUp>
+	static Seen see_what(LookUp look_up)
+	{
+		for (;;) {
+			Seen seen;
+			const Rcu rcu;
+
+			seen.entry = look_up();
+			if (!seen.entry)
+				return seen;
+
+			StoreSlot *slot = seen.entry.slot();
+			folio *page = seen.entry.page();
+
+			if (slot && kapi_ref_try_get(&slot->references))
+				seen.slot = SlotRef{slot};
+			if (page && kapi_folio_try_get(page))
+				seen.page = FolioRef{page};
+			/* Now that they stay what they are: what was looked for, or something else by now. */
+			if (seen.slot.get() == slot && seen.page.get() == page &&
+			    look_up() == seen.entry && seen.entry.page() == page)
+				return seen;
+		}
+	}
+
 	template <class Next, class Is>
 	static Index next_that(Index from, Index last, Next next, Is is);
 

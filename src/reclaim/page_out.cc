@@ -118,7 +118,7 @@ struct Return : Visitor {
 	{
 	}
 
-	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+	bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
 
 	bool visit(FoundPte &found)
 	{
@@ -148,7 +148,8 @@ private:
 	/* Where soft-dirty bits are tracked by now, only an entry that has its bit. */
 	static bool may_be_writable(const vm_area_struct *vma, Pte before)
 	{
-		return before.soft_dirty() ? kapi_vma_may_store(vma) : may_store_untold(vma);
+		return before.soft_dirty() ? VmFlags{vma}.may_store()
+		                           : may_store_untold(VmFlags{vma}, kapi_vma_mm(vma));
 	}
 };
 

@@ -13,6 +13,7 @@
 
 #include "kernel/kapi.h"
 #include "kernel/rcu.h"
+#include "kernel/vm_flags.h"
 
 namespace cowmem {
 
@@ -81,15 +82,14 @@ private:
 };
 
 /*
- * Whether stores through @vma are permitted, and nobody needs a fault at the first: not soft-dirty
+ * Whether stores through a mapping of @mm with @flags are permitted, and nobody needs a fault at the first: not soft-dirty
  * tracking, and no secondary MMU, which takes an entry that lets stores through for its permission
  * to write, and need not say when it did (KVM's gfn_to_pfn_cache never does). Without that it
  * asks for a page to write to by a fault, which leaves a dirty bit.
  */
-inline bool may_store_untold(const vm_area_struct *vma)
+inline bool may_store_untold(VmFlags flags, mm_struct *mm)
 {
-	return kapi_vma_may_store(vma) && !kapi_vma_tracks_soft_dirty(vma) &&
-	       !kapi_mm_has_notifiers(kapi_vma_mm(vma));
+	return flags.may_store() && !flags.tracks_soft_dirty() && !kapi_mm_has_notifiers(mm);
 }
 
 /*

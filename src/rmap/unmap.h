@@ -30,7 +30,7 @@ struct Despite {
 /* Whether an entry has a soft-dirty bit that somebody tracks, and that would go with it (R54). */
 inline bool is_tracked(const FoundPte &found)
 {
-	return found.pte.soft_dirty() && kapi_vma_tracks_soft_dirty(found.vma);
+	return found.pte.soft_dirty() && VmFlags{found.vma}.tracks_soft_dirty();
 }
 
 /* What would become of unused pages in an Unmap, which is not done. */
@@ -40,7 +40,7 @@ struct Foresee : Visitor {
 
 	bool visit(FoundPte &found)
 	{
-		if (kapi_vma_locked(found.vma))
+		if (VmFlags{found.vma}.locked())
 			becomes[found.nth] = Unmapped::mlocked;
 		else if (is_tracked(found))
 			becomes[found.nth] = Unmapped::tracked;
@@ -110,7 +110,7 @@ private:
 	/* Why the entry stays; or success: it goes. */
 	Unmapped spared(const FoundPte &found) const
 	{
-		if (!despite.mlock && kapi_vma_locked(found.vma))
+		if (!despite.mlock && VmFlags{found.vma}.locked())
 			return Unmapped::mlocked;
 		if (leave == Leave::nothing && is_tracked(found))
 			return Unmapped::tracked;

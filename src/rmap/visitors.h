@@ -15,7 +15,7 @@ inline void give_back(const FoundPte &found)
 {
 	kapi_folio_remove_rmap(found.page, found.vma);
 	/* That put it into munlock's batch of this CPU, with a reference. */
-	if (kapi_vma_locked(found.vma))
+	if (VmFlags{found.vma}.locked())
 		kapi_drain_folio_batches();
 	kapi_folio_put(found.page);
 }
@@ -27,7 +27,7 @@ struct Inspect : Visitor {
 	{
 		entries[found.nth]++;
 		dirty[found.nth] |= found.pte.dirty();
-		locked[found.nth] |= kapi_vma_locked(found.vma);
+		locked[found.nth] |= VmFlags{found.vma}.locked();
 		young[found.nth] += found.pte.young() && kapi_vma_has_recency(found.vma);
 		return false;
 	}
@@ -60,7 +60,7 @@ struct Referenced : Visitor {
 
 	bool visit(FoundPte &found)
 	{
-		locked |= kapi_vma_locked(found.vma);
+		locked |= VmFlags{found.vma}.locked();
 		written[found.nth] |= found.pte.dirty() || (found.pte.writable() && is_told(found));
 		if (!kapi_vma_has_recency(found.vma))
 			return false;
@@ -97,7 +97,7 @@ private:
 struct Clean : Visitor {
 	static constexpr kapi_notify event = KAPI_NOTIFY_PROTECTION_PAGE;
 
-	bool enters(const vm_area_struct *vma) { return kapi_vma_shared(vma); }
+	bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
 
 	bool visit(FoundPte &found)
 	{
@@ -204,7 +204,8 @@ struct Permit : Visitor {
 	/* Under the PTE lock: who forbids stores changes the VMA first, and the entries then. */
 	bool visit(FoundPte &found)
 	{
-		if (!may_store_untold(found.vma) || found.pte.uffd_wp() || found.pte.writable())
+		if (!may_store_untold(VmFlags{found.vma}, kapi_vma_mm(found.vma)) ||
+		    found.pte.uffd_wp() || found.pte.writable())
 			return false;
 		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		return true;

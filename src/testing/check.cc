@@ -23,7 +23,7 @@ struct Compare : Visitor {
 
 	bool visit(FoundPte &found)
 	{
-		if (!kapi_vma_shared(found.vma) && kapi_pte_maps_anon(found.pte.value()))
+		if (!VmFlags{found.vma}.shared() && kapi_pte_maps_anon(found.pte.value()))
 			return false;
 		/* One entry may map all pages of a large folio. */
 		entries += found.ptep || index_of(found.vma, found.address) % KAPI_LARGE_PAGES == 0;
