@@ -137,7 +137,17 @@ private:
 	 * What became of a candidate: mapped, or the reason why not. The order is R19's; but
 	 * whether something is there cannot change with the table locked, and comes first.
 	 */
-	cowmem_counter consider(folio *page, unsigned long address)
+	[[gnu::always_inline]] cowmem_counter consider(folio *page, unsigned long address)
+	{
+		return kapi_may_be_large(page) ? consider_part(page, address)
+		                               : consider_page(page, address);
+	}
+	/* The same code for what may be a part of a large folio, and for what is none. */
+	[[gnu::noinline]] cowmem_counter consider_part(folio *page, unsigned long address)
+	{
+		return consider_page(page, address);
+	}
+	[[gnu::always_inline]] cowmem_counter consider_page(folio *page, unsigned long address)
 	{
 		if (!table_.empty_at(address))
 			return what_ == For::writing && pages_.owns(page) &&

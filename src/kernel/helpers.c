@@ -127,13 +127,23 @@ INTERVAL_TREE_DEFINE(struct anon_vma_chain, rb, unsigned long, rb_subtree_last, 
 
 /*
  * A pointer that C++ has is to the page that it is about, which may be a part of a large folio: what
- * that has once for all of its parts is in its first one. Until there is one (kernel/large.h), a
- * jump that is not taken is all that this costs.
+ * that has once for all of its parts is in its first one. Until there is one (kernel/large.h), nobody looks.
+ *
+ * The compiler takes the answer for one that depends on the pointer alone. So a function that has asked once,
+ * and goes another way then, does not ask again. Who made the first large folio waited before until no CPU
+ * could have an older answer for a pointer to a part.
  */
-#define has_large() (compat_has_large && static_branch_unlikely(&cowmem_large_used))
-HELPER bool is_large(const struct folio *part) { return has_large() && PageCompound((struct page *)&part->page); }
-HELPER struct folio *whole(const struct folio *part) { return has_large() ? page_folio((struct page *)&part->page) : (struct folio *)part; }
-HELPER unsigned long part_of(const struct folio *part) { return has_large() ? (unsigned long)(&part->page - &whole(part)->page) : 0; }
+#ifdef CONFIG_X86
+#define LOAD_LARGE_USED "movzbl cowmem_large_used(%%rip), %k0"
+#else
+#define LOAD_LARGE_USED "adrp %0, cowmem_large_used\n\tldrb %w0, [%0, :lo12:cowmem_large_used]"
+#endif
+HELPER bool large_used(const struct folio *part) { unsigned long used; asm(LOAD_LARGE_USED : "=r"(used) : "r"(part)); return used; }
+#define has_large(part) (compat_has_large && unlikely(large_used(part)))
+HELPER bool kapi_may_be_large(const struct folio *part) { return has_large(part); }
+HELPER bool is_large(const struct folio *part) { return has_large(part) && PageCompound((struct page *)&part->page); }
+HELPER struct folio *whole(const struct folio *part) { return has_large(part) ? page_folio((struct page *)&part->page) : (struct folio *)part; }
+HELPER unsigned long part_of(const struct folio *part) { return has_large(part) ? (unsigned long)(&part->page - &whole(part)->page) : 0; }
 
 /* --- struct vm_fault and struct vm_area_struct --- */
 HELPER struct vm_area_struct *kapi_vmf_vma(const struct vm_fault *vmf) { return vmf->vma; }
@@ -220,7 +230,7 @@ HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address) : kapi_folio_alloc(zeroed); }
 HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(whole(folio)); }
-HELPER bool kapi_folio_try_get(struct folio *folio) { return has_large() ? cowmem_part_try_get(folio) : folio_try_get(folio); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return has_large(folio) ? cowmem_part_try_get(folio) : folio_try_get(folio); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(whole(folio)); }
 HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)folio_flags_word(whole(folio))) & BIT(PG_locked); }
 HELPER void kapi_folio_put(struct folio *folio) { folio_put(whole(folio)); }

@@ -122,6 +122,8 @@ enum kapi_large {
 bool kapi_has_large(void);
 void kapi_large_begin(void);
 bool kapi_folio_is_large(const struct folio *part);
+/* Whether there are any: where this says no, all that is asked of @part behind it costs as if there were none. */
+bool kapi_may_be_large(const struct folio *part);
 /* How many pages the folio has that it is a part of. */
 unsigned int kapi_folio_pages(const struct folio *part);
 /* Its first part, by which the allocator knows it; and its part @i. */

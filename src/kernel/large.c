@@ -16,7 +16,7 @@
 #include "kernel/module.h"
 #include "kernel/symbols.h"
 
-DEFINE_STATIC_KEY_FALSE(cowmem_large_used);
+bool cowmem_large_used __read_mostly;
 
 #if compat_has_large
 
@@ -51,7 +51,13 @@ bool cowmem_large_is_possible(void)
 
 void cowmem_large_begin(void)
 {
-	static_branch_enable(&cowmem_large_used);
+	static bool is_seen;
+
+	if (smp_load_acquire(&is_seen))
+		return;
+	WRITE_ONCE(cowmem_large_used, true);
+	synchronize_rcu(); /* each CPU sees that */
+	smp_store_release(&is_seen, true);
 }
 
 /* --- names --- */

@@ -6,13 +6,12 @@
 #ifndef COWMEM_LARGE_H
 #define COWMEM_LARGE_H
 
-#include <linux/jump_label.h>
 #include <linux/mm.h>
 
 #include "kernel/compat.h"
 
-/* True once there was one: until then the module does not ask what is one. */
-DECLARE_STATIC_KEY_FALSE(cowmem_large_used);
+/* Whether there may be one: until then the module does not ask what is one. */
+extern bool cowmem_large_used;
 
 bool cowmem_large_is_possible(void);
 void cowmem_large_begin(void);

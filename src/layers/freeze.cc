@@ -294,7 +294,6 @@ bool Pages::protect()
 int Pages::freeze(Pages &made)
 {
 	UNINITIALIZED Tree::OwnWalk walk{tree_, 0, no_index};
-	const bool has_large = home_.large();
 	Kept *kept = nullptr;
 	Index index;
 	int err = 0;
@@ -303,7 +302,7 @@ int Pages::freeze(Pages &made)
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, walk, kept);
 		/* What is large went as a whole. */
-		if (!err && has_large && is_shared_and_large(index))
+		if (!err && family()->home()->large() && is_shared_and_large(index))
 			walk = Tree::OwnWalk{tree_, last_of_block(index) + 1, no_index};
 		kapi_cond_resched();
 	}
