@@ -53,7 +53,7 @@ void cowmem_large_begin(void)
 {
 	static bool is_seen;
 
-	if (smp_load_acquire(&is_seen))
+	if (smp_load_acquire(&is_seen)) /* with what each CPU has seen by then */
 		return;
 	WRITE_ONCE(cowmem_large_used, true);
 	synchronize_rcu(); /* each CPU sees that */

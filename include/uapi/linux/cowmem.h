@@ -92,7 +92,7 @@
  */
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 #define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
-#define COWMEM_FEATURE_HUGE (1ULL << 19) /* COWMEM_CREATE_HUGE */
+#define COWMEM_FEATURE_HUGE (1ULL << 19)     /* COWMEM_CREATE_HUGE */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -220,7 +220,7 @@ struct cowmem_set_cow {
  */
 #define COWMEM_CREATE_PINNABLE (1U << 2) /* the bits below are libcowmem's */
 #define COWMEM_CREATE_HUGE (1U << 3)
-#define COWMEM_NAME_MAX 248U             /* bytes without the NUL */
+#define COWMEM_NAME_MAX 248U /* bytes without the NUL */
 
 struct cowmem_create {
 	__u32 size;       /* in: sizeof(struct cowmem_create) */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef COWMEM_FRESH_H
+#define COWMEM_FRESH_H
+
+#include "kernel/folio.h"
+#include "store/slot.h"
+
+namespace cowmem {
+
+/* A page to fill a place with that has none, and how that went. */
+struct Fresh {
+	FolioRef page;
+	bool zeroed;             /* it was when it was allocated */
+	bool brought_in = false; /* its bytes came out of the store */
+	bool is_own = false;     /* then: it is the object's own, not the family's */
+	int error = 0;           /* -EIO: they did not; -ENOMEM: no memory for the tree */
+	/*
+	 * With -EAGAIN, the slot whose bytes are to be read into the page, from the backing
+	 * store and with no lock held, before the same is tried again. Then, that has been done.
+	 */
+	SlotRef backed = {};
+	bool ahead = false; /* nobody has asked for it: no memory is reclaimed for its sake */
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_FRESH_H */
