@@ -91,6 +91,154 @@ static const char *const corpus_texts[] = {
 	"0 transfer 0 0 0 4 1; 0 transfer 0 0 2 6 0; 0 poison 0 3; 0 load 0 3 1; "
 	"0 pread 0 12288 4096; 0 pagemap 0 0 8 0; 0 punch 0 3 1 0; 0 load 0 3 1; 0 info 0; "
 	"0 odd 0 11 24 0 1; 0 odd 0 13 32 4294967296 1; 0 odd 0 5 4096 7 0",
+	/* The sum of an object's slots was wrong, where two page-outs and snapshots met. */
+	"together; 0 open 0; 0 mmap 7 0 0 16 0; 0 store 0 0 16 2; 0 fork 1; 0 fork 2; "
+	"2 store 0 0 16 4; 0 snapshot 0 1 1 0 0; 1 punch 0 2 4 1; 2 page_out 0 0 16 1 0; "
+	"1 mprotect 0 3 4 1; 0 punch 0 2 1 1; 0 snapshot 0 2 1 0 0; 0 restore 0 1 0 0 1; "
+	"0 load 1 513 9; 0 remote 32 4 1 1; 1 reclaim 0; 0 mmap 3 4 0 11 25; "
+	"0 clone 7 4 5 0 1; 0 pagemap 5 1 11 3; 0 pread 0 0 10240",
+	/* The first to run some of the module's code. */
+	"together; 0 open 0; 0 mmap 7 0 0 16 0; 0 store 0 0 16 2; 0 fork 1; 0 fork 2; "
+	"0 thread 0 1; 1 thread 0 2; 2 store 0 0 16 4; 0 snapshot 0 1 1 0 0; 1 punch 0 2 4 1; "
+	"2 page_out 0 0 16 1 0; 0 snapshot 0 2 1 0 0; 1 snapshot 0 3 1 0 0; "
+	"3 store 0 13 1 128; 1 mprotect 0 3 4 1; 0 punch 0 2 1 1; 0 snapshot 0 2 1 0 0; "
+	"0 restore 0 1 0 0 1; 0 load 1 513 9; 0 remote 32 4 1 1; 1 reclaim 0; "
+	"0 mmap 3 4 0 11 25; 0 clone 7 4 5 0 1; 0 pagemap 5 1 11 3; 0 pread 0 0 10240",
+	"0 tmpfile 9; 0 pwrite 0 8192 40960 191; 0 mmap 6 1 0 6 9; 0 store 2 6 9 254; "
+	"2 mremap 4 1 4; 0 prefetch 0 4 3 0; 3 mmap 0 4 4 4 25; 3 store 0 13 1 128; "
+	"1 mprotect 0 3 4 1; 1 append 7 8192 168; 2 diff 3 8 3 4 0; 0 fork 3; 0 load 1 513 9; "
+	"0 remote 32 4 1 1; 1 reclaim 0; 0 mmap 3 4 0 11 25; 0 clone 7 4 5 0 1; "
+	"0 pagemap 5 1 11 3; 0 pread 0 0 10240; 0 clone 1 3 7 2 1; 0 mlock 32 5 3 1",
+	"0 open 5; 0 fallocate 7 3 16384 16384; 0 pwrite 5 12288 126975 120; "
+	"0 mmap 4 3 8 1 11; 0 clone 5 0 2 1 0; 0 store 1 4503599627370495 2 224; "
+	"0 pwrite 5 12288 126975 120; 0 snapshot 4 4 1 2 4; 0 copies 0 0 3 !16; "
+	"1 pagemap 8 5 9 3; 0 reclaim 2; 0 fadvise 5 36864 2048 4",
+	"together; 0 open 9; 0 pwrite 9 131072 36864 127; 0 mmap 0 3 3 9 5; 0 store 2 2 10 39; "
+	"0 reclaim 2; 0 snapshot_set 8 3 9 4 1; 0 dup 6 6; 3 open 1; 0 snapshot_set 4 3 0 0 1; "
+	"0 diff 5 5 4 4 0; 0 diff 2 8 4503599627370495 2 1; 0 fadvise 2 16384 1 4; "
+	"1 clone 6 7 9 0 1; 0 load 4 1 3; 0 mmap 7 0 2251799813685247 3 8",
+	"0 open 5; 0 pwrite 5 12288 126975 120; 0 mmap 4 3 8 1 11; "
+	"0 store 1 4503599627370495 2 224; 0 snapshot 4 4 1 2 4; 0 copies 0 0 3; "
+	"1 pagemap 8 5 9 3; 0 reclaim 2; 0 fadvise 1 36864 2048 4",
+	"0 parameter 0 0; 0 parameter 1 0; 0 parameter 2 0; 0 parameter 4 0; 0 parameter 5 0; "
+	"0 open 0; 0 pwrite 0 0 65536 2; 0 mmap 0 0 0 16 0; 0 mmap 0 1 3 16 1; 0 load 0 0 16; "
+	"0 store 0 0 16 4; 0 pread 1 20480 131072 !1; 0 load 1 0 8; 0 store 1 0 16 4; "
+	"0 snapshot 0 1 1 0 0; 0 store 0 0 16 6; 1 parameter 6 0; 0 sendfile 2 34 57344 16384; "
+	"0 open 2; 0 pwrite 2 0 8192 2; 0 mmap 2 2 0 4 1; 0 store 2 0 4 2",
+	"0 creat 4 1 1; 0 pwrite 0 16384 8192 91; 0 mmap 8 36 3 2 16; 0 store 1 5 9 79; "
+	"0 store 1 2 1 59; 0 store 1 13 11 47; 3 load 0 11 1; 0 pagemap 4 4 1 2; "
+	"0 ftruncate 3 16384; 2 reclaim 0; 0 clone 7 8 2 2 1; 0 mprotect 3 5 2 2; "
+	"2 punch 3 6 4 0 !1; 0 close 7; 0 hold 1 10; 0 punch 9 4 3 0; 0 send 6 3; "
+	"2 mremap 1 3 5; 0 madvise 3 2 1 13; 0 ftruncate 4 2101248; 2 mprotect 2 2 2 2; "
+	"0 load 1 2251799813685247 10; 1 tmpfile 0; 0 fdinfo 8",
+	"0 open 3; 3 remote 4 2251799813685248 2 0; 0 pwrite 6 4096 8193 83; "
+	"0 mmap 2 1 0 9 17; 0 store 4 9 3 166; 0 fork 3; 0 store 2 8 4 95; "
+	"0 transfer 2 0 5 0 1; 2 page_out 6 0 3 1 1; 0 restore 0 1 0 0 1 !1; "
+	"0 rmap 4 3 4 0 !2; 3 ficlone 3 39; 0 store 1 5 9 19 !14",
+	"0 tmpfile 9; 0 pwrite 0 8192 40960 191; 0 mmap 6 1 0 6 9; 0 store 2 6 9 254; "
+	"2 store 1 2 8 150; 2 mremap 4 1 4; 0 prefetch 0 4 3 0; 3 mmap 0 4 4 4 25; "
+	"3 store 4 13 1 128; 1 mprotect 0 3 4 1; 1 append 7 8192 168; 2 diff 3 8 3 4 0; "
+	"0 store 0 0 8 2 !1; 0 store 0 0 8 2; 0 snapshot 0 1 1 0 0 !3; 0 snapshot 0 1 1 0 0; "
+	"0 store 0 0 1 4 !1; 0 store 0 1 1 4 !2; 0 punch 0 2 2 1 !1; 0 page_out 0 0 8 1 0 !1; "
+	"0 page_out 0 0 8 1 0; 0 load 0 4 2 !1; 0 clone 1 2 0 0 1 !4; 0 clone 1 2 0 0 1; "
+	"0 pwrite 2 0 8192 4 !1; 0 restore 0 1 0 0 1 !1; 0 fork 1 !9",
+	"together; 0 open 0; 0 mmap 7 0 0 16 0; 0 store 0 0 16 2; 0 fork 1; 0 fork 2; "
+	"0 thread 0 1; 1 thread 0 2; 2 store 0 0 16 4; 0 snapshot 0 1 1 0 0; 1 punch 0 2 4 1; "
+	"2 page_out 0 0 16 1 0; 0 snapshot 0 2 1 0 0; 1 snapshot 0 3 1 0 0; 2 store 0 0 16 8; "
+	"0 restore 0 1 0 0 1; 1 page_out 0 0 16 1 0; 2 clone 0 4 0 0 0; 0 close 1; "
+	"1 store 0 0 16 3; 2 mremap 0 1 0; 0 fallocate 9 1 20480 16384; 0 fork 0; "
+	"0 ftruncate 37 20480; 0 tmpfile 36",
+	"0 open 3; 0 pwrite 6 4096 8193 83; 0 mmap 2 1 0 9 17; 0 store 4 9 3 166; 0 fork 3; "
+	"0 store 2 8 4 95; 0 transfer 2 0 5 0 1; 0 tmpfile 7; 0 rmap 4 3 4 0 !2; "
+	"0 store 1 5 9 19 !14",
+	"0 creat 6 1 0; 0 pwrite 3 0 16384 46; 0 mmap 8 0 2251799813685248 4 26; "
+	"0 store 3 1 16 203; 0 fork 0; 0 mmap 9 0 31 7 1; 0 remote 0 7 0 0; 0 fork 3 !6; "
+	"0 pagemap 39 2 3 2; 0 splice 2 1 0 12288 45056; 0 copies 3 6 4; 0 mprotect 3 5 2 0; "
+	"0 clone 4 7 4 2 1; 0 mmap 7 3 5 15 8",
+	"0 creat 9 0 1; 0 pwrite 6 65536 135168 95; 0 mmap 1 3 2 0 26; 0 store 4 524287 31 21; "
+	"0 fork 2; 0 punch 8 5 2 0; 0 resize 0 12288 0; 0 madvise 3 1 10 9; "
+	"0 transfer 9 3 6 513 0; 0 rename 1 0; 0 user_fill 1 0 0; 0 transfer 7 1 4 511 0; "
+	"3 load 4 2 4; 0 ftruncate 4 12288; 1 page_out 6 7 2 1 1; 0 fallocate 0 3 28672 8; "
+	"0 pagemap 0 4 31 0; 0 fallocate 1 0 8192 4097",
+	"together; 0 tmpfile 3; 0 pwrite 8 16384 4096 239; 0 mmap 1 0 1 524288 13; "
+	"0 store 1 14 31 174; 0 fork 0; 3 clear_refs 1; 1 punch 5 14 2 1; 0 restore 4 0 4 1 0; "
+	"0 odd 8 18 14796402369874744134 2 0; 0 snapshot_set 9 4 5 3 1; 0 ficlone 8 7; "
+	"0 info 1 !20; 0 store 1 14 2 170 !40; 2 lseek 39 12288 3; 3 fadvise 32 8192 4096 4; "
+	"0 link 2 2; 0 page_out 3 4 3 1 1; 0 mlock 3 512 2 1; 0 store 1 0 4 249; "
+	"0 pwrite 8 8191 8192 117; 0 resize 2 16376 0; 0 snapshot 4 4 0 3 0; "
+	"0 resize 6 45056 0 !1",
+	"0 creat 9 0 1; 0 pwrite 6 65536 135168 95; 0 mmap 1 3 2 0 26; 0 store 4 524287 31 21; "
+	"0 fork 2; 0 ficlonerange 1 8 6 2 1; 0 pwrite 4 9223372036854767616 4096 8; "
+	"0 mmap 1 0 2251799813685246 1 0; 0 store 0 0 1 8; 0 store 4 4 3 107; 0 store 0 1 1 2; "
+	"0 transfer 0 0 0 4 1; 0 transfer 4 0 2 13 0; 0 reclaim 1; 0 load 0 3 1; "
+	"0 pread 0 12288 0; 0 pagemap 0 0 8 0; 0 load 3 4 4; 0 punch 0 3 1 0; "
+	"0 store 3 4 15 48; 0 fork 2; 1 scan 3 6 11 0; 3 store 0 13 1 128; 1 mprotect 0 3 4 1; "
+	"0 punch 0 2 1 1",
+	"0 creat 4 1 1; 0 pwrite 0 16384 8192 91; 1 resize 8 2147479552 0; 0 mmap 8 36 3 2 16; "
+	"0 store 1 5 9 79; 0 store 1 2 1 59; 0 store 1 13 11 47; 3 load 0 11 1; "
+	"0 pagemap 4 4 1 2; 0 ftruncate 3 16384; 2 reclaim 0; 0 clone 7 8 2 2 1; "
+	"0 restore 6 32 4 4 0; 0 mprotect 3 5 2 2; 2 punch 3 6 4 0 !1; 0 close 7; 0 hold 1 10; "
+	"0 punch 9 4 3 0; 0 send 6 3; 2 mremap 1 3 5; 0 madvise 3 2 1 13; "
+	"0 fallocate 35 5 20480 4096; 0 ftruncate 4 2101248; 0 append 0 32768 17; "
+	"2 mprotect 2 2 2 2; 0 load 1 2251799813685247 10; 1 tmpfile 0; 0 fdinfo 8",
+	"0 creat 6 1 1; 0 pwrite 5 16384 8 81; 0 mmap 0 0 5 1 30; 0 store 2 3 4 252; "
+	"0 lseek 3 8192 1; 0 pwrite 9 12288 14336 215; 2 pwrite 2 4096 36864 134; "
+	"0 msync 0 5 10 1; 0 link 7 0 !5; 1 ficlone 2 7; 3 punch 0 1 4 1; "
+	"3 page_out 1 3 11 1 1; 2 snapshot_set 2 4 0 5 1; 0 snapshot 4 2 0 2 2; "
+	"0 pwrite 8 16384 53248 95; 0 mmap 3 2 5 3 31; 0 fallocate 4 4 0 8192; "
+	"2 madvise 0 2251799813685248 4 4; 0 snapshot 4 9 0 1 4; 0 punch 5 11 9 0; "
+	"0 store 4 5 2 52; 0 pwrite 1 12288 12288 223; 1 ficlonerange 7 9 1 2 1 !5; 0 fork 1; "
+	"1 mprotect 0 14 4 1",
+	"0 tmpfile 3; 0 pwrite 0 8192 8192 181; 0 mmap 7 2 3 16 9; 0 store 0 32 3 46; "
+	"0 fork 3; 0 pwrite 0 4096 8192 89; 2 mprotect 0 4 1 0; 1 diff 0 7 1 6 0; "
+	"0 mmap 9 3 9 3 12; 0 load 0 3 2; 0 copy_range 2 9 9223372036854767616 36864 8192; "
+	"0 load 4 4 2; 0 page_out 4 4 1 0 0; 0 hold 3 2251799813685248; 0 fork 2; "
+	"0 move 8 511 524288 1 !31; 0 move 3 3 1 1; 2 ftruncate 3 1; "
+	"0 odd 9 19 18446744073709551615 48 0; 0 ficlonerange 3 0 4 3 1; "
+	"0 ficlonerange 3 1 1 11 1; 1 dedupe 3 0 6 7; 0 store 4 4 4 173; 0 pagemap 0 3 3 3; "
+	"0 append 0 28672 98; 0 snapshot 4 4 1 4 1",
+	"0 open 5; 0 pwrite 9 16384 16384 31; 0 mmap 8 36 3 15 10; 0 store 1 524288 3 199; "
+	"0 fallocate 4 5 12289 135167; 0 fstat 1 1; 0 clone 9 6 3 2 0; 0 mlock 3 3 2 2; "
+	"0 receive 2; 2 pwrite 5 12288 40961 213; 0 snapshot_set 2 0 0 7 0; 0 prefetch 5 3 4 0",
+	"0 open 3; 0 pwrite 8 57344 12287 54; 0 mmap 4 2 0 11 10; 0 store 0 4 4 64; 0 fork 3; "
+	"0 fork 2; 0 transfer 9 1 8 5 0; 0 page_out 6 3 4 1 0; 0 mmap 37 1 4 1 14; "
+	"0 store 3 1 1 25; 0 snapshot 1 8 0 4 1 !3; 0 hold 36 13; 0 madvise 2 15 4 5; "
+	"1 fallocate 4 0 57344 16384; 0 mlock 1 3 3 1; 0 scan 2 1 4503599627370495 1; "
+	"0 snapshot 1 2 1 0 0; 0 hold 0 3; 0 snapshot 0 1 1 0 0; 0 store 0 0 16 4; "
+	"0 punch 0 1 2 1; 0 let_go 0; 0 write_protect 0 0 16 0; 0 store 0 4 2 6; "
+	"0 scan 0 0 16 1; 0 page_out 0 0 16 1 0; 0 store 0 4 2 119; 0 scan 0 0 16 0",
+	"0 create 0 0 0; 0 open 0; 0 create 1 0 0 !8; 0 pwrite 1 9223372036854767616 4096 8; "
+	"0 reclaim 0; 0 mmap 1 0 2251799813685246 1 0; 0 store 0 0 1 8; 0 load 0 0 1; 0 close 1",
+	"0 open 3; 0 pwrite 8 57344 12287 54; 0 mmap 4 2 0 11 10; 0 store 1 4 4 64; 0 fork 3; "
+	"0 fork 2; 0 transfer 9 1 8 5 0; 0 page_out 6 3 4 1 0; 0 mmap 37 1 4 1 14; "
+	"0 store 3 1 1 25; 0 snapshot 1 8 0 4 1 !3; 0 hold 36 13; 0 madvise 2 15 4 5; "
+	"1 fallocate 4 0 57344 16384; 0 mlock 1 3 3 1; 0 scan 2 1 4503599627370495 1; "
+	"0 snapshot 1 2 1 0 0; 0 page_out 9 1 4503599627370495 0 1; 2 fstat 5 1; 0 close 2; "
+	"3 clone 7 6 2 2 0; 0 copies 2 0 3; 0 move 36 13 5 0; 3 copies 1 8 11",
+	"together; 0 creat 1 1 0; 0 pwrite 2 36864 4097 59; 0 mmap 2 0 3 2 17; "
+	"0 store 4 4 512 216; 3 rmap 4 4 11 1; 0 creat 0 1 1; 0 snapshot 9 8 0 4 1; "
+	"2 diff 5 1 2 8 0; 0 pagemap 2 5 11 0; 2 mremap 3 1 3 !5; 1 dedupe 6 1 7 3; "
+	"0 rmap 7 13 1 0; 0 ficlone 0 9; 0 parameter 7 0; 0 madvise 1 5 16 8; "
+	"0 store 4 10 1 18; 2 mprotect 4 0 3 2; 0 ftruncate 7 2101248; 0 stat 3 1; "
+	"0 dup 5 6 !6; 0 lseek 7 40960 4; 0 ficlonerange 2 3 3 7 1; 0 load 3 2 2; "
+	"2 mremap 3 1 3 !5; 1 move 5 5 524288 0",
+	"0 open 2; 0 pwrite 0 4294967296 32768 62 !6; 0 pread 2 45056 135168; "
+	"0 mmap 2 2 0 1 12; 0 store 4 2 4503599627370495 46; 0 fork 3; 0 page_out 7 2 14 1 0; "
+	"2 link 6 0; 0 hold 1 7; 0 store 2 2 2 72; 0 load 2 1 14 !4; 0 store 1 4 4 251; "
+	"0 pagemap 4 4 1 2; 3 store 4 3 1 74; 0 set_cow 1 1; 2 thread 1 47 !15; "
+	"0 prefetch 2 5 12 2; 2 store_limit 8 0; 0 move 4 4503599627370495 4503599627370495 0; "
+	"1 munmap 3 2 4; 3 store 4 5 14 154; 0 set_cow 0 0; 0 copy_range 8 3 4096 4096 8192; "
+	"0 mprotect 3 5 1 2; 0 ficlone 5 2",
+	"0 open 0; 0 pwrite 36 0 4096 55; 0 mmap 6 2 1 1 0; 0 store 4 3 10 29; "
+	"0 page_out 3 2 2 1 0; 0 punch 7 4 31 1; 0 fstat 6 1; 1 rmap 0 3 1 0; 0 move 39 3 3 1; "
+	"2 open 6; 0 ficlone 0 8; 0 tmpfile 3; 0 load 1 5 3; 0 resize 0 12288 0; "
+	"2 store 0 2251799813685247 11 227; 0 clone 3 7 4 1 0; 0 restore 2 0 5 2 1; "
+	"0 create 2 5 2; 0 snapshot 4 7 0 4 1",
+	"0 open 4; 0 pwrite 2 12288 0 88; 0 mmap 3 36 10 1 20; 0 store 4 0 6 163; 0 fork 2; "
+	"2 ficlonerange 6 37 5 3 1; 0 restore 7 7 4 2 1; 0 punch 9 5 33 1; 0 mmap 6 0 3 2 11; "
+	"0 store 35 4 1 145; 2 mmap 1 1 15 2 25; 0 mlock 3 3 3 2; 0 create 2 6 2; "
+	"0 scan 3 1 2 1; 0 ftruncate 4 40960; 0 mlock 1 0 1 0; 0 diff 2 5 2 4 0; "
+	"0 snapshot_set 8 1 7 5 1; 0 scan 0 1 1 0",
 };
 /* clang-format on */
 
