@@ -313,7 +313,8 @@ static int make_direct(const char *image)
 	number = ioctl(control, LOOP_CTL_GET_FREE);
 	snprintf(path, sizeof(path), "/dev/loop%d", number);
 	loop = open(path, O_RDWR | O_CLOEXEC);
-	if (ioctl(loop, LOOP_SET_FD, file) || mount(path, "/tmp", "ext4", 0, NULL))
+	if (ioctl(loop, LOOP_SET_FD, file) || mount(path, "/tmp", "ext4", 0, NULL) ||
+	    chmod("/tmp", 01777))
 		return errno;
 	close(loop);
 	close(file);

@@ -150,7 +150,8 @@ static void bad_arguments(void)
 		unsigned int number;
 		uint32_t size, flags; /* that it knows */
 	} commands[] = {
-		{COWMEM_IOC_CREATE, sizeof(struct cowmem_create), COWMEM_CREATE_PINNABLE},
+		{COWMEM_IOC_CREATE, sizeof(struct cowmem_create),
+	         COWMEM_CREATE_PINNABLE | COWMEM_CREATE_HUGE},
 		{COWMEM_IOC_FILE, sizeof(struct cowmem_file), 0},
 	};
 	char *map;

@@ -43,7 +43,7 @@ def _struct(name, *fields):
 _head = ("size", _u32), ("flags", _u32)
 _Info = _struct("Info", *_head, ("abi_version", _u32), ("page_size", _u32), "features", "max_bytes")
 _Stat = _struct("Stat", *_head, "bytes", "resident_pages", ("cow", _u32), ("state", _u32),
-                "layers", "copies", "max_copies", "shared_pages")  # fmt: skip
+                "layers", "copies", "max_copies", "shared_pages", "large_pages")  # fmt: skip
 _PageOut = _struct("PageOut", *_head, "offset", "length", "next", "out", "reused", "accessed", "locked", "busy",
                    "incompressible", "full", "no_memory", "poisoned", "tracked", "io_error")  # fmt: skip
 _StoreStat = _struct("StoreStat", *_head, "slots", "same_filled", "bytes", "max_slots", "pool_bytes", "backing_slots")

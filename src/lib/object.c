@@ -117,6 +117,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_RESTORE_RANGE, "restore-range"},
 		{COWMEM_FEATURE_CLONE_RANGE, "clone-range"},
 		{COWMEM_FEATURE_FILES, "files"},
+		{COWMEM_FEATURE_USERFAULTFD, "userfaultfd"},
 		{COWMEM_FEATURE_PINNABLE, "pinnable"},
 		{COWMEM_FEATURE_HUGE, "huge"},
 		{COWMEM_FEATURE_COPIES, "copies"},

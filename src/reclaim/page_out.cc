@@ -242,7 +242,7 @@ private:
 	void spare_pinned();
 	bool lock(unsigned int i);
 	bool put_into_slot(unsigned int i);
-	void exchange(const Pages &pages, unsigned int i, Entry old) const;
+	bool exchange(const Pages &pages, unsigned int i, Entry old) const;
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
@@ -619,14 +619,17 @@ void Cluster::store()
 	stay();
 }
 
-/* Has what names the page at its place in @pages' tree, @old, name the slot instead. The page is locked. */
-void Cluster::exchange(const Pages &pages, unsigned int i, Entry old) const
+/*
+ * Has what names the page at its place in @pages' tree, @old, name the slot instead: whether that was
+ * there. The page is locked.
+ */
+bool Cluster::exchange(const Pages &pages, unsigned int i, Entry old) const
 {
 	StoreSlot *slot = slot_[i].get();
 
 	kapi_ref_get(&slot->references);
 	/* What is dropped is not the page's last name, so that its lock is not taken again. */
-	pages.exchange(first_ + i, old, Entry{slot});
+	return pages.exchange(first_ + i, old, Entry{slot});
 }
 
 /* Whether the slot is the page's only name then. */
@@ -650,7 +653,9 @@ bool Cluster::put_into_slot(unsigned int i)
 		if (seen.page.get() == page && seen.slot.get() != slot_[i].get()) {
 			if (copy_[i] != Copy::made)
 				return false; /* it has left the slot */
-			exchange(pages_, i, seen.entry);
+			/* Another page-out may have the old slot until the page is at home elsewhere. */
+			if (exchange(pages_, i, seen.entry) && seen.slot)
+				seen.slot->uncount(home_);
 		}
 	} else if (kapi_folio_names(page) > 1) {
 		for (Members at{static_cast<SharedHome &>(home_).family()}; at; at.next())

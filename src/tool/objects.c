@@ -143,6 +143,7 @@ int run_stat(void)
 	out_number("resident_pages", "in memory", PAGES, stat.resident_pages);
 	out_number("own_pages", "of its own", PAGES, told.own_pages);
 	out_number("shared_pages", "the family's", PAGES, stat.shared_pages);
+	out_number("large_pages", "its own, in 2 MiB", PAGES, stat.large_pages);
 	out_number("relatives", "relatives", NUMBER, stat.layers);
 	out_number("copies", "kept for it alone", PAGES, stat.copies);
 	out_number("max_copies", "at most", PAGES, stat.max_copies);
