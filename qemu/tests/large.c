@@ -686,11 +686,13 @@ static void *stores_and_looks(void *start)
 	while (!atomic_load(&storm.over)) {
 		unsigned long page;
 		volatile uint64_t *word;
+		uint64_t value;
 
 		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
 		page = random >> 33 & (2 * BLOCK_PAGES - 1);
 		word = (volatile uint64_t *)(storm.map + page * PAGE) + (random >> 50 & 511);
-		if (*word && *word >> 32 != page)
+		value = *word; /* once: it may be punched */
+		if (value && value >> 32 != page)
 			atomic_fetch_add(&storm.foreign, 1);
 		if (random >> 60 & 1)
 			*word = (uint64_t)page << 32 | 1;

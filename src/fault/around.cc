@@ -208,7 +208,7 @@ private:
 		return map(ref, address);
 	}
 
-	cowmem_counter map(FolioRef &ref, unsigned long address)
+	[[gnu::always_inline]] cowmem_counter map(FolioRef &ref, unsigned long address)
 	{
 		if (what_ == For::writing) {
 			table_.install_writable(ref.release(), address, old_);
@@ -224,7 +224,7 @@ private:
 	}
 
 	/* Whether it is at home where the object sees pages; what may be written, with the object. */
-	bool is_seen(const folio *page) const
+	[[gnu::always_inline]] bool is_seen(const folio *page) const
 	{
 		if (pages_.owns(page))
 			return true;

@@ -29,7 +29,7 @@ public:
 	NewMappings &operator=(const NewMappings &) = delete;
 
 	/* One for @page. Its entry, which keeps it, is there when the scope ends. */
-	void add(folio *page)
+	[[gnu::always_inline]] void add(folio *page)
 	{
 		entries_++;
 		/* The kernel counts it as locked, too, or counts for a large folio, and lets nobody else do that. */
