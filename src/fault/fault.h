@@ -70,19 +70,20 @@ private:
 struct Attributes {
 	explicit Attributes(vm_area_struct *vma)
 		: flags{vma},
-		  protection{kapi_vma_protection(vma)},
+		  protection{kapi_vma_pinnable(vma) ? kapi_vma_protection_to_read(vma)
+	                                            : kapi_vma_protection(vma)},
 		  first{kapi_vma_first_index(vma)},
 		  end{kapi_vma_end_index(vma)},
-		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER},
-		  pinnable{kapi_vma_pinnable(vma)}
+		  pinnable{kapi_vma_pinnable(vma)},
+		  handler_copies{kapi_vma_private(vma) == COWMEM_COW_HANDLER}
 	{
 	}
 
 	VmFlags flags;
-	unsigned long protection; /* of entries */
+	unsigned long protection; /* of entries to read */
 	Index first, end;    /* the pages of the object that it maps: @end is behind the last */
-	bool handler_copies; /* private writes; otherwise the core */
 	bool pinnable;       /* it may have the object's own pages only (device/file.c) */
+	bool handler_copies; /* private writes; otherwise the core */
 };
 
 /* Whether a fault of @kind may map only what is the object's own. */

@@ -93,13 +93,13 @@ public:
 	}
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */
-	void install_writable(folio *page, unsigned long address, bool old)
+	[[gnu::always_inline]] void install_writable(folio *page, unsigned long address, bool old)
 	{
 		store(page, address, kapi_pte_mkwrite(to_read(page, old)));
 	}
 
 	/* Lets @page be written at @address, if that is what is there. */
-	bool permit(const folio *page, unsigned long address)
+	[[gnu::always_inline]] bool permit(const folio *page, unsigned long address)
 	{
 		vm_area_struct *vma = kapi_vmf_vma(vmf_);
 		pte_t *entry = table_.at(address);
@@ -123,14 +123,14 @@ private:
 	 * page was written since it was stored, or cleared by PAGEMAP, the entry's dirty bit
 	 * will tell, if the page's own does not yet (P5, layers/marks.h).
 	 */
-	bool may_reuse(const folio *page) const
+	[[gnu::always_inline]] bool may_reuse(const folio *page) const
 	{
 		return kapi_vma_owns(kapi_vmf_vma(vmf_), page) && may_write_ahead() &&
 		       !kapi_vmf_write_protected(vmf_);
 	}
 
 	/* The entry @pte for @page, to read, with what may be permitted beyond that. */
-	unsigned long reusable(const folio *page, unsigned long pte) const
+	[[gnu::always_inline]] unsigned long reusable(const folio *page, unsigned long pte) const
 	{
 		if (!may_reuse(page))
 			return pte;
@@ -138,16 +138,11 @@ private:
 		return kapi_pte_mkwrite(pte);
 	}
 
-	/*
-	 * What maps @page to read, @old or young. The protection of a pinnable mapping permits stores; whether
-	 * the first is to be a fault is decided here, as for all others.
-	 */
+	/* What maps @page to read, @old or young. */
 	[[gnu::always_inline]] unsigned long to_read(folio *page, bool old) const
 	{
-		const unsigned long pte = old ? kapi_pte_of(page, mapping_.protection)
-		                              : kapi_pte_of_young(page, mapping_.protection);
-
-		return mapping_.pinnable ? kapi_pte_cleaned(pte) : pte;
+		return old ? kapi_pte_of(page, mapping_.protection)
+		           : kapi_pte_of_young(page, mapping_.protection);
 	}
 
 	/* The entry comes last: who finds it finds the page counted as mapped. */

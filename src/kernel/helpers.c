@@ -419,9 +419,10 @@ HELPER unsigned long kapi_pte_pfn(unsigned long pte) { return pte_pfn(__pte(pte)
 HELPER bool kapi_pte_maps_anon(unsigned long pte) { return is_zero_pfn(pte_pfn(__pte(pte))) || PageAnon(pte_page(__pte(pte))); }
 HELPER unsigned long kapi_pte_cleaned(unsigned long pte) { return pte_val(pte_mkclean(pte_wrprotect(__pte(pte)))); }
 HELPER unsigned long kapi_vma_protection(const struct vm_area_struct *vma) { return pgprot_val(READ_ONCE(vma->vm_page_prot)); }
-HELPER unsigned long kapi_pte_of(struct folio *folio, unsigned long protection) { return pte_val(pte_mkold(mk_pte(&folio->page, __pgprot(protection)))); }
+HELPER unsigned long kapi_vma_protection_to_read(const struct vm_area_struct *vma) { return pgprot_val(vm_get_page_prot(vma->vm_flags & ~VM_SHARED)); }
+HELPER __flatten unsigned long kapi_pte_of(struct folio *folio, unsigned long protection) { return pte_val(pte_mkold(mk_pte(&folio->page, __pgprot(protection)))); }
 HELPER unsigned long kapi_pte_repoint(unsigned long pte, struct folio *folio) { return pte_val(pfn_pte(folio_pfn(folio), pte_pgprot(__pte(pte)))); }
-HELPER unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection) { return pte_val(pte_mkyoung(mk_pte(&folio->page, __pgprot(protection)))); }
+HELPER __flatten unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection) { return pte_val(pte_mkyoung(mk_pte(&folio->page, __pgprot(protection)))); }
 HELPER unsigned long kapi_pte_mkwrite(unsigned long pte) { return pte_val(pte_mkwrite_novma(__pte(pte))); }
 HELPER unsigned long kapi_pte_mkuffd_wp(unsigned long pte) { return pte_val(pte_mkuffd(__pte(pte))); }
 HELPER unsigned long kapi_pte_set_soft_dirty(unsigned long pte, bool soft_dirty) { return pte_val(soft_dirty ? pte_mksoft_dirty(__pte(pte)) : pte_clear_soft_dirty(__pte(pte))); }

@@ -72,6 +72,8 @@ unsigned long kapi_pte_cleaned(unsigned long pte);
 bool kapi_pte_soft_dirty(unsigned long pte);
 /* The protection of a mapping's entries, as it is now. */
 unsigned long kapi_vma_protection(const struct vm_area_struct *vma);
+/* The same without what would let stores through, as a mapping has it whose first stores are faults. */
+unsigned long kapi_vma_protection_to_read(const struct vm_area_struct *vma);
 /* A clean and old entry for @folio with that, and changes to one. */
 unsigned long kapi_pte_of(struct folio *folio, unsigned long protection);
 unsigned long kapi_pte_of_young(struct folio *folio, unsigned long protection);
