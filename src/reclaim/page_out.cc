@@ -650,13 +650,16 @@ bool Cluster::put_into_slot(unsigned int i)
 	if (!home_.is_shared()) {
 		const Seen seen = pages_.see(first_ + i);
 
-		if (seen.page.get() == page && seen.slot.get() != slot_[i].get()) {
-			if (copy_[i] != Copy::made)
-				return false; /* it has left the slot */
-			/* Another page-out may have the old slot until the page is at home elsewhere. */
-			if (exchange(pages_, i, seen.entry) && seen.slot)
-				seen.slot->uncount(home_);
-		}
+		const bool is_there = seen.page.get() == page;
+
+		if (copy_[i] != Copy::made)
+			return (!is_there || seen.slot.get() == slot_[i].get()) &&
+			       kapi_folio_names(page) == 1;
+		/* What is not in the tree may be kept until the page is at home elsewhere, which never counted it. */
+		if (!is_there || !exchange(pages_, i, seen.entry))
+			slot_[i]->uncount(home_);
+		else if (seen.slot)
+			seen.slot->uncount(home_);
 	} else if (kapi_folio_names(page) > 1) {
 		for (Members at{static_cast<SharedHome &>(home_).family()}; at; at.next())
 			exchange(*at, i, Entry{page});
