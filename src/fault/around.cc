@@ -64,12 +64,13 @@ Window window_of(const Fault &fault)
 /* A page lock for a scope, if there is a page and it is to be had at once. */
 class TryPageLock {
 public:
-	explicit TryPageLock(folio *page) : page_{page && kapi_folio_trylock(page) ? page : nullptr}
+	[[gnu::always_inline]] explicit TryPageLock(folio *page)
+		: page_{page && kapi_folio_trylock(page) ? page : nullptr}
 	{
 		if (page_)
 			kapi_count(COWMEM_COUNT_around_page_locks);
 	}
-	~TryPageLock()
+	[[gnu::always_inline]] ~TryPageLock()
 	{
 		if (page_)
 			kapi_folio_unlock(page_);

@@ -123,14 +123,14 @@ private:
 	 * page was written since it was stored, or cleared by PAGEMAP, the entry's dirty bit
 	 * will tell, if the page's own does not yet (P5, layers/marks.h).
 	 */
-	bool may_reuse(const folio *page) const
+	[[gnu::always_inline]] bool may_reuse(const folio *page) const
 	{
 		return kapi_vma_owns(kapi_vmf_vma(vmf_), page) && may_write_ahead() &&
 		       !kapi_vmf_write_protected(vmf_);
 	}
 
 	/* The entry @pte for @page, to read, with what may be permitted beyond that. */
-	unsigned long reusable(const folio *page, unsigned long pte) const
+	[[gnu::always_inline]] unsigned long reusable(const folio *page, unsigned long pte) const
 	{
 		if (!may_reuse(page))
 			return pte;

@@ -41,7 +41,7 @@ public:
 
 private:
 	/* @page was not mapped before. */
-	void count(folio *page)
+	[[gnu::always_inline]] void count(folio *page)
 	{
 		if (first_ && !kapi_folio_counts_like(page, first_)) {
 			kapi_folio_count_mapped(first_, pages_);

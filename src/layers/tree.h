@@ -56,7 +56,7 @@ public:
 		{
 		}
 		/* The next page, or null. */
-		folio *next()
+		[[gnu::always_inline]] folio *next()
 		{
 			for (; next_ <= last_; next_++) {
 				if (!leaf_ || !place(next_, 0)) {

@@ -50,7 +50,7 @@ public:
 	 * Whether @page is its own; a hint, unless the page lock is held, or the object's, and the
 	 * page was found in the tree with that.
 	 */
-	bool owns(const folio *page) const { return home_.owns(page); }
+	[[gnu::always_inline]] bool owns(const folio *page) const { return home_.owns(page); }
 
 	/* The page in memory at @index, or null: not to be looked into. */
 	folio *resident(Index index) const
