@@ -67,7 +67,10 @@ public:
 	/* Whether it is a family's. */
 	bool is_shared() const { return is_shared_; }
 	/* A hint, unless something keeps @page where it is: its lock, or who alone may move it. */
-	bool owns(const folio *page) const { return kapi_folio_mapping(page) == mapping_; }
+	[[gnu::always_inline]] bool owns(const folio *page) const
+	{
+		return kapi_folio_mapping(page) == mapping_;
+	}
 	/* Pages in memory. */
 	unsigned long pages() const { return __atomic_load_n(&pages_, __ATOMIC_RELAXED); }
 	/* Of these, parts of large folios, also such as have no name any more. */
