@@ -449,6 +449,35 @@ static void referenced(void)
 	finish(fd, map, before);
 }
 
+/* A page of 4 KiB where a part had been, of a folio that stayed whole, is the snapshot's as well as the parts. */
+static void small_beside_parts(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), page[PAGE];
+	struct iovec from = {.iov_base = map + 5 * PAGE, .iov_len = PAGE};
+	int ends[2], then;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	MUST(!pipe(ends));
+	MUST(vmsplice(ends[1], &from, 1, 0) == (ssize_t)PAGE);
+	CHECK_EQ(object_punch(fd, 7 * PAGE, PAGE), 0);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	MUST(read(ends[0], page, PAGE) == (ssize_t)PAGE);
+	close(ends[0]);
+	close(ends[1]);
+	fill_pages(map, 7, 1, 2);
+	then = snapshot(fd);
+	fill_pages(map, 7, 1, 3);
+	CHECK(file_is(then, 7, 1, 2) && file_is(then, 8, BLOCK_PAGES - 8, 1));
+	CHECK(pages_are(map, 7, 1, 3) && pages_are(map, 0, 7, 1));
+	CHECK(layers_are_sound(fd));
+	close(then);
+	finish(fd, map, before);
+}
+
 /* Page-out breaks the folio, and all bytes come back; mlock() keeps it whole. */
 static void paged_out(void)
 {
@@ -897,6 +926,7 @@ static const struct test_case cases[] = {
 	{"clones of clones", "", clones},
 	{"what is punched or cut off is given back", "R85", punched},
 	{"what somebody has a reference to stays whole", "", referenced},
+	{"small pages beside parts are the snapshot's, too", "", small_beside_parts},
 	{"it is paged out, and comes back", "R84 R85", paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
 	{"a poisoned page of it", "", poisoned},

@@ -278,11 +278,16 @@ void Pages::clear_marks(Index last)
 	}
 }
 
+/*
+ * Whether all of the block of @index is a large folio that has just become the family's. Where a part
+ * of that has no name, the block may have other pages of the object's own.
+ */
 bool Pages::is_shared_and_large(Index index) const
 {
 	const FolioRef page = get(index);
 
-	return page && kapi_folio_is_large(page.get()) && !owns(page.get());
+	return page && kapi_folio_is_large(page.get()) && !owns(page.get()) &&
+	       kapi_folio_all_names(page.get()) == KAPI_LARGE_PAGES;
 }
 
 bool Pages::protect()

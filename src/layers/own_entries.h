@@ -125,8 +125,10 @@ private:
 				visitor_.looks_at(page, index);
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
-				else if (kapi_folio_is_large(page))
-					walk = from(last_of_block(index) + 1);
+				else if (kapi_folio_is_large(page) &&
+				         kapi_folio_all_names(page) == KAPI_LARGE_PAGES)
+					walk = from(last_of_block(index) +
+					            1); /* all of the block is it */
 			}
 			index = walk.next();
 		}

@@ -81,7 +81,7 @@ struct Unmap : Visitor {
 	{
 		mm_struct *mm = kapi_vma_mm(found.vma);
 
-		if (found.pte.dirty())
+		if (may_be_stored(found))
 			kapi_folio_mark_dirty(found.page);
 		kapi_mm_update_peak(mm);
 		if constexpr (leave == Leave::poison)

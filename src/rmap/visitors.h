@@ -106,7 +106,7 @@ struct Clean : Visitor {
 		kapi_flush_cache_page(found.vma, found.address, found.page);
 		found.pte = Pte{kapi_pte_get_and_clear(found.vma, found.address, found.ptep)};
 		kapi_pte_set(found.vma, found.address, found.ptep, found.pte.cleaned().value());
-		dirty[found.nth] |= found.pte.dirty();
+		dirty[found.nth] |= may_be_stored(found);
 		cleaned++;
 		return true;
 	}

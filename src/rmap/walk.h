@@ -50,6 +50,17 @@ struct FoundPte {
 	folio *page;
 };
 
+/*
+ * Whether a store may have come through an entry: it is dirty; or lets stores through where a
+ * secondary MMU listens, which need not say when it wrote (may_store_untold()). The core makes entries
+ * of pinnable mappings writable by itself.
+ */
+inline bool may_be_stored(const FoundPte &found)
+{
+	return found.pte.dirty() ||
+	       (found.pte.writable() && kapi_mm_has_notifiers(kapi_vma_mm(found.vma)));
+}
+
 /* What a walk cost: entries looked at, and those that were about something else. */
 struct Probes {
 	unsigned long looked_at = 0, mismatched = 0;
