@@ -124,9 +124,12 @@ bool Pages::share_copy(Index index, folio *page, Entry &copy)
 		kapi_ref_get(&last.slot->references);
 		copy = Entry{last.slot.get()};
 	} else if (shares) {
-		kapi_folio_get(found);
-		add_name(found);
-		copy = Entry{found};
+		/* Without a name it is just leaving its home: the snapshot is being closed. */
+		shares = kapi_folio_try_add_name(found);
+		if (shares) {
+			kapi_folio_get(found);
+			copy = Entry{found};
+		}
 	}
 	kapi_folio_unlock(found);
 	return shares;
