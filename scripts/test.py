@@ -109,7 +109,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "calls", "copylimit", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "copylimit", "depth", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
 # and half of `reclaim` is skipped there.
@@ -138,6 +138,8 @@ SHORT_SCRIPTS = ("sqlite", "fork")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
+# A limit of the module's own, which takes long to reach: once is enough.
+LIMIT = ("depth",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
@@ -146,7 +148,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
     Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + NO_KVM),
+    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + LIMIT + NO_KVM),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
     Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]

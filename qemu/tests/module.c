@@ -319,7 +319,7 @@ static int cycle_for(double limit, int least, int most)
 static void loads_and_unloads(void)
 {
 	enum { warm_up = 3, least = 3, half = 100 };
-	const double limit = debug_kernel() ? 3 : 12;
+	const double limit = debug_kernel() ? 3 : 5;
 	const long bound_kb = debug_kernel() ? meminfo("MemTotal") / 32 : 200;
 	struct memory at[3];
 	double start;

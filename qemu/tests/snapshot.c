@@ -13,7 +13,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <stdatomic.h>
@@ -201,47 +200,6 @@ static void bad_arguments(void)
 	munmap(read_only, PAGE);
 	munmap(map, PAGES * PAGE);
 	close(null);
-	close(fd);
-	check_returned(before);
-}
-
-/* As many as there may be, each of another instant; that many are seen as fast as one. */
-static void too_many_layers(void)
-{
-	const unsigned int open_files = COWMEM_LAYERS_MAX + COWMEM_NR_COUNTERS + 100;
-	const struct rlimit files = {open_files, open_files};
-	const unsigned int most = COWMEM_LAYERS_MAX - 1; /* beside the object itself */
-	struct counts before = counts_now();
-	struct cowmem_snapshot arg = {.size = sizeof(arg)};
-	int fd, *made, another;
-	char *map;
-
-	if (debug_kernel())
-		SKIP("a debug kernel takes too long for so many");
-	fd = object_open();
-	made = calloc(most, sizeof(*made));
-	map = map_all(fd, PROT_READ | PROT_WRITE);
-
-	MUST(made && !setrlimit(RLIMIT_NOFILE, &files));
-	for (unsigned int i = 0; i < most; i++) {
-		map[0] = (char)i;
-		made[i] = snapshot(fd);
-	}
-	CHECK_EQ(object_stat(fd).layers, most);
-	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_SNAPSHOT, &arg), EMLINK);
-	CHECK_ERRNO(snapshot_set(fd, &fd, &another, 1), EMLINK);
-	map[0] = 1;
-	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_CLONE, &arg), EMLINK);
-	for (unsigned int i = 0; i < most; i++) {
-		char byte;
-
-		CHECK_EQ(pread(made[i], &byte, 1, 0), 1);
-		CHECK_EQ(byte, (char)i);
-		close(made[i]);
-	}
-	close(snapshot(fd));
-	free(made);
-	munmap(map, PAGES * PAGE);
 	close(fd);
 	check_returned(before);
 }
@@ -1219,7 +1177,6 @@ int main(void)
 		{"a snapshot stays as it was", "", snapshot_stays},
 		{"a snapshot cannot be written", "", snapshot_is_sealed},
 		{"bad arguments are refused", "", bad_arguments},
-		{"there can be too many layers", "", too_many_layers},
 		{"relatives learn nothing of each other", "", relatives_learn_nothing},
 		{"clones go their own way", "", clones_go_their_own_way},
 		{"who writes waits for no relative", "", relatives_wait_for_no_relative},
