@@ -54,7 +54,9 @@ def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=
     """The folder that has cowmem.ko for a kernel, `out` if given; with `kunit`, its suites too; with `peer`,
     cowmem_peer.ko; with `coverage`, the module tells which of its branches have run (coverage.py)."""
     options = [name for name, wanted in (("KUNIT", kunit), ("PEER", peer), ("COVERAGE", coverage)) if wanted]
-    out = out or MODULES / "-".join([kernel_dir.name, *options])
+    # With suites or the peer, cowmem.ko is the same: what one of these builds has compiled is there for the next.
+    tested = ["tested"] if kunit or peer else []
+    out = out or MODULES / "-".join([kernel_dir.name, *tested, *(["COVERAGE"] if coverage else [])])
     with module_locks_lock:
         lock = module_locks.setdefault(out, threading.Lock())
     with lock:
