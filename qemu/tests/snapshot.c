@@ -1090,6 +1090,49 @@ static void a_long_punch_can_be_killed(void)
 	check_returned(before);
 }
 
+/* The same for RESIZE, which goes from the old end to the new one: the size says how far it came. */
+static void a_long_resize_can_be_killed(void)
+{
+	enum { MANY = 16384, ROUNDS = 50 };
+	struct counts before = counts_now();
+	uint64_t left = 0;
+
+	/* It may be done before the signal comes. */
+	for (int round = 0; round < ROUNDS && !left; round++) {
+		int fd = object_open(), then;
+		char *map = object_map(fd, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+		pid_t child;
+
+		for (uint64_t i = 0; i < MANY; i++)
+			map[i * PAGE] = 1;
+		then = snapshot(fd);
+		for (uint64_t i = 0; i < MANY; i += 2)
+			map[i * PAGE] = 2;
+		child = fork();
+		MUST(child >= 0);
+		if (!child)
+			_exit(object_resize(fd, PAGE) ? 1 : 0);
+		while (object_stat(fd).bytes == MANY * PAGE)
+			;
+		MUST(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+		left = object_stat(fd).bytes / PAGE - 1;
+		CHECK_EQ(object_stat(fd).bytes % PAGE, 0);
+		for (uint64_t i = 0; i <= left; i++)
+			CHECK_EQ(map[i * PAGE], 2 - i % 2);
+		CHECK_EQ(object_stat(fd).resident_pages, left / 2 + 1);
+		CHECK(layers_are_sound(fd));
+		/* What was cut off does not come back. */
+		MUST(!object_resize(fd, MANY * PAGE));
+		for (uint64_t i = left + 1; i < MANY; i++)
+			CHECK_EQ(map[i * PAGE], 0);
+		munmap(map, MANY * PAGE);
+		close(then);
+		close(fd);
+	}
+	CHECK(left > 0);
+	check_returned(before);
+}
+
 /* What a process writes, once all of them are there. */
 struct writer {
 	atomic_int *ready;
@@ -1200,6 +1243,7 @@ int main(void)
 	         the_store_limit_holds_for_what_is_frozen},
 		{"a large range of what a snapshot has is punched", "", much_is_punched},
 		{"a long PUNCH can be killed", "", a_long_punch_can_be_killed},
+		{"a long RESIZE can be killed", "", a_long_resize_can_be_killed},
 	};
 
 	return run_tests(cases, ARRAY_LENGTH(cases));

@@ -7,6 +7,9 @@ namespace cowmem {
 
 namespace {
 
+/* How many indexes PUNCH and RESIZE take at once, while the faults of the object wait. */
+constexpr Index at_once = Node::children * Node::entries;
+
 /* Holds the inode's size still for a scope; nothing sleeps under it. */
 class SizeLock {
 public:
@@ -132,13 +135,18 @@ bool Object::covers(Index index, Index mapping_end)
 int Object::change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
 {
 	unsigned long long count = 0;
+	/* Where faults make it grow as fast, what is left then goes at once. */
+	unsigned long batches = index_up(size()) / at_once;
 	int err;
 
-	while ((err = try_change_size(bytes, growth, write_is_locked_out)) == -KAPI_EAGAIN) {
+	while ((err = try_change_size(bytes, growth, write_is_locked_out, batches)) ==
+	       -KAPI_EAGAIN) {
 		const long long end = min_of(bytes, size());
 
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
 		if (end % KAPI_PAGE_SIZE == 0)
-			continue; /* a CopyLimit came in between */
+			continue; /* a CopyLimit came in between, or there is more to cut off */
 		err = pages_.break_cow(index_of(end));
 		if (!err)
 			err = pages_.swap_in(index_of(end), index_of(end), count);
@@ -171,8 +179,32 @@ bool Object::cuts_what_is_not_own(long long bytes, bool write_is_locked_out, Fol
 	return false;
 }
 
-/* -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing changed. */
-int Object::try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
+/* Where the last batch of what lies behind @end begins; or @end. Where nothing is, a batch takes more. */
+Index Object::last_batch(Index end) const
+{
+	const Index stop = index_up(size());
+
+	if (stop <= end + at_once)
+		return end;
+
+	Index first = (stop - 1) - (stop - 1) % at_once;
+
+	for (Index step = at_once; first > end; step *= 2) {
+		const Index below = first - end > step ? first - step : end;
+
+		if (pages_.next_data(below, first - 1) != no_index)
+			return first;
+		first = below;
+	}
+	return end;
+}
+
+/*
+ * -EAGAIN: the page that is to be cut has to become its own, or be brought in, first, and nothing
+ * changed; or one of @batches was cut off, from the end, and there are more.
+ */
+int Object::try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out,
+                            unsigned long &batches)
 {
 	CopyLimits::Leaving leaving{pages_};
 	FolioRef tail;
@@ -198,6 +230,12 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 		return err;
 	if (!pages_.tree().own_way(end))
 		return -KAPI_ENOMEM;
+	/* The faults of the object wait for no more than a batch. */
+	if (const Index first = batches ? last_batch(end) : end; first > end) {
+		batches--;
+		tail = {};
+		return cut_off(first, leaving);
+	}
 	{
 		SizeLock size_lock{inode_};
 
@@ -217,6 +255,23 @@ int Object::try_change_size(long long bytes, const Growth *growth, bool write_is
 	pages_.remove(end, no_index, PrivateCopies::zap);
 	leaving.done();
 	return 0;
+}
+
+/* The object ends at page @first, or before that. -EAGAIN: done, and there is more to do; an error: nothing changed. */
+int Object::cut_off(Index first, CopyLimits::Leaving &leaving)
+{
+	if (const int err = leaving.may_leave(first, no_index))
+		return err;
+	if (!pages_.tree().own_way(first))
+		return -KAPI_ENOMEM;
+	{
+		SizeLock size_lock{inode_};
+
+		kapi_inode_set_size(inode_, min_of(size(), bytes_at(first)));
+	}
+	pages_.remove(first, no_index, PrivateCopies::zap);
+	leaving.done();
+	return -KAPI_EAGAIN;
 }
 
 /* Zeroes @tail, the last page, from byte @end on. */
@@ -264,9 +319,6 @@ int Object::punch_some(Index first, Index last)
 
 int Object::punch(Index &next, Index last)
 {
-	constexpr Index at_once =
-		Node::children * Node::entries; /* the faults of the object wait */
-
 	while (next <= last) {
 		const Index data = pages_.next_data(next, last);
 		const Index end =

@@ -81,10 +81,10 @@ public:
 	}
 
 	/*
-	 * Sets the size, freeing and unmapping what lies beyond, and how it grows from then on.
-	 * 0; or nothing has changed: -ENOMEM, -EIO, -EINTR: the last page could not be brought
-	 * in; -EDQUOT: a CopyLimit. If write() is not locked out, one that the new end does not cut
-	 * short goes on. Sleeps.
+	 * Sets the size, freeing and unmapping what lies beyond, in batches from the end, and how it grows
+	 * from then on. 0; -ENOMEM, -EIO: the last page could not be brought in; -EDQUOT: a CopyLimit;
+	 * -EINTR: a fatal signal. Then the size says how far it came; nowhere, unless that came about meanwhile.
+	 * If write() is not locked out, one that the new end does not cut short goes on. Sleeps.
 	 */
 	int resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_)
 	{
@@ -250,8 +250,10 @@ private:
 	/* @growth: null, if the object is to become larger only. */
 	int change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
 		EXCLUDES(pages_);
-	int try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out)
-		EXCLUDES(pages_);
+	int try_change_size(long long bytes, const Growth *growth, bool write_is_locked_out,
+	                    unsigned long &batches) EXCLUDES(pages_);
+	Index last_batch(Index end) const REQUIRES(pages_);
+	int cut_off(Index first, CopyLimits::Leaving &leaving) REQUIRES(pages_);
 	int punch_some(Index first, Index last) EXCLUDES(pages_);
 	/* Has what @other has besides pages: size, growth, store limit. With the lock of both held alone, or nobody else there. */
 	void become_as(const Object &other);

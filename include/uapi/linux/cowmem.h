@@ -143,8 +143,9 @@ struct cowmem_stat {
  * one puts down behind the new end at that moment may read as zeroes. Needs a writable descriptor.
  * EBADF: not open for writing. EFBIG: larger than cowmem_info.max_bytes. ENOMEM, EIO:
  * the page at the new end is paged out, or a snapshot's, and cannot be brought in or copied;
- * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT). Then nothing changed, nor
- * if the caller is killed while he waits for that page.
+ * EDQUOT: a snapshot does not permit it (COWMEM_SNAPSHOT_LIMIT). Then nothing changed. What lies
+ * beyond the new end goes in batches, from the old end on: others may see sizes in between, and if
+ * the caller is killed, the size says how far it came.
  */
 #define COWMEM_RESIZE_GROWS (1U << 0)
 
