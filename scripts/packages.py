@@ -33,7 +33,7 @@ CHANGELOG, CONTROL = (pathlib.Path(name) for name in ("debian/changelog", "debia
 # Where the version of a release is, and how it is written there.
 VERSIONED = {str(CHANGELOG): "cowmem ({}) ", "src/device/module.c": 'MODULE_VERSION("{}")',
              "include/cowmem/cowmem.h": '#define COWMEM_VERSION "{}"',
-             **{str(page.relative_to(ROOT)): ' "cowmem {}" ' for page in sorted(ROOT.glob("src/*/*.[3458]"))}}  # fmt: skip
+             **{str(page.relative_to(ROOT)): ' "cowmem {}" ' for page in sorted(ROOT.glob("src/*/*.[34578]"))}}  # fmt: skip
 OLDER_OUT = WORK / "packages-older"  # where the packages are that are upgraded
 LOG = WORK / "packages.log"
 OTHER_SERIES = "5.10.0-99-amd64"  # no series that is supported
@@ -71,6 +71,8 @@ step 'cowmem send --no-progress /mnt/monday | cowmem receive --no-progress /mnt/
 step 'cowmem who --tree /mnt/image'
 step '/root/program'
 step 'python3 -c "import cowmem; print(cowmem.version()); assert cowmem.Object(\"binding\").is_module()"'
+step 'COWMEM_FORK_LOG=/run/forks LD_PRELOAD=libcowmem-fork.so python3 -c "import os, sys; sys.exit(os.fork() and os.wait()[1])"'
+step 'cat /run/forks && grep "fork: clone of" /run/forks'
 step 'umount /mnt && modprobe -r cowmem && ! grep "^cowmem " /proc/modules'
 printf '\n#VM done\n'
 """
