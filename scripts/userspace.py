@@ -79,10 +79,57 @@ def check_exports():
     exported = dict(re.findall(r" T (\w+)@@(\S+)", said))
     wrong = [f"{name} is declared, and not exported" for name in sorted(declared() - exported.keys())]
     wrong += [f"{name} is exported, and not declared" for name in sorted(exported.keys() - declared())]
-    wrong += [f"{name} is of {version}" for name, version in exported.items() if version != "LIBCOWMEM_1.0"]
+    # What a release has stays as it is: functions that came later are of that later version.
+    wrong += [f"{name} is of {version}" for name, version in exported.items()
+              if version != ("LIBCOWMEM_1.1" if name.endswith("_sized") else "LIBCOWMEM_1.0")]  # fmt: skip
     if "SONAME               libcowmem.so.1\n" not in guest.run("objdump", "-p", TOOLS / "libcowmem.so"):
         wrong.append("the soname is not libcowmem.so.1")
     yield Check("the library exports what its header declares", wrong=wrong)
+
+
+# Whatever the struct is that this is compiled with, the library leaves alone what lies behind it.
+OF_VERSION = """\
+#include <cowmem/cowmem.h>
+#include <string.h>
+#include <unistd.h>
+static struct { struct cowmem_stat stat; unsigned char behind[4096]; } all;
+int main(void)
+{
+	int fd = cowmem_object_create("version", COWMEM_CREATE_MEMFD);
+
+	memset(&all, 0xA5, sizeof(all));
+	if (fd < 0 || write(fd, "a", 1) != 1 || cowmem_object_stat(fd, &all.stat))
+		return 1;
+	for (size_t i = 0; i < sizeof(all.behind); i++)
+		if (all.behind[i] != 0xA5)
+			return 2;
+	if (all.stat.size != sizeof(all.stat) || all.stat.bytes != 1 || all.stat.resident_pages != 1)
+		return 3;
+	return IS_LATER ? 4 : 0;
+}
+"""
+LAST = re.compile(r"^\t__u64 large_pages;.*\n", re.MULTILINE)  # member of struct cowmem_stat
+LATER = "\t__u64 later[5];\n"
+
+
+def check_versions():
+    """A program that was compiled with an older, or a later, linux/cowmem.h runs with this library."""
+    uapi = (ROOT / "include/uapi/linux/cowmem.h").read_text()
+    for name, text, is_later in (
+        ("an older", LAST.sub("", uapi), "0"),
+        ("this", uapi, "0"),
+        ("a later", LAST.sub(lambda match: match[0] + LATER, uapi), "all.stat.later[0] || all.stat.later[4]"),
+    ):
+        wrong = [] if name == "this" or text != uapi else ["the struct is as it was"]
+        folder = OUT / f"version-{name.split()[-1]}"
+        (folder / "linux").mkdir(parents=True, exist_ok=True)
+        (folder / "linux/cowmem.h").write_text(text)
+        (folder / "program.c").write_text(OF_VERSION)
+        guest.run("gcc", "-O1", *WARNINGS, f"-DIS_LATER=({is_later})", f"-I{folder}", "-Iinclude", folder / "program.c",
+                  TOOLS / "libcowmem.so", "-o", folder / "program")  # fmt: skip
+        done = run_program("", folder / "program", LD_LIBRARY_PATH=str(TOOLS))
+        wrong += [f"exit code {done.status}", *done.output] if done.status else []
+        yield Check(f"a program that was compiled with {name} header", wrong=wrong)
 
 
 PROGRAM = """\
@@ -180,6 +227,7 @@ def check_all():
     make(TOOLS)
     yield from check_programs(guest.kernel("source") / "tools/testing/selftests")
     yield from check_exports()
+    yield from check_versions()
     yield from check_install()
     yield from check_completion()
     yield from check_manual()
