@@ -131,10 +131,11 @@ DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
 EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
 FORK = DEBIAN / "fork.py"  # what it preloads, and into what, comes along
+SEND = DEBIAN / "send.py"  # and the tool
 FORK_PAGE = ROOT / "src/fork/libcowmem-fork.7"  # its example is for programs of Debian's
 IN_DEBIAN = "/bin/debian "
 # Of these only what is short, or shows what nothing else does, is not left to who asks for everything.
-SHORT_SCRIPTS = ("sqlite", "fork")
+SHORT_SCRIPTS = ("sqlite", "fork", "send")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
@@ -435,6 +436,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
             "lib/debian/forked": (guest.build_program(DEBIAN / "forked.c", plan.arch).read_bytes(), 0o755),
             "lib/debian/busybox": (guest.busybox(plan.arch).read_bytes(), 0o755),
         }  # fmt: skip
+    if SEND in scripts:
+        files["lib/debian/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
     if BINDING in codes:
         files |= guest.binding(plan.arch, BINDING)
     code_files = [code for code in codes if code not in scripts and code != BINDING]

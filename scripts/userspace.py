@@ -210,6 +210,33 @@ def check_manual():
     yield Check("the manual is well formed, and whole", wrong=wrong)
 
 
+def called_by(name):
+    """The source of a test, without comments."""
+    return re.sub(r"/\*.*?\*/", "", (ROOT / "qemu/tests" / name).read_text(), flags=re.DOTALL)
+
+
+def check_tests():
+    """What there is, the tests of the VM call: each option of each subcommand, each function, each method."""
+    wrong = []
+    text = called_by("tool.c")
+    commands = re.findall(r"^  ([a-z-]+) ", said_by_tool("help"), re.MULTILINE)
+    lines = [line.split() for line in re.findall(rf'"((?:{"|".join(commands)})\b[^"]*)"', text)]
+    for command in commands:
+        used = {word for line in lines if line[0] == command for word in line}
+        options = re.findall(r"^  (--[a-z-]+)", said_by_tool(command, "--help"), re.MULTILINE)
+        wrong += [f"tool.c never runs {command} {option}" for option in options if option not in used]
+    wrong += [f"library.c never calls {name}" for name in sorted(declared()) if f"{name}(" not in called_by("library.c")]
+    methods = re.findall(r"^\t(?:static )?(?:result<.*>|std::span<.*>|std::uint64_t|int) (\w+)\(",
+                         (ROOT / "include/cowmem/cowmem.hpp").read_text(), re.MULTILINE)  # fmt: skip
+    for name in sorted(set(methods) - {"made", "part"}):
+        if not re.search(rf"[.>:]{name}(?:<\S+>)?\(", called_by("library_cxx.cc")):
+            wrong.append(f"library_cxx.cc never calls {name}")
+    functions = re.findall(r"^ *def ([a-z]\w*)\(", (ROOT / "src/lib/cowmem.py").read_text(), re.MULTILINE)
+    text = called_by("binding.py")
+    wrong += [f"binding.py never calls {name}" for name in functions if not re.search(rf"\.{name}\b", text)]
+    yield Check("the tests call all that there is", wrong=wrong)
+
+
 def check_examples():
     """The C programs of the manual that need no module, with the sanitizers."""
     for page in manual.PAGES:
@@ -231,6 +258,7 @@ def check_all():
     yield from check_install()
     yield from check_completion()
     yield from check_manual()
+    yield from check_tests()
     yield from check_examples()
     yield Check("the packages' metadata is as the rest", wrong=list(packages.check_metadata()))
 

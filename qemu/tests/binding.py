@@ -58,6 +58,13 @@ def has_objects():
     assert fails_with(errno.EBADF, os.fstat, fd)
     assert fails_with(errno.EBADF, one.stat)
     assert fails_with(errno.EINVAL, cowmem.Object, None, 1 << 9)
+    device = cowmem.Object.open_device if MODULE else made
+    with device(*(() if MODULE else (1,))) as other:
+        assert other.is_module() == MODULE
+        fd = other.fd
+        other.close()
+        assert fails_with(errno.EBADF, os.fstat, fd)
+    assert MODULE or fails_with(errno.ENODEV, cowmem.Object.open_device)
     assert "files" in cowmem.features() and cowmem.version().count(".") == 2
 
 

@@ -147,6 +147,15 @@ void tells_of_itself()
 	CHECK(object.set_cow(COWMEM_COW_CORE));
 	CHECK(as_it_should(object.set_cow(COWMEM_COW_HANDLER)));
 	CHECK(cowmem::object::open_device().has_value() == has_module);
+	/* What is released is not closed with it. */
+	int released = -1;
+	{
+		cowmem::object other = make(1);
+		released = other.release();
+		CHECK(other.fd() == -1);
+	}
+	CHECK(fcntl(released, F_GETFD) >= 0);
+	close(released);
 
 	auto memory = object.map(0, 3 * page_size);
 	memory->bytes()[0] = std::byte{7};

@@ -83,6 +83,9 @@ static int run_between(int in, int out, const char *words)
 	if (out < 0) {
 		lseek(to, 0, SEEK_SET);
 		read_all(to, said, sizeof(said));
+		/* Whatever came of it. */
+		if (strstr(words, " --json"))
+			CHECK(json_is_object(said));
 	}
 	return status;
 }
@@ -242,7 +245,8 @@ static void helps(void)
 	CHECK_TOOL(2, "who --offset 1 --length 4096 a");
 	CHECK_TOOL(2, "who --offset 4096 a");
 	CHECK_TOOL(2, "who --json --offset 4096 a");
-	CHECK(json_is_object(said));
+	CHECK_TOOL(1, "send --json a");
+	CHECK_JSON("error", "what send prints is the stream");
 }
 
 static void makes_and_tells(void)
@@ -316,6 +320,9 @@ static void keeps_and_restores(void)
 	CHECK(has_page("c", 3, 1));
 	CHECK_TOOL(0, "clone --offset 4096 --length 8192 a part");
 	CHECK(!has_page("part", 3, 2) && has_page("part", 2, 1));
+	CHECK_TOOL(0, "clone --json --pid %d --fd %d of-mine", getpid(), fd);
+	CHECK_JSON("path", "of-mine");
+	CHECK(has_page("of-mine", 3, 2) && has_page("of-mine", 2, 1));
 	CHECK_TOOL(0, "restore --offset 4096 --length 4096 a s");
 	CHECK(has_page("a", 3, 2));
 	CHECK_TOOL(0, "restore --json a s");
@@ -338,7 +345,7 @@ static void keeps_and_restores(void)
 	CHECK_TOOL(0, "stat --json limited");
 	CHECK_JSON("copies", "1");
 	CHECK_JSON("max_copies", "1");
-	CHECK_EQ(names(), 5);
+	CHECK_EQ(names(), 6);
 	close(fd);
 	end();
 }
@@ -415,6 +422,8 @@ static void tells_who(void)
 
 static void pages_out(void)
 {
+	int fd;
+
 	begin();
 	close(make_file("a", 32));
 	CHECK_TOOL(0, "page-out --json --accessed a");
@@ -431,6 +440,14 @@ static void pages_out(void)
 	CHECK_TOOL(0, "snapshot a s");
 	CHECK_TOOL(0, "page-out --json --accessed s");
 	CHECK_JSON("out", "32");
+	fd = make_file("b", 8);
+	CHECK_TOOL(0, "page-out --json --accessed --offset 8192 --length 4096 b");
+	CHECK_JSON("out", "1");
+	CHECK_TOOL(0, "page-out --json --accessed --pid %d --fd %d", getpid(), fd);
+	CHECK_JSON("out", "7");
+	CHECK_TOOL(0, "prefetch --json --pid %d --fd %d", getpid(), fd);
+	CHECK_JSON("brought_in", "8");
+	close(fd);
 	CHECK_TOOL(0, "create empty");
 	CHECK_TOOL(0, "page-out empty");
 	CHECK_TOOL(0, "prefetch empty");
@@ -571,8 +588,8 @@ static void watches(void)
 	end();
 }
 
-/* What the tool writes to a terminal, which is its stdout, or its stderr. */
-static void run_on_terminal(bool is_stdout, int out, const char *words)
+/* What the tool, with @in as stdin, writes to a terminal, which is its stdout, or its stderr. */
+static void run_on_terminal(bool is_stdout, int in, int out, const char *words)
 {
 	const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct pollfd ready = {.fd = terminal, .events = POLLIN};
@@ -584,7 +601,7 @@ static void run_on_terminal(bool is_stdout, int out, const char *words)
 	MUST(terminal >= 0 && !unlockpt(terminal));
 	end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	MUST(end >= 0);
-	child = start_tool(STDIN_FILENO, is_stdout ? end : out, is_stdout ? out : end, words);
+	child = start_tool(in, is_stdout ? end : out, is_stdout ? out : end, words);
 	close(end);
 	while (have < sizeof(said) - 1 && poll(&ready, 1, -1) > 0 && got > 0) {
 		got = read(terminal, said + have, sizeof(said) - 1 - have);
@@ -597,23 +614,35 @@ static void run_on_terminal(bool is_stdout, int out, const char *words)
 
 static void knows_terminals(void)
 {
-	const int out = scratch();
+	const int out = scratch(), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	begin();
 	close(make_file("a", 3));
-	run_on_terminal(true, out, "doctor");
+	run_on_terminal(true, STDIN_FILENO, out, "doctor");
 	CHECK_SAYS(said, "\033[1mCHECK");
-	run_on_terminal(true, out, "doctor --json");
+	run_on_terminal(true, STDIN_FILENO, out, "doctor --json");
 	CHECK(!strchr(said, '\033'));
 	CHECK_TOOL(0, "doctor");
 	CHECK(!strchr(said, '\033'));
-	run_on_terminal(false, out, "send a");
+	run_on_terminal(false, STDIN_FILENO, out, "send a");
 	CHECK_SAYS(said, "\r\033[K");
+	CHECK_SAYS(said, "12.0 KiB of 12.0 KiB, 100 %");
 	CHECK_SAYS(said, "/s");
+	MUST(!ftruncate(out, 0) && !lseek(out, 0, SEEK_SET));
 	CHECK_EQ(run_between(-1, out, "send a"), 0);
 	CHECK(!*complained);
-	run_on_terminal(false, out, "send --no-progress a");
+	lseek(out, 0, SEEK_SET);
+	run_on_terminal(false, out, null, "receive came");
+	CHECK_SAYS(said, "\r\033[K12.0 KiB");
+	CHECK_SAYS(said, "/s");
+	CHECK(has_page("came", 2, 1));
+	lseek(out, 0, SEEK_SET);
+	run_on_terminal(false, out, null, "receive --no-progress again");
 	CHECK(!*said);
+	CHECK(has_page("again", 2, 1));
+	run_on_terminal(false, STDIN_FILENO, out, "send --no-progress a");
+	CHECK(!*said);
+	close(null);
 	close(out);
 	end();
 }
@@ -673,7 +702,8 @@ static void check_received(int expected, int stream, const char *words)
 
 static void sends_and_receives(void)
 {
-	off_t length, of_change;
+	char words[64];
+	off_t length, of_change, of_other;
 	int fd, full, change, other;
 
 	begin();
@@ -714,6 +744,13 @@ static void sends_and_receives(void)
 	CHECK_TOOL(0, "stat --json w");
 	CHECK_JSON("kind", "object");
 	CHECK_EQ(names(), 6);
+	/* One of a process' own descriptors is the same object, with no name. */
+	snprintf(words, sizeof(words), "send --pid %d --fd %d", getpid(), fd);
+	other = send_stream(words, &of_other);
+	CHECK_EQ(of_other, length);
+	check_received(0, other, "receive p");
+	CHECK(has_page("p", 5, 2) && has_page("p", 297, 1));
+	close(other);
 
 	/* What cannot be, and changes nothing. */
 	check_received(1, full, "receive w");
@@ -741,8 +778,7 @@ static void sends_and_receives(void)
 	MUST(!ftruncate(full, length - 1));
 	check_received(1, full, "receive --json x");
 	CHECK_SAYS(complained, "ends too early");
-	CHECK(json_is_object(said));
-	CHECK_EQ(names(), 7);
+	CHECK_EQ(names(), 8);
 	close(full);
 	close(change);
 	close(fd);
