@@ -183,8 +183,6 @@ SOAK += [
 ]
 # Hours of calls that are made up, and kept by what of the module's code they are the first to reach.
 SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, smp=2, programs=("fuzz",), coverage=True)]
-# Heaps of up to 1 GiB, which two servers and a dump have at once.
-SOAK += [Plan("stock", "x86_64", 1800, 1200, storm=180, mem=6144, programs=("fork",))]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"

@@ -159,6 +159,11 @@ def check_install():
     wrong += [f"{name} is not installed" for name in ("usr/sbin/cowmem", "usr/include/cowmem/cowmem.hpp", "usr/lib/libcowmem-fork.so")
               if not (root / name).exists()]  # fmt: skip
     yield Check("what is installed builds a program", wrong=wrong)
+    # Where it is installed unless it is said otherwise, Debian's own Python finds it.
+    guest.run("make", "-s", "install-tools", f"TOOLS={TOOLS}", f"DESTDIR={root}")
+    paths = guest.run("/usr/bin/python3", "-c", "import sys; print(*sys.path, sep='\\n')").split()
+    found = [path for path in root.glob("usr/local/**/cowmem.py") if f"/{path.parent.relative_to(root)}" in paths]
+    yield Check("Python finds what is installed", wrong=[] if found else [f"it is in none of {' '.join(paths)}"])
 
 
 def complete(*words):

@@ -307,7 +307,7 @@ int run_doctor(void)
 	cowmem_features(&features);
 	out_begin();
 	sheet_print(&checks, "checks");
-	out_list_begin("features", "\nfeatures");
+	out_list_begin("features", access(MODULE, F_OK) ? "\nwithout the module" : "\nfeatures");
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		const char *name = features & 1ULL << bit ? cowmem_feature_name(1ULL << bit) : NULL;
 
