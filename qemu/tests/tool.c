@@ -406,6 +406,8 @@ static void tells_who(void)
 	CHECK_SAYS(said, "tool");
 
 	CHECK_TOOL(0, "snapshot a s");
+	CHECK_TOOL(0, "who s");
+	CHECK_SAYS(said, "no process that you may look into maps it");
 	CHECK_TOOL(0, "clone s c");
 	CHECK_TOOL(0, "who --tree a");
 	CHECK_SAYS(said, "└─ snapshot");
@@ -536,6 +538,8 @@ static void lists(void)
 	int fd;
 
 	begin();
+	CHECK_TOOL(0, "ls .");
+	CHECK_SAYS(said, "no object that you may see");
 	fd = make_file("a", 3);
 	CHECK_TOOL(0, "snapshot a s");
 	CHECK_TOOL(0, "ls --json .");
@@ -837,6 +841,51 @@ static void resumes(void)
 	end();
 }
 
+/* The same of a difference, over a pipe that breaks. */
+static void resumes_differences(void)
+{
+	off_t length;
+	int ends[2], fd, full, change, rest;
+
+	begin();
+	fd = make_file("a", 1000);
+	CHECK_TOOL(0, "snapshot a s1");
+	full = send_stream("send s1", &length);
+	check_received(0, full, "receive r1");
+	for (uint64_t i = 0; i < 1000; i++)
+		write_page(fd, i, 2);
+	MUST(!object_punch(fd, PAGES(990), PAGE));
+	CHECK_TOOL(0, "snapshot a s2");
+	change = send_stream("send --from s1 s2", &length);
+	MUST(!ftruncate(change, length - 100));
+	check_received(1, change, "receive --keep --from r1 r2");
+	CHECK_SAYS(complained, "--how-far");
+	CHECK(open_file("r2", O_RDONLY) < 0);
+	CHECK_TOOL(0, "receive --how-far --json r2");
+	CHECK_JSON("at", "4059136"); /* a hole has a record of its own */
+	rest = send_stream("send --at 4059136 --from s1 s2", &length);
+	check_received(1, rest, "receive r2");
+	CHECK_SAYS(complained, "only what changed");
+	check_received(0, rest, "receive --from r1 r2");
+	CHECK(has_page("r2", 0, 2) && has_page("r2", 999, 2) && !has_page("r2", 990, 1) &&
+	      !has_page("r2", 990, 2) && has_page("r1", 0, 1) && has_page("r1", 990, 1));
+	CHECK_TOOL(0, "diff --json r2 r1");
+	CHECK_JSON("pages", "1000");
+	CHECK_JSON("holes", "1");
+	CHECK_EQ(names(), 5);
+
+	MUST(!pipe2(ends, O_CLOEXEC));
+	close(ends[0]);
+	CHECK_EQ(run_between(-1, ends[1], "send s1"), 1);
+	CHECK_SAYS(complained, "the stream cannot be written");
+	close(ends[1]);
+	close(rest);
+	close(change);
+	close(full);
+	close(fd);
+	end();
+}
+
 /* --- what a user may not --- */
 static void ask_for_permission(void)
 {
@@ -880,7 +929,8 @@ static void refuses_what_is_not_permitted(void)
 	X(tells_of_mounts, "mount-info")                             \
 	X(diagnoses, "doctor")                                       \
 	X(sends_and_receives, "send, receive")                       \
-	X(resumes, "send and receive go on after a break")
+	X(resumes, "send and receive go on after a break")           \
+	X(resumes_differences, "and so does what changed; a pipe breaks")
 
 CASES(AS_USER)
 

@@ -76,7 +76,10 @@ int run_mount_info(void)
 	}
 	endmntent(mounts);
 	out_begin();
-	sheet_print(&sheet, "mounts");
+	if (found || options.json)
+		sheet_print(&sheet, "mounts");
+	else if (!options.operand_count)
+		puts("there is none; root makes one: mount -t cowmem none DIRECTORY -o size=1g");
 	out_end();
 	if (!found && options.operand_count && !options.json)
 		return fail_hint(0, "root makes one: mount -t cowmem none DIRECTORY -o size=1g",
