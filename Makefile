@@ -59,6 +59,10 @@ bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY
 	@scripts/setup.sh test
 	@scripts/bench_smp.py $(if $(ONLY),--only $(ONLY)) $(if $(MIB),--mib $(MIB)) $(ARCH)
 
+bench-programs: ## Valkey's saves under libcowmem-fork and plain fork(), streams and zstd; RECORD=1, ONLY=fork|send
+	@scripts/setup.sh test
+	@scripts/bench_programs.py $(if $(RECORD),--record) $(if $(ONLY),--only $(ONLY))
+
 soak: ## storms of faults, and other programs, for minutes, on debug and stock kernels of both architectures
 	@scripts/setup.sh test
 	@scripts/test.py --soak
@@ -96,4 +100,4 @@ help: ## this list
 	@echo "usage: make TARGET [KDIR=headers] [ARCH=x86_64|arm64] [OUT=folder] [KUNIT=1] [PEER=1] [COVERAGE=1] [EXPERIMENTAL=1]"
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-.PHONY: module check-kernel demo test test-all soak bench bench-smp lint compile_commands.json install tools install-tools deb test-deb clean help
+.PHONY: module check-kernel demo test test-all soak bench bench-smp bench-programs lint compile_commands.json install tools install-tools deb test-deb clean help

@@ -14,7 +14,7 @@ not_to_be_had() {
 	exit 4
 }
 
-packages=(coreutils dash python3 python3-lmdb lmdb-utils valkey-server valkey-tools postgresql-17 fio stress-ng)
+packages=(coreutils dash python3 python3-lmdb lmdb-utils zstd valkey-server valkey-tools postgresql-17 fio stress-ng)
 declare -A emulator=([x86_64]=qemu-system-x86) # emulator.py is of that only
 # What these come with for uses that are not meant here: graphics, set-up, languages.
 left_out='libllvm|mesa-|libz3|perl|libperl|locales|libc-l10n|libx11-data|ssl-cert|openssl_|python3-pip|ipxe-'

@@ -131,10 +131,11 @@ DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
 EMULATOR = DEBIAN / "emulator.py"  # QEMU in QEMU, which takes minutes: in one boot only
 FORK = DEBIAN / "fork.py"  # what it preloads, and into what, comes along
+SEND = DEBIAN / "send.py"  # and the tool
 FORK_PAGE = ROOT / "src/fork/libcowmem-fork.7"  # its example is for programs of Debian's
 IN_DEBIAN = "/bin/debian "
 # Of these only what is short, or shows what nothing else does, is not left to who asks for everything.
-SHORT_SCRIPTS = ("sqlite", "fork")
+SHORT_SCRIPTS = ("sqlite", "fork", "send")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
@@ -184,8 +185,6 @@ SOAK += [
 ]
 # Hours of calls that are made up, and kept by what of the module's code they are the first to reach.
 SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, smp=2, programs=("fuzz",), coverage=True)]
-# Heaps of up to 1 GiB, which two servers and a dump have at once.
-SOAK += [Plan("stock", "x86_64", 1800, 1200, storm=180, mem=6144, programs=("fork",))]
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"
@@ -437,6 +436,8 @@ def prepare(plan, codes, suites, kernel_dir, source):
             "lib/debian/forked": (guest.build_program(DEBIAN / "forked.c", plan.arch).read_bytes(), 0o755),
             "lib/debian/busybox": (guest.busybox(plan.arch).read_bytes(), 0o755),
         }  # fmt: skip
+    if SEND in scripts:
+        files["lib/debian/cowmem"] = ((guest.build_tools(plan.arch) / "cowmem").read_bytes(), 0o755)
     if BINDING in codes:
         files |= guest.binding(plan.arch, BINDING)
     code_files = [code for code in codes if code not in scripts and code != BINDING]

@@ -79,10 +79,57 @@ def check_exports():
     exported = dict(re.findall(r" T (\w+)@@(\S+)", said))
     wrong = [f"{name} is declared, and not exported" for name in sorted(declared() - exported.keys())]
     wrong += [f"{name} is exported, and not declared" for name in sorted(exported.keys() - declared())]
-    wrong += [f"{name} is of {version}" for name, version in exported.items() if version != "LIBCOWMEM_1.0"]
+    # What a release has stays as it is: functions that came later are of that later version.
+    wrong += [f"{name} is of {version}" for name, version in exported.items()
+              if version != ("LIBCOWMEM_1.1" if name.endswith("_sized") else "LIBCOWMEM_1.0")]  # fmt: skip
     if "SONAME               libcowmem.so.1\n" not in guest.run("objdump", "-p", TOOLS / "libcowmem.so"):
         wrong.append("the soname is not libcowmem.so.1")
     yield Check("the library exports what its header declares", wrong=wrong)
+
+
+# Whatever the struct is that this is compiled with, the library leaves alone what lies behind it.
+OF_VERSION = """\
+#include <cowmem/cowmem.h>
+#include <string.h>
+#include <unistd.h>
+static struct { struct cowmem_stat stat; unsigned char behind[4096]; } all;
+int main(void)
+{
+	int fd = cowmem_object_create("version", COWMEM_CREATE_MEMFD);
+
+	memset(&all, 0xA5, sizeof(all));
+	if (fd < 0 || write(fd, "a", 1) != 1 || cowmem_object_stat(fd, &all.stat))
+		return 1;
+	for (size_t i = 0; i < sizeof(all.behind); i++)
+		if (all.behind[i] != 0xA5)
+			return 2;
+	if (all.stat.size != sizeof(all.stat) || all.stat.bytes != 1 || all.stat.resident_pages != 1)
+		return 3;
+	return IS_LATER ? 4 : 0;
+}
+"""
+LAST = re.compile(r"^\t__u64 large_pages;.*\n", re.MULTILINE)  # member of struct cowmem_stat
+LATER = "\t__u64 later[5];\n"
+
+
+def check_versions():
+    """A program that was compiled with an older, or a later, linux/cowmem.h runs with this library."""
+    uapi = (ROOT / "include/uapi/linux/cowmem.h").read_text()
+    for name, text, is_later in (
+        ("an older", LAST.sub("", uapi), "0"),
+        ("this", uapi, "0"),
+        ("a later", LAST.sub(lambda match: match[0] + LATER, uapi), "all.stat.later[0] || all.stat.later[4]"),
+    ):
+        wrong = [] if name == "this" or text != uapi else ["the struct is as it was"]
+        folder = OUT / f"version-{name.split()[-1]}"
+        (folder / "linux").mkdir(parents=True, exist_ok=True)
+        (folder / "linux/cowmem.h").write_text(text)
+        (folder / "program.c").write_text(OF_VERSION)
+        guest.run("gcc", "-O1", *WARNINGS, f"-DIS_LATER=({is_later})", f"-I{folder}", "-Iinclude", folder / "program.c",
+                  TOOLS / "libcowmem.so", "-o", folder / "program")  # fmt: skip
+        done = run_program("", folder / "program", LD_LIBRARY_PATH=str(TOOLS))
+        wrong += [f"exit code {done.status}", *done.output] if done.status else []
+        yield Check(f"a program that was compiled with {name} header", wrong=wrong)
 
 
 PROGRAM = """\
@@ -112,6 +159,11 @@ def check_install():
     wrong += [f"{name} is not installed" for name in ("usr/sbin/cowmem", "usr/include/cowmem/cowmem.hpp", "usr/lib/libcowmem-fork.so")
               if not (root / name).exists()]  # fmt: skip
     yield Check("what is installed builds a program", wrong=wrong)
+    # Where it is installed unless it is said otherwise, Debian's own Python finds it.
+    guest.run("make", "-s", "install-tools", f"TOOLS={TOOLS}", f"DESTDIR={root}")
+    paths = guest.run("/usr/bin/python3", "-c", "import sys; print(*sys.path, sep='\\n')").split()
+    found = [path for path in root.glob("usr/local/**/cowmem.py") if f"/{path.parent.relative_to(root)}" in paths]
+    yield Check("Python finds what is installed", wrong=[] if found else [f"it is in none of {' '.join(paths)}"])
 
 
 def complete(*words):
@@ -163,6 +215,33 @@ def check_manual():
     yield Check("the manual is well formed, and whole", wrong=wrong)
 
 
+def called_by(name):
+    """The source of a test, without comments."""
+    return re.sub(r"/\*.*?\*/", "", (ROOT / "qemu/tests" / name).read_text(), flags=re.DOTALL)
+
+
+def check_tests():
+    """What there is, the tests of the VM call: each option of each subcommand, each function, each method."""
+    wrong = []
+    text = called_by("tool.c")
+    commands = re.findall(r"^  ([a-z-]+) ", said_by_tool("help"), re.MULTILINE)
+    lines = [line.split() for line in re.findall(rf'"((?:{"|".join(commands)})\b[^"]*)"', text)]
+    for command in commands:
+        used = {word for line in lines if line[0] == command for word in line}
+        options = re.findall(r"^  (--[a-z-]+)", said_by_tool(command, "--help"), re.MULTILINE)
+        wrong += [f"tool.c never runs {command} {option}" for option in options if option not in used]
+    wrong += [f"library.c never calls {name}" for name in sorted(declared()) if f"{name}(" not in called_by("library.c")]
+    methods = re.findall(r"^\t(?:static )?(?:result<.*>|std::span<.*>|std::uint64_t|int) (\w+)\(",
+                         (ROOT / "include/cowmem/cowmem.hpp").read_text(), re.MULTILINE)  # fmt: skip
+    for name in sorted(set(methods) - {"made", "part"}):
+        if not re.search(rf"[.>:]{name}(?:<\S+>)?\(", called_by("library_cxx.cc")):
+            wrong.append(f"library_cxx.cc never calls {name}")
+    functions = re.findall(r"^ *def ([a-z]\w*)\(", (ROOT / "src/lib/cowmem.py").read_text(), re.MULTILINE)
+    text = called_by("binding.py")
+    wrong += [f"binding.py never calls {name}" for name in functions if not re.search(rf"\.{name}\b", text)]
+    yield Check("the tests call all that there is", wrong=wrong)
+
+
 def check_examples():
     """The C programs of the manual that need no module, with the sanitizers."""
     for page in manual.PAGES:
@@ -180,9 +259,11 @@ def check_all():
     make(TOOLS)
     yield from check_programs(guest.kernel("source") / "tools/testing/selftests")
     yield from check_exports()
+    yield from check_versions()
     yield from check_install()
     yield from check_completion()
     yield from check_manual()
+    yield from check_tests()
     yield from check_examples()
     yield Check("the packages' metadata is as the rest", wrong=list(packages.check_metadata()))
 

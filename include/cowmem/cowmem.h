@@ -14,6 +14,15 @@
  * object's. -ESTALE: of a snapshot that was dropped. -EOPNOTSUPP: the object, being a memfd, or
  * the module that is loaded, cannot do it; cowmem_object_features() tells before.
  *
+ * The structs that functions fill in grow at their end, as linux/cowmem.h says of the ioctls' own: a
+ * program has those that it was compiled with, and the library, and the module, may know less of them,
+ * or more. So the library is told their size, by functions whose names end in _sized: what the caller's
+ * struct has no room for is left out, and what the library or the module does not know is 0. `size` is
+ * then the size told. -EINVAL: it is less than the struct's first version had. -E2BIG: it is more than a
+ * page. In C and C++ sizeof is told for the caller, by functions of the same names without _sized; those
+ * of the library that have these names fill in what 1.0 had. The parts of long answers, and ranges, do
+ * not grow.
+ *
  * The functions keep no state but what their caller holds, and may be called by any thread; one
  * iterator is for one thread at a time. A call that the kernel ends early goes on by itself
  * where it stopped. What is asked of an object that is a memfd:
@@ -36,7 +45,7 @@ extern "C" {
 #endif
 
 /* The version of a release: of the module, the library, the tool and the packages. */
-#define COWMEM_VERSION "1.0.0"
+#define COWMEM_VERSION "1.1.0"
 
 /* That of the library that runs, as COWMEM_VERSION is the one that was compiled with. */
 const char *cowmem_version(void);
@@ -64,8 +73,12 @@ const char *cowmem_feature_name(uint64_t feature);
 /* Whether the object is the module's: 1, or 0: it is a memfd. */
 int cowmem_object_is_module(int fd);
 
-/* All that GET_INFO says; of a memfd, abi_version is 0. */
-int cowmem_object_info(int fd, struct cowmem_info *info);
+/* All that GET_INFO says; of a memfd, abi_version is 0. 0. */
+int cowmem_object_info_sized(int fd, struct cowmem_info *info, size_t size);
+static inline int cowmem_object_info(int fd, struct cowmem_info *info)
+{
+	return cowmem_object_info_sized(fd, info, sizeof(*info));
+}
 
 /* --- objects --- */
 
@@ -99,7 +112,11 @@ int cowmem_object_file(int fd);
  * What the object has: @stat->bytes is its size. Of a memfd, resident_pages is what the kernel has
  * for it, swapped pages included, and `layers`, `copies` and `shared_pages` are 0. 0.
  */
-int cowmem_object_stat(int fd, struct cowmem_stat *stat);
+int cowmem_object_stat_sized(int fd, struct cowmem_stat *stat, size_t size);
+static inline int cowmem_object_stat(int fd, struct cowmem_stat *stat)
+{
+	return cowmem_object_stat_sized(fd, stat, sizeof(*stat));
+}
 
 /*
  * The number of the object's inode: as the `parent` of others in /proc/PID/fdinfo names it. 0, with
@@ -168,8 +185,13 @@ int cowmem_object_restore_range(int fd, int snapshot, uint64_t offset, uint64_t 
  * Have the pages of a range in the store rather than in memory. @flags: COWMEM_PAGE_OUT_*.
  * @result, if it is not NULL: the sums, and in `next` how far it came. 0.
  */
-int cowmem_object_page_out(int fd, uint64_t offset, uint64_t length, unsigned int flags,
-                           struct cowmem_page_out *result);
+int cowmem_object_page_out_sized(int fd, uint64_t offset, uint64_t length, unsigned int flags,
+                                 struct cowmem_page_out *result, size_t size);
+static inline int cowmem_object_page_out(int fd, uint64_t offset, uint64_t length,
+                                         unsigned int flags, struct cowmem_page_out *result)
+{
+	return cowmem_object_page_out_sized(fd, offset, length, flags, result, sizeof(*result));
+}
 
 /*
  * Bring what is paged out in @count ranges, however many, back into memory. @brought_in, if it is
@@ -179,7 +201,11 @@ int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t cou
                            uint64_t *brought_in);
 
 /* What the object, and all objects, have in the store. 0. */
-int cowmem_object_store_stat(int fd, struct cowmem_store_stat *stat);
+int cowmem_object_store_stat_sized(int fd, struct cowmem_store_stat *stat, size_t size);
+static inline int cowmem_object_store_stat(int fd, struct cowmem_store_stat *stat)
+{
+	return cowmem_object_store_stat_sized(fd, stat, sizeof(*stat));
+}
 
 /* How many of the object's pages may have a place in the store; UINT64_MAX: no limit. 0. */
 int cowmem_object_store_limit(int fd, uint64_t max_slots);
@@ -188,8 +214,13 @@ int cowmem_object_store_limit(int fd, uint64_t max_slots);
  * Have the pages of a range on one NUMA node. @result, if it is not NULL: the sums, and in `next`
  * how far it came, also on failure. 0, -ENODEV, -EACCES, -ENOMEM.
  */
-int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
-                       struct cowmem_move *result);
+int cowmem_object_move_sized(int fd, uint64_t offset, uint64_t length, unsigned int node,
+                             struct cowmem_move *result, size_t size);
+static inline int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
+                                     struct cowmem_move *result)
+{
+	return cowmem_object_move_sized(fd, offset, length, node, result, sizeof(*result));
+}
 
 /* Treat the memory of a range as damaged. @poisoned, if it is not NULL: pages. 0, -EPERM. */
 int cowmem_object_poison(int fd, uint64_t offset, uint64_t length, uint64_t *poisoned);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""binding [memfd]: the binding for Python, each of its calls, on objects of the module's or, with the
-argument, on memfds. TAP on stdout; the library is what COWMEM_LIBRARY names.
+"""binding [memfd]: the binding for Python, each of its calls, as root and as a user who is nobody, on
+objects of the module's or, with the argument, on memfds. TAP on stdout; the library is what COWMEM_LIBRARY names.
 """
+import ctypes
 import errno
 import os
 import sys
@@ -58,6 +59,13 @@ def has_objects():
     assert fails_with(errno.EBADF, os.fstat, fd)
     assert fails_with(errno.EBADF, one.stat)
     assert fails_with(errno.EINVAL, cowmem.Object, None, 1 << 9)
+    device = cowmem.Object.open_device if MODULE else made
+    with device(*(() if MODULE else (1,))) as other:
+        assert other.is_module() == MODULE
+        fd = other.fd
+        other.close()
+        assert fails_with(errno.EBADF, os.fstat, fd)
+    assert MODULE or fails_with(errno.ENODEV, cowmem.Object.open_device)
     assert "files" in cowmem.features() and cowmem.version().count(".") == 2
 
 
@@ -126,17 +134,44 @@ def has_arrays():
 CASES = [has_objects, maps, has_snapshots, has_answers, has_arrays]
 
 
+DEVICE, NOBODY, PR_SET_DUMPABLE = "/dev/cowmem", 65534, 4
+
+
+def run(number, case, name):
+    """One case; whether it fails."""
+    try:
+        skipped = case()
+        print(f"ok {number} {name}" + (f" # SKIP {skipped}" if skipped else ""), flush=True)
+        return False
+    except Exception:
+        print("# " + traceback.format_exc().replace("\n", "\n# "))
+        print(f"not ok {number} {name}", flush=True)
+        return True
+
+
+def run_as_user(number, case, name):
+    """The same, in a process that is nobody's."""
+    child = os.fork()
+    if not child:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+        os._exit(run(number, case, name))
+    return os.waitpid(child, 0)[1] != 0
+
+
 def main():
-    failed = 0
-    print(f"TAP version 13\n1..{len(CASES)}")
-    for number, case in enumerate(CASES, 1):
-        try:
-            skipped = case()
-            print(f"ok {number} binding: {case.__name__}" + (f" # SKIP {skipped}" if skipped else ""))
-        except Exception:
-            failed += 1
-            print("# " + traceback.format_exc().replace("\n", "\n# "))
-            print(f"not ok {number} binding: {case.__name__}")
+    print(f"TAP version 13\n1..{2 * len(CASES)}", flush=True)
+    failed = sum(run(number, case, f"binding: {case.__name__}, as root") for number, case in enumerate(CASES, 1))
+    mode = os.stat(DEVICE).st_mode & 0o7777 if MODULE else None
+    if MODULE:
+        os.chmod(DEVICE, 0o666)
+    failed += sum(run_as_user(number, case, f"binding: {case.__name__}, as a user")
+                  for number, case in enumerate(CASES, len(CASES) + 1))  # fmt: skip
+    if MODULE:
+        os.chmod(DEVICE, mode)
     return failed > 0
 
 

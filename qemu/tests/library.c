@@ -559,6 +559,160 @@ static void moves_and_poisons(void)
 	close(fd);
 }
 
+/*
+ * --- structs that grow ---
+ * A struct as a program has it that knows another version, with bytes behind it which are the program's.
+ */
+union versions {
+	unsigned char bytes[PAGE + 64];
+	uint64_t words[PAGE / 8];
+	struct cowmem_info info;
+	struct cowmem_stat stat;
+	struct cowmem_page_out page_out;
+	struct cowmem_store_stat store_stat;
+	struct cowmem_move move;
+};
+
+enum { CANARY = 0xA5, LATER = 48 /* bytes that a struct of some later time has behind today's */ };
+
+static int object_of_versions; /* what each is asked about */
+
+static int ask_info(union versions *to, size_t size)
+{
+	return cowmem_object_info_sized(object_of_versions, &to->info, size);
+}
+
+static int ask_stat(union versions *to, size_t size)
+{
+	return cowmem_object_stat_sized(object_of_versions, &to->stat, size);
+}
+
+static int ask_page_out(union versions *to, size_t size)
+{
+	return cowmem_object_page_out_sized(object_of_versions, 0, PAGES(2), 0, &to->page_out,
+	                                    size);
+}
+
+static int ask_store_stat(union versions *to, size_t size)
+{
+	return cowmem_object_store_stat_sized(object_of_versions, &to->store_stat, size);
+}
+
+static int ask_move(union versions *to, size_t size)
+{
+	return cowmem_object_move_sized(object_of_versions, 0, PAGES(2), 0, &to->move, size);
+}
+
+/* The same of a program that was compiled with 1.0: it calls these. */
+int old_info(int fd, void *info) __asm__("cowmem_object_info");
+int old_stat(int fd, void *stat) __asm__("cowmem_object_stat");
+int old_page_out(int fd, uint64_t offset, uint64_t length, unsigned int flags,
+                 void *result) __asm__("cowmem_object_page_out");
+int old_store_stat(int fd, void *stat) __asm__("cowmem_object_store_stat");
+int old_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
+             void *result) __asm__("cowmem_object_move");
+
+static int ask_old_info(union versions *to)
+{
+	return old_info(object_of_versions, to);
+}
+
+static int ask_old_stat(union versions *to)
+{
+	return old_stat(object_of_versions, to);
+}
+
+static int ask_old_page_out(union versions *to)
+{
+	return old_page_out(object_of_versions, 0, PAGES(2), 0, to);
+}
+
+static int ask_old_store_stat(union versions *to)
+{
+	return old_store_stat(object_of_versions, to);
+}
+
+static int ask_old_move(union versions *to)
+{
+	return old_move(object_of_versions, 0, PAGES(2), 0, to);
+}
+
+/* From @from on, all bytes are @value. */
+static bool all_are(const union versions *of, size_t from, size_t to, unsigned char value)
+{
+	for (size_t i = from; i < to; i++)
+		if (of->bytes[i] != value)
+			return false;
+	return true;
+}
+
+/* Bytes of each: of the first version, of 1.0, and now. A word that is not 0, by its place. */
+static const struct version_row {
+	const char *name;
+	int (*ask)(union versions *to, size_t size);
+	int (*ask_old)(union versions *to);
+	size_t first, of_1_0, now, at;
+	bool of_memfd;
+} version_rows[] = {
+	{"info", ask_info, ask_old_info, 32, 32, sizeof(struct cowmem_info),
+         offsetof(struct cowmem_info, max_bytes), true},
+	{"stat", ask_stat, ask_old_stat, COWMEM_STAT_SIZE_VER0, 80, sizeof(struct cowmem_stat),
+         offsetof(struct cowmem_stat, bytes), true},
+	{"page_out", ask_page_out, ask_old_page_out, 120, 120, sizeof(struct cowmem_page_out),
+         offsetof(struct cowmem_page_out, next), false},
+	{"store_stat", ask_store_stat, ask_old_store_stat, 56, 56, sizeof(struct cowmem_store_stat),
+         offsetof(struct cowmem_store_stat, max_slots), false},
+	{"move", ask_move, ask_old_move, 56, 56, sizeof(struct cowmem_move),
+         offsetof(struct cowmem_move, next), false},
+};
+
+static void check_version(const struct version_row *row, size_t size, int expected)
+{
+	union versions asked;
+	int err;
+
+	memset(&asked, CANARY, sizeof(asked));
+	err = row->ask(&asked, size);
+	ksft_print_msg("%s of %zu bytes: %d\n", row->name, size, err);
+	CHECK_EQ(err, expected);
+	if (expected && expected != -EOPNOTSUPP) {
+		CHECK(all_are(&asked, 0, sizeof(asked), CANARY));
+		return;
+	}
+	CHECK_EQ(*(uint32_t *)asked.bytes, size);
+	CHECK(all_are(&asked, size, sizeof(asked), CANARY));
+	if (size > row->now)
+		CHECK(all_are(&asked, row->now, size, 0));
+	if (!expected)
+		CHECK(asked.words[row->at / 8] &&
+		      asked.words[row->at / 8] != CANARY * (~0ULL / 255));
+}
+
+static void grow(void)
+{
+	object_of_versions = new_object(3, true);
+	for (size_t i = 0; i < ARRAY_LENGTH(version_rows); i++) {
+		const struct version_row *row = &version_rows[i];
+		const int expected = without_module && !row->of_memfd ? -EOPNOTSUPP : 0;
+		union versions asked;
+
+		check_version(row, row->first, expected);
+		check_version(row, row->now, expected);
+		check_version(row, row->now + LATER, expected);
+		check_version(row, PAGE, expected);
+		check_version(row, row->first - 1, -EINVAL);
+		check_version(row, 0, -EINVAL);
+		check_version(row, PAGE + 1, -E2BIG);
+
+		memset(&asked, CANARY, sizeof(asked));
+		CHECK_EQ(row->ask_old(&asked), expected);
+		CHECK(all_are(&asked, row->of_1_0, sizeof(asked), CANARY));
+		CHECK_EQ(*(uint32_t *)asked.bytes, row->of_1_0);
+		CHECK(expected || asked.words[row->at / 8] != CANARY * (~0ULL / 255));
+	}
+	close(object_of_versions);
+}
+
 /* What is no object at all. */
 static void refuses_others(void)
 {
@@ -601,6 +755,7 @@ static void refuses_others(void)
 	X(tells_who_maps, "RMAP is one long answer")                       \
 	X(pages_out, "pages go out and come back")                         \
 	X(moves_and_poisons, "pages are moved and poisoned")               \
+	X(grow, "structs of another version, shorter and longer")          \
 	X(refuses_others, "what is no object is refused")
 
 CASES(AS_USER)

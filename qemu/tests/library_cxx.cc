@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * library_cxx [memfd]: cowmem.hpp. Each method is called; with memfd, those that this machine cannot
- * answer have to say so. TAP on stdout.
+ * library_cxx [memfd]: cowmem.hpp. Each method is called, as root and as a user who is nobody; with
+ * memfd, those that this machine cannot answer have to say so. TAP on stdout.
  */
 #include <cowmem/cowmem.hpp>
 
@@ -10,6 +10,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 namespace {
 
@@ -147,6 +151,15 @@ void tells_of_itself()
 	CHECK(object.set_cow(COWMEM_COW_CORE));
 	CHECK(as_it_should(object.set_cow(COWMEM_COW_HANDLER)));
 	CHECK(cowmem::object::open_device().has_value() == has_module);
+	/* What is released is not closed with it. */
+	int released = -1;
+	{
+		cowmem::object other = make(1);
+		released = other.release();
+		CHECK(other.fd() == -1);
+	}
+	CHECK(fcntl(released, F_GETFD) >= 0);
+	close(released);
 
 	auto memory = object.map(0, 3 * page_size);
 	memory->bytes()[0] = std::byte{7};
@@ -191,6 +204,25 @@ constexpr struct {
 	{"cowmem.hpp: page-out, prefetch, move, poison", pages_out},
 };
 
+/* Whether a case fails in a process that is nobody's. */
+bool fails_as_user(void (*run)())
+{
+	constexpr uid_t nobody = 65534;
+	const pid_t child = fork();
+	int status = 1;
+
+	if (!child) {
+		if (geteuid() == 0 &&
+		    (setgroups(0, nullptr) || setresgid(nobody, nobody, nobody) ||
+		     setresuid(nobody, nobody, nobody) || prctl(PR_SET_DUMPABLE, 1)))
+			_exit(2);
+		run();
+		std::fflush(stdout);
+		_exit(failed);
+	}
+	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+}
+
 } /* namespace */
 
 int main(int argc, char **argv)
@@ -199,12 +231,25 @@ int main(int argc, char **argv)
 
 	has_module = argc < 2 || std::strcmp(argv[1], "memfd") != 0;
 	create_flags = has_module ? COWMEM_CREATE_MODULE : COWMEM_CREATE_MEMFD;
-	std::printf("TAP version 13\n1..%zu\n", std::size(cases));
+	std::printf("TAP version 13\n1..%zu\n", 2 * std::size(cases));
 	for (const auto &test : cases) {
 		failed = false;
 		test.run();
-		std::printf("%sok %d %s\n", failed ? "not " : "", ++number, test.name);
+		std::printf("%sok %d %s, as root\n", failed ? "not " : "", ++number, test.name);
 		status |= failed;
 	}
+	std::fflush(stdout);
+	struct stat device{};
+	const bool opens =
+		has_module && !stat(COWMEM_DEVICE, &device) && !chmod(COWMEM_DEVICE, 0666);
+	for (const auto &test : cases) {
+		const bool fails = fails_as_user(test.run);
+
+		std::printf("%sok %d %s, as a user\n", fails ? "not " : "", ++number, test.name);
+		std::fflush(stdout);
+		status |= fails;
+	}
+	if (opens)
+		status |= !!chmod(COWMEM_DEVICE, device.st_mode & 07777);
 	return status;
 }

@@ -83,6 +83,9 @@ static int run_between(int in, int out, const char *words)
 	if (out < 0) {
 		lseek(to, 0, SEEK_SET);
 		read_all(to, said, sizeof(said));
+		/* Whatever came of it. */
+		if (strstr(words, " --json"))
+			CHECK(json_is_object(said));
 	}
 	return status;
 }
@@ -225,7 +228,7 @@ static void helps(void)
 		CHECK_TOOL(0, "%s --help", commands[i]);
 		snprintf(usage, sizeof(usage), "usage: cowmem %s", commands[i]);
 		CHECK_SAYS(said, usage);
-		CHECK_SAYS(said, "--json");
+		CHECK(!!strstr(said, "--json") == !!strcmp(commands[i], "send"));
 		CHECK_TOOL(2, "%s --no-such", commands[i]);
 		CHECK_SAYS(complained, "--help");
 	}
@@ -242,7 +245,8 @@ static void helps(void)
 	CHECK_TOOL(2, "who --offset 1 --length 4096 a");
 	CHECK_TOOL(2, "who --offset 4096 a");
 	CHECK_TOOL(2, "who --json --offset 4096 a");
-	CHECK(json_is_object(said));
+	CHECK_TOOL(1, "send --json a");
+	CHECK_JSON("error", "what send prints is the stream");
 }
 
 static void makes_and_tells(void)
@@ -316,6 +320,9 @@ static void keeps_and_restores(void)
 	CHECK(has_page("c", 3, 1));
 	CHECK_TOOL(0, "clone --offset 4096 --length 8192 a part");
 	CHECK(!has_page("part", 3, 2) && has_page("part", 2, 1));
+	CHECK_TOOL(0, "clone --json --pid %d --fd %d of-mine", getpid(), fd);
+	CHECK_JSON("path", "of-mine");
+	CHECK(has_page("of-mine", 3, 2) && has_page("of-mine", 2, 1));
 	CHECK_TOOL(0, "restore --offset 4096 --length 4096 a s");
 	CHECK(has_page("a", 3, 2));
 	CHECK_TOOL(0, "restore --json a s");
@@ -338,7 +345,7 @@ static void keeps_and_restores(void)
 	CHECK_TOOL(0, "stat --json limited");
 	CHECK_JSON("copies", "1");
 	CHECK_JSON("max_copies", "1");
-	CHECK_EQ(names(), 5);
+	CHECK_EQ(names(), 6);
 	close(fd);
 	end();
 }
@@ -399,6 +406,8 @@ static void tells_who(void)
 	CHECK_SAYS(said, "tool");
 
 	CHECK_TOOL(0, "snapshot a s");
+	CHECK_TOOL(0, "who s");
+	CHECK_SAYS(said, "no process that you may look into maps it");
 	CHECK_TOOL(0, "clone s c");
 	CHECK_TOOL(0, "who --tree a");
 	CHECK_SAYS(said, "└─ snapshot");
@@ -415,6 +424,8 @@ static void tells_who(void)
 
 static void pages_out(void)
 {
+	int fd;
+
 	begin();
 	close(make_file("a", 32));
 	CHECK_TOOL(0, "page-out --json --accessed a");
@@ -431,6 +442,14 @@ static void pages_out(void)
 	CHECK_TOOL(0, "snapshot a s");
 	CHECK_TOOL(0, "page-out --json --accessed s");
 	CHECK_JSON("out", "32");
+	fd = make_file("b", 8);
+	CHECK_TOOL(0, "page-out --json --accessed --offset 8192 --length 4096 b");
+	CHECK_JSON("out", "1");
+	CHECK_TOOL(0, "page-out --json --accessed --pid %d --fd %d", getpid(), fd);
+	CHECK_JSON("out", "7");
+	CHECK_TOOL(0, "prefetch --json --pid %d --fd %d", getpid(), fd);
+	CHECK_JSON("brought_in", "8");
+	close(fd);
 	CHECK_TOOL(0, "create empty");
 	CHECK_TOOL(0, "page-out empty");
 	CHECK_TOOL(0, "prefetch empty");
@@ -519,6 +538,8 @@ static void lists(void)
 	int fd;
 
 	begin();
+	CHECK_TOOL(0, "ls .");
+	CHECK_SAYS(said, "no object that you may see");
 	fd = make_file("a", 3);
 	CHECK_TOOL(0, "snapshot a s");
 	CHECK_TOOL(0, "ls --json .");
@@ -571,8 +592,8 @@ static void watches(void)
 	end();
 }
 
-/* What the tool writes to a terminal, which is its stdout, or its stderr. */
-static void run_on_terminal(bool is_stdout, int out, const char *words)
+/* What the tool, with @in as stdin, writes to a terminal, which is its stdout, or its stderr. */
+static void run_on_terminal(bool is_stdout, int in, int out, const char *words)
 {
 	const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct pollfd ready = {.fd = terminal, .events = POLLIN};
@@ -584,7 +605,7 @@ static void run_on_terminal(bool is_stdout, int out, const char *words)
 	MUST(terminal >= 0 && !unlockpt(terminal));
 	end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	MUST(end >= 0);
-	child = start_tool(STDIN_FILENO, is_stdout ? end : out, is_stdout ? out : end, words);
+	child = start_tool(in, is_stdout ? end : out, is_stdout ? out : end, words);
 	close(end);
 	while (have < sizeof(said) - 1 && poll(&ready, 1, -1) > 0 && got > 0) {
 		got = read(terminal, said + have, sizeof(said) - 1 - have);
@@ -597,23 +618,35 @@ static void run_on_terminal(bool is_stdout, int out, const char *words)
 
 static void knows_terminals(void)
 {
-	const int out = scratch();
+	const int out = scratch(), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	begin();
 	close(make_file("a", 3));
-	run_on_terminal(true, out, "doctor");
+	run_on_terminal(true, STDIN_FILENO, out, "doctor");
 	CHECK_SAYS(said, "\033[1mCHECK");
-	run_on_terminal(true, out, "doctor --json");
+	run_on_terminal(true, STDIN_FILENO, out, "doctor --json");
 	CHECK(!strchr(said, '\033'));
 	CHECK_TOOL(0, "doctor");
 	CHECK(!strchr(said, '\033'));
-	run_on_terminal(false, out, "send a");
+	run_on_terminal(false, STDIN_FILENO, out, "send a");
 	CHECK_SAYS(said, "\r\033[K");
+	CHECK_SAYS(said, "12.0 KiB of 12.0 KiB, 100 %");
 	CHECK_SAYS(said, "/s");
+	MUST(!ftruncate(out, 0) && !lseek(out, 0, SEEK_SET));
 	CHECK_EQ(run_between(-1, out, "send a"), 0);
 	CHECK(!*complained);
-	run_on_terminal(false, out, "send --no-progress a");
+	lseek(out, 0, SEEK_SET);
+	run_on_terminal(false, out, null, "receive came");
+	CHECK_SAYS(said, "\r\033[K12.0 KiB");
+	CHECK_SAYS(said, "/s");
+	CHECK(has_page("came", 2, 1));
+	lseek(out, 0, SEEK_SET);
+	run_on_terminal(false, out, null, "receive --no-progress again");
 	CHECK(!*said);
+	CHECK(has_page("again", 2, 1));
+	run_on_terminal(false, STDIN_FILENO, out, "send --no-progress a");
+	CHECK(!*said);
+	close(null);
 	close(out);
 	end();
 }
@@ -673,7 +706,8 @@ static void check_received(int expected, int stream, const char *words)
 
 static void sends_and_receives(void)
 {
-	off_t length, of_change;
+	char words[64];
+	off_t length, of_change, of_other;
 	int fd, full, change, other;
 
 	begin();
@@ -714,6 +748,13 @@ static void sends_and_receives(void)
 	CHECK_TOOL(0, "stat --json w");
 	CHECK_JSON("kind", "object");
 	CHECK_EQ(names(), 6);
+	/* One of a process' own descriptors is the same object, with no name. */
+	snprintf(words, sizeof(words), "send --pid %d --fd %d", getpid(), fd);
+	other = send_stream(words, &of_other);
+	CHECK_EQ(of_other, length);
+	check_received(0, other, "receive p");
+	CHECK(has_page("p", 5, 2) && has_page("p", 297, 1));
+	close(other);
 
 	/* What cannot be, and changes nothing. */
 	check_received(1, full, "receive w");
@@ -741,8 +782,7 @@ static void sends_and_receives(void)
 	MUST(!ftruncate(full, length - 1));
 	check_received(1, full, "receive --json x");
 	CHECK_SAYS(complained, "ends too early");
-	CHECK(json_is_object(said));
-	CHECK_EQ(names(), 7);
+	CHECK_EQ(names(), 8);
 	close(full);
 	close(change);
 	close(fd);
@@ -801,6 +841,51 @@ static void resumes(void)
 	end();
 }
 
+/* The same of a difference, over a pipe that breaks. */
+static void resumes_differences(void)
+{
+	off_t length;
+	int ends[2], fd, full, change, rest;
+
+	begin();
+	fd = make_file("a", 1000);
+	CHECK_TOOL(0, "snapshot a s1");
+	full = send_stream("send s1", &length);
+	check_received(0, full, "receive r1");
+	for (uint64_t i = 0; i < 1000; i++)
+		write_page(fd, i, 2);
+	MUST(!object_punch(fd, PAGES(990), PAGE));
+	CHECK_TOOL(0, "snapshot a s2");
+	change = send_stream("send --from s1 s2", &length);
+	MUST(!ftruncate(change, length - 100));
+	check_received(1, change, "receive --keep --from r1 r2");
+	CHECK_SAYS(complained, "--how-far");
+	CHECK(open_file("r2", O_RDONLY) < 0);
+	CHECK_TOOL(0, "receive --how-far --json r2");
+	CHECK_JSON("at", "4059136"); /* a hole has a record of its own */
+	rest = send_stream("send --at 4059136 --from s1 s2", &length);
+	check_received(1, rest, "receive r2");
+	CHECK_SAYS(complained, "only what changed");
+	check_received(0, rest, "receive --from r1 r2");
+	CHECK(has_page("r2", 0, 2) && has_page("r2", 999, 2) && !has_page("r2", 990, 1) &&
+	      !has_page("r2", 990, 2) && has_page("r1", 0, 1) && has_page("r1", 990, 1));
+	CHECK_TOOL(0, "diff --json r2 r1");
+	CHECK_JSON("pages", "1000");
+	CHECK_JSON("holes", "1");
+	CHECK_EQ(names(), 5);
+
+	MUST(!pipe2(ends, O_CLOEXEC));
+	close(ends[0]);
+	CHECK_EQ(run_between(-1, ends[1], "send s1"), 1);
+	CHECK_SAYS(complained, "the stream cannot be written");
+	close(ends[1]);
+	close(rest);
+	close(change);
+	close(full);
+	close(fd);
+	end();
+}
+
 /* --- what a user may not --- */
 static void ask_for_permission(void)
 {
@@ -844,7 +929,8 @@ static void refuses_what_is_not_permitted(void)
 	X(tells_of_mounts, "mount-info")                             \
 	X(diagnoses, "doctor")                                       \
 	X(sends_and_receives, "send, receive")                       \
-	X(resumes, "send and receive go on after a break")
+	X(resumes, "send and receive go on after a break")           \
+	X(resumes_differences, "and so does what changed; a pipe breaks")
 
 CASES(AS_USER)
 

@@ -380,4 +380,4 @@ MODULE_LICENSE("GPL");
 MODULE_AUTHOR("The cowmem authors");
 MODULE_DESCRIPTION("Memory that can be mapped, snapshotted, cloned, paged out and inspected, "
                    "behind /dev/cowmem");
-MODULE_VERSION("1.0.0");
+MODULE_VERSION("1.1.0");

@@ -70,9 +70,9 @@ def _call(name, *arguments):
 
 
 def _told(name, kind, *arguments):
-    """The struct that a function fills in, its last argument, as a dict of the numbers."""
+    """The struct that a function fills in, as much as there is of it here, as a dict of the numbers."""
     struct = kind()
-    _call(name, *arguments, ctypes.byref(struct))
+    _call(f"{name}_sized", *arguments, ctypes.byref(struct), ctypes.c_size_t(ctypes.sizeof(struct)))
     return {field: getattr(struct, field) for field, _ in kind._fields_ if field not in ("size", "flags", "reserved")}
 
 

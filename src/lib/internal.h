@@ -8,6 +8,15 @@
 /* The unit of all ranges: the module is for kernels of 4 KiB pages. */
 #define PAGE_SIZE 4096ULL
 
+/*
+ * Has @to, a struct of @size bytes as the caller knows it, zeroes but for its size. 0, or, then with
+ * nothing changed, -EINVAL: it is less than the @least of its first version; -E2BIG: more than a page.
+ */
+int begin_answer(void *to, size_t size, size_t least);
+
+/* Has @to, which begin_answer() began, be what @known is, as far as both go. */
+void give_answer(void *to, size_t size, const void *known, size_t known_size);
+
 /* ioctl() of an object of the module's: what it gives, or -errno. */
 int call(int fd, unsigned long command, void *argument);
 

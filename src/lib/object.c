@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -23,6 +24,35 @@ int call(int fd, unsigned long command, void *argument)
 		result = ioctl(fd, command, argument);
 	while (result < 0 && errno == EINTR);
 	return result < 0 ? -errno : result;
+}
+
+/* --- structs that grow --- */
+
+/* Bytes of the first versions, of those for which linux/cowmem.h does not say it. */
+enum { INFO_VER0 = 32, PAGE_OUT_VER0 = 120, STORE_STAT_VER0 = 56, MOVE_VER0 = 56 };
+
+/* Each begins with it. */
+typedef uint32_t told_size;
+
+int begin_answer(void *to, size_t size, size_t least)
+{
+	const told_size told = (told_size)size;
+
+	if (size < least)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	memset(to, 0, size);
+	memcpy(to, &told, sizeof(told));
+	return 0;
+}
+
+void give_answer(void *to, size_t size, const void *known, size_t known_size)
+{
+	const size_t both = size < known_size ? size : known_size;
+
+	memcpy((char *)to + sizeof(told_size), (const char *)known + sizeof(told_size),
+	       both - sizeof(told_size));
 }
 
 /* --- what can be had --- */
@@ -55,20 +85,22 @@ int cowmem_object_is_module(int fd)
 	return is_module(fd);
 }
 
-int cowmem_object_info(int fd, struct cowmem_info *info)
+int cowmem_object_info_sized(int fd, struct cowmem_info *info, size_t size)
 {
-	const int module = is_module(fd);
+	static const struct cowmem_info of_memfd = {
+		.page_size = PAGE_SIZE,
+		.features = COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE_GROWS |
+	                    COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_FILES | COWMEM_FEATURE_PINNABLE |
+	                    COWMEM_FEATURE_COPIES,
+		.max_bytes = INT64_MAX / PAGE_SIZE * PAGE_SIZE,
+	};
+	const int err = begin_answer(info, size, INFO_VER0), module = is_module(fd);
 
-	*info = (struct cowmem_info){.size = sizeof(*info)};
-	if (module < 0)
-		return module;
+	if (err || module < 0)
+		return err ? err : module;
 	if (module)
 		return call(fd, COWMEM_IOC_GET_INFO, info);
-	info->page_size = PAGE_SIZE;
-	info->features = COWMEM_FEATURE_COW_CORE | COWMEM_FEATURE_RESIZE_GROWS |
-	                 COWMEM_FEATURE_PUNCH | COWMEM_FEATURE_FILES | COWMEM_FEATURE_PINNABLE |
-	                 COWMEM_FEATURE_COPIES;
-	info->max_bytes = INT64_MAX / PAGE_SIZE * PAGE_SIZE;
+	give_answer(info, size, &of_memfd, sizeof(of_memfd));
 	return 0;
 }
 
@@ -207,14 +239,20 @@ int cowmem_object_file(int fd)
 	return err == -ENOTTY ? -EOPNOTSUPP : err ? err : file.fd;
 }
 
-int cowmem_object_stat(int fd, struct cowmem_stat *stat)
+int cowmem_object_stat_sized(int fd, struct cowmem_stat *stat, size_t size)
 {
+	int err = begin_answer(stat, size, COWMEM_STAT_SIZE_VER0);
 	const int module = is_module(fd);
+	struct cowmem_stat of_memfd = {.bytes = 0};
 
-	*stat = (struct cowmem_stat){.size = sizeof(*stat)};
-	if (module < 0)
-		return module;
-	return module ? call(fd, COWMEM_IOC_STAT, stat) : memfd_stat(fd, stat);
+	if (err || module < 0)
+		return err ? err : module;
+	if (module)
+		return call(fd, COWMEM_IOC_STAT, stat);
+	err = memfd_stat(fd, &of_memfd);
+	if (!err)
+		give_answer(stat, size, &of_memfd, sizeof(of_memfd));
+	return err;
 }
 
 int cowmem_object_id(int fd, uint64_t *id)
@@ -414,12 +452,15 @@ int cowmem_object_restore_range(int fd, int snapshot, uint64_t offset, uint64_t 
 
 /* --- where the memory is --- */
 
-int cowmem_object_page_out(int fd, uint64_t offset, uint64_t length, unsigned int flags,
-                           struct cowmem_page_out *result)
+int cowmem_object_page_out_sized(int fd, uint64_t offset, uint64_t length, unsigned int flags,
+                                 struct cowmem_page_out *result, size_t size)
 {
-	struct cowmem_page_out sum = {.size = sizeof(sum), .flags = flags};
-	int err = needs_module(fd);
+	struct cowmem_page_out sum = {.flags = flags};
+	int err = result ? begin_answer(result, size, PAGE_OUT_VER0) : 0;
 
+	if (err)
+		return err;
+	err = needs_module(fd);
 	if (!err)
 		err = take_range(fd, &offset, &length);
 	sum.offset = sum.next = offset;
@@ -447,7 +488,7 @@ int cowmem_object_page_out(int fd, uint64_t offset, uint64_t length, unsigned in
 		sum.io_error += part.io_error;
 	}
 	if (result)
-		*result = sum;
+		give_answer(result, size, &sum, sizeof(sum));
 	return err;
 }
 
@@ -472,11 +513,12 @@ int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t cou
 	return err;
 }
 
-int cowmem_object_store_stat(int fd, struct cowmem_store_stat *stat)
+int cowmem_object_store_stat_sized(int fd, struct cowmem_store_stat *stat, size_t size)
 {
-	int err = needs_module(fd);
+	int err = begin_answer(stat, size, STORE_STAT_VER0);
 
-	*stat = (struct cowmem_store_stat){.size = sizeof(*stat)};
+	if (!err)
+		err = needs_module(fd);
 	return err ? err : call(fd, COWMEM_IOC_STORE_STAT, stat);
 }
 
@@ -488,12 +530,15 @@ int cowmem_object_store_limit(int fd, uint64_t max_slots)
 	return err ? err : call(fd, COWMEM_IOC_STORE_LIMIT, &limit);
 }
 
-int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
-                       struct cowmem_move *result)
+int cowmem_object_move_sized(int fd, uint64_t offset, uint64_t length, unsigned int node,
+                             struct cowmem_move *result, size_t size)
 {
-	struct cowmem_move sum = {.size = sizeof(sum), .node = node};
-	int err = needs_module(fd);
+	struct cowmem_move sum = {.node = node};
+	int err = result ? begin_answer(result, size, MOVE_VER0) : 0;
 
+	if (err)
+		return err;
+	err = needs_module(fd);
 	if (!err)
 		err = take_range(fd, &offset, &length);
 	sum.offset = sum.next = offset;
@@ -511,7 +556,7 @@ int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int no
 		sum.busy += part.busy;
 	}
 	if (result)
-		*result = sum;
+		give_answer(result, size, &sum, sizeof(sum));
 	return err;
 }
 

@@ -75,7 +75,10 @@ int run_ls(void)
 		sheet_text(&sheet, found->name);
 	}
 	out_begin();
-	sheet_print(&sheet, "objects");
+	if (findings.count || options.json)
+		sheet_print(&sheet, "objects");
+	else
+		puts("there is no object that you may see");
 	out_end();
 	findings_free(&findings);
 	return DONE;
@@ -297,7 +300,10 @@ int run_who(void)
 	cowmem_object_id(fd, &id);
 	close(fd);
 	out_begin();
-	print_users(users, (size_t)count);
+	if (count || options.json)
+		print_users(users, (size_t)count);
+	else
+		puts("no process that you may look into maps it");
 	if (hidden || options.json)
 		out_number("hidden", "\nof others", PAGES, hidden);
 	if (options.tree) {

@@ -76,7 +76,10 @@ int run_mount_info(void)
 	}
 	endmntent(mounts);
 	out_begin();
-	sheet_print(&sheet, "mounts");
+	if (found || options.json)
+		sheet_print(&sheet, "mounts");
+	else if (!options.operand_count)
+		puts("there is none; root makes one: mount -t cowmem none DIRECTORY -o size=1g");
 	out_end();
 	if (!found && options.operand_count && !options.json)
 		return fail_hint(0, "root makes one: mount -t cowmem none DIRECTORY -o size=1g",
@@ -307,7 +310,7 @@ int run_doctor(void)
 	cowmem_features(&features);
 	out_begin();
 	sheet_print(&checks, "checks");
-	out_list_begin("features", "\nfeatures");
+	out_list_begin("features", access(MODULE, F_OK) ? "\nwithout the module" : "\nfeatures");
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		const char *name = features & 1ULL << bit ? cowmem_feature_name(1ULL << bit) : NULL;
 

@@ -14,34 +14,35 @@
 struct options options = {.fd = -1, .delay = 1, .level = 3};
 
 static const struct command commands[] = {
-	{"create", "PATH", "make an object", 1, 1, false, "size hold name pinnable", run_create},
+	{"create", "PATH", "make an empty object", 1, 1, false, "size hold name pinnable",
+         run_create},
 	{"ls", "[DIRECTORY]...", "list the objects of mounts, and of processes", 0, 64, false, "",
          run_ls},
-	{"stat", "OBJECT", "what an object has, in memory and in the store", 1, 1, true, "",
+	{"stat", "OBJECT", "how large an object is, in memory and in the store", 1, 1, true, "",
          run_stat},
-	{"snapshot", "OBJECT [PATH]", "keep what an object is now", 2, 2, true,
+	{"snapshot", "OBJECT [PATH]", "keep an object as it is now", 2, 2, true,
          "hold max-copies drop", run_snapshot},
-	{"clone", "OBJECT [PATH]", "make an object that is the same, and goes its own way", 2, 2,
-         true, "hold offset length", run_clone},
-	{"restore", "OBJECT SNAPSHOT", "have an object as a snapshot of its family is", 2, 2, true,
+	{"clone", "OBJECT [PATH]", "make a copy, which shares memory until one of both is written",
+         2, 2, true, "hold offset length", run_clone},
+	{"restore", "OBJECT SNAPSHOT", "take an object back to a snapshot", 2, 2, true,
          "offset length", run_restore},
-	{"diff", "OBJECT OTHER", "which pages of two of a family differ", 2, 2, true,
+	{"diff", "OBJECT OTHER", "which pages of two relatives differ", 2, 2, true,
          "ranges offset length", run_diff},
 	{"who", "OBJECT", "which processes map an object; with --tree, its family", 1, 1, true,
          "tree offset length", run_who},
-	{"page-out", "OBJECT", "have an object in the store rather than in memory", 1, 1, true,
-         "accessed offset length", run_page_out},
-	{"prefetch", "OBJECT", "bring what is paged out back into memory", 1, 1, true,
-         "offset length", run_prefetch},
-	{"top", "", "faults, the store, and processes, as they go", 0, 0, false, "once delay count",
-         run_top},
-	{"send", "OBJECT", "write a stream of an object, or of what changed, to stdout", 1, 1, true,
-         "from at level no-progress", run_send},
-	{"receive", "PATH", "make an object of a stream from stdin", 1, 1, false,
+	{"page-out", "OBJECT", "move an object out of memory, into the compressed store", 1, 1,
+         true, "accessed offset length", run_page_out},
+	{"prefetch", "OBJECT", "bring an object back into memory", 1, 1, true, "offset length",
+         run_prefetch},
+	{"top", "", "watch faults, the store, and the processes that have objects", 0, 0, false,
+         "once delay count", run_top},
+	{"send", "OBJECT", "write an object, or what changed in it, to stdout as a stream", 1, 1,
+         true, "from at level no-progress", run_send},
+	{"receive", "PATH", "make an object of such a stream from stdin", 1, 1, false,
          "from keep how-far writable no-progress", run_receive},
 	{"mount-info", "[PATH]...", "the mounts of cowmem, and what is left of them", 0, 64, false,
          "", run_mount_info},
-	{"doctor", "", "whether all is well here, and what to do if not", 0, 0, false, "",
+	{"doctor", "", "check kernel, module and permissions, and say what to do", 0, 0, false, "",
          run_doctor},
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -60,30 +61,34 @@ static const struct option_row {
 	{"pid", NUMBER_OF, &options.pid, NULL, "P", "the process whose descriptor --fd is meant"},
 	{"fd", NUMBER_OF, &options.fd, NULL, "N", "in place of OBJECT: that descriptor"},
 	{"size", SIZE_OF, &options.size, &options.has_size, "BYTES",
-         "as large as that, with k, m, g"},
+         "how large it is to be; with k, m, g or t"},
 	{"hold", SET, &options.hold, NULL, NULL,
-         "no name: print a path, and keep it until stopped"},
+         "give it no name: print a path, and keep it until stopped"},
 	{"name", WORD, &options.name, NULL, "NAME", "with --hold: what /proc/PID/maps shows"},
 	{"pinnable", SET, &options.pinnable, NULL, NULL,
          "devices may write its memory for long: io_uring's buffers, RDMA, VFIO"},
 	{"max-copies", SIZE_OF, &options.max_copies, &options.has_max_copies, "PAGES",
          "keep no more pages than that for it alone"},
 	{"drop", SET, &options.drop, NULL, NULL, "beyond that give it up, rather than fail writes"},
-	{"offset", SIZE_OF, &options.offset, &options.has_range, "BYTES", "from there"},
-	{"length", SIZE_OF, &options.length, &options.has_range, "BYTES", "so many"},
-	{"ranges", SET, &options.ranges, NULL, NULL, "list them"},
-	{"tree", SET, &options.tree, NULL, NULL, "draw the family"},
+	{"offset", SIZE_OF, &options.offset, &options.has_range, "BYTES",
+         "where in the object to begin"},
+	{"length", SIZE_OF, &options.length, &options.has_range, "BYTES", "how many from there"},
+	{"ranges", SET, &options.ranges, NULL, NULL, "list the ranges that differ"},
+	{"tree", SET, &options.tree, NULL, NULL, "draw the family: what came of what"},
 	{"accessed", SET, &options.accessed, NULL, NULL, "also what was used lately"},
-	{"once", SET, &options.once, NULL, NULL, "print once"},
+	{"once", SET, &options.once, NULL, NULL, "print once, and end"},
 	{"delay", SIZE_OF, &options.delay, NULL, "SECONDS", "from one print to the next"},
-	{"count", SIZE_OF, &options.count, NULL, "N", "so many prints"},
+	{"count", SIZE_OF, &options.count, NULL, "N", "print so many times, and end"},
 	{"from", WORD, &options.from, NULL, "SNAPSHOT", "only what changed since that one"},
-	{"at", SIZE_OF, &options.at, NULL, "BYTES", "go on there: what receive --how-far prints"},
-	{"level", SIZE_OF, &options.level, NULL, "N", "of zstd's compression, 1 to 19"},
+	{"at", SIZE_OF, &options.at, NULL, "BYTES",
+         "after a break, go on there: at what receive --how-far prints"},
+	{"level", SIZE_OF, &options.level, NULL, "N", "zstd's level of compression, 1 to 19 (3)"},
 	{"keep", SET, &options.keep, NULL, NULL, "if the stream breaks, keep what came, to go on"},
 	{"how-far", SET, &options.how_far, NULL, NULL, "print how far what was kept came"},
-	{"writable", SET, &options.writable, NULL, NULL, "an object that can be written"},
-	{"no-progress", SET, &options.no_progress, NULL, NULL, "none, also on a terminal"},
+	{"writable", SET, &options.writable, NULL, NULL,
+         "make an object that can be written, not a snapshot"},
+	{"no-progress", SET, &options.no_progress, NULL, NULL,
+         "show no progress, not even on a terminal"},
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
@@ -196,14 +201,19 @@ static bool has_flag(const struct command *command, const char *name)
 
 static void print_usage(void)
 {
-	puts("usage: cowmem COMMAND [OPTION]... [OPERAND]...\n\n"
+	puts("cowmem: memory as objects, to be snapshotted, cloned, compared, paged out and "
+	     "sent\n\n"
+	     "usage: cowmem COMMAND [OPTION]... [OPERAND]...\n\n"
 	     "An OBJECT is a file of a mount of cowmem, /proc/PID/fd/N of a process that holds "
 	     "one,\n"
 	     "or, by --pid P --fd N in its place, any descriptor of a process.\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-10s  %-16s %s\n", commands[i].name, commands[i].operands,
 		       commands[i].about);
-	puts("\n`cowmem COMMAND --help` lists the options; cowmem(8) has it all.");
+	puts("\n`cowmem COMMAND --help` lists the options; `man cowmem` has it all. To begin, as "
+	     "root:\n\n"
+	     "    modprobe cowmem && mount -t cowmem none /mnt -o size=1g\n"
+	     "    cp FILE /mnt/image && cowmem snapshot /mnt/image /mnt/before");
 }
 
 static void print_help(const struct command *command)
@@ -215,7 +225,9 @@ static void print_help(const struct command *command)
 
 		snprintf(text, sizeof(text), "--%s %s", rows[i].name,
 		         rows[i].operand ? rows[i].operand : "");
-		if (has_flag(command, rows[i].name))
+		/* What send prints is the stream, of which run_send() tells. */
+		if (has_flag(command, rows[i].name) &&
+		    !(command->run == run_send && !strcmp(rows[i].name, "json")))
 			printf("  %-22s %s\n", text, rows[i].about);
 	}
 }

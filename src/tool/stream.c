@@ -35,20 +35,32 @@ __attribute__((format(printf, 3, 4))) static bool wrong(struct stream_error *err
 
 uint32_t stream_crc(uint32_t crc, const void *bytes, size_t length)
 {
-	static uint32_t table[256];
+	/* Of a byte with as many zero bytes behind it: eight bytes are taken at once. */
+	static uint32_t tables[8][256];
 	const unsigned char *at = bytes;
 
-	if (!table[1])
+	if (!tables[0][1])
 		for (uint32_t i = 0; i < 256; i++) {
 			uint32_t value = i;
 
-			for (int bit = 0; bit < 8; bit++)
-				value = value >> 1 ^ (value & 1 ? 0x82F63B78U : 0);
-			table[i] = value;
+			for (int behind = 0; behind < 8; behind++) {
+				for (int bit = 0; bit < 8; bit++)
+					value = value >> 1 ^ (value & 1 ? 0x82F63B78U : 0);
+				tables[behind][i] = value;
+			}
 		}
 	crc = ~crc;
+	for (; length >= 8; length -= 8, at += 8) {
+		uint64_t eight;
+
+		memcpy(&eight, at, sizeof(eight));
+		eight ^= crc;
+		crc = 0;
+		for (int i = 0; i < 8; i++)
+			crc ^= tables[7 - i][eight >> 8 * i & 255];
+	}
 	while (length--)
-		crc = crc >> 8 ^ table[(crc ^ *at++) & 255];
+		crc = crc >> 8 ^ tables[0][(crc ^ *at++) & 255];
 	return ~crc;
 }
 
@@ -203,6 +215,7 @@ struct sender {
 	uint64_t records;
 	ZSTD_CCtx *zstd;
 	unsigned char *chunk, *packed; /* of STREAM_CHUNK, and what that can become */
+	struct stream_digest *digest;  /* of what is read to be sent; NULL: that is not all of it */
 	struct stream_progress *progress;
 	struct stream_error *error;
 };
@@ -263,6 +276,9 @@ static bool send_range(struct sender *sender, uint64_t begin, uint64_t stop, boo
 			const bool skip =
 				is_sparse && !memcmp(sender->chunk + at, zeroes, STREAM_PAGE);
 
+			if (sender->digest)
+				stream_add_page(sender->digest, (begin + at) / STREAM_PAGE,
+				                sender->chunk + at);
 			if (skip && at > from &&
 			    !put_data(sender, begin + from, sender->chunk + from, at - from))
 				return false;
@@ -326,10 +342,12 @@ static bool send_stream(struct sender *sender, int from, uint64_t at, uint64_t b
 	err = write_all(sender->out, &header, sizeof(header));
 	if (err)
 		return wrong(sender->error, err, "the stream cannot be written");
+	if (from < 0 && !at)
+		sender->digest = &digest;
 	if (at < end &&
 	    !(from < 0 ? send_all(sender, at, end) : send_changes(sender, from, at, end)))
 		return false;
-	err = digest_object(sender->fd, end, sender->chunk, &digest);
+	err = sender->digest ? 0 : digest_object(sender->fd, end, sender->chunk, &digest);
 	if (err)
 		return wrong(sender->error, err, "the object cannot be read");
 	return put(sender, STREAM_END, sender->records, 0, &digest, sizeof(digest));
