@@ -47,7 +47,7 @@ def measure(programs):
                 raise RuntimeError("\n".join([f"{step.line}: {step.status}", *step.program]))
             print("\n".join(tables[name]), flush=True)
 
-    result = vm.boot(ARCH, kernel, image, OUT / "programs.log", mem=MEM, silence=SILENCE, extra_qemu=disk, on_step=on_step)
+    result = vm.boot(ARCH, kernel, image, OUT / f"{'-'.join(programs)}.log", mem=MEM, silence=SILENCE, extra_qemu=disk, on_step=on_step)
     if result.problems:
         raise RuntimeError("\n".join(result.problems))
     return (kernel / "release").read_text().strip(), tables

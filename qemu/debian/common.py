@@ -13,7 +13,7 @@ import traceback
 COWMEM, TMPFS = "/mnt/cowmem", "/mnt/tmpfs"
 LONG = "long" in sys.argv[1:]
 WRITERS = 2
-LIMIT = 300  # seconds, for what takes moments: longer is a hang
+LIMIT = 1800 if LONG else 300  # seconds, for what takes moments, or, of the largest, minutes: longer is a hang
 
 
 class Skipped(Exception):
