@@ -59,7 +59,7 @@ bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY
 	@scripts/setup.sh test
 	@scripts/bench_smp.py $(if $(ONLY),--only $(ONLY)) $(if $(MIB),--mib $(MIB)) $(ARCH)
 
-soak: ## storms of faults, and other programs, for minutes, on debug and stock kernels of both architectures
+soak: ## all tests on debug kernels of three kinds, storms and other programs for minutes, the fuzzer for hours
 	@scripts/setup.sh test
 	@scripts/test.py --soak
 

@@ -341,7 +341,8 @@ static void a_slot_that_another_replaced_is_not_counted(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 1, kernel_read(m->file, &byte, 1, &position));
 	mapping_at(m, COWMEM_STEP_STORED, write_page_out_and_snapshot);
 	cowmem_test_page_out(m->file, 0, 1, false, &out);
-	KUNIT_EXPECT_GE(test, out.accessed, 1ULL); /* the second may count as used by the snapshot */
+	KUNIT_EXPECT_GE(test, out.accessed,
+	                1ULL); /* the second may count as used by the snapshot */
 	KUNIT_EXPECT_NULL(test, m->turn);
 	KUNIT_ASSERT_NOT_NULL(test, then);
 	wrong = cowmem_test_check(m->file);
