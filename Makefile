@@ -63,7 +63,7 @@ bench-programs: ## Valkey's saves under libcowmem-fork and plain fork(), streams
 	@scripts/setup.sh test
 	@scripts/bench_programs.py $(if $(RECORD),--record) $(if $(ONLY),--only $(ONLY))
 
-soak: ## storms of faults, and other programs, for minutes, on debug and stock kernels of both architectures
+soak: ## all tests on debug kernels of three kinds, storms and other programs for minutes, the fuzzer for hours
 	@scripts/setup.sh test
 	@scripts/test.py --soak
 

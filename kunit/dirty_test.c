@@ -53,6 +53,7 @@ static void a_mark_that_was_there_already_is_told(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, clear(m));
 }
 
+#ifdef CONFIG_MMU_NOTIFIER
 static struct folio *of_guest; /* which it may write, or none */
 
 static int lose_permission(struct mmu_notifier *notifier, const struct mmu_notifier_range *range)
@@ -79,6 +80,7 @@ static void what_a_guest_wrote_is_told_once(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, of_guest);
 	KUNIT_EXPECT_FALSE(test, is_dirty(m));
 }
+#endif
 
 /* The same, and then the page is a snapshot's, too. */
 static void a_mark_outlives_a_snapshot(struct kunit *test)
@@ -221,7 +223,9 @@ static void clearing_hides_no_write_from_page_out(struct kunit *test)
 
 static struct kunit_case dirty_cases[] = {
 	KUNIT_CASE(a_mark_that_was_there_already_is_told),
+#ifdef CONFIG_MMU_NOTIFIER
 	KUNIT_CASE(what_a_guest_wrote_is_told_once),
+#endif
 	KUNIT_CASE(a_mark_outlives_a_snapshot),
 	KUNIT_CASE(a_transfer_over_the_clearing_is_told),
 	KUNIT_CASE(a_pin_is_told),

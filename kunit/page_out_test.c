@@ -307,6 +307,51 @@ static void many_may_share_a_slot(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, peek(shared)); /* a hole now */
 }
 
+/* --- a slot that another one takes the place of --- */
+static struct file *then;
+
+/* Of the first page, which has been let go of by then. */
+static void write_page_out_and_snapshot(struct mapping *m, struct vm_fault *vmf)
+{
+	KUNIT_EXPECT_EQ(m->test, 0, poke(shared + 1, 0x22));
+	cowmem_test_page_out(m->file, 0, 0, true, &inner);
+	then = cowmem_test_snapshot(m->file, ULONG_MAX);
+}
+
+/*
+ * A page-out keeps the slots of the pages that it has let go of to its end. If one of these pages has got
+ * another slot and another home by then, its old slot is in no sum.
+ */
+static void a_slot_that_another_replaced_is_not_counted(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+	struct cowmem_test_wrong wrong;
+	loff_t position = 0;
+	u8 byte;
+
+	SHOWS(test, "R72");
+	shared = mapping_source(m, 2, 0x11);
+	cowmem_test_page_out(m->file, 0, 1, true, &out);
+	KUNIT_ASSERT_EQ(test, 2ULL, out.out);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared + PAGE_SIZE));
+	cowmem_test_page_out(m->file, 0, 1, false, &out);
+	KUNIT_ASSERT_EQ(test, 2ULL, out.accessed);
+	/* Now the first is used, and the second is not. */
+	KUNIT_ASSERT_EQ(test, 1, kernel_read(m->file, &byte, 1, &position));
+	mapping_at(m, COWMEM_STEP_STORED, write_page_out_and_snapshot);
+	cowmem_test_page_out(m->file, 0, 1, false, &out);
+	KUNIT_EXPECT_GE(test, out.accessed,
+	                1ULL); /* the second may count as used by the snapshot */
+	KUNIT_EXPECT_NULL(test, m->turn);
+	KUNIT_ASSERT_NOT_NULL(test, then);
+	wrong = cowmem_test_check(m->file);
+	KUNIT_EXPECT_NULL_MSG(test, wrong.what, "%s, page %lu", wrong.what, wrong.index);
+	KUNIT_EXPECT_EQ(test, 0x22, peek(shared + 1));
+	KUNIT_EXPECT_LE(test, cowmem_test_slots(m->file), 2UL);
+	fput(then);
+}
+
 /* --- the store does not take it --- */
 #ifdef CONFIG_FAULT_INJECTION
 enum { KINDS = 4 };
@@ -699,6 +744,7 @@ static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_foreign_reference_keeps_the_page),
 	KUNIT_CASE(each_result_is_told_apart),
 	KUNIT_CASE(many_may_share_a_slot),
+	KUNIT_CASE(a_slot_that_another_replaced_is_not_counted),
 	KUNIT_CASE(two_read_faults_bring_in_one_page),
 	KUNIT_CASE(a_page_in_transit_is_no_hole),
 	{},

@@ -256,6 +256,7 @@ static void an_entry_goes_before_its_reference(struct kunit *test)
 }
 
 /* --- secondary MMUs --- */
+#ifdef CONFIG_MMU_NOTIFIER
 struct listener {
 	struct mmu_notifier notifier;
 	struct subject *subject;
@@ -364,6 +365,7 @@ static void secondary_mmus_hear_of_every_change(struct kunit *test)
 	mmu_notifier_unregister(&l.notifier, s.m->mm);
 	subject_done(&s);
 }
+#endif
 
 /* --- tables that go away --- */
 static pmd_t taken_away;
@@ -550,8 +552,10 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(the_peak_of_rss_is_kept),
 	KUNIT_CASE(userfaultfd_s_marker_stays),
 	KUNIT_CASE(an_entry_goes_before_its_reference),
+#ifdef CONFIG_MMU_NOTIFIER
 	KUNIT_CASE(neighbours_stay_as_young_as_they_are),
 	KUNIT_CASE(secondary_mmus_hear_of_every_change),
+#endif
 	KUNIT_CASE(a_table_that_vanishes_is_noticed_under_its_lock),
 	KUNIT_CASE(a_table_is_looked_at_under_rcu),
 	KUNIT_CASE(only_racy_walks_look_before_they_lock),

@@ -8,6 +8,7 @@
 #   scripts/kernel.sh stock [KERNEL] ARCH    Debian's own kernel and headers, unpacked
 #   scripts/kernel.sh kunit [KERNEL] ARCH    built from Debian's source and qemu/kunit*.config
 #   scripts/kernel.sh kcsan [KERNEL] ARCH    the same with qemu/kcsan.config on top
+#   scripts/kernel.sh rt [KERNEL] ARCH       the same with qemu/rt.config on top
 #   scripts/kernel.sh source [KERNEL]        only that source; it has no Image
 #   scripts/kernel.sh package NAME ARCH      a package of Debian 12's, unpacked; it has no Image
 #   scripts/kernel.sh list                   what KERNEL may be, one a line: the default, and the others, oldest first
@@ -160,7 +161,8 @@ check_config() {
 }
 
 # What make says to build a kernel of one kind, in lines, about.
-declare -A build_steps=([kunit-x86_64]=2100 [kunit-arm64]=1550 [kcsan-x86_64]=2100 [kcsan-arm64]=1550)
+declare -A build_steps=([kunit-x86_64]=2100 [kunit-arm64]=1550 [kcsan-x86_64]=2100 [kcsan-arm64]=1550
+	[rt-x86_64]=2100 [rt-arm64]=1550)
 
 # count_steps WHAT OF: read the output of make and say now and then how far it is.
 count_steps() {
@@ -183,7 +185,7 @@ built() {
 	local kind=$1 name=$2 arch=$3 fragments key dir tree
 	local more=$root/qemu/kunit-$name.config
 	fragments=("$root/qemu/kunit.config" "$root/qemu/kunit-$arch.config")
-	[[ $kind != kcsan ]] || fragments+=("$root/qemu/kcsan.config")
+	[[ $kind == kunit ]] || fragments+=("$root/qemu/$kind.config")
 	[[ ! -e $more ]] || fragments+=("$more")
 	tree=$(source_tree "$name")
 	key=$({ source_version "$name"; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
@@ -219,11 +221,11 @@ esac
 case "$*" in
 "source "*) source_tree "$2" ;;
 list) printf '%s\n' "$main_kernel" && printf '%s\n' "${kernels[@]}" | grep -vxF "$main_kernel" ;;
-"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "package "*" "*)
+"stock "*" "* | "kunit "*" "* | "kcsan "*" "* | "rt "*" "* | "package "*" "*)
 	[[ ${deb_arch[$3]:-} ]] || die "$3: no such architecture"
 	case $1 in
 	stock | package) "$@" ;;
 	*) built "$@" ;;
 	esac ;;
-*) die "usage: ${0##*/} stock|kunit|kcsan [KERNEL] ARCH, source [KERNEL], package NAME ARCH, list" ;;
+*) die "usage: ${0##*/} stock|kunit|kcsan|rt [KERNEL] ARCH, source [KERNEL], package NAME ARCH, list" ;;
 esac

@@ -21,8 +21,8 @@ declare -A releases=(
 	[7.2]='7\.2\.[0-9]+\+deb13'
 	[7.3]='7\.3\.[0-9]+\+deb13'
 )
-# The options of a kernel with which the module is not: spinlocks that sleep, and other pages than of 4 KiB.
-without_options=(PREEMPT_RT ARM64_16K_PAGES ARM64_64K_PAGES)
+# The options of a kernel with which the module is not: other pages than of 4 KiB.
+without_options=(ARM64_16K_PAGES ARM64_64K_PAGES)
 main_kernel=6.12  # the one that most is shown with: the default, and where debug kernels' source is from
 
 declare -A deb_arch=([x86_64]=amd64 [arm64]=arm64)

@@ -211,7 +211,7 @@ def check_installed(root, release, of_version):
 def check_refusal(root, release):
     """DKMS says why, and such a kernel, or its headers, can be installed all the same."""
     module = f"cowmem/{version()}"
-    for kernel, config in ((OTHER_SERIES, ""), (f"{release}-rt", "CONFIG_PREEMPT_RT=y\n")):
+    for kernel, config in ((OTHER_SERIES, ""), (f"{release}-16k", "CONFIG_ARM64_16K_PAGES=y\n")):
         folder = root / "lib/modules" / kernel
         (folder / "build/include").mkdir(parents=True)
         (folder / "build/.config").write_text(config)

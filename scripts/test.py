@@ -5,9 +5,10 @@ qemu/tests and, on the KUnit kernels, the KUnit suites; on stock ones programs o
 a mount of cowmem's (qemu/debian); hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
-that shows. With --soak: the storms and fileops only, for minutes, on the debug kernels, and
+that shows. With --soak: all of it on the debug kernels of each kind, the storms for minutes, and
 those against a model and the one of RESTOREs on a stock one; and for hours the fuzzer, after
-which comes how much of each file of the module it has run.
+which comes how much of each file of the module it has run. Where all kinds of debug kernels were booted a table
+says what each had switched on, and how its tests went.
 
 A test claims requirements by printing "# shows: R1 R2" before its result (from
 KUnit: kunit_info(test, "shows: R1 R2")). The last line is the sum of it all.
@@ -18,6 +19,7 @@ import concurrent.futures
 import dataclasses
 import importlib
 import io
+import itertools
 import os
 import pathlib
 import platform
@@ -92,7 +94,7 @@ class Plan:
             return str(self.operations or "")
         if code.parent == DEBIAN:
             return "long" if self.storm else ""
-        return str(self.storm or "")
+        return str(self.storm or "") if code.stem.endswith("storm") or code == FUZZ else ""
 
     def wants(self, codes, everything):
         left_out = () if everything else self.leaves_out
@@ -166,15 +168,23 @@ OTHER_KERNELS += [
     Plan("kunit", "x86_64", 600, 700, kernel="6.1", has_suites=False),  # its KUnit gives them no address space
     Plan("kunit", "x86_64", 600, 900, kernel="7.3"),
 ]
+# What a kernel can be asked to check, as its configuration has it. Not all is to be had at once: hence the kinds of
+# debug kernels. KCSAN watches one access in 300 instead of one in 4000.
+CHECKS = {"PREEMPT": "preemption", "PREEMPT_RT": "PREEMPT_RT", "PROVE_LOCKING": "lockdep", "DEBUG_ATOMIC_SLEEP": "atomic sleep",
+          "KASAN": "KASAN", "KCSAN": "KCSAN", "UBSAN": "UBSAN"}  # fmt: skip
+DEBUG_KERNELS = {"kunit": "", "rt": "", "kcsan": "kcsan.skip_watch=300"}  # and what is appended to their command lines
+OTHER_KERNELS += [
+    Plan(kind, arch, 900, 900, operations=1_500, append=append, without=FASTER.get(arch, ""), leaves_out=MEASURES + USERS + NO_KVM)
+    for kind, append in DEBUG_KERNELS.items() if kind != "kunit" for arch in ("x86_64", "arm64")
+]
 # Each series once: the architectures take turns.
 SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumerate(OTHER_KERNELS)
                     if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
-# More CPUs than there are, so that they stop anywhere. KCSAN watches one access in 300
-# instead of one in 4000, and of the KUnit suites only its own runs there.
+# More CPUs than there are, so that they stop anywhere.
 SOAK = [
-    Plan(kind, arch, 600, 600, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""))
-    for kind, append in (("kunit", ""), ("kcsan", "kcsan.skip_watch=300 kunit.filter_glob=cowmem_kcsan"))
-    for arch in ("x86_64", "arm64")
+    Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""),
+         leaves_out=MEASURES + USERS + NO_KVM)  # fmt: skip
+    for kind, append in DEBUG_KERNELS.items() for arch in ("x86_64", "arm64")
 ]
 # Millions of operations against the model, of RESTOREs, and of other programs', which a debug
 # kernel is too slow for.
@@ -185,6 +195,7 @@ SOAK += [
 ]
 # Hours of calls that are made up, and kept by what of the module's code they are the first to reach.
 SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, smp=2, programs=("fuzz",), coverage=True)]
+FUZZ = ROOT / "qemu/tests/fuzz.c"
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"
 MODULE = ROOT / "qemu/tests/module.c"
@@ -494,7 +505,7 @@ def boot(plan, codes, suites):
     kernel_dir = guest.kernel(plan.kind, *filter(None, [plan.kernel]), plan.arch)
     detects_races = plan.kind == "kcsan"
     codes, disk = have_debian(plan, codes)
-    files, steps = prepare(plan, codes, detects_races or suites, kernel_dir, source)
+    files, steps = prepare(plan, codes, suites, kernel_dir, source)
     again = []  # steps that a second VM takes once more, to come where the first was
     left = list(steps)  # those that have not come to their end
 
@@ -529,7 +540,7 @@ def boot(plan, codes, suites):
     for line in list(left):
         on_step(unfinished.get(line) or vm.Step(line, 0.0))
     tests = [Test(f"log of {plan.name} is clean", "failed" if result.problems else "passed", log=result.problems)]
-    if detects_races:
+    if detects_races and suites:
         tests.append(Test(f"the race that {plan.name} has to find", "passed" if result.allowed else "failed"))
     report(plan.name, "log", tests, result.seconds)
 
@@ -686,6 +697,23 @@ def say_boots():
             print(f"    {n:2} skipped: {why}")
 
 
+def say_debug_kernels(plans):
+    """A line for each kind of debug kernel: what it checks, and what came of its tests. With all kinds of both architectures
+    that is a test, too: all that can be checked was, of all that there is to run, and nothing was wrong."""
+    checked = collections.defaultdict(set)
+    right = True
+    for plan in plans:
+        config = (guest.kernel(plan.kind, plan.arch) / "build/.config").read_text()
+        checks = [name for symbol, name in CHECKS.items() if f"\nCONFIG_{symbol}=y\n" in config]
+        checked[plan.arch] |= set(checks)
+        tests = [test for test in results if test.boot == plan.name]
+        right &= not any(test.status == "failed" for test in tests)
+        print(f"{plan.name:14} {', '.join(checks):50} {count(tests)}")
+    if {(plan.kind, plan.arch) for plan in plans} == set(itertools.product(DEBUG_KERNELS, bench.CPU)):
+        right &= all(checks == set(CHECKS.values()) for checks in checked.values())
+        results.append(Test("whole suite on all debug kernels", "passed" if right else "failed", ["R100"]))
+
+
 def say_requirements():
     """One line for each requirement: a claim counts only if every test that makes it passed."""
     if not REQUIREMENTS.exists():
@@ -742,20 +770,18 @@ def main():
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
     options = parser.parse_args()
-    # A storm takes its seconds as an argument, COUNTED how many operations.
-    code_names = ("*storm*.c", FILEOPS.name, "fuzz.c") if options.soak else ("*.c", "*.cc", "*.py")
-    programs = {path.stem: path for name in code_names for path in sorted((ROOT / "qemu/tests").glob(name))}
+    programs = {path.stem: path for name in ("*.c", "*.cc", "*.py") for path in sorted((ROOT / "qemu/tests").glob(name))}
     programs |= {path.stem: path for path in sorted(DEBIAN.glob("*.py")) if path.stem != "common"}
     if not options.soak:
         programs[CONTENTION.stem] = CONTENTION
     others = OTHER_KERNELS if options.every_kernel or options.only else SELECTED_KERNELS
     possible = SOAK if options.soak else PLANS + others
     boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
-    tests = choose(options.test, [*programs, *(() if options.soak else ("kunit", "costs", *OTHER_CHECKS))], "test")
+    tests = choose(options.test, [*programs, "kunit", *(() if options.soak else ("costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
     jobs = [(plan.name, boot, plan, plan.wants(codes, everything),
-             "kunit" in tests and plan.kind == "kunit" and plan.has_suites)
+             "kunit" in tests and plan.has_suites and not plan.programs and plan.kind != "stock")
             for plan in possible if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
@@ -776,6 +802,9 @@ def main():
         run_all(jobs)
         if options.every_kernel:
             say_boots()
+        if not options.test:
+            say_debug_kernels([job[2] for job in jobs if job[1] is boot and job[2].kind in DEBUG_KERNELS and
+                               not job[2].kernel and not job[2].coverage])  # fmt: skip
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

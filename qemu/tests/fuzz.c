@@ -11,6 +11,11 @@
  * After each program: what its snapshots show is what they showed when they were taken, what its shared
  * mappings show is what read() gives, all that the module says of its own pages is so (src/testing/check.cc),
  * and every object and page has been given back. One that does not end is killed and wrong.
+ *
+ * What it takes to find faults that were put into the module, on the debug kernel of x86_64: one page drop too
+ * many where a copy does not come into the tree (Pages::try_copy()), 3 seconds, in the corpus, by the kernel's
+ * own check; a page that stays locked where page-out gives it up (Cluster::lock()), 4 minutes: a
+ * program of the corpus stops within a second, and the kernel says then that a task is blocked. No other kernel was tried.
  */
 #include "counts.h"
 #include "fuzz_calls.h"

@@ -552,6 +552,7 @@ HELPER bool kapi_lru_prepare(struct folio *folio, bool ahead) { return true; }
 #endif
 HELPER bool kapi_lru_add(struct folio *folio) { bool there; rcu_read_lock(); there = lru_is_there(folio); if (there) list_lru_add(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); return there; }
 HELPER void kapi_lru_del(struct folio *folio) { rcu_read_lock(); list_lru_del(&cowmem_lru, &folio->lru, kapi_folio_node(folio), memcg_of(folio)); rcu_read_unlock(); }
+HELPER bool kapi_lru_has(const struct folio *folio) { return !list_empty(&folio->lru); }
 
 /* --- whom memory is charged to --- */
 /* With __GFP_HIGH a charge is made beyond the limit where it cannot wait. */

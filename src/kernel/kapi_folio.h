@@ -162,6 +162,8 @@ bool kapi_lru_add(struct folio *folio);
 /* Makes that list. False: no memory. Sleeps. */
 bool kapi_lru_prepare(struct folio *folio, bool ahead); /* may reclaim, unless it is @ahead */
 void kapi_lru_del(struct folio *folio);
+/* Whether it is there: a hint, unless its references are frozen. */
+bool kapi_lru_has(const struct folio *folio);
 
 /* --- whom memory is charged to: a memory cgroup, or null: nobody --- */
 /* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */

@@ -35,6 +35,11 @@ void kapi_users_put_and_wait(struct kapi_users *users);
 #else
 #define KAPI_LOCK_WORDS 6
 #endif
+#ifdef COWMEM_SLEEPING_SPINLOCKS /* PREEMPT_RT: a spinlock is a mutex, with those who wait for it */
+#define KAPI_SPINLOCK_WORDS (KAPI_LOCK_WORDS > 6 ? 18 : 4)
+#else
+#define KAPI_SPINLOCK_WORDS (KAPI_LOCK_WORDS > 6 ? 12 : 1)
+#endif
 /* struct rw_semaphore, and spinlock_t, with what a debug kernel adds. */
 struct kapi_rwsem {
 	unsigned long opaque[KAPI_LOCK_WORDS];
@@ -60,7 +65,7 @@ void kapi_lock_set_begin(struct kapi_lock_set *set);
 void kapi_lock_set_end(struct kapi_lock_set *set);
 void kapi_rwsem_lock_of_set(struct kapi_rwsem *lock, struct kapi_lock_set *set);
 struct kapi_spinlock {
-	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 12 : 1];
+	unsigned long opaque[KAPI_SPINLOCK_WORDS];
 };
 void kapi_spinlock_init(struct kapi_spinlock *lock);
 bool kapi_spinlock_is_locked(struct kapi_spinlock *lock); /* a hint */
@@ -70,7 +75,7 @@ void kapi_spinlock_unlock(struct kapi_spinlock *lock);
 /* --- a few numbers by their index --- */
 /* struct xarray, with what a debug kernel adds. */
 struct kapi_values {
-	unsigned long opaque[KAPI_LOCK_WORDS > 6 ? 14 : 2];
+	unsigned long opaque[KAPI_SPINLOCK_WORDS + (KAPI_SPINLOCK_WORDS == 1 ? 1 : 2)];
 };
 void kapi_values_init(struct kapi_values *values);
 void kapi_values_destroy(struct kapi_values *values);

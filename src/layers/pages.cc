@@ -293,7 +293,8 @@ bool Pages::become(const Pages &target, Tree::Part part)
 
 /*
  * With its references frozen nobody can take another on the old page: not GUP, which
- * has seen it in a page table, nor write(), which has one while it stores.
+ * has seen it in a page table, nor write(), which has one while it stores. It is on no LRU then: the list's
+ * lock may sleep (PREEMPT_RT), and of the owner, whose list that is, it is here that it is exchanged.
  */
 int Pages::try_replace(Index index, folio *old, folio *page)
 {
@@ -302,7 +303,9 @@ int Pages::try_replace(Index index, folio *old, folio *page)
 
 	if (!kapi_folio_freeze(old, name_and_caller))
 		return -KAPI_EAGAIN;
-	if (const int err = kapi_folio_copy(page, old)) {
+	/* Reclaim may have put it back. */
+	const int err = kapi_lru_has(old) ? -KAPI_EAGAIN : kapi_folio_copy(page, old);
+	if (err) {
 		kapi_folio_unfreeze(old, name_and_caller);
 		return err;
 	}
@@ -320,7 +323,7 @@ int Pages::try_replace(Index index, folio *old, folio *page)
 		else
 			tree_.exchange(index, entry, Entry{page});
 	}
-	detach(old);
+	leave_home(old);
 	kapi_folio_exchange_owners(page, old);
 	kapi_folio_unfreeze(old, 1);
 	return 0;
@@ -331,8 +334,11 @@ int Pages::replace(Index index, folio *old, FolioRef &fresh)
 	folio *page = fresh.get();
 	const PageLock lock{page};
 
-	if (const int err = try_replace(index, old, page))
+	kapi_lru_del(old);
+	if (const int err = try_replace(index, old, page)) {
+		kapi_lru_add(old);
 		return err;
+	}
 	add_to_lru(fresh.release());
 	kapi_count(COWMEM_COUNT_pages_allocated);
 	kapi_count(COWMEM_COUNT_pages_moved);

@@ -698,19 +698,21 @@ bool Cluster::take_out(unsigned int i)
 {
 	constexpr int slot_and_claim = 2;
 	folio *page = claim_[i].get();
+	{
+		const NoPreemption who_waits_for_it_goes_on;
 
-	const NoPreemption who_waits_for_it_goes_on;
-
-	if (!kapi_folio_freeze(page, slot_and_claim))
-		return false;
-	if (kapi_folio_dirty(page) || kapi_folio_poisoned(page) || may_be_in_tlbs()) {
-		kapi_folio_unfreeze(page, slot_and_claim);
-		return false;
+		if (!kapi_folio_freeze(page, slot_and_claim))
+			return false;
+		if (kapi_folio_dirty(page) || kapi_folio_poisoned(page) || may_be_in_tlbs()) {
+			kapi_folio_unfreeze(page, slot_and_claim);
+			return false;
+		}
+		slot_[i]->set_written(kapi_folio_written(page));
+		slot_[i]->go_out(home_);
+		leave_home(page);
+		kapi_folio_unfreeze(page, 1);
 	}
-	slot_[i]->set_written(kapi_folio_written(page));
-	slot_[i]->go_out(home_);
-	detach(page);
-	kapi_folio_unfreeze(page, 1);
+	kapi_lru_del(page);
 	kapi_count(COWMEM_COUNT_pages_paged_out);
 	return true;
 }

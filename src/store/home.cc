@@ -7,8 +7,7 @@ namespace cowmem {
 
 bool some_are_poisoned;
 
-/* In this order: reclaim, which puts a page back on its list, looks at the mapping after that. */
-void detach(folio *page)
+void leave_home(folio *page)
 {
 	Home &home = Home::of(page);
 	const unsigned long pages = kapi_folio_pages(page);
@@ -19,7 +18,6 @@ void detach(folio *page)
 	kapi_folio_set_names(page, 0);
 	kapi_folio_forget_refused(page);
 	kapi_folio_detach(page);
-	kapi_lru_del(kapi_folio_whole(page));
 	kapi_count_n(COWMEM_COUNT_pages_freed, pages);
 }
 
@@ -60,8 +58,10 @@ void drop_name(folio *page)
 		if (kapi_folio_poisoned(page))
 			forget_poison(kapi_folio_mapping(page), kapi_folio_index(page), page);
 		Home::of(page).uncharge();
-		if (kapi_folio_leave_part(page))
-			detach(page);
+		if (kapi_folio_leave_part(page)) {
+			leave_home(page);
+			kapi_lru_del(kapi_folio_whole(page));
+		}
 	}
 	kapi_folio_put(page);
 }

@@ -133,7 +133,7 @@ public:
 	void remove_slot(const StoreSlot &slot) { slots_.add(slot, ~0UL); }
 
 private:
-	friend void detach(folio *page);
+	friend void leave_home(folio *page);
 	friend bool break_large(folio *large);
 	void add(unsigned long n) { __atomic_fetch_add(&pages_, n, __ATOMIC_RELAXED); }
 	void add_large(unsigned long n) { __atomic_fetch_add(&large_, n, __ATOMIC_RELAXED); }
@@ -145,8 +145,11 @@ private:
 	const bool is_shared_;
 };
 
-/* @page, locked and mapped nowhere, has lost its last name, and so have all other parts of a large folio: it leaves its home. */
-void detach(folio *page);
+/*
+ * @page, locked and mapped nowhere, has lost its last name, and so have all other parts of a large folio: it leaves its home. Who calls takes it off the LRU
+ * after that: reclaim, which puts a page back there, looks at the mapping behind that. Never sleeps.
+ */
+void leave_home(folio *page);
 
 /* Whether some page was ever marked as damaged: page tables may say so. */
 extern bool some_are_poisoned;
