@@ -15,16 +15,20 @@ class TriedLocks {
 public:
 	explicit TriedLocks(Batch &batch) : batch_{batch}
 	{
-		for (unsigned int i = 0; i < batch_.count; i++)
-			if (batch_.page[i] && !kapi_folio_trylock(batch_.page[i])) {
+		for (unsigned int i = 0; i < batch_.count; i++) {
+			if (!batch_.page[i])
+				continue;
+			along_[i] = is_locked_by_this(i);
+			if (!along_[i] && !kapi_folio_trylock(batch_.page[i])) {
 				batch_.page[i] = nullptr;
 				missed_[i] = true;
 			}
+		}
 	}
 	~TriedLocks()
 	{
 		for (unsigned int i = 0; i < batch_.count; i++)
-			if (batch_.page[i])
+			if (batch_.page[i] && !along_[i])
 				kapi_folio_unlock(batch_.page[i]);
 	}
 	TriedLocks(const TriedLocks &) = delete;
@@ -33,8 +37,21 @@ public:
 	bool missed(unsigned int nth) const { return missed_[nth]; }
 
 private:
+	/* The parts of a large folio have one lock. */
+	bool is_locked_by_this(unsigned int i) const
+	{
+		folio *const page = batch_.page[i];
+
+		if (kapi_folio_is_large(page))
+			for (unsigned int before = 0; before < i; before++)
+				if (batch_.page[before] &&
+				    kapi_folio_whole(batch_.page[before]) == kapi_folio_whole(page))
+					return true;
+		return false;
+	}
+
 	Batch &batch_;
-	bool missed_[Batch::max] = {};
+	bool missed_[Batch::max] = {}, along_[Batch::max] = {};
 };
 
 /* Makes young entries old. A page that somebody has locked counts as used, and is not waited for (R66). */

@@ -85,7 +85,7 @@ bool map_block(const Fault &fault, Index first, folio *large)
 		(is_write(fault) ||
 	         (kapi_reuse() && may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()))));
 
-	if ((is_write(fault) && !own) || kapi_large_poisoned(large))
+	if (is_write(fault) && !own)
 		return false;
 	/* What is there does not let the store through. */
 	split_huge(fault.vma(), kapi_vmf_address(fault.vmf));
@@ -93,7 +93,8 @@ bool map_block(const Fault &fault, Index first, folio *large)
 	const PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
 
 	kapi_smp_mb_after_lock();
-	if (!kapi_vmf_pmd_none(fault.vmf) || fault.reaped())
+	/* Who marks it as poisoned walks behind a barrier, and takes the lock of the pmd. */
+	if (!kapi_vmf_pmd_none(fault.vmf) || fault.reaped() || kapi_large_poisoned(large))
 		return false;
 
 	const Rcu rcu;

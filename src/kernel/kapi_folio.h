@@ -27,6 +27,7 @@ bool kapi_vma_has_policy(const struct vm_area_struct *vma); /* of NUMA, by mbind
 struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed);
 void kapi_folio_get(struct folio *folio);
 bool kapi_folio_try_get(struct folio *folio);
+void kapi_cpu_relax(void); /* in a loop that waits for another CPU */
 bool kapi_folio_locked(const struct folio *folio);
 bool kapi_folio_locked_atomic(struct folio *folio); /* by a read-modify-write, a full barrier */
 void kapi_folio_put(struct folio *folio);
@@ -122,6 +123,8 @@ enum kapi_large {
 bool kapi_has_large(void);
 void kapi_large_begin(void);
 bool kapi_folio_is_large(const struct folio *part);
+/* Whether there may be some, anywhere. */
+bool kapi_large_used(void);
 /* Whether there are any: where this says no, all that is asked of @part behind it costs as if there were none. */
 bool kapi_may_be_large(const struct folio *part);
 /* How many pages the folio has that it is a part of. */

@@ -117,6 +117,23 @@ void cowmem_large_forget_names(struct folio *part)
 	kfree_rcu(names, rcu);
 }
 
+/*
+ * The home of @part, of which the caller need not have a reference: if the whole is broken meanwhile, whose
+ * first part may have none then, that of the page that @part is.
+ */
+struct address_space *cowmem_large_mapping(const struct folio *part)
+{
+	const struct folio *folio;
+	struct address_space *mapping;
+
+	do {
+		folio = whole(part);
+		mapping = READ_ONCE(folio->mapping);
+		smp_rmb();
+	} while (unlikely(whole(part) != folio));
+	return mapping;
+}
+
 /* --- making --- */
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
@@ -207,7 +224,7 @@ static void make_page(struct folio *large, unsigned int i, unsigned long names, 
 
 	page->flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
 	page->flags |= large->flags & (marks | LRU_GEN_MASK | LRU_REFS_MASK);
-	page->mapping = large->mapping;
+	page->mapping = names ? large->mapping : NULL;
 	page->index = large->index + i;
 	part->private = (void *)names;
 	smp_wmb();                  /* all of that is there before it is no part any more */
@@ -224,6 +241,11 @@ bool cowmem_large_break(struct folio *large, unsigned int *unnamed)
 
 	if (!folio_ref_freeze(large, all + callers))
 		return false;
+	/* A name went with its reference since, and somebody else's came. */
+	if (atomic_read(&names->all) != all) {
+		folio_ref_unfreeze(large, all + callers);
+		return false;
+	}
 	/* Nobody comes to have a reference, so nobody can give it a name, take one, or map it. */
 	first = atomic_read(&names->of[0]);
 	share_owner(large);
@@ -234,10 +256,9 @@ bool cowmem_large_break(struct folio *large, unsigned int *unnamed)
 
 		*unnamed += !of_part;
 		make_page(large, i, of_part, of_part + listing);
-		if (!of_part)
-			(&large->page + i)->mapping = NULL;
 	}
 	large->private = (void *)(unsigned long)first;
+	smp_wmb(); /* as cowmem_large_mapping() reads */
 	if (!first)
 		WRITE_ONCE(large->mapping, NULL);
 	folio_ref_unfreeze(large, first + callers);

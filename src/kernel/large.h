@@ -20,6 +20,7 @@ void cowmem_large_abandon(struct folio *large);
 void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
 unsigned long cowmem_large_names(const struct folio *part);
 unsigned long cowmem_large_all_names(const struct folio *part);
+struct address_space *cowmem_large_mapping(const struct folio *part);
 void cowmem_large_add_name(struct folio *part);
 bool cowmem_large_drop_name(struct folio *part);
 bool cowmem_large_leave_part(struct folio *part);

@@ -58,12 +58,6 @@ bool may_be_stale(folio *page)
 	return stale || kapi_folio_dirty(page);
 }
 
-/* Whether both are parts of one large folio, of which all has one home. */
-bool is_of_same(folio *part, folio *other)
-{
-	return kapi_folio_is_large(part) && kapi_folio_whole(part) == kapi_folio_whole(other);
-}
-
 } /* namespace */
 
 /* A page that stays an object's own, whose name this has until it is at its place again. */
@@ -71,6 +65,20 @@ struct Pages::Kept : Allocated {
 	folio *page;
 	Kept *next;
 };
+
+/*
+ * Whether another part of the large folio that @page, at @index, is of was kept: all has one home. Of the block other
+ * pages may have been kept behind that one, so all that the block has is looked through.
+ */
+bool Pages::is_kept(Index index, folio *page, const Kept *kept)
+{
+	if (!kapi_folio_is_large(page))
+		return false;
+	for (; kept && kapi_folio_index(kept->page) >= first_of_block(index); kept = kept->next)
+		if (kapi_folio_whole(kept->page) == kapi_folio_whole(page))
+			return true;
+	return false;
+}
 
 /* Its own page at @index becomes the family's, and its slot with it: PAGEMAP asks the page no more. */
 void Pages::give_away(Index index, folio *page, const StoreSlot *slot)
@@ -238,7 +246,7 @@ int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
 			continue;
 		if (!owns(page))
 			return 0;
-		if (foreign_references(page) > 1 || (kept && is_of_same(page, kept->page)))
+		if (foreign_references(page) > 1 || is_kept(index, page, kept))
 			return put_copy(index, page, kept);
 		if (seen.slot && may_be_stale(page)) {
 			leave_slot(index, seen);
@@ -318,7 +326,8 @@ int Pages::freeze(Pages &made)
 		tree_.clear_own();
 		made.tree_.become(tree_);
 	} else {
-		clear_marks(index);
+		/* Of a large folio more has become the family's than the part that this came to. */
+		clear_marks(last_of_block(index));
 	}
 	while (kept) {
 		if (!put_back(kept->page)) {

@@ -78,6 +78,8 @@ private:
 				return table.lock() ? go_along(index, walk, behind, &table) : index;
 			}
 			huge = table.is_huge();
+			if (!huge && table.fills_late())
+				return index;
 		}
 		/* That takes no permission, but the entry; and it is not looked for under RCU. */
 		if (huge) {
@@ -125,14 +127,24 @@ private:
 				visitor_.looks_at(page, index);
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
-				else if (kapi_folio_is_large(page) &&
-				         kapi_folio_all_names(page) == KAPI_LARGE_PAGES)
-					walk = from(last_of_block(index) +
-					            1); /* all of the block is it */
+				else if (pages_.home().large() && is_all_of_block(walk, page))
+					walk = from(last_of_block(index) + 1);
 			}
 			index = walk.next();
 		}
 		return index;
+	}
+
+	/* Whether all of the block where @walk is, and sees @page, is one large folio. What has no reference may be anything by now. */
+	static bool is_all_of_block(const OwnWalk &walk, folio *page)
+	{
+		if (!kapi_folio_try_get(page))
+			return false;
+
+		const FolioRef kept{page};
+
+		return walk.entry().page() == page && kapi_folio_is_large(page) &&
+		       kapi_folio_all_names(page) == KAPI_LARGE_PAGES;
 	}
 
 	void visit(const PageTable &table, folio *page, unsigned long address)

@@ -266,6 +266,7 @@ private:
 	void reuse_around(Index index, Writer *writer) REQUIRES_SHARED(this);
 	/* layers/freeze.cc */
 	struct Kept;
+	static bool is_kept(Index index, folio *page, const Kept *kept);
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
 	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
 	Seen last_copy(Index index) const REQUIRES(this);

@@ -93,6 +93,18 @@ inline bool may_store_untold(VmFlags flags, mm_struct *mm)
 	return flags.may_store() && !flags.tracks_soft_dirty() && !kapi_mm_has_notifiers(mm);
 }
 
+/* The lock of a pmd, which exists as long as its VMA, for a scope. */
+class PmdLock {
+public:
+	PmdLock(mm_struct *mm, pmd_t *pmd) : lock_{kapi_pmd_lock(mm, pmd)} {}
+	~PmdLock() { kapi_spin_unlock(lock_); }
+	PmdLock(const PmdLock &) = delete;
+	PmdLock &operator=(const PmdLock &) = delete;
+
+private:
+	spinlock *const lock_;
+};
+
 /*
  * The page table that covers an address, kept from being freed for a scope; or none:
  * the pmd is empty or maps a huge page. Nothing sleeps in that scope.
@@ -120,6 +132,22 @@ public:
 	/* Whether there is none because one entry in its place maps a large folio; that entry. */
 	bool is_huge() const { return kapi_pmd_is_huge(value_); }
 	pmd_t *pmd() const { return pmd_; }
+	/*
+	 * Where there is neither: whether there is, when those are done who have the lock of the pmd. One of them may
+	 * have looked at the tree, and be about to have one entry map a large folio there (map_block()); or have
+	 * taken such an entry out, and not yet flushed TLBs, nor counted that, nor put it where mremap() moves it.
+	 * Kernel counterpart: PVMW_SYNC.
+	 */
+	bool fills_late() const
+	{
+		if (!pmd_ || !kapi_large_used())
+			return false;
+
+		const PmdLock lock{mm_, pmd_};
+		const unsigned long value = kapi_pmd_get(pmd_);
+
+		return kapi_pmd_is_table(value) || kapi_pmd_is_huge(value);
+	}
 
 	/*
 	 * Takes the table's lock until the end of the scope. False: it is not in use any
@@ -161,18 +189,6 @@ private:
 	const unsigned long value_ = pmd_ ? kapi_pmd_get(pmd_) : 0;
 	pte_t *const ptes_ = kapi_pmd_is_table(value_) ? kapi_pmd_pte(value_, base_) : nullptr;
 	spinlock *lock_ = nullptr;
-};
-
-/* The lock of a pmd, which exists as long as its VMA, for a scope. */
-class PmdLock {
-public:
-	PmdLock(mm_struct *mm, pmd_t *pmd) : lock_{kapi_pmd_lock(mm, pmd)} {}
-	~PmdLock() { kapi_spin_unlock(lock_); }
-	PmdLock(const PmdLock &) = delete;
-	PmdLock &operator=(const PmdLock &) = delete;
-
-private:
-	spinlock *const lock_;
 };
 
 /*

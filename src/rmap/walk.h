@@ -213,8 +213,11 @@ void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probe
 		PageTable table{kapi_vma_mm(span.vma), span.start};
 
 		if (!table) {
-			if (!table.is_huge())
-				return;
+			if (!table.is_huge()) {
+				if (V::racy || !table.fills_late())
+					return;
+				continue;
+			}
 			if constexpr (!V::splits)
 				if (visit_huge(span, batch, table.pmd(), visitor, probes))
 					return;
