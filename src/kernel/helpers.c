@@ -491,6 +491,8 @@ HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER struct super_block *kapi_inode_super_try_get(const struct inode *inode) { return atomic_inc_not_zero(&inode->i_sb->s_active) ? inode->i_sb : NULL; }
+HELPER void kapi_super_put(struct super_block *super) { deactivate_super(super); }
 HELPER bool kapi_folio_is_ours(const struct folio *folio) { return cowmem_folio_is_ours(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
@@ -632,6 +634,10 @@ HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof
 HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
 HELPER void kapi_mutex_lock(struct mutex *mutex) { mutex_lock(mutex); }
 HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }
+HELPER int kapi_mutex_lock_interruptible(struct mutex *mutex) { return mutex_lock_interruptible(mutex); }
+HELPER int kapi_bytes_stay_begin(void) { return srcu_read_lock(&cowmem_bytes_stay); }
+HELPER void kapi_bytes_stay_end(int which) { srcu_read_unlock(&cowmem_bytes_stay, which); }
+HELPER void kapi_bytes_stay_wait(void) { synchronize_srcu(&cowmem_bytes_stay); }
 HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
 HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
 HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
@@ -694,6 +700,7 @@ HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_paramete
 HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
 HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
+HELPER bool kapi_is_interrupted(void) { return signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
 HELPER void kapi_count_n(enum cowmem_counter counter, unsigned long n) { this_cpu_add(cowmem_counts.value[counter], n); }

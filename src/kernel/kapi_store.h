@@ -13,6 +13,11 @@ void *kapi_slot_alloc_nowait(bool reserves);
 void kapi_slot_free(void *slot);
 size_t kapi_slot_size(void); /* bytes that one takes, with what the allocator keeps of it */
 
+/* Between the two, bytes of slots stay where a slot says; and the wait for who began before. struct srcu_struct. */
+int kapi_bytes_stay_begin(void);
+void kapi_bytes_stay_end(int which);
+void kapi_bytes_stay_wait(void);
+
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
@@ -38,6 +43,7 @@ struct mutex *kapi_mutex_create(void);
 void kapi_mutex_free(struct mutex *mutex);
 void kapi_mutex_lock(struct mutex *mutex);
 void kapi_mutex_unlock(struct mutex *mutex);
+int kapi_mutex_lock_interruptible(struct mutex *mutex); /* -EINTR: a signal */
 unsigned int kapi_cpus(void);
 unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now */
 void kapi_copy(void *to, const void *from, size_t n);

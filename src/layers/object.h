@@ -204,6 +204,9 @@ public:
 private:
 	friend class Check; /* src/testing/check.cc */
 	friend class SnapshotSet;
+	friend class Objects;
+	void list();
+	void unlist();
 	Object(inode *node, cowmem_space *space, Growth growth)
 		: inode_{node},
 		  pages_{kapi_inode_mapping(node), space},
@@ -257,6 +260,7 @@ private:
 	void become_as(const Object &other);
 
 	inode *const inode_;
+	Object *next_ = nullptr, *previous_ = nullptr; /* of all objects */
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
@@ -265,6 +269,29 @@ private:
 	bool takes_large_ = false;
 	int waiting_sets_ = 0;
 	unsigned long parent_ = 0;
+};
+
+/*
+ * All objects, one after the other, each kept while it is looked at, with what its inode is on. One
+ * that is made meanwhile comes last. Sleeps.
+ */
+class Objects {
+public:
+	Objects() { next(); }
+	~Objects() { let_go(); }
+	Objects(const Objects &) = delete;
+	Objects &operator=(const Objects &) = delete;
+
+	/* Whether there is one. */
+	explicit operator bool() const { return at_; }
+	Object &operator*() const { return *at_; }
+	void next();
+
+private:
+	void let_go();
+
+	Object *at_ = nullptr;
+	super_block *super_ = nullptr;
 };
 
 /* What a call says of an error of Pages::break_cow(). */

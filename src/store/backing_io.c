@@ -40,6 +40,9 @@ struct cowmem_transfer {
 
 static struct workqueue_struct *workers;
 
+/* For src/store/relocation.h. */
+struct srcu_struct cowmem_bytes_stay;
+
 static bool is_device(const struct file *file)
 {
 	return S_ISBLK(file_inode(file)->i_mode);
@@ -268,11 +271,19 @@ void cowmem_backing_close(struct file *file)
 
 int cowmem_backing_init(void)
 {
+	int err = init_srcu_struct(&cowmem_bytes_stay);
+
+	if (err)
+		return err;
 	workers = alloc_workqueue("cowmem", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	return workers ? 0 : -ENOMEM;
+	if (workers)
+		return 0;
+	cleanup_srcu_struct(&cowmem_bytes_stay);
+	return -ENOMEM;
 }
 
 void cowmem_backing_exit(void)
 {
 	destroy_workqueue(workers);
+	cleanup_srcu_struct(&cowmem_bytes_stay);
 }
