@@ -110,9 +110,6 @@ int Relocation::run(Relocated &result)
 		if (!killed && !at.error)
 			store.free_bytes(at.from, at.slot->owner);
 		at.slot = {};
-		/* A read that nobody waited for goes on into that page. */
-		if (at.error == -KAPI_EINTR || killed)
-			at.page = {};
 	}
 	count_ = 0;
 	return killed;

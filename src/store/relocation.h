@@ -29,7 +29,7 @@ public:
 
 	/* One more; the caller keeps the homes of its pages. Whether that was the last that has room. */
 	[[nodiscard]] bool add(SlotRef slot);
-	/* Relocates them, and has none any more. 0; -EINTR: a fatal signal, and they are where they were. Sleeps. */
+	/* Relocates them, and has none any more. 0; -EINTR: a fatal signal, they are where they were, and it was the last run. Sleeps. */
 	int run(Relocated &result);
 
 private:
