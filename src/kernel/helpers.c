@@ -649,7 +649,7 @@ HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a,
 static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
 HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
 HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
-HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, pages, device)); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, device)); }
 HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
 HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes, bool reserves) { return cowmem_transfer_start(file, place, folio, writes, reserves); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }

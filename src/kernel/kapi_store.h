@@ -58,7 +58,7 @@ struct kapi_plug {
 };
 void kapi_plug_begin(struct kapi_plug *plug);
 void kapi_plug_end(struct kapi_plug *plug);
-/* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
+/* Its size in pages, and whether it is a device, which is had once for each @file. 0 or -errno, with a line in the log. */
 int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
 void kapi_backing_close(struct file *file);
 /* Begins to read or write a page there; or null: no memory. @reserves: a write that is memory reclaim's. */

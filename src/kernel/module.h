@@ -143,7 +143,8 @@ struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long p
                                               struct folio *folio, bool writes, bool reserves);
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
-struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+struct file *cowmem_backing_open(const char *name, void *holder, unsigned long *pages,
+                                 bool *device);
 void cowmem_backing_close(struct file *file);
 extern struct srcu_struct cowmem_bytes_stay;
 int cowmem_backing_init(void);

@@ -153,18 +153,18 @@ int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable)
 
 /*
  * The file or device that @path is, whatever its name comes to mean meanwhile. What root
- * may open is asked as for open(); a device is had alone, by file systems and swap too.
+ * may open is asked as for open(); a device is had alone, by file systems and swap too, and by @holder,
+ * so that it is not had twice.
  */
-static struct file *open_path(const struct path *path)
+static struct file *open_path(const struct path *path, void *holder)
 {
-	static char holder;
 	struct inode *inode = d_backing_inode(path->dentry);
 	int err;
 
 	if (S_ISBLK(inode->i_mode)) {
 		if (path->mnt->mnt_flags & MNT_NODEV || path->mnt->mnt_sb->s_iflags & SB_I_NODEV)
 			return ERR_PTR(-EACCES);
-		return compat_open_device(path, &holder);
+		return compat_open_device(path, holder);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return ERR_PTR(-EINVAL);
@@ -219,7 +219,7 @@ static const char *reason(int err)
 	       "that can be opened O_DIRECT";
 }
 
-static struct file *open_protected(const char *name)
+static struct file *open_protected(const char *name, void *holder)
 {
 	struct path path;
 	struct file *file;
@@ -227,7 +227,7 @@ static struct file *open_protected(const char *name)
 
 	if (err)
 		return ERR_PTR(err);
-	file = open_path(&path);
+	file = open_path(&path, holder);
 	path_put(&path);
 	if (!IS_ERR(file))
 		err = cowmem_file_is_ours(file) ? -EPERM : protect(file);
@@ -239,11 +239,12 @@ static struct file *open_protected(const char *name)
 
 /*
  * Opens the file or device at @name, of so many whole pages. While it is open, nobody else
- * opens the file for writing (-ETXTBSY). An ERR_PTR, and a line in the log.
+ * opens the file for writing (-ETXTBSY), or the device (-EBUSY), but by the same @holder, which is any
+ * address. An ERR_PTR, and a line in the log.
  */
-struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device)
+struct file *cowmem_backing_open(const char *name, void *holder, unsigned long *pages, bool *device)
 {
-	struct file *file = open_protected(name);
+	struct file *file = open_protected(name, holder);
 
 	if (IS_ERR(file)) {
 		pr_err("cannot use %s as backing store (%ld): %s\n", name, PTR_ERR(file),
