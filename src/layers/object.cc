@@ -2,7 +2,7 @@
 /* Objects (layers/object.h): their life, their size, and what shrinks them. */
 #include "kernel/minmax.h"
 #include "kernel/spinning.h"
-#include "layers/object.h"
+#include "layers/objects.h"
 
 namespace cowmem {
 

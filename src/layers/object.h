@@ -271,29 +271,6 @@ private:
 	unsigned long parent_ = 0;
 };
 
-/*
- * All objects, one after the other, each kept while it is looked at, with what its inode is on. One
- * that is made meanwhile comes last. Sleeps.
- */
-class Objects {
-public:
-	Objects() { next(); }
-	~Objects() { let_go(); }
-	Objects(const Objects &) = delete;
-	Objects &operator=(const Objects &) = delete;
-
-	/* Whether there is one. */
-	explicit operator bool() const { return at_; }
-	Object &operator*() const { return *at_; }
-	void next();
-
-private:
-	void let_go();
-
-	Object *at_ = nullptr;
-	super_block *super_ = nullptr;
-};
-
 /* What a call says of an error of Pages::break_cow(). */
 inline int error_of_break_cow(int error)
 {

@@ -10,7 +10,7 @@
 #ifndef COWMEM_DRAIN_H
 #define COWMEM_DRAIN_H
 
-#include "layers/object.h"
+#include "layers/objects.h"
 #include "store/relocation.h"
 
 namespace cowmem {
