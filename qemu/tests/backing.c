@@ -7,137 +7,19 @@
 #include "answers.h"
 #include "cgroup.h"
 #include "counts.h"
+#include "disks.h"
 #include "numa.h"
 #include "parameters.h"
 #include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
-#include <linux/loop.h>
 #include <pthread.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/sysmacros.h>
 
-#define BACKING PARAMETERS "backing"
-#define STORE "/tmp/backing"
 #define PAGES 256 /* of noise: 1 MiB */
 #define FAIL "/sys/kernel/debug/fail_make_request/"
-
-/* --- pages that do not compress --- */
-static void noise_page(void *page, uint64_t number, uint64_t generation)
-{
-	uint64_t x = (number << 32 | generation << 1 | 1) * 0x9e3779b97f4a7c15ULL;
-
-	for (size_t i = 0; i < PAGE / 8; i++) {
-		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-		((uint64_t *)page)[i] = x;
-	}
-}
-
-static bool noise_is(const void *page, uint64_t number, uint64_t generation)
-{
-	static __thread uint64_t expected[PAGE / 8];
-
-	noise_page(expected, number, generation);
-	return !memcmp(page, expected, PAGE);
-}
-
-/* --- the backing store --- */
-/* 0 or the errno of setting the parameter. */
-static int backing_set(const char *path)
-{
-	int fd = open(BACKING, O_WRONLY | O_CLOEXEC), err;
-
-	MUST(fd >= 0);
-	err = write(fd, *path ? path : "\n", *path ? strlen(path) : 1) < 0 ? errno : 0;
-	close(fd);
-	return err;
-}
-
-/* A file in memory, of @pages pages. */
-static int make_file(uint64_t pages)
-{
-	int fd = open(STORE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	MUST(fd >= 0 && !ftruncate(fd, pages * PAGE));
-	return fd;
-}
-
-/* Has a file for backing store from now on, which nobody else has open for writing then. */
-static int use_file(uint64_t pages)
-{
-	int fd;
-
-	close(make_file(pages));
-	MUST(!backing_set(STORE));
-	fd = open(STORE, O_RDONLY | O_CLOEXEC);
-	MUST(fd >= 0);
-	return fd;
-}
-
-static void let_file_go(int fd)
-{
-	CHECK_EQ(backing_set(""), 0);
-	close(fd);
-	unlink(STORE);
-}
-
-struct disk {
-	int number, fd, file;
-	char path[32];
-};
-
-/* A block device over @file. */
-static struct disk make_disk_over(int file)
-{
-	struct disk disk = {.file = file};
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-
-	MUST(control >= 0);
-	disk.number = ioctl(control, LOOP_CTL_GET_FREE);
-	MUST(disk.number >= 0);
-	snprintf(disk.path, sizeof(disk.path), "/dev/loop%d", disk.number);
-	disk.fd = open(disk.path, O_RDWR | O_CLOEXEC);
-	MUST(disk.fd >= 0 && !ioctl(disk.fd, LOOP_SET_FD, disk.file));
-	close(control);
-	return disk;
-}
-
-static struct disk use_disk(uint64_t pages)
-{
-	struct disk disk = make_disk_over(make_file(pages));
-
-	MUST(!backing_set(disk.path));
-	return disk;
-}
-
-static void let_disk_go(struct disk disk)
-{
-	CHECK_EQ(backing_set(""), 0);
-	MUST(!ioctl(disk.fd, LOOP_CLR_FD));
-	close(disk.fd);
-	close(disk.file);
-	unlink(STORE);
-}
-
-/* --- objects --- */
-static char *noise_object(int *fd, uint64_t pages)
-{
-	char *p;
-
-	*fd = object_open();
-	p = object_map(*fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
-	for (uint64_t i = 0; i < pages; i++)
-		noise_page(p + i * PAGE, i, 1);
-	return p;
-}
-
-static void let_go(int fd, char *p, uint64_t pages)
-{
-	munmap(p, pages * PAGE);
-	close(fd);
-}
 
 /* Where page @number of noise is in the backing store's file, in bytes. */
 static off_t place_of(int file, uint64_t number)
@@ -351,18 +233,19 @@ static void is_set_with_care(void)
 	CHECK_EQ(backing_set(disk.path), 0);
 	CHECK_ERRNO(open(disk.path, O_RDWR | O_EXCL | O_CLOEXEC), EBUSY);
 
-	/* In use it stays; unused it can change. */
+	/* The same again changes nothing, and what cannot be had leaves it in use. */
 	p = noise_object(&fd, 8);
 	MUST(page_out_all(fd, 8) == 8);
-	CHECK_EQ(backing_set(""), EBUSY);
-	CHECK_EQ(backing_set(disk.path), EBUSY);
+	CHECK_EQ(backing_set(disk.path), 0);
+	CHECK_EQ(backing_set("/tmp/nowhere"), ENOENT);
+	CHECK_EQ(store_stat(fd).backing_slots, 8);
 	MUST(!unlink(STORE)); /* what the device has is another file from here on */
 	close(make_file(PAGES));
-	CHECK_EQ(backing_set(STORE), EBUSY);
 	CHECK(noise_is(p + 7 * PAGE, 7, 1));
 	MUST(page_out_all(fd, 8) > 0);
-	let_go(fd, p, 8);
 	CHECK_EQ(backing_set(STORE), 0);
+	CHECK_EQ(store_stat(fd).backing_slots, 8);
+	let_go(fd, p, 8);
 	let_disk_go(disk);
 
 	/* Root alone, even if he leaves the file to somebody else. */
@@ -683,46 +566,6 @@ static void pressure_uses_devices_only(void)
 	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 101);
 	let_file_go(file);
 	check_cgroup_goes(dying);
-}
-
-#define SLOWLY \
-	"8" /* bytes that are read in a second: a page takes eight minutes, unless that is changed */
-#define ZRAM_CONTROL "/sys/class/zram-control/"
-static dev_t slow_disk;
-
-/*
- * Has the backing store on a disk that set_speed() slows down for CGROUP; false: there is none.
- * Not a loop device, which keeps the cgroup of who used it for minutes.
- */
-static bool use_slow_disk(void)
-{
-	struct stat disk;
-
-	if (!write_text(CGROUPS "/cgroup.subtree_control", "+io"))
-		return false;
-	MUST(read_number(ZRAM_CONTROL "hot_add", "") == 1);
-	MUST(write_text("/sys/block/zram1/disksize", "4M") && !stat("/dev/zram1", &disk));
-	slow_disk = disk.st_rdev;
-	MUST(!backing_set("/dev/zram1"));
-	return true;
-}
-
-static void let_slow_disk_go(void)
-{
-	CHECK_EQ(backing_set(""), 0);
-	MUST(write_text(CGROUPS "/cgroup.subtree_control", "-io"));
-	MUST(write_text("/sys/block/zram1/reset", "1") &&
-	     write_text(ZRAM_CONTROL "hot_remove", "1"));
-}
-
-/* Bytes that may be read in a second, from now on; null: all. */
-static bool set_speed(const char *bytes)
-{
-	char limit[64];
-
-	snprintf(limit, sizeof(limit), "%u:%u rbps=%s", major(slow_disk), minor(slow_disk),
-	         bytes ? bytes : "max");
-	return write_text(CGROUP "/io.max", limit);
 }
 
 static void *read_one(void *page)

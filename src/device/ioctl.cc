@@ -499,16 +499,31 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 	return err;
 }
 
-/* What a snapshot sees in the store. */
-SlotSum sum_of_seen(const Pages &pages)
+/* What some slots are and take. */
+struct SlotSum {
+	unsigned long slots = 0, same_filled = 0, bytes = 0, backed = 0;
+
+	void add(const Location &at)
+	{
+		slots++;
+		same_filled += at.how == Location::same_filled;
+		backed += at.is_backed();
+		bytes += at.length;
+	}
+};
+
+/* What @pages sees in the store, or what of that is its own. Each slot is looked at once. */
+SlotSum sum_of_slots(const Pages &pages, bool own)
 {
 	SlotSum sum;
 
 	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
 		const Seen seen = pages.see(index);
 
-		if (seen.slot)
-			sum.add(*seen.slot);
+		if (seen.slot && (!own || seen.slot->is_of(pages.home())))
+			sum.add(seen.slot->location());
+		if (kapi_signal_pending())
+			break;
 		kapi_cond_resched();
 	}
 	return sum;
@@ -516,8 +531,9 @@ SlotSum sum_of_seen(const Pages &pages)
 
 int store_stat(Object &object, Argument<cowmem_store_stat> &stat)
 {
-	const SlotSum sum = object.pages().oversees() ? sum_of_seen(object.pages())
-	                                              : object.pages().own_slots();
+	const Pages &pages = object.pages();
+	const bool own = !pages.oversees();
+	const SlotSum sum = own && !pages.own_slots() ? SlotSum{} : sum_of_slots(pages, own);
 
 	stat->slots = sum.slots;
 	stat->same_filled = sum.same_filled;

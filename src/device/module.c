@@ -133,32 +133,62 @@ MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out ma
 static char compressor[32] = "lzo-rle";
 static bool has_store;
 
-static int compressor_set(const char *value, const struct kernel_param *kp)
+/*
+ * What was stored before goes where it would go now. That takes as long as it takes: other parameters
+ * can be read and set meanwhile.
+ */
+static int drain(void)
 {
 	int err;
 
-	if (strlen(value) >= sizeof(compressor))
-		return -EINVAL;
-	if (!has_store) {
-		strscpy(compressor, value, sizeof(compressor));
-		return 0;
-	}
-	err = cowmem_store_select(value);
-	if (err == -ENOENT)
-		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", value);
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
+	kernel_param_unlock(THIS_MODULE);
+	err = cowmem_drain();
+	kernel_param_lock(THIS_MODULE);
+	module_put(THIS_MODULE);
 	return err;
+}
+
+/* @value, which ends with a newline or not, in @copy. */
+static int copy_value(char *copy, const char *value, size_t room)
+{
+	size_t length = strcspn(value, "\n");
+
+	if (length >= room)
+		return -ENAMETOOLONG;
+	memcpy(copy, value, length);
+	copy[length] = '\0';
+	return 0;
+}
+
+static int compressor_set(const char *value, const struct kernel_param *kp)
+{
+	char name[sizeof(compressor)];
+	int err = copy_value(name, value, sizeof(name));
+
+	if (err)
+		return -EINVAL;
+	if (has_store)
+		err = cowmem_store_select(name);
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", name);
+	if (err)
+		return err;
+	strscpy(compressor, name, sizeof(compressor));
+	return has_store ? drain() : 0;
 }
 
 static int compressor_get(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%s\n", has_store ? cowmem_store_compressor() : compressor);
+	return sysfs_emit(buffer, "%s\n", compressor);
 }
 
 static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
                                                        .get = compressor_get};
 module_param_cb(compressor, &compressor_ops, NULL, 0644);
-MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out from now on: "
-                             "lzo-rle (default), lz4, zstd, ...");
+MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out: lzo-rle "
+                             "(default), lz4, zstd, ...; those that are out are compressed anew");
 
 /* The same. */
 static char backing[256];
@@ -166,19 +196,23 @@ static char backing[256];
 static int backing_set(const char *value, const struct kernel_param *kp)
 {
 	char path[sizeof(backing)];
-	int err = 0;
+	int err = copy_value(path, value, sizeof(path));
 
-	if (strscpy(path, value, sizeof(path)) < 0)
-		return -ENAMETOOLONG;
-	if (path[0] && path[strlen(path) - 1] == '\n')
-		path[strlen(path) - 1] = '\0';
-	if (has_store)
-		err = capable(CAP_SYS_ADMIN) ? cowmem_backing_set(path) : -EPERM;
+	if (err)
+		return err;
+	if (has_store && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	/* The same once more goes on with what was interrupted. */
+	if (has_store && strcmp(path, backing))
+		err = cowmem_backing_set(path);
 	if (err == -EBUSY)
-		pr_err("the backing store is in use, or %s is: nothing changed\n", path);
-	if (!err)
-		strscpy(backing, path, sizeof(backing));
-	return err;
+		pr_err("%s is in use, or too many files and devices have pages that could not "
+		       "be moved: nothing changed\n",
+		       path);
+	if (err)
+		return err;
+	strscpy(backing, path, sizeof(backing));
+	return has_store ? drain() : 0;
 }
 
 static int backing_get(char *buffer, const struct kernel_param *kp)
@@ -191,7 +225,17 @@ module_param_cb(backing, &backing_ops, NULL, 0600);
 MODULE_PARM_DESC(backing,
                  "The file or block device, by its absolute path, for pages that are paged "
                  "out and that memory does not take; what is there is lost; empty: none "
-                 "(default)");
+                 "(default). Pages that are where it was before move");
+
+static int leaving_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%lu\n", has_store ? cowmem_store_left() : 0);
+}
+
+static const struct kernel_param_ops leaving_ops = {.get = leaving_get};
+module_param_cb(leaving, &leaving_ops, NULL, 0444);
+MODULE_PARM_DESC(leaving, "Pages that are out and have still to move since backing or compressor "
+                          "was set");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
@@ -316,6 +360,12 @@ static void store_exit(void)
 	kernel_param_unlock(THIS_MODULE);
 }
 
+static int __init objects_init(void)
+{
+	cowmem_objects_init();
+	return 0;
+}
+
 static int __init device_init(void)
 {
 	if (!cowmem_has_dirty_bit())
@@ -337,7 +387,9 @@ static const struct {
 	{cowmem_symbols_resolve, NULL},
 	{memory_init, memory_exit},
 	{cowmem_backing_init, cowmem_backing_exit},
+	{cowmem_drain_init, cowmem_drain_exit},
 	{store_init, store_exit},
+	{objects_init, NULL},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_mount_init, cowmem_mount_exit},
 	{cowmem_scan_control_init, NULL},

@@ -446,7 +446,7 @@ extern "C" void cowmem_tell(const file *f, cowmem_told *told)
 		.parent = object.parent(),
 		.own_pages = pages.own_pages(),
 		.large_pages = pages.home().large(),
-		.own_slots = pages.own_slots().slots,
+		.own_slots = pages.own_slots(),
 		.pages = pages.count_data(),
 		.max_slots = object.max_slots(),
 		.copies = count_copies(pages),

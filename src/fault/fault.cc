@@ -222,7 +222,7 @@ bool is_killable(const Fault &fault)
 std::optional<Outcome> read_backed(Fault &fault, const SlotRef &slot, folio *page)
 {
 	const int err =
-		backing.read(*slot, page, is_killable(fault) ? Wait::killable : Wait::to_the_end);
+		read_slot(*slot, page, is_killable(fault) ? Wait::killable : Wait::to_the_end);
 
 	fault.major = true;
 	if (err == -KAPI_EINTR)

@@ -142,12 +142,14 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 		kapi_vmf_clear_cow_page(fault.vmf);
 		return 0;
 	}
-	if (!slot->is_backed())
-		return store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
 	if (slot.get() == backed.get())
 		return 0;
-	backed = std::move(slot);
-	return -KAPI_EAGAIN;
+
+	const int err = store.read(*slot, kapi_vmf_cow_folio(fault.vmf));
+
+	if (err == -KAPI_EAGAIN)
+		backed = std::move(slot);
+	return err;
 }
 
 /* The node for pages that come along with @page, which was made for the fault; or any. */

@@ -493,6 +493,8 @@ HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
+HELPER struct super_block *kapi_inode_super_try_get(const struct inode *inode) { return atomic_inc_not_zero(&inode->i_sb->s_active) ? inode->i_sb : NULL; }
+HELPER void kapi_super_put(struct super_block *super) { deactivate_super(super); }
 HELPER bool kapi_folio_is_ours(const struct folio *folio) { return cowmem_folio_is_ours(folio); }
 HELPER void *kapi_inode_object(const struct inode *inode) { return inode->i_private; }
 HELPER struct address_space *kapi_inode_mapping(struct inode *inode) { return inode->i_mapping; }
@@ -635,6 +637,10 @@ HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof
 HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
 HELPER void kapi_mutex_lock(struct mutex *mutex) { mutex_lock(mutex); }
 HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }
+HELPER int kapi_mutex_lock_interruptible(struct mutex *mutex) { return mutex_lock_interruptible(mutex); }
+HELPER int kapi_bytes_stay_begin(void) { return srcu_read_lock(&cowmem_bytes_stay); }
+HELPER void kapi_bytes_stay_end(int which) { srcu_read_unlock(&cowmem_bytes_stay, which); }
+HELPER void kapi_bytes_stay_wait(void) { synchronize_srcu(&cowmem_bytes_stay); }
 HELPER unsigned int kapi_cpus(void) { return num_online_cpus(); }
 HELPER unsigned int kapi_this_cpu(void) { return raw_smp_processor_id(); }
 HELPER void kapi_copy(void *to, const void *from, size_t n) { memcpy(to, from, n); }
@@ -646,7 +652,7 @@ HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a,
 static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
 HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
 HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
-HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, pages, device)); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, device)); }
 HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
 HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes, bool reserves) { return cowmem_transfer_start(file, place, folio, writes, reserves); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
@@ -697,6 +703,7 @@ HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_paramete
 HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
 HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
+HELPER bool kapi_is_interrupted(void) { return signal_pending(current); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
 HELPER void kapi_count_n(enum cowmem_counter counter, unsigned long n) { this_cpu_add(cowmem_counts.value[counter], n); }

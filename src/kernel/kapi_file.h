@@ -22,6 +22,9 @@ void kapi_inode_set_snapshot(struct inode *inode);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
+/* The file system of @inode, which does not go then, or null: it is just going. */
+struct super_block *kapi_inode_super_try_get(const struct inode *inode);
+void kapi_super_put(struct super_block *super); /* sleeps */
 /* Whether any page, which is locked, is one of the module's. */
 bool kapi_folio_is_ours(const struct folio *folio);
 void *kapi_inode_object(const struct inode *inode);

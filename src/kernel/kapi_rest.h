@@ -48,6 +48,7 @@ bool kapi_speculate_shared_write(void);
 unsigned int kapi_around_pages(void);
 bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
+bool kapi_is_interrupted(void); /* the same, by any signal */
 unsigned int kapi_default_cow(void);
 void kapi_count(enum cowmem_counter counter);
 void kapi_count_n(enum cowmem_counter counter, unsigned long n);

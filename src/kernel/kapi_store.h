@@ -13,6 +13,11 @@ void *kapi_slot_alloc_nowait(bool reserves);
 void kapi_slot_free(void *slot);
 size_t kapi_slot_size(void); /* bytes that one takes, with what the allocator keeps of it */
 
+/* Between the two, bytes of slots stay where a slot says; and the wait for who began before. struct srcu_struct. */
+int kapi_bytes_stay_begin(void);
+void kapi_bytes_stay_end(int which);
+void kapi_bytes_stay_wait(void);
+
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);
@@ -38,6 +43,7 @@ struct mutex *kapi_mutex_create(void);
 void kapi_mutex_free(struct mutex *mutex);
 void kapi_mutex_lock(struct mutex *mutex);
 void kapi_mutex_unlock(struct mutex *mutex);
+int kapi_mutex_lock_interruptible(struct mutex *mutex); /* -EINTR: a signal */
 unsigned int kapi_cpus(void);
 unsigned int kapi_this_cpu(void); /* a hint: the caller may be elsewhere by now */
 void kapi_copy(void *to, const void *from, size_t n);
@@ -52,7 +58,7 @@ struct kapi_plug {
 };
 void kapi_plug_begin(struct kapi_plug *plug);
 void kapi_plug_end(struct kapi_plug *plug);
-/* Its size in pages, and whether it is a device. 0 or -errno, with a line in the log. */
+/* Its size in pages, and whether it is a device, which is had once for each @file. 0 or -errno, with a line in the log. */
 int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
 void kapi_backing_close(struct file *file);
 /* Begins to read or write a page there; or null: no memory. @reserves: a write that is memory reclaim's. */

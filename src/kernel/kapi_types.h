@@ -36,6 +36,7 @@ struct kiocb;
 struct mem_cgroup;
 struct mm_struct;
 struct mutex;
+struct super_block;
 struct obj_cgroup;
 struct page;
 struct spinlock;

@@ -13,6 +13,7 @@
 #include <linux/percpu.h>
 #include <linux/refcount.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
 #endif
@@ -142,8 +143,10 @@ struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long p
                                               struct folio *folio, bool writes, bool reserves);
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
-struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device);
+struct file *cowmem_backing_open(const char *name, void *holder, unsigned long *pages,
+                                 bool *device);
 void cowmem_backing_close(struct file *file);
+extern struct srcu_struct cowmem_bytes_stay;
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
@@ -208,7 +211,11 @@ int cowmem_fadvise(struct file *file, loff_t offset, loff_t length, int advice);
 int cowmem_store_init(const char *compressor);
 void cowmem_store_exit(void);
 int cowmem_store_select(const char *compressor);
-const char *cowmem_store_compressor(void);
+unsigned long cowmem_store_left(void);
+void cowmem_objects_init(void);
+int cowmem_drain_init(void);
+void cowmem_drain_exit(void);
+int cowmem_drain(void);
 int cowmem_backing_set(const char *path);
 bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;

@@ -235,7 +235,7 @@ int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
 				return 0;
 			if (seen.slot->is_written())
 				marks_.set_changed(index);
-			shared.take_slot(*seen.slot, home_);
+			shared.take_slot(home_);
 			return 0;
 		}
 

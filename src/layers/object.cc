@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Objects (layers/object.h): their life, their size, and what shrinks them. */
 #include "kernel/minmax.h"
-#include "layers/object.h"
+#include "kernel/spinning.h"
+#include "layers/objects.h"
 
 namespace cowmem {
 
@@ -22,7 +23,63 @@ private:
 	inode *inode_;
 };
 
+/* The list of all objects: its lock is below all but i_lock. */
+kapi_spinlock objects_lock;
+Object *first_object, *last_object;
+
 } /* namespace */
+
+void Object::list()
+{
+	const Spinning lock{objects_lock};
+
+	previous_ = last_object;
+	(last_object ? last_object->next_ : first_object) = this;
+	last_object = this;
+}
+
+void Object::unlist()
+{
+	const Spinning lock{objects_lock};
+
+	(previous_ ? previous_->next_ : first_object) = next_;
+	(next_ ? next_->previous_ : last_object) = previous_;
+}
+
+void Objects::let_go()
+{
+	if (at_)
+		kapi_inode_put(at_->inode_);
+	if (super_)
+		kapi_super_put(super_);
+}
+
+/* One that is just going leaves the list soon, and is waited for: behind it the list goes on. */
+void Objects::next()
+{
+	for (;;) {
+		Object *found;
+		super_block *super;
+		bool kept;
+		{
+			const Spinning lock{objects_lock};
+
+			found = at_ ? at_->next_ : first_object;
+			super = found ? kapi_inode_super_try_get(found->inode_) : nullptr;
+			kept = super && kapi_inode_try_get(found->inode_);
+		}
+		if (kept || !found) {
+			let_go();
+			at_ = found;
+			super_ = super;
+			return;
+		}
+		if (super)
+			kapi_super_put(super);
+		kapi_sleep_killable();
+		kapi_cond_resched();
+	}
+}
 
 /* The object of @node, which has none; @space: what limits its pages, or null. Or null: no memory. */
 Object *Object::create_at(inode *node, cowmem_space *space, Growth growth)
@@ -31,6 +88,7 @@ Object *Object::create_at(inode *node, cowmem_space *space, Growth growth)
 
 	if (object) {
 		kapi_inode_set_object(node, object);
+		object->list();
 		kapi_count(COWMEM_COUNT_objects_created);
 	}
 	return object;
@@ -105,6 +163,7 @@ int Object::make_file(const file *by, file *&made) const
 
 Object::~Object()
 {
+	unlist();
 	pages_.leave_family();
 	pages_.remove_all();
 	if (pages_.family())
@@ -346,6 +405,11 @@ void Object::become_as(const Object &other)
 }
 
 } /* namespace cowmem */
+
+extern "C" void cowmem_objects_init(void)
+{
+	kapi_spinlock_init(&cowmem::objects_lock);
+}
 
 /* file_operations::open: a fresh object for each. */
 extern "C" int cowmem_open(inode *, file *f)

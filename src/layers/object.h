@@ -204,6 +204,9 @@ public:
 private:
 	friend class Check; /* src/testing/check.cc */
 	friend class SnapshotSet;
+	friend class Objects;
+	void list();
+	void unlist();
 	Object(inode *node, cowmem_space *space, Growth growth)
 		: inode_{node},
 		  pages_{kapi_inode_mapping(node), space},
@@ -259,6 +262,7 @@ private:
 	void become_as(const Object &other);
 
 	inode *const inode_;
+	Object *next_ = nullptr, *previous_ = nullptr; /* of all objects */
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;

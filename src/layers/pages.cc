@@ -104,7 +104,7 @@ void Pages::adopt(Index index, const Seen &seen)
 	SharedHome &shared = *family()->home();
 
 	if (kapi_ref_read(&slot.references) == tree_and_caller && slot.take_out_of(shared, home_))
-		home_.take_slot(slot, shared);
+		home_.take_slot(shared);
 	else
 		tree_.clear_own(index);
 }
@@ -119,15 +119,12 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 	folio *page = fresh.page.get();
 	StoreSlot &slot = *seen.slot;
 
-	if (slot.is_backed() && &slot != fresh.backed.get()) {
-		fresh.backed = std::move(seen.slot);
-		fresh.zeroed = false; /* by the time that it comes here again */
-		fresh.error = -KAPI_EAGAIN;
-		return {};
-	}
-	if (!slot.is_backed()) {
+	/* Wherever they were, they have been read; and they are the same anywhere else. */
+	if (&slot != fresh.backed.get()) {
 		fresh.zeroed = false;
 		fresh.error = store.read(slot, page);
+		if (fresh.error == -KAPI_EAGAIN)
+			fresh.backed = std::move(seen.slot);
 		if (fresh.error)
 			return {};
 	}

@@ -101,7 +101,7 @@ bool is_out(const Seen &seen)
 /* Whether it is, and has zeroes only. */
 bool is_out_as_zeroes(const Seen &seen)
 {
-	return is_out(seen) && seen.slot->how == StoreSlot::same_filled && !seen.slot->what;
+	return is_out(seen) && seen.slot->how == Location::same_filled && !seen.slot->what;
 }
 
 bool is_damaged(const Seen &seen)

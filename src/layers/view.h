@@ -43,7 +43,7 @@ public:
 	const Tree &tree() const { return tree_; }
 	/* Where the kernel keeps the VMAs that map these pages (rmap/walk.h). */
 	address_space *mapping() const { return home_.mapping(); }
-	const SlotSum &own_slots() const { return home_.slots(); }
+	unsigned long own_slots() const { return home_.slot_count(); }
 	/* Pages of memory that are its own. */
 	unsigned long own_pages() const { return home_.pages(); }
 	/*

@@ -6,7 +6,7 @@
  * had for the same price, only who reads in order gets more. The neighbours are clean and
  * keep their slots, so that one that nobody wants costs no write.
  */
-#include "store/backing.h"
+#include "store/store.h"
 #include "kernel/minmax.h"
 #include "layers/pages.h"
 
@@ -42,7 +42,9 @@ public:
 			if (!seen.page)
 				fresh.backed = std::move(seen.slot);
 			if (!fresh.backed || !fresh.backed->is_backed() ||
-			    Backing::place(*fresh.backed) - Backing::place(slot) >= window)
+			    Backing::place(fresh.backed->location()) -
+			                    Backing::place(slot.location()) >=
+			            window)
 				break;
 			count_++;
 		}
@@ -62,7 +64,7 @@ public:
 	void start()
 	{
 		for (unsigned int i = 0; i < count_; i++)
-			transfer_[i] = backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
+			read_[i] = backing.start_read(*fresh_[i].backed, fresh_[i].page.get());
 	}
 
 	/* Waits for them; those that cannot be read stay out. */
@@ -71,8 +73,7 @@ public:
 		for (unsigned int i = 0; i < count_; i++) {
 			Fresh &fresh = fresh_[i];
 
-			if (!transfer_[i] ||
-			    backing.finish_read(std::move(transfer_[i]), *fresh.backed,
+			if (backing.finish_read(std::move(read_[i]), *fresh.backed,
 			                        fresh.page.get(), Wait::killable))
 				fresh.page = {};
 		}
@@ -103,28 +104,29 @@ private:
 	Index first_ = 0;
 	unsigned int count_ = 0;
 	Fresh fresh_[max] = {};
-	Transfer transfer_[max];
+	BackingRead read_[max];
 };
 
 /* Reads the bytes that @fresh waits for, and @neighbours, with no lock held. */
 int read_together(Fresh &fresh, Neighbours &neighbours, int node)
 {
 	const Stall stall;
-	Transfer transfer;
+	BackingRead read;
 
 	neighbours.allocate(node);
 	{
 		const Together together;
 
-		transfer = backing.start_read(*fresh.backed, fresh.page.get());
+		read = backing.start_read(*fresh.backed, fresh.page.get());
 		neighbours.start();
 	}
 
-	const int err = backing.finish_read(std::move(transfer), *fresh.backed, fresh.page.get(),
+	const int err = backing.finish_read(std::move(read), *fresh.backed, fresh.page.get(),
 	                                    Wait::killable);
 
 	neighbours.finish();
-	return err;
+	return err == -KAPI_EAGAIN ? read_slot(*fresh.backed, fresh.page.get(), Wait::killable)
+	                           : err;
 }
 
 } /* namespace */

@@ -28,90 +28,121 @@ constexpr unsigned long pack(unsigned long place, unsigned int checksum)
 
 int Backing::set(const char *path)
 {
-	file *opened = nullptr;
-	unsigned long count = 0, *taken = nullptr;
-	bool device = false;
+	Device *at = nullptr;
+	unsigned int n = no_device;
 
 	if (*path) {
-		if (const int err = kapi_backing_open(path, &opened, &count, &device))
+		/* Closed, and nobody looks at the rest any more. */
+		for (n = 0; n < Location::max_devices && device_[n].opened;)
+			n++;
+		if (n == Location::max_devices)
+			return -KAPI_EBUSY;
+		at = &device_[n];
+
+		unsigned long count = 0;
+
+		if (const int err = kapi_backing_open(path, &at->opened, &count, &at->is_device)) {
+			at->opened = nullptr;
 			return err;
-		taken = kapi_bits_alloc(count);
+		}
+		at->taken = kapi_bits_alloc(count);
+		if (!at->taken) {
+			kapi_backing_close(std::exchange(at->opened, nullptr));
+			return -KAPI_ENOMEM;
+		}
+		__atomic_store_n(&at->count, static_cast<long>(count), __ATOMIC_RELAXED);
+		at->next = 0;
+		__atomic_store_n(&at->users, 0, __ATOMIC_RELEASE);
 	}
-
-	long unused = 0;
-	int err = 0;
-
-	if (opened && !taken)
-		err = -KAPI_ENOMEM;
-	else if (file_ && !__atomic_compare_exchange_n(&users_, &unused, none, false,
-	                                               __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		err = -KAPI_EBUSY;
-	if (!err) {
-		std::swap(file_, opened);
-		std::swap(taken_, taken);
-		__atomic_store_n(&count_, static_cast<long>(count), __ATOMIC_RELAXED);
-		__atomic_store_n(&device_, device, __ATOMIC_RELAXED);
-		next_ = 0;
-		__atomic_store_n(&failures_, 0, __ATOMIC_RELAXED);
-		if (file_)
-			__atomic_store_n(&users_, 0, __ATOMIC_RELEASE);
-	}
-	kapi_free_array(taken);
-	if (opened)
-		kapi_backing_close(opened);
-	return err;
+	__atomic_store_n(&failures_, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&current_, n, __ATOMIC_RELEASE);
+	return 0;
 }
 
-bool Backing::begin()
+unsigned long Backing::left() const
 {
-	long users = __atomic_load_n(&users_, __ATOMIC_RELAXED);
+	unsigned long sum = 0;
 
-	while (users != none)
-		if (__atomic_compare_exchange_n(&users_, &users, users + 1, false, __ATOMIC_ACQUIRE,
+	for (unsigned int n = 0; n < Location::max_devices; n++) {
+		const long users = __atomic_load_n(&device_[n].users, __ATOMIC_RELAXED);
+
+		if (n != current() && users > 0)
+			sum += static_cast<unsigned long>(users);
+	}
+	return sum;
+}
+
+/*
+ * Who reads from there began while a slot said that its place is there, and has the file. Who has
+ * seen that it is the current one, and is late, finds that it is none.
+ */
+void Backing::close_left()
+{
+	for (unsigned int n = 0; n < Location::max_devices; n++) {
+		Device &at = device_[n];
+		long unused = 0;
+
+		if (n == current() ||
+		    !__atomic_compare_exchange_n(&at.users, &unused, none, false, __ATOMIC_ACQUIRE,
+		                                 __ATOMIC_RELAXED))
+			continue;
+		kapi_free_array(std::exchange(at.taken, nullptr));
+		kapi_backing_close(at.opened);
+		__atomic_store_n(&at.opened, nullptr, __ATOMIC_RELEASE);
+	}
+}
+
+bool Backing::Device::begin()
+{
+	long now = __atomic_load_n(&users, __ATOMIC_RELAXED);
+
+	while (now != none)
+		if (__atomic_compare_exchange_n(&users, &now, now + 1, false, __ATOMIC_ACQUIRE,
 		                                __ATOMIC_RELAXED))
 			return true;
 	return false;
 }
 
-bool Backing::take_place(unsigned long &place)
+bool Backing::Device::take_place(unsigned long &place)
 {
 	/* Who would search all of it in vain sees that first. */
-	if (__atomic_load_n(&users_, __ATOMIC_RELAXED) > count_)
+	if (__atomic_load_n(&users, __ATOMIC_RELAXED) > count)
 		return false;
 
-	const auto count = static_cast<unsigned long>(count_);
-	unsigned long at = __atomic_load_n(&next_, __ATOMIC_RELAXED);
+	const auto places = static_cast<unsigned long>(count);
+	unsigned long at = __atomic_load_n(&next, __ATOMIC_RELAXED);
 
 	for (bool again = false;;) {
-		at = kapi_bits_next_clear(taken_, count, at);
-		if (at < count && !kapi_bit_test_and_set(taken_, at))
+		at = kapi_bits_next_clear(taken, places, at);
+		if (at < places && !kapi_bit_test_and_set(taken, at))
 			break;
-		if (at < count)
+		if (at < places)
 			continue;
 		if (std::exchange(again, true))
 			return false;
 		at = 0;
 	}
-	__atomic_store_n(&next_, at + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&next, at + 1, __ATOMIC_RELAXED);
 	place = at;
 	return true;
 }
 
-int Backing::write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclaim)
+int Backing::write(folio *page, Location &to, Transfer &transfer, bool reclaim)
 {
+	const unsigned int n = current();
 	unsigned long place;
 
-	if (!begin())
+	if (n == no_device || !device_[n].begin())
 		return -KAPI_ENOSPC;
-	if ((reclaim && (!device_ || fails())) || !take_place(place)) {
-		end();
+	if ((reclaim && (!device_[n].is_device || fails())) || !device_[n].take_place(place)) {
+		device_[n].end();
 		return -KAPI_ENOSPC;
 	}
-	slot.what = pack(place, checksum_of(page));
-	transfer = Transfer{kapi_transfer_start(file_, place, page, true, reclaim)};
+	to = {0, static_cast<unsigned char>(Location::backed + n), pack(place, checksum_of(page))};
+	transfer = Transfer{kapi_transfer_start(device_[n].opened, place, page, true, reclaim)};
 	if (transfer)
 		return 0;
-	free(slot);
+	free(to);
 	return -KAPI_ENOMEM;
 }
 
@@ -125,20 +156,41 @@ void Backing::wrote(bool well)
 	}
 }
 
-Transfer Backing::start_read(const StoreSlot &slot, folio *page) const
+/* The file stays open as long as a slot has its bytes there; and then the transfer keeps it. */
+BackingRead Backing::start_read(const StoreSlot &slot, folio *page) const
 {
-	return Transfer{kapi_transfer_start(file_, place(slot), page, false, false)};
+	BackingRead read;
+	file *opened;
+	{
+		const BytesStay scope;
+
+		read.from = slot.location();
+		if (!read.from.is_backed())
+			return read;
+		opened = device_[read.from.device()].opened;
+		kapi_file_get(opened);
+	}
+	read.transfer = Transfer{kapi_transfer_start(opened, place(read.from), page, false, false)};
+	kapi_file_put(opened);
+	return read;
 }
 
-int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const
+int Backing::finish_read(BackingRead read, StoreSlot &slot, folio *page, Wait how) const
 {
-	int err = transfer ? transfer.wait(how) : -KAPI_ENOMEM;
+	if (!read.from.is_backed())
+		return -KAPI_EAGAIN;
 
+	int err = read.transfer ? read.transfer.wait(how) : -KAPI_ENOMEM;
+	const bool damaged = !err && pack(place(read.from), checksum_of(page)) != read.from.what;
+
+	/* What was left may be closed, and somebody else's to write. */
+	if ((err == -KAPI_EIO || damaged) && slot.location() != read.from)
+		return -KAPI_EAGAIN;
 	if (err == -KAPI_EIO)
 		kapi_count(COWMEM_COUNT_backing_errors);
-	if (!err && pack(place(slot), checksum_of(page)) != slot.what) {
+	if (damaged) {
 		kapi_count(COWMEM_COUNT_checksum_errors);
-		kapi_say_damaged(place(slot));
+		kapi_say_damaged(place(read.from));
 		err = -KAPI_EIO;
 	}
 	if (err == -KAPI_EIO)
@@ -152,16 +204,10 @@ int Backing::finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait h
 	return 0;
 }
 
-void Backing::free(const StoreSlot &slot)
+void Backing::free(const Location &at)
 {
-	kapi_bit_clear(taken_, place(slot));
-	end();
+	kapi_bit_clear(device_[at.device()].taken, place(at));
+	device_[at.device()].end();
 }
 
 } /* namespace cowmem */
-
-/* The parameter `backing`. As Backing::set() says. */
-extern "C" int cowmem_backing_set(const char *path)
-{
-	return cowmem::backing.set(path);
-}

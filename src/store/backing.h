@@ -11,6 +11,9 @@
  * was made; there checksum, device and page agree.
  *
  * Reading takes long, so nobody does it with an object's lock held: see Fresh.
+ *
+ * When another file or device takes its place, the one that was left serves reads of what is there,
+ * until the last page has gone elsewhere (reclaim/drain.h), and is closed then.
  */
 #ifndef COWMEM_BACKING_H
 #define COWMEM_BACKING_H
@@ -77,13 +80,29 @@ private:
 	kapi_plug plug_;
 };
 
+/* A page on its way from where it was when that began. */
+struct BackingRead {
+	Transfer transfer;
+	Location from;
+};
+
 class Backing {
 public:
 	/*
-	 * Has @path from now on, or none if that is empty. Sleeps; one call at a time. 0; -EBUSY:
-	 * what is there now has pages; -ENOMEM, or as open() says; and all is as it was.
+	 * Has @path from now on, or none if that is empty; what was had before is left. Sleeps; one
+	 * call at a time. 0; -EBUSY: too many that were left still have pages; -ENOMEM, or as open()
+	 * says; and all is as it was.
 	 */
 	int set(const char *path);
+	/* How many pages are where it was before. */
+	unsigned long left() const;
+	/* Whether @at is there. */
+	bool is_left(const Location &at) const
+	{
+		return at.is_backed() && at.device() != current();
+	}
+	/* Closes what was left and has no page any more. Sleeps; one call at a time, also with set(). */
+	void close_left();
 
 	/*
 	 * Whether there is one, for who may use file systems; and for memory reclaim, one that it
@@ -91,19 +110,25 @@ public:
 	 */
 	bool serves(bool reclaim) const
 	{
-		const long users = __atomic_load_n(&users_, __ATOMIC_ACQUIRE);
+		const unsigned int now = current();
+
+		if (now == no_device)
+			return false;
+
+		const Device &at = device_[now];
+		const long users = __atomic_load_n(&at.users, __ATOMIC_ACQUIRE);
 
 		return users >= 0 &&
-		       (!reclaim || (users < __atomic_load_n(&count_, __ATOMIC_RELAXED) &&
-		                     __atomic_load_n(&device_, __ATOMIC_RELAXED) && !fails()));
+		       (!reclaim || (users < __atomic_load_n(&at.count, __ATOMIC_RELAXED) &&
+		                     __atomic_load_n(&at.is_device, __ATOMIC_RELAXED) && !fails()));
 	}
 
 	/*
-	 * Begins to write @page, and says in @slot where that is. 0; -ENOSPC: no place is
+	 * Begins to write @page, and says in @to where that is. 0; -ENOSPC: no place is
 	 * free, or there is no backing store, or none for memory reclaim; -ENOMEM. Does not
 	 * sleep for memory.
 	 */
-	int write(folio *page, StoreSlot &slot, Transfer &transfer, bool reclaim);
+	int write(folio *page, Location &to, Transfer &transfer, bool reclaim);
 
 	/*
 	 * How a write that began ended. After some failures in a row memory reclaim leaves it alone,
@@ -111,10 +136,13 @@ public:
 	 */
 	void wrote(bool well);
 
-	/* Begins to read the bytes of @slot into @page; none: no memory. Sleeps. */
-	Transfer start_read(const StoreSlot &slot, folio *page) const;
-	/* Waits for them. 0; -ENOMEM, -EIO: they are lost or damaged, -EINTR. */
-	int finish_read(Transfer transfer, StoreSlot &slot, folio *page, Wait how) const;
+	/* Begins to read the bytes of @slot into @page. Sleeps. */
+	BackingRead start_read(const StoreSlot &slot, folio *page) const;
+	/*
+	 * Waits for them. 0; -ENOMEM, -EIO: they are lost or damaged, -EINTR; -EAGAIN: they are not
+	 * there any more, but elsewhere.
+	 */
+	int finish_read(BackingRead read, StoreSlot &slot, folio *page, Wait how) const;
 	/* Both. */
 	int read(StoreSlot &slot, folio *page, Wait how) const
 	{
@@ -123,32 +151,37 @@ public:
 		return finish_read(start_read(slot, page), slot, page, how);
 	}
 
-	/* Its place is free. Never sleeps. */
-	void free(const StoreSlot &slot);
+	/* That place is free. Never sleeps. */
+	void free(const Location &at);
 
-	/* The number of a slot's place: neighbours differ by one. */
-	static unsigned int place(const StoreSlot &slot)
-	{
-		return static_cast<unsigned int>(slot.what);
-	}
+	/* The number of a place: neighbours differ by one. */
+	static unsigned int place(const Location &at) { return static_cast<unsigned int>(at.what); }
 
 private:
 	static constexpr long none = -1;
-	static constexpr unsigned int max_failures = 32;
+	static constexpr unsigned int max_failures = 32, no_device = ~0U;
 
-	bool begin();
-	void end() { __atomic_fetch_sub(&users_, 1, __ATOMIC_RELEASE); }
-	bool take_place(unsigned long &place);
+	/* A file or device. */
+	struct Device {
+		/* While it is not `none` the rest stands still. Places in use, and who is about to take one. */
+		long users = none;
+		file *opened = nullptr;
+		bool is_device = false;
+		long count = 0;                 /* places */
+		unsigned long *taken = nullptr; /* one bit each */
+		unsigned long next = 0; /* where to look for a free one, so that neighbours are */
+
+		bool begin();
+		void end() { __atomic_fetch_sub(&users, 1, __ATOMIC_RELEASE); }
+		bool take_place(unsigned long &place);
+	};
+
+	unsigned int current() const { return __atomic_load_n(&current_, __ATOMIC_ACQUIRE); }
 	bool fails() const { return __atomic_load_n(&failures_, __ATOMIC_RELAXED) >= max_failures; }
 
-	/* While it is not `none` the rest stands still. Places in use, and who is about to take one. */
-	long users_ = none;
-	file *file_ = nullptr;
-	bool device_ = false;
-	unsigned int failures_ = 0;      /* of writes, since one ended well */
-	long count_ = 0;                 /* places */
-	unsigned long *taken_ = nullptr; /* one bit each */
-	unsigned long next_ = 0;         /* where to look for a free one, so that neighbours are */
+	Device device_[Location::max_devices];
+	unsigned int current_ = no_device; /* where pages go */
+	unsigned int failures_ = 0;        /* of writes, since one ended well */
 };
 
 extern Backing backing;

@@ -40,6 +40,9 @@ struct cowmem_transfer {
 
 static struct workqueue_struct *workers;
 
+/* For src/store/relocation.h. */
+struct srcu_struct cowmem_bytes_stay;
+
 static bool is_device(const struct file *file)
 {
 	return S_ISBLK(file_inode(file)->i_mode);
@@ -150,18 +153,18 @@ int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable)
 
 /*
  * The file or device that @path is, whatever its name comes to mean meanwhile. What root
- * may open is asked as for open(); a device is had alone, by file systems and swap too.
+ * may open is asked as for open(); a device is had alone, by file systems and swap too, and by @holder,
+ * so that it is not had twice.
  */
-static struct file *open_path(const struct path *path)
+static struct file *open_path(const struct path *path, void *holder)
 {
-	static char holder;
 	struct inode *inode = d_backing_inode(path->dentry);
 	int err;
 
 	if (S_ISBLK(inode->i_mode)) {
 		if (path->mnt->mnt_flags & MNT_NODEV || path->mnt->mnt_sb->s_iflags & SB_I_NODEV)
 			return ERR_PTR(-EACCES);
-		return compat_open_device(path, &holder);
+		return compat_open_device(path, holder);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return ERR_PTR(-EINVAL);
@@ -216,7 +219,7 @@ static const char *reason(int err)
 	       "that can be opened O_DIRECT";
 }
 
-static struct file *open_protected(const char *name)
+static struct file *open_protected(const char *name, void *holder)
 {
 	struct path path;
 	struct file *file;
@@ -224,7 +227,7 @@ static struct file *open_protected(const char *name)
 
 	if (err)
 		return ERR_PTR(err);
-	file = open_path(&path);
+	file = open_path(&path, holder);
 	path_put(&path);
 	if (!IS_ERR(file))
 		err = cowmem_file_is_ours(file) ? -EPERM : protect(file);
@@ -236,11 +239,12 @@ static struct file *open_protected(const char *name)
 
 /*
  * Opens the file or device at @name, of so many whole pages. While it is open, nobody else
- * opens the file for writing (-ETXTBSY). An ERR_PTR, and a line in the log.
+ * opens the file for writing (-ETXTBSY), or the device (-EBUSY), but by the same @holder, which is any
+ * address. An ERR_PTR, and a line in the log.
  */
-struct file *cowmem_backing_open(const char *name, unsigned long *pages, bool *device)
+struct file *cowmem_backing_open(const char *name, void *holder, unsigned long *pages, bool *device)
 {
-	struct file *file = open_protected(name);
+	struct file *file = open_protected(name, holder);
 
 	if (IS_ERR(file)) {
 		pr_err("cannot use %s as backing store (%ld): %s\n", name, PTR_ERR(file),
@@ -268,11 +272,19 @@ void cowmem_backing_close(struct file *file)
 
 int cowmem_backing_init(void)
 {
+	int err = init_srcu_struct(&cowmem_bytes_stay);
+
+	if (err)
+		return err;
 	workers = alloc_workqueue("cowmem", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	return workers ? 0 : -ENOMEM;
+	if (workers)
+		return 0;
+	cleanup_srcu_struct(&cowmem_bytes_stay);
+	return -ENOMEM;
 }
 
 void cowmem_backing_exit(void)
 {
 	destroy_workqueue(workers);
+	cleanup_srcu_struct(&cowmem_bytes_stay);
 }

@@ -38,6 +38,9 @@ public:
 	~Compressor();
 
 	const char *name() const { return name_; }
+	/* Slots whose bytes it made. */
+	unsigned long slots() const { return __atomic_load_n(&slots_, __ATOMIC_RELAXED); }
+	void add_slots(unsigned long n) { __atomic_fetch_add(&slots_, n, __ATOMIC_RELAXED); }
 	/* This CPU's context, most probably free. */
 	Stream &stream() const { return streams_[kapi_this_cpu() % count_]; }
 
@@ -45,6 +48,7 @@ private:
 	Compressor() = default;
 
 	char name_[32] = {};
+	unsigned long slots_ = 0;
 	unsigned int count_ = 0;
 	Stream *streams_ = nullptr;
 };

@@ -22,14 +22,6 @@ namespace cowmem {
 
 struct StoreSlot;
 
-/* What some slots are and take, for STORE_STAT. */
-struct SlotSum {
-	unsigned long slots = 0, same_filled = 0, bytes = 0, backed = 0;
-
-	/* Adds what @slot is, @n times. */
-	void add(const StoreSlot &slot, unsigned long n = 1);
-};
-
 class Home {
 public:
 	/* @space: what limits its pages, or null. */
@@ -113,24 +105,20 @@ public:
 			add_large(pages);
 		}
 		if (slot)
-			take_slot(*slot, from);
+			take_slot(from);
 		kapi_folio_rehome(page, mapping_);
 	}
-	/* The slot of a page that was @from's is in its sum from now on. */
-	void take_slot(const StoreSlot &slot, Home &from)
+	/* The slot of a page that was @from's counts here from now on. */
+	void take_slot(Home &from)
 	{
-		from.remove_slot(slot);
-		add_slot(slot);
+		from.remove_slot();
+		add_slot();
 	}
 
 	/* The slots of its pages. */
-	const SlotSum &slots() const { return slots_; }
-	unsigned long slot_count() const
-	{
-		return __atomic_load_n(&slots_.slots, __ATOMIC_RELAXED);
-	}
-	void add_slot(const StoreSlot &slot) { slots_.add(slot); }
-	void remove_slot(const StoreSlot &slot) { slots_.add(slot, ~0UL); }
+	unsigned long slot_count() const { return __atomic_load_n(&slots_, __ATOMIC_RELAXED); }
+	void add_slot() { __atomic_fetch_add(&slots_, 1, __ATOMIC_RELAXED); }
+	void remove_slot() { __atomic_fetch_sub(&slots_, 1, __ATOMIC_RELAXED); }
 
 private:
 	friend void leave_home(folio *page);
@@ -140,8 +128,7 @@ private:
 
 	address_space *const mapping_;
 	cowmem_space *const space_;
-	unsigned long pages_ = 0, large_ = 0;
-	SlotSum slots_;
+	unsigned long pages_ = 0, large_ = 0, slots_ = 0;
 	const bool is_shared_;
 };
 

@@ -2,10 +2,10 @@
 /*
  * Slots: where the bytes of paged-out pages are (store/store.h).
  *
- * Where a slot's bytes are never changes. Each tree that has it for an entry has a reference;
- * so has whoever is just reading from it, so that to drop a slot needs no wait. A slot's
- * memory is only ever used for slots under RCU, so a look-up takes a reference first and sees
- * whether it is the right one afterwards.
+ * A slot's bytes never change, but where they are may (store/relocation.h). Each tree that has it for
+ * an entry has a reference; so has whoever is just reading from it, so that to drop a slot needs no
+ * wait. A slot's memory is only ever used for slots under RCU, so a look-up takes a reference first
+ * and sees whether it is the right one afterwards.
  *
  * A slot and what it has in memory is charged to whom the page was that it was made of, whoever
  * makes it, and the page is when it comes back.
@@ -19,27 +19,84 @@
 
 #include <utility>
 
+#include "kernel/rcu.h"
 #include "store/home.h"
 
 namespace cowmem {
 
 /* Where one page's bytes are. */
+struct Location {
+	unsigned short length = 0; /* bytes of memory that they take */
+	unsigned char how = 0;     /* how to read them */
+	unsigned long what = 0; /* the word that fills the page; a handle of the store; a place */
+
+	/* `how`: the word in `what` fills the page; otherwise a compressor's number, or one of these. */
+	static constexpr unsigned char same_filled = 0;
+	/* `how`: in memory as they are, where no compressor makes less of them. */
+	static constexpr unsigned char raw = 250;
+	/* `how`, of a slot for an instant: it is being changed. */
+	static constexpr unsigned char changing = 251;
+	/* `how`, with the number of a file or device: there, at the place and with the checksum in `what`. */
+	static constexpr unsigned char backed = 252;
+	static constexpr unsigned int max_devices = 4;
+
+	bool is_backed() const { return how >= backed; }
+	bool is_compressed() const { return how > same_filled && how < raw; }
+	unsigned int device() const { return how - backed; }
+	bool operator==(const Location &) const = default;
+};
+
+/* A slot. */
 struct StoreSlot {
 	kapi_refcount references;
-	unsigned short
-		length;      /* bytes that it takes in the store; in the backing store: is_lost() */
-	unsigned char how;   /* how to read it: the store's business */
-	unsigned char marks; /* written, counted */
-	unsigned long what;  /* a handle of the store; the word that fills the page; a place */
+	unsigned short length; /* these three are its Location */
+	unsigned char how;
+	unsigned char marks; /* written, counted, lost */
+	unsigned long what;
 	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
 	obj_cgroup *owner;   /* whom it is charged to, and the page when it comes back */
 
-	/* `how`: the word in `what` fills the page; otherwise a compressor's number, but for the last. */
-	static constexpr unsigned char same_filled = 0;
-	/* `how`: in the backing store, at the place and with the checksum in `what`. */
-	static constexpr unsigned char backed = 255;
+	/* Whether its bytes are in the backing store: a hint. */
+	bool is_backed() const
+	{
+		return __atomic_load_n(&how, __ATOMIC_RELAXED) >= Location::backed;
+	}
+	/*
+	 * Where its bytes are: they stay there only for who holds a BytesStay from before. `how` is read
+	 * once more behind the others, as a sequence count is: it does not come back to what it was while
+	 * there is a BytesStay.
+	 */
+	Location location() const
+	{
+		for (;;) {
+			const unsigned char before = __atomic_load_n(&how, __ATOMIC_ACQUIRE);
+			const Location found{__atomic_load_n(&length, __ATOMIC_RELAXED), before,
+			                     __atomic_load_n(&what, __ATOMIC_RELAXED)};
 
-	bool is_backed() const { return how == backed; }
+			kapi_smp_rmb();
+			if (before != Location::changing &&
+			    __atomic_load_n(&how, __ATOMIC_RELAXED) == before)
+				return found;
+		}
+	}
+	/* That is @at. Of who has just made the slot. */
+	void begin_at(const Location &at)
+	{
+		length = at.length;
+		how = at.how;
+		what = at.what;
+	}
+	/* They are at @to from now on; they were put there before. Of who alone does that. */
+	void set_location(const Location &to)
+	{
+		const NoPreemption who_waits_for_it_goes_on;
+
+		__atomic_store_n(&how, Location::changing, __ATOMIC_RELAXED);
+		kapi_smp_mb(); /* with the one of location() */
+		__atomic_store_n(&length, to.length, __ATOMIC_RELAXED);
+		__atomic_store_n(&what, to.what, __ATOMIC_RELAXED);
+		__atomic_store_n(&how, to.how, __ATOMIC_RELEASE);
+	}
 	/* The page, or null: it is out. */
 	folio *page() const
 	{
@@ -84,13 +141,13 @@ struct StoreSlot {
 	{
 		where = reinterpret_cast<unsigned long>(page);
 		marks = counted;
-		Home::of(page).add_slot(*this);
+		Home::of(page).add_slot();
 	}
 	/* @home, that of its page, which is locked, does not count it any more. */
 	void uncount(Home &home)
 	{
 		if (clear(counted))
-			home.remove_slot(*this);
+			home.remove_slot();
 	}
 	bool is_counted() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & counted; }
 	/* The same for a page that is there instead of another, whose name it takes over. */
@@ -124,23 +181,24 @@ struct StoreSlot {
 	}
 	static constexpr unsigned long is_out = 1;
 	/* Whether the last read from the backing store failed. */
-	bool is_lost() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
-	void set_lost(bool value) { __atomic_store_n(&length, value, __ATOMIC_RELAXED); }
+	bool is_lost() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & lost; }
+	void set_lost(bool value) { set(lost, value); }
 	/* kapi_folio_written() of the page that went out. */
 	bool is_written() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & written; }
-	void set_written(bool value)
-	{
-		if (value)
-			__atomic_fetch_or(&marks, written, __ATOMIC_RELAXED);
-		else
-			clear(written);
-	}
+	void set_written(bool value) { set(written, value); }
 	bool take_written() { return clear(written); }
 
 private:
-	/* `marks`: of the page; in the sum of its home. */
-	static constexpr unsigned char written = 1, counted = 2;
+	/* `marks`: of the page; among the slots of its home; of the bytes. */
+	static constexpr unsigned char written = 1, counted = 2, lost = 4;
 
+	void set(unsigned char mark, bool value)
+	{
+		if (value)
+			__atomic_fetch_or(&marks, mark, __ATOMIC_RELAXED);
+		else
+			clear(mark);
+	}
 	bool clear(unsigned char mark)
 	{
 		return __atomic_fetch_and(&marks, static_cast<unsigned char>(~mark),
@@ -149,6 +207,18 @@ private:
 	}
 };
 static_assert(sizeof(StoreSlot) == 32, "slots are metadata of every paged-out page");
+
+/* While one lives, bytes of a slot stay where the slot said behind its beginning that they are. May sleep; below all locks. */
+class BytesStay {
+public:
+	BytesStay() : which_{kapi_bytes_stay_begin()} {}
+	~BytesStay() { kapi_bytes_stay_end(which_); }
+	BytesStay(const BytesStay &) = delete;
+	BytesStay &operator=(const BytesStay &) = delete;
+
+private:
+	const int which_;
+};
 
 /* Gives back what @slot has in the store, and its memory. */
 void free_slot(StoreSlot *slot);

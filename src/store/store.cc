@@ -32,9 +32,12 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 
 int Store::init(const char *compressor)
 {
-	pool_ = kapi_zs_create();
-	if (!pool_)
+	changing_ = kapi_mutex_create();
+	pool_ = changing_ ? kapi_zs_create() : nullptr;
+	if (!pool_) {
+		kapi_mutex_free(changing_);
 		return -KAPI_ENOMEM;
+	}
 	too_long_ = kapi_zs_huge_size(pool_);
 
 	const int err = measure() ? select(compressor) : -KAPI_ENOMEM;
@@ -73,11 +76,37 @@ void Store::exit()
 {
 	for (Compressor *compressor : compressors_)
 		delete compressor;
+	backing.close_left();
 	kapi_zs_destroy(pool_);
+	kapi_mutex_free(changing_);
+}
+
+namespace {
+
+/* Holds a mutex for a scope. Sleeps. */
+class Changing {
+public:
+	explicit Changing(mutex *lock) : lock_{lock} { kapi_mutex_lock(lock_); }
+	~Changing() { kapi_mutex_unlock(lock_); }
+	Changing(const Changing &) = delete;
+	Changing &operator=(const Changing &) = delete;
+
+private:
+	mutex *const lock_;
+};
+
+} /* namespace */
+
+int Store::set_backing(const char *path)
+{
+	const Changing scope{changing_};
+
+	return backing.set(path);
 }
 
 int Store::select(const char *compressor)
 {
+	const Changing scope{changing_};
 	unsigned char n = 1;
 
 	while (n <= max_compressors && compressors_[n] &&
@@ -89,15 +118,43 @@ int Store::select(const char *compressor)
 	int err = 0;
 
 	if (!compressors_[n])
-		compressors_[n] = Compressor::create(compressor, err);
+		__atomic_store_n(&compressors_[n], Compressor::create(compressor, err),
+		                 __ATOMIC_RELEASE);
 	if (!err)
 		__atomic_store_n(&current_, n, __ATOMIC_RELEASE);
 	return err;
 }
 
-const char *Store::compressor() const
+unsigned long Store::left() const
 {
-	return compressors_[__atomic_load_n(&current_, __ATOMIC_ACQUIRE)]->name();
+	const BytesStay compressors_stay;
+	unsigned long sum = backing.left();
+
+	for (unsigned char n = 1; n <= max_compressors; n++) {
+		const Compressor *at = __atomic_load_n(&compressors_[n], __ATOMIC_CONSUME);
+
+		if (at && n != __atomic_load_n(&current_, __ATOMIC_RELAXED))
+			sum += at->slots();
+	}
+	return sum;
+}
+
+/* Who still compresses with one that is not current any more is waited for, and then slots come to it no more. */
+void Store::release_left()
+{
+	const Changing scope{changing_};
+
+	kapi_bytes_stay_wait();
+	for (unsigned char n = 1; n <= max_compressors; n++) {
+		Compressor *at = compressors_[n];
+
+		if (!at || n == current_ || at->slots())
+			continue;
+		__atomic_store_n(&compressors_[n], nullptr, __ATOMIC_RELAXED);
+		kapi_bytes_stay_wait(); /* for left() */
+		delete at;
+	}
+	backing.close_left();
 }
 
 /* With a gap between the two, so that what is at the limit does not try for each page that goes. */
@@ -151,14 +208,12 @@ void Store::drop_slot(StoreSlot *slot)
 }
 
 /* A slot of @page that has nothing yet. Nobody else sees it until its count is set. */
-StoreSlot *Store::new_slot(folio *page, unsigned char how, bool reserves)
+StoreSlot *Store::new_slot(folio *page, bool reserves)
 {
 	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait(reserves));
 
 	if (!made)
 		return nullptr;
-	made->how = how;
-	made->length = 0;
 	made->marks = 0;
 	made->where = 0;
 	made->owner = kapi_folio_get_owner(page);
@@ -171,18 +226,27 @@ StoreSlot *Store::new_slot(folio *page, unsigned char how, bool reserves)
 	return nullptr;
 }
 
-/* New memory of the pool's with @bytes in it, or 0. */
-unsigned long Store::copy_in(void *bytes, unsigned int length, bool reserves)
+/* Puts @bytes into new memory of the pool's, which @owner is charged for. */
+Put Store::copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
+                   Location &to, bool reserves)
 {
+	if (!kapi_owner_charge(owner, taken_by(length)))
+		return Put::no_memory;
+
 	const unsigned long handle = kapi_zs_alloc(pool_, length, reserves);
 
-	if (handle)
-		kapi_zs_write(pool_, handle, bytes, length);
-	return handle;
+	if (!handle) {
+		kapi_owner_uncharge(owner, taken_by(length));
+		return Put::no_memory;
+	}
+	kapi_zs_write(pool_, handle, bytes, length);
+	to = {static_cast<unsigned short>(length), how, handle};
+	return Put::stored;
 }
 
-Put Store::compress(folio *page, StoreSlot &slot, bool reserves)
+Put Store::compress(folio *page, obj_cgroup *owner, Location &to, bool reserves)
 {
+	const BytesStay compressors_stay;
 	const unsigned char how = __atomic_load_n(&current_, __ATOMIC_ACQUIRE);
 	const Using stream{compressors_[how]->stream()};
 	unsigned int length;
@@ -193,16 +257,34 @@ Put Store::compress(folio *page, StoreSlot &slot, bool reserves)
 	}
 	if (!length || length >= too_long_)
 		return Put::incompressible;
-	if (!kapi_owner_charge(slot.owner, taken_by(length)))
-		return Put::no_memory;
-	slot.what = copy_in(stream->buffer(), length, reserves);
-	if (!slot.what) {
-		kapi_owner_uncharge(slot.owner, taken_by(length));
-		return Put::no_memory;
-	}
-	slot.how = how;
-	slot.length = static_cast<unsigned short>(length);
-	return Put::stored;
+
+	const Put result = copy_in(stream->buffer(), length, how, owner, to, reserves);
+
+	if (result == Put::stored)
+		compressors_[how]->add_slots(1);
+	return result;
+}
+
+/* What takes the place of bytes in memory does not make those more. */
+Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
+                 Transfer &transfer)
+{
+	const bool has_room = !from.is_backed() || this->has_room();
+	Put result = has_room ? compress(page, owner, to, false) : Put::full;
+
+	if (result == Put::stored || result == Put::no_memory)
+		return result;
+
+	const int err = backing.write(page, to, transfer, false);
+
+	if (err != -KAPI_ENOSPC)
+		return err ? Put::no_memory : Put::stored;
+	if (!has_room)
+		return Put::full;
+
+	const Mapped mapped{page};
+
+	return copy_in(mapped.bytes(), KAPI_PAGE_SIZE, Location::raw, owner, to, false);
 }
 
 Put Store::put(folio *page, SlotRef &slot, bool reclaim)
@@ -216,18 +298,18 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	if (!word && !has_room())
 		return Put::full;
 
-	StoreSlot *made = new_slot(page, StoreSlot::same_filled, reclaim);
+	StoreSlot *made = new_slot(page, reclaim);
 
 	if (!made)
 		return Put::no_memory;
 
 	Put result = Put::stored;
+	Location to{0, Location::same_filled, word.value_or(0)};
 
-	if (word)
-		made->what = *word;
-	else
-		result = compress(page, *made, reclaim);
+	if (!word)
+		result = compress(page, made->owner, to, reclaim);
 	if (result == Put::stored) {
+		made->begin_at(to);
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
 		slot = SlotRef{made};
 	} else {
@@ -238,14 +320,16 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 
 Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
-	StoreSlot *made = new_slot(page, StoreSlot::backed, reclaim);
+	StoreSlot *made = new_slot(page, reclaim);
+	Location to;
 
 	if (!made)
 		return Put::no_memory;
-	if (const int err = backing.write(page, *made, transfer, reclaim)) {
+	if (const int err = backing.write(page, to, transfer, reclaim)) {
 		drop_slot(made);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}
+	made->begin_at(to);
 	kapi_ref_init(&made->references);
 	slot = SlotRef{made};
 	return Put::stored;
@@ -253,34 +337,50 @@ Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclai
 
 int Store::read(const StoreSlot &slot, folio *page)
 {
+	const BytesStay scope;
+	const Location at = slot.location();
 	bool good = true;
 
-	if (slot.how == StoreSlot::same_filled) {
+	if (at.is_backed())
+		return -KAPI_EAGAIN;
+	if (at.how == Location::same_filled) {
 		const Mapped mapped{page};
 
-		kapi_fill(mapped.words(), slot.what, words);
+		kapi_fill(mapped.words(), at.what, words);
 	} else {
-		const Using stream{compressors_[slot.how]->stream()};
+		const bool raw = at.how == Location::raw;
+		const unsigned char by =
+			raw ? __atomic_load_n(&current_, __ATOMIC_ACQUIRE) : at.how;
+		const Using stream{compressors_[by]->stream()};
 		const Mapped mapped{page};
 
-		const void *bytes =
-			kapi_zs_read_begin(pool_, slot.what, slot.length, stream->buffer());
+		const void *bytes = kapi_zs_read_begin(pool_, at.what, at.length, stream->buffer());
 
-		good = stream->decompress(bytes, slot.length, mapped.bytes());
-		kapi_zs_read_end(pool_, slot.what, slot.length, bytes);
+		if (raw)
+			kapi_copy(mapped.bytes(), bytes, KAPI_PAGE_SIZE);
+		else
+			good = stream->decompress(bytes, at.length, mapped.bytes());
+		kapi_zs_read_end(pool_, at.what, at.length, bytes);
 	}
 	kapi_folio_flush(page);
 	return good ? 0 : -KAPI_EIO;
 }
 
+void Store::free_bytes(const Location &at, obj_cgroup *owner)
+{
+	if (at.is_backed())
+		return backing.free(at);
+	if (at.how == Location::same_filled)
+		return;
+	kapi_zs_free(pool_, at.what);
+	kapi_owner_uncharge(owner, taken_by(at.length));
+	if (at.is_compressed())
+		compressors_[at.how]->add_slots(~0UL);
+}
+
 void Store::free(StoreSlot *slot)
 {
-	if (slot->is_backed()) {
-		backing.free(*slot);
-	} else if (slot->how != StoreSlot::same_filled) {
-		kapi_zs_free(pool_, slot->what);
-		kapi_owner_uncharge(slot->owner, taken_by(slot->length));
-	}
+	free_bytes(slot->location(), slot->owner);
 	drop_slot(slot);
 }
 
@@ -303,7 +403,14 @@ extern "C" int cowmem_store_select(const char *compressor)
 	return cowmem::store.select(compressor);
 }
 
-extern "C" const char *cowmem_store_compressor(void)
+/* The parameter `backing`. As Backing::set() says. */
+extern "C" int cowmem_backing_set(const char *path)
 {
-	return cowmem::store.compressor();
+	return cowmem::store.set_backing(path);
+}
+
+/* The parameter `leaving`. */
+extern "C" unsigned long cowmem_store_left(void)
+{
+	return cowmem::store.left();
 }

@@ -4,7 +4,8 @@
  *
  * A page whose words are all the same is that word, in its slot. Any other is
  * compressed, by whichever of the kernel's compressors was chosen last, into memory of
- * zsmalloc's. A slot says how it is to be read, so the choice can change at any time.
+ * zsmalloc's. A slot says how it is to be read, so the choice can change at any time; what was made by
+ * the compressor before is made anew then (reclaim/drain.h).
  * What memory does not take goes to the backing store (store/backing.h), if there is one.
  */
 #ifndef COWMEM_STORE_H
@@ -31,10 +32,31 @@ public:
 	int init(const char *compressor);
 	/* No slot is left. */
 	void exit();
+	/* As Backing::set(). */
+	int set_backing(const char *path);
 	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
 	int select(const char *compressor);
-	/* The compressor's name. */
-	const char *compressor() const;
+
+	/* How many slots have their bytes where none goes any more: in another compressor's form, or left by the backing store. */
+	unsigned long left() const;
+	/* Whether @at is such. */
+	bool is_left(const Location &at) const
+	{
+		return (at.is_compressed() &&
+		        at.how != __atomic_load_n(&current_, __ATOMIC_ACQUIRE)) ||
+		       backing.is_left(at);
+	}
+	/* Gives back the compressors, files and devices that were left, and have no slot any more. Sleeps. */
+	void release_left();
+	/*
+	 * Finds another place for the bytes of a slot, which are @page's now and were at @from, and which
+	 * @owner is charged for: `stored`, if @transfer, if there is one, ends well. Puts them into memory as
+	 * they are if they go nowhere else. `full`: the store may have no more. Sleeps.
+	 */
+	Put place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
+	          Transfer &transfer);
+	/* Gives back what is at @at, where nobody reads any more. Never sleeps. */
+	void free_bytes(const Location &at, obj_cgroup *owner);
 
 	/*
 	 * Stores what @page holds, in @slot. If somebody writes the page meanwhile, it is
@@ -48,7 +70,7 @@ public:
 	 * is nothing for memory reclaim. Sleeps as put().
 	 */
 	Put writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim);
-	/* Puts the bytes of @slot, one in memory, into @page. 0 or -EIO: they are damaged. Sleeps. */
+	/* Puts the bytes of @slot, if they are in memory, into @page. 0; -EIO: they are damaged; -EAGAIN: they are in the backing store. Sleeps. */
 	int read(const StoreSlot &slot, folio *page);
 	/* Gives back what @slot takes, and its memory. Never sleeps. */
 	void free(StoreSlot *slot);
@@ -68,34 +90,45 @@ private:
 
 	bool is_at_limit(bool was_full) const;
 	bool has_room();
-	StoreSlot *new_slot(folio *page, unsigned char how, bool reserves);
+	StoreSlot *new_slot(folio *page, bool reserves);
 	void drop_slot(StoreSlot *slot);
-	Put compress(folio *page, StoreSlot &slot, bool reserves);
-	unsigned long copy_in(void *bytes, unsigned int length, bool reserves);
+	Put compress(folio *page, obj_cgroup *owner, Location &to, bool reserves);
+	Put copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
+	            Location &to, bool reserves);
 	bool measure();
+	/* Of one that is raw zsmalloc has the handle elsewhere. */
 	unsigned int taken_by(unsigned int length) const
 	{
-		return taken_[(length + handle_size - 1) / size_step];
+		return length == KAPI_PAGE_SIZE ? KAPI_PAGE_SIZE
+		                                : taken_[(length + handle_size - 1) / size_step];
 	}
 
 	zs_pool *pool_ = nullptr;
+	mutex *changing_ = nullptr; /* for who sets what is current, or gives back what is not */
 	unsigned long slots_ = 0;
 	bool full_ = false;
 	unsigned long compacted_at_ = 0; /* slots that there were when gaps were closed last */
 	size_t too_long_ = 0;            /* bytes from which on a compressed page gains nothing */
 	/* Bytes of memory that an object of zsmalloc's takes, by its size in steps. */
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
-	/* From 1 on; each stays until the module goes, since slots need it. */
+	/* From 1 on; each stays as long as it is current, or slots need it: for who has a BytesStay. */
 	Compressor *compressors_[max_compressors + 1] = {};
 	unsigned char current_ = 0;
 };
 
 extern Store store;
 
-/* Store::read(), also of what is in the backing store. -EINTR, if @how permits that. */
+/* Store::read(), also of what is in the backing store. 0, -EIO, -ENOMEM; -EINTR, if @how permits that. */
 inline int read_slot(StoreSlot &slot, folio *page, Wait how)
 {
-	return slot.is_backed() ? backing.read(slot, page, how) : store.read(slot, page);
+	for (;;) {
+		const int err =
+			slot.is_backed() ? backing.read(slot, page, how) : store.read(slot, page);
+
+		/* Else they have just gone from the one to the other. */
+		if (err != -KAPI_EAGAIN)
+			return err;
+	}
 }
 
 } /* namespace cowmem */

@@ -164,7 +164,7 @@ void Check::member(Pages &pages)
 	}
 	if (own_ != pages.own_pages())
 		fail("own_pages() is wrong", pages);
-	if (own_slots != pages.own_slots().slots)
+	if (own_slots != pages.own_slots())
 		fail("the sum of slots is wrong", pages);
 	end(pages);
 	mappings(pages);

@@ -124,7 +124,7 @@ extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long
 
 extern "C" unsigned long cowmem_test_slots(file *f)
 {
-	return cowmem::Object::of(f).pages().own_slots().slots;
+	return cowmem::Object::of(f).pages().own_slots();
 }
 
 extern "C" unsigned long cowmem_test_share_slot(file *f, unsigned long index, unsigned long count)

@@ -246,6 +246,9 @@ static void check_parameters(void)
 		{"compressor", NULL, NULL},
 		{"store_max_mib", NULL, NULL},
 		{"backing", NULL, NULL},
+		{"leaving", "0",
+	         "write the same to the parameter backing, or compressor, once more; dmesg says "
+	         "what failed"},
 	};
 
 	for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++) {
@@ -256,7 +259,7 @@ static void check_parameters(void)
 			check(parameters[i].name, GOOD, NULL, "for root to read");
 		else if (parameters[i].usual && strcmp(parameters[i].usual, text))
 			check(parameters[i].name, WORTH_KNOWING, parameters[i].advice,
-			      "%s, which is %s", text, "switched off");
+			      "%s, and not %s", text, parameters[i].usual);
 		else
 			check(parameters[i].name, GOOD, NULL, "%s", *text ? text : "none");
 	}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Bytes of slots, relocated (store/relocation.h). */
+#include "store/relocation.h"
+
+namespace cowmem {
+
+Relocation *Relocation::create()
+{
+	auto *made = new (Gfp::kernel_account) Relocation;
+
+	if (!made)
+		return nullptr;
+	for (Moving &at : made->moving_) {
+		at.page = FolioRef{kapi_folio_alloc(false)};
+		if (!at.page) {
+			delete made;
+			return nullptr;
+		}
+	}
+	return made;
+}
+
+bool Relocation::add(SlotRef slot)
+{
+	Moving &at = moving_[count_++];
+
+	at.slot = std::move(slot);
+	at.from = at.slot->location();
+	at.error = 0;
+	return count_ == max;
+}
+
+/* Nobody else changes where they are, so that what is read is what was asked for. */
+int Relocation::read_all()
+{
+	int killed = 0;
+	{
+		const Together together;
+
+		for (unsigned int i = 0; i < count_; i++)
+			if (moving_[i].from.is_backed())
+				moving_[i].read =
+					backing.start_read(*moving_[i].slot, moving_[i].page.get());
+	}
+	for (unsigned int i = 0; i < count_; i++) {
+		Moving &at = moving_[i];
+
+		at.error = at.from.is_backed() ? backing.finish_read(std::move(at.read), *at.slot,
+		                                                     at.page.get(), Wait::killable)
+		                               : store.read(*at.slot, at.page.get());
+		if (at.error == -KAPI_EINTR)
+			killed = at.error;
+		kapi_cond_resched();
+	}
+	return killed;
+}
+
+void Relocation::place_all()
+{
+	const Together together;
+
+	for (unsigned int i = 0; i < count_; i++) {
+		Moving &at = moving_[i];
+
+		if (at.error)
+			continue;
+		switch (store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
+		case Put::stored:
+			break;
+		case Put::full:
+			at.error = -KAPI_ENOSPC;
+			break;
+		default:
+			at.error = -KAPI_ENOMEM;
+		}
+		kapi_cond_resched();
+	}
+}
+
+int Relocation::run(Relocated &result)
+{
+	const int killed = read_all();
+
+	if (!killed)
+		place_all();
+	for (unsigned int i = 0; i < count_ && !killed; i++) {
+		Moving &at = moving_[i];
+
+		if (!at.error && at.to.is_backed()) {
+			at.error = at.write.wait(Wait::to_the_end);
+			backing.wrote(!at.error);
+			kapi_count(at.error ? COWMEM_COUNT_backing_errors
+			                    : COWMEM_COUNT_backing_written);
+			if (at.error)
+				store.free_bytes(at.to, at.slot->owner);
+		}
+		if (!at.error) {
+			at.slot->set_location(at.to);
+			result.moved++;
+			continue;
+		}
+		result.failed++;
+		result.error = at.error;
+	}
+	if (!killed)
+		kapi_bytes_stay_wait();
+	for (unsigned int i = 0; i < count_; i++) {
+		Moving &at = moving_[i];
+
+		if (!killed && !at.error)
+			store.free_bytes(at.from, at.slot->owner);
+		at.slot = {};
+	}
+	count_ = 0;
+	return killed;
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Relocation: the bytes of slots go to another place, while the slots stay what they are: trees, homes,
+ * counts and pages know nothing of it.
+ *
+ * The bytes are read, and put down where the store puts bytes now. Then the slot says so, in one step
+ * (StoreSlot::set_location()); who has seen where they were is waited for (BytesStay); and that place is
+ * given back. Whoever reads from a file or device has that, and looks at the slot again if what he got is
+ * not what he was to get. Only one thread at a time relocates: reclaim/drain.h.
+ */
+#ifndef COWMEM_RELOCATION_H
+#define COWMEM_RELOCATION_H
+
+#include "store/store.h"
+
+namespace cowmem {
+
+/* How far it has come. */
+struct Relocated {
+	unsigned long moved = 0, failed = 0;
+	int error = 0; /* of what failed: -EIO, -ENOMEM, -ENOSPC */
+};
+
+/* Some slots, relocated together. */
+class Relocation : public Allocated {
+public:
+	/* Null: no memory. Sleeps. */
+	static Relocation *create();
+
+	/* One more; the caller keeps the homes of its pages. Whether that was the last that has room. */
+	[[nodiscard]] bool add(SlotRef slot);
+	/* Relocates them, and has none any more. 0; -EINTR: a fatal signal, they are where they were, and it was the last run. Sleeps. */
+	int run(Relocated &result);
+
+private:
+	static constexpr unsigned int max = 32;
+
+	/* One slot on its way. */
+	struct Moving {
+		SlotRef slot;
+		FolioRef page; /* room for its bytes */
+		BackingRead read;
+		Transfer write;
+		Location from, to;
+		int error;
+	};
+
+	Relocation() = default;
+	int read_all();
+	void place_all();
+
+	unsigned int count_ = 0;
+	Moving moving_[max];
+};
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_RELOCATION_H */
