@@ -191,6 +191,13 @@ int cowmem_object_store_limit(int fd, uint64_t max_slots);
 int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
                        struct cowmem_move *result);
 
+/*
+ * Have one page of 2 MiB wherever 2 MiB of a range are the object's own pages of 4 KiB. @result, if it is not NULL: how many
+ * have become one, and why others stay. 0, -EOPNOTSUPP.
+ */
+int cowmem_object_collapse(int fd, uint64_t offset, uint64_t length,
+                           struct cowmem_collapse *result);
+
 /* Treat the memory of a range as damaged. @poisoned, if it is not NULL: pages. 0, -EPERM. */
 int cowmem_object_poison(int fd, uint64_t offset, uint64_t length, uint64_t *poisoned);
 

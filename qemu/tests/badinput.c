@@ -40,6 +40,7 @@ static const struct command {
 	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
 	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true,
          0}, /* of a hole, after PUNCH */
+	{"COLLAPSE", COWMEM_IOC_COLLAPSE, sizeof(struct cowmem_collapse), true, 0},
 	{"PAGE_OUT", COWMEM_IOC_PAGE_OUT, sizeof(struct cowmem_page_out), true,
          COWMEM_PAGE_OUT_ACCESSED},
 	{"PREFETCH", COWMEM_IOC_PREFETCH, sizeof(struct cowmem_prefetch), true, 0},
@@ -56,6 +57,7 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_pagemap, flags) == 4 &&
                        offsetof(struct cowmem_move, flags) == 4 &&
                        offsetof(struct cowmem_poison, flags) == 4 &&
+                       offsetof(struct cowmem_collapse, flags) == 4 &&
                        offsetof(struct cowmem_page_out, flags) == 4 &&
                        offsetof(struct cowmem_prefetch, flags) == 4 &&
                        offsetof(struct cowmem_store_stat, flags) == 4 &&

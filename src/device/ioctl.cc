@@ -59,6 +59,8 @@ template <>
 constexpr unsigned int first_size<cowmem_move> = 56;
 template <>
 constexpr unsigned int first_size<cowmem_poison> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_collapse> = 96;
 
 /*
  * A sized argument. `size` comes first in every struct and says how much of it the caller
@@ -148,7 +150,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
-		(kapi_has_large() ? COWMEM_FEATURE_HUGE : 0);
+		(kapi_has_large() ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -713,6 +715,73 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
+/* Where the answer to COLLAPSE counts a block that became @result. */
+__u64 &count_of(cowmem_collapse &answer, Collapsed result)
+{
+	switch (result) {
+	case Collapsed::done:
+		return answer.collapsed;
+	case Collapsed::is_large:
+		return answer.huge;
+	case Collapsed::sparse:
+		return answer.sparse;
+	case Collapsed::shared:
+		return answer.shared;
+	case Collapsed::busy:
+		return answer.busy;
+	case Collapsed::poisoned:
+		return answer.poisoned;
+	case Collapsed::no_memory:
+		return answer.no_memory;
+	case Collapsed::io_error:
+		break;
+	}
+	return answer.io_error;
+}
+
+/* The first block at or after @from where there is something, if all of it lies before @end; or no_index. */
+Index next_block(const Pages &pages, Index from, Index end)
+{
+	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
+	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
+
+	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
+}
+
+int collapse(Object &object, Argument<cowmem_collapse> &collapse)
+{
+	if (!is_range(collapse->offset, collapse->length))
+		return -KAPI_EINVAL;
+	/* The core would have one entry of a pinnable mapping let stores through by itself. */
+	if (!kapi_has_large() || object.pages().pinnable())
+		return -KAPI_EOPNOTSUPP;
+
+	const Index end = last_of(collapse->offset, collapse->length) + 1;
+	Index index = first_of(collapse->offset), block;
+	int err = 0;
+
+	kapi_large_begin();
+	collapse->collapsed = collapse->huge = collapse->sparse = collapse->shared =
+		collapse->busy = collapse->poisoned = collapse->no_memory = collapse->io_error = 0;
+	while (!err && (block = next_block(object.pages(), index, end)) != no_index &&
+	       !kapi_signal_pending()) {
+		Collapsed result;
+
+		err = object.collapse(block, result);
+		if (err)
+			break;
+		count_of(*collapse, result)++;
+		if (result != Collapsed::done && result != Collapsed::is_large)
+			kapi_count(COWMEM_COUNT_large_refused);
+		index = last_of_block(block) + 1;
+		kapi_cond_resched();
+	}
+	collapse->next = offset_of(err ? index : end);
+	if (const int put = collapse.put())
+		return put;
+	return err;
+}
+
 enum class Access {
 	any,
 	readable,
@@ -813,6 +882,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call<cowmem_move, move>(f, arg, Access::writable);
 	case COWMEM_IOC_POISON:
 		return call<cowmem_poison, poison>(f, arg, Access::writable);
+	case COWMEM_IOC_COLLAPSE:
+		return call<cowmem_collapse, collapse>(f, arg, Access::writable);
 	}
 	return -KAPI_ENOTTY;
 }

@@ -11,6 +11,7 @@
  */
 #include "fault/fault.h"
 #include "rmap/walk.h"
+#include "store/large.h"
 
 namespace cowmem {
 
@@ -36,27 +37,6 @@ Block look_at(const Fault &fault)
 		block.large = {};
 	return block;
 }
-
-/* A large folio that was made for a fault; it is freed at the end, unless it is at home by then. */
-class FreshLarge {
-public:
-	FreshLarge() = default;
-	~FreshLarge()
-	{
-		if (large_)
-			kapi_large_abandon(large_);
-	}
-	FreshLarge(const FreshLarge &) = delete;
-	FreshLarge &operator=(const FreshLarge &) = delete;
-
-	bool make(const Fault &fault) { return (large_ = kapi_large_alloc(fault.vmf)); }
-	explicit operator bool() const { return large_; }
-	/* The reference on what comes home now. */
-	FolioRef release() { return FolioRef{std::exchange(large_, nullptr)}; }
-
-private:
-	folio *large_ = nullptr;
-};
 
 bool is_write(const Fault &fault)
 {
@@ -119,7 +99,8 @@ bool serve_block(const Fault &fault)
 	if (block.is_hole) {
 		if (pages.frozen())
 			return false;
-		if (!fresh.make(fault)) {
+		fresh = FreshLarge{kapi_large_alloc(fault.vmf)};
+		if (!fresh) {
 			kapi_count(COWMEM_COUNT_large_fallbacks);
 			return false;
 		}

@@ -109,6 +109,12 @@ public:
 	int punch(Index &next, Index last) EXCLUDES(pages_);
 
 	/*
+	 * Has the block that begins with page @first become a large folio, if it can: @result. What is out is brought in
+	 * before. 0; -EINTR: a fatal signal. Sleeps.
+	 */
+	int collapse(Index first, Collapsed &result) EXCLUDES(pages_);
+
+	/*
 	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
 	 * @limit; on the mount that the asker's file @by is of. 0, -ENOMEM, -EMLINK, -ESTALE; -EINTR: a fatal signal. (src/layers/snapshot.cc)
 	 */

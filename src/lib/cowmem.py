@@ -48,6 +48,8 @@ _PageOut = _struct("PageOut", *_head, "offset", "length", "next", "out", "reused
                    "incompressible", "full", "no_memory", "poisoned", "tracked", "io_error")  # fmt: skip
 _StoreStat = _struct("StoreStat", *_head, "slots", "same_filled", "bytes", "max_slots", "pool_bytes", "backing_slots")
 _Move = _struct("Move", *_head, "offset", "length", ("node", _u32), ("reserved", _u32), "next", "moved", "busy")
+_Collapse = _struct("Collapse", *_head, "offset", "length", "next", "collapsed", "huge", "sparse", "shared", "busy",
+                    "poisoned", "no_memory", "io_error")  # fmt: skip
 _Range = _struct("Range", "offset", "length")
 _Changed = _struct("Changed", "offset", "length", ("flags", _u32), ("reserved", _u32))
 _Page = _struct("Page", ("flags", _u32), ("mapcount", _u32), ("referenced", _u32), ("reserved", _u32))
@@ -228,6 +230,9 @@ class Object:
 
     def move(self, node, offset=0, length=0):
         return _told("object_move", _Move, self.fd, _u64(offset), _u64(length), node)
+
+    def collapse(self, offset=0, length=0):
+        return _told("object_collapse", _Collapse, self.fd, _u64(offset), _u64(length))
 
     def poison(self, offset, length):
         return _number("object_poison", self.fd, _u64(offset), _u64(length))

@@ -120,6 +120,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_USERFAULTFD, "userfaultfd"},
 		{COWMEM_FEATURE_PINNABLE, "pinnable"},
 		{COWMEM_FEATURE_HUGE, "huge"},
+		{COWMEM_FEATURE_COLLAPSE, "collapse"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 
@@ -513,6 +514,22 @@ int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int no
 	if (result)
 		*result = sum;
 	return err;
+}
+
+int cowmem_object_collapse(int fd, uint64_t offset, uint64_t length, struct cowmem_collapse *result)
+{
+	struct cowmem_collapse answer = {.size = sizeof(answer)};
+	int err = needs_module(fd);
+
+	if (!err)
+		err = take_range(fd, &offset, &length);
+	answer.offset = answer.next = offset;
+	answer.length = length;
+	if (!err && length)
+		err = call(fd, COWMEM_IOC_COLLAPSE, &answer);
+	if (result)
+		*result = answer;
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }
 
 int cowmem_object_poison(int fd, uint64_t offset, uint64_t length, uint64_t *poisoned)

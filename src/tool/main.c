@@ -33,6 +33,8 @@ static const struct command commands[] = {
          "accessed offset length", run_page_out},
 	{"prefetch", "OBJECT", "bring what is paged out back into memory", 1, 1, true,
          "offset length", run_prefetch},
+	{"collapse", "OBJECT", "have pages of 2 MiB in place of 4 KiB", 1, 1, true,
+         "offset length", run_collapse},
 	{"top", "", "faults, the store, and processes, as they go", 0, 0, false, "once delay count",
          run_top},
 	{"send", "OBJECT", "write a stream of an object, or of what changed, to stdout", 1, 1, true,
