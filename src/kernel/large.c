@@ -151,7 +151,8 @@ struct folio *cowmem_large_alloc_on(int node)
 	const gfp_t gfp = GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP | __GFP_NORETRY |
 	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
 
-	return with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, node));
+	return with_names(node == NUMA_NO_NODE ? folio_alloc(gfp, HPAGE_PMD_ORDER)
+	                                       : __folio_alloc_node(gfp, HPAGE_PMD_ORDER, node));
 }
 
 void cowmem_large_abandon(struct folio *large)
