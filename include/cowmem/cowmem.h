@@ -191,6 +191,9 @@ int cowmem_object_store_limit(int fd, uint64_t max_slots);
 int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int node,
                        struct cowmem_move *result);
 
+/* When faults are to take memory in pages of 2 MiB. 0, -EINVAL, -EOPNOTSUPP. */
+int cowmem_object_set_huge(int fd, enum cowmem_huge huge);
+
 /*
  * Have one page of 2 MiB wherever 2 MiB of a range are the object's own pages of 4 KiB. @result, if it is not NULL: how many
  * have become one, and why others stay. 0, -EOPNOTSUPP.

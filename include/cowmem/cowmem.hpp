@@ -346,6 +346,10 @@ public:
 
 		return detail::value(given, held);
 	}
+	result<void> set_huge(enum cowmem_huge huge) const
+	{
+		return detail::done(cowmem_object_set_huge(fd_, huge));
+	}
 	result<cowmem_collapse> collapse(std::uint64_t offset = 0, std::uint64_t length = 0) const
 	{
 		cowmem_collapse held{};

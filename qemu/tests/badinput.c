@@ -40,6 +40,7 @@ static const struct command {
 	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
 	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true,
          0}, /* of a hole, after PUNCH */
+	{"SET_HUGE", COWMEM_IOC_SET_HUGE, sizeof(struct cowmem_set_huge), false, 0},
 	{"COLLAPSE", COWMEM_IOC_COLLAPSE, sizeof(struct cowmem_collapse), true, 0},
 	{"PAGE_OUT", COWMEM_IOC_PAGE_OUT, sizeof(struct cowmem_page_out), true,
          COWMEM_PAGE_OUT_ACCESSED},
@@ -57,6 +58,7 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_pagemap, flags) == 4 &&
                        offsetof(struct cowmem_move, flags) == 4 &&
                        offsetof(struct cowmem_poison, flags) == 4 &&
+                       offsetof(struct cowmem_set_huge, flags) == 4 &&
                        offsetof(struct cowmem_collapse, flags) == 4 &&
                        offsetof(struct cowmem_page_out, flags) == 4 &&
                        offsetof(struct cowmem_prefetch, flags) == 4 &&

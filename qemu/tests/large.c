@@ -11,11 +11,13 @@
 #include "walks.h"
 
 #include <linux/loop.h>
+#include <sys/mount.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #define BLOCK_PAGES 512UL
@@ -745,6 +747,144 @@ static void collapsed_elsewhere(void)
 	finish(fd, map, before);
 }
 
+static int set_huge(int fd, unsigned int huge)
+{
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = huge};
+
+	return ioctl(fd, COWMEM_IOC_SET_HUGE, &set);
+}
+
+/* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */
+static bool takes_large(int fd, int advice)
+{
+	char *map = map_shared(fd);
+	bool large;
+
+	if (advice >= 0)
+		MUST(!madvise(map, SIZE, advice));
+	fill_page(map + PAGE, 1, 1);
+	large = object_stat(fd).large_pages == BLOCK_PAGES;
+	CHECK(page_is(map + PAGE, 1, 1) && pages_are_zero(map, 2, BLOCK_PAGES - 2));
+	CHECK_EQ(pmd_mapped(map), large ? BLOCK / 1024 : 0);
+	munmap(map, SIZE);
+	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
+	return large;
+}
+
+/* What SET_HUGE says, and madvise() of one mapping. */
+static void modes(void)
+{
+	const int device = object_open(), fd = object_create(device, "modes"),
+		  pinnable = object_create_pinnable(device);
+
+	MUST(fd >= 0 && pinnable >= 0 && !ftruncate(fd, SIZE));
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_NEVER), 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_NEVER);
+	CHECK_ERRNO(set_huge(fd, COWMEM_HUGE_ALWAYS + 1), EINVAL);
+	CHECK_ERRNO(set_huge(pinnable, COWMEM_HUGE_ALWAYS), EOPNOTSUPP);
+	CHECK_EQ(set_huge(pinnable, COWMEM_HUGE_NEVER), 0);
+	close(pinnable);
+	close(device);
+	if (!has_huge()) {
+		CHECK_ERRNO(set_huge(fd, COWMEM_HUGE_ADVISE), EOPNOTSUPP);
+		close(fd);
+		return;
+	}
+
+	struct counts before = counts_now();
+	char *map = map_shared(fd);
+	int of;
+
+	CHECK(!takes_large(fd, -1));
+	CHECK(!takes_large(fd, MADV_HUGEPAGE));
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_ADVISE), 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ADVISE);
+	CHECK(!takes_large(fd, -1));
+	CHECK(takes_large(fd, MADV_HUGEPAGE));
+	CHECK(!takes_large(fd, MADV_NOHUGEPAGE));
+	/* In a mapping of before it is by 4 KiB. */
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_ALWAYS), 0);
+	map[0] = 1;
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
+	CHECK(takes_large(fd, -1));
+	CHECK(!takes_large(fd, MADV_NOHUGEPAGE));
+	of = clone_of(fd);
+	CHECK_EQ(object_stat(of).huge, COWMEM_HUGE_ALWAYS);
+	CHECK(takes_large(of, -1));
+	close(of);
+	CHECK_EQ(SINCE(before, large_allocated), 3);
+	/* What is large stays so, and is mapped as such where that can be. */
+	munmap(map, SIZE);
+	map = map_shared(fd);
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_NEVER), 0);
+	MUST(!madvise(map, SIZE, MADV_DONTNEED));
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	map[BLOCK] = 1;
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	finish(fd, map, before);
+}
+
+/* A mounted file system says it of its files; what they take counts there page by page. */
+static void mounted(void)
+{
+	static const char where[] = "/tmp/huge";
+	struct counts before = counts_now();
+	char *map;
+	int fd;
+
+	mkdir(where, 0755);
+	CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=sometimes"), EINVAL);
+	CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=always,pinnable"), EINVAL);
+	MUST(!mount("none", where, "cowmem", 0, "huge=never"));
+	MUST(!umount(where));
+	if (!has_huge()) {
+		CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=always"), EINVAL);
+		rmdir(where);
+		return;
+	}
+	MUST(!mount("none", where, "cowmem", 0, "huge=within_size,size=3m"));
+	fd = open("/tmp/huge/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !ftruncate(fd, SIZE));
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ALWAYS);
+	map = map_shared(fd);
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	/* There is room for half of another. */
+	fill_pages(map, BLOCK_PAGES, BLOCK_PAGES / 2, 1);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK(pages_are(map, 0, BLOCK_PAGES + BLOCK_PAGES / 2, 1));
+	{
+		struct statfs room;
+
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 0);
+		CHECK_EQ(object_punch(fd, PAGE, 3 * PAGE), 0);
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 3);
+		fill_pages(map, 1, 3, 1);
+		CHECK_EQ(collapse(fd, 0, BLOCK).collapsed, 1);
+		CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 0);
+	}
+	CHECK(layers_are_sound(fd));
+	munmap(map, SIZE);
+	close(fd);
+	MUST(!unlink("/tmp/huge/a"));
+	CHECK_ERRNO(mount("none", where, "cowmem", MS_REMOUNT, "pinnable"), EINVAL);
+	MUST(!mount("none", where, "cowmem", MS_REMOUNT, "huge=advise"));
+	fd = open("/tmp/huge/b", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ADVISE);
+	close(fd);
+	MUST(!umount(where));
+	rmdir(where);
+	check_returned(before);
+}
+
 /* A poisoned page is one of 4 KiB. */
 static void poisoned(void)
 {
@@ -1122,6 +1262,8 @@ static const struct test_case cases[] = {
 	{"a page that somebody has is not collapsed", "R86", pinned_is_not_collapsed},
 	{"what is collapsed, and what is not", "R86", what_is_collapsed},
 	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
+	{"what SET_HUGE and madvise() say", "", modes},
+	{"what a mount says, and its room", "", mounted},
 	{"a poisoned page of it", "", poisoned},
 	{"O_DIRECT, and other references of the kernel", "", direct_io},
 	{"without memory for it, pages of 4 KiB", "R85", without_memory},

@@ -61,6 +61,8 @@ template <>
 constexpr unsigned int first_size<cowmem_poison> = 32;
 template <>
 constexpr unsigned int first_size<cowmem_collapse> = 96;
+template <>
+constexpr unsigned int first_size<cowmem_set_huge> = 16;
 
 /*
  * A sized argument. `size` comes first in every struct and says how much of it the caller
@@ -150,7 +152,7 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
-		(kapi_has_large() ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE : 0);
+		(kapi_has_large() ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE | COWMEM_FEATURE_SET_HUGE : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -188,6 +190,8 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	                             ? object.pages().shared_home()->pages()
 	                             : 0;
 	stat->large_pages = object.pages().home().large();
+	stat->huge = object.huge();
+	stat->__reserved = 0;
 	return stat.put();
 }
 
@@ -281,10 +285,11 @@ int create(Object &, Argument<cowmem_create> &arg)
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
 	const Object::Nature nature{.pinnable = (arg->flags & COWMEM_CREATE_PINNABLE) != 0,
-	                            .large = (arg->flags & COWMEM_CREATE_HUGE) != 0};
+	                            .huge = arg->flags & COWMEM_CREATE_HUGE ? COWMEM_HUGE_ALWAYS
+	                                                                    : COWMEM_HUGE_NEVER};
 
 	/* The core would have one entry of a pinnable mapping let stores through by itself. */
-	if (nature.large && (nature.pinnable || !kapi_has_large()))
+	if (nature.huge && (nature.pinnable || !kapi_has_large()))
 		return -KAPI_EOPNOTSUPP;
 	kapi_copy(name, prefix, sizeof(prefix));
 	if (arg->name)
@@ -715,6 +720,16 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
+int set_huge(Object &object, Argument<cowmem_set_huge> &set)
+{
+	if (set->__reserved || set->huge > COWMEM_HUGE_ALWAYS)
+		return -KAPI_EINVAL;
+	if (set->huge && (object.pages().pinnable() || !kapi_has_large()))
+		return -KAPI_EOPNOTSUPP;
+	object.set_huge(set->huge);
+	return 0;
+}
+
 /* Where the answer to COLLAPSE counts a block that became @result. */
 __u64 &count_of(cowmem_collapse &answer, Collapsed result)
 {
@@ -882,6 +897,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call<cowmem_move, move>(f, arg, Access::writable);
 	case COWMEM_IOC_POISON:
 		return call<cowmem_poison, poison>(f, arg, Access::writable);
+	case COWMEM_IOC_SET_HUGE:
+		return call<cowmem_set_huge, set_huge>(f, arg, Access::writable);
 	case COWMEM_IOC_COLLAPSE:
 		return call<cowmem_collapse, collapse>(f, arg, Access::writable);
 	}

@@ -362,11 +362,12 @@ void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 	this_cpu_inc(cowmem_counts.value[COWMEM_COUNT_tables_freed]);
 }
 
-void cowmem_set_large_ops(struct vm_area_struct *vma)
+void cowmem_set_large_ops(struct vm_area_struct *vma, bool always)
 {
 	vma->vm_ops = &cowmem_large_vm_ops;
-	/* Where huge pages are for those who ask for them: CREATE was that. */
-	vm_flags_set(vma, VM_HUGEPAGE);
+	/* Where huge pages are for those who ask for them: who has the object always take them did. */
+	if (always)
+		vm_flags_set(vma, VM_HUGEPAGE);
 }
 
 #endif

@@ -35,7 +35,7 @@ void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long addr
 bool cowmem_fits_block(const struct vm_fault *vmf);
 void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write);
 void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index);
-void cowmem_set_large_ops(struct vm_area_struct *vma);
+void cowmem_set_large_ops(struct vm_area_struct *vma, bool always);
 
 /*
  * A reference on the folio that @part is of. False: it is being freed, or broken: who is asked

@@ -121,6 +121,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_PINNABLE, "pinnable"},
 		{COWMEM_FEATURE_HUGE, "huge"},
 		{COWMEM_FEATURE_COLLAPSE, "collapse"},
+		{COWMEM_FEATURE_SET_HUGE, "set-huge"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 
@@ -514,6 +515,16 @@ int cowmem_object_move(int fd, uint64_t offset, uint64_t length, unsigned int no
 	if (result)
 		*result = sum;
 	return err;
+}
+
+int cowmem_object_set_huge(int fd, enum cowmem_huge huge)
+{
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = huge};
+	int err = needs_module(fd);
+
+	if (!err)
+		err = call(fd, COWMEM_IOC_SET_HUGE, &set);
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }
 
 int cowmem_object_collapse(int fd, uint64_t offset, uint64_t length, struct cowmem_collapse *result)

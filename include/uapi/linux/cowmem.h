@@ -65,6 +65,7 @@
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
 #define COWMEM_IOC_POISON _IO(COWMEM_IOC_TYPE, 0x33)
 #define COWMEM_IOC_COLLAPSE _IO(COWMEM_IOC_TYPE, 0x40)
+#define COWMEM_IOC_SET_HUGE _IO(COWMEM_IOC_TYPE, 0x41)
 
 /* Feature bits of struct cowmem_info: test these, never a version. */
 #define COWMEM_FEATURE_COW_HANDLER (1ULL << 0) /* the handler makes the private copy */
@@ -95,6 +96,7 @@
 #define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
 #define COWMEM_FEATURE_HUGE (1ULL << 19)     /* COWMEM_CREATE_HUGE */
 #define COWMEM_FEATURE_COLLAPSE (1ULL << 20)
+#define COWMEM_FEATURE_SET_HUGE (1ULL << 21) /* and the mount option huge= */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -133,6 +135,8 @@ struct cowmem_stat {
 	 */
 	__u64 shared_pages;
 	__u64 large_pages; /* out: of the pages that are its own, those in pages of 2 MiB */
+	__u32 huge;        /* out: enum cowmem_huge */
+	__u32 __reserved;  /* out: 0 */
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
@@ -215,7 +219,7 @@ struct cowmem_set_cow {
  * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
  * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
  * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own
- * become 4 KiB pages first. Its clones are as it is.
+ * become 4 KiB pages first. Its clones are as it is. That is COWMEM_HUGE_ALWAYS (SET_HUGE).
  * EOPNOTSUPP: COWMEM_CREATE_HUGE, and not COWMEM_FEATURE_HUGE; or both flags, which do not go together yet.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
@@ -634,6 +638,27 @@ struct cowmem_poison {
 	__u64 offset;   /* in: bytes, a multiple of page_size */
 	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
 	__u64 poisoned; /* out: pages that are poisoned now and were not before */
+};
+
+/*
+ * SET_HUGE: when faults are to take memory in pages of 2 MiB, as COWMEM_CREATE_HUGE says it: in the words of a tmpfs' huge=, of which
+ * "within_size" is COWMEM_HUGE_ALWAYS, since none reaches beyond the object's end. What madvise() says of a mapping comes first:
+ * with MADV_NOHUGEPAGE it takes none. One entry maps a page of 2 MiB only in mappings that were made when this was not
+ * COWMEM_HUGE_NEVER. Pages that there are stay as they are. Snapshots and clones that are taken from then on are the same.
+ * EINVAL: no such mode. EOPNOTSUPP: not COWMEM_FEATURE_SET_HUGE, or the object is pinnable; but for COWMEM_HUGE_NEVER.
+ * EBADF: not open for writing. ESTALE: a dropped snapshot.
+ */
+enum cowmem_huge {
+	COWMEM_HUGE_NEVER = 0,
+	COWMEM_HUGE_ADVISE = 1, /* in mappings with MADV_HUGEPAGE */
+	COWMEM_HUGE_ALWAYS = 2,
+};
+
+struct cowmem_set_huge {
+	__u32 size;       /* in: sizeof(struct cowmem_set_huge) */
+	__u32 flags;      /* in: 0 */
+	__u32 huge;       /* in: enum cowmem_huge */
+	__u32 __reserved; /* in: 0 */
 };
 
 /*
