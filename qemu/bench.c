@@ -346,7 +346,8 @@ static char *map_of_size(const struct object *o)
 	const int anonymous = o->kind == ANON ? MAP_ANONYMOUS | MAP_PRIVATE : MAP_SHARED;
 	char *p;
 
-	write_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled", o->large ? "always" : "never");
+	write_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	           o->large ? "always" : "never");
 	p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, anonymous | MAP_NORESERVE, o->fd, 0);
 	MUST(p != MAP_FAILED);
 	MUST(!madvise(p, o->bytes, o->large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));

@@ -720,8 +720,8 @@ static void collapsed_elsewhere(void)
 	NEED_HUGE();
 
 	struct counts before = counts_now();
-	const int fd = small_create(1), device = object_open(), plain = object_create(device, "plain"),
-		  pinnable = object_create_pinnable(device);
+	const int fd = small_create(1), device = object_open(),
+		  plain = object_create(device, "plain"), pinnable = object_create_pinnable(device);
 	char *map = map_shared(fd), *other;
 	struct cowmem_collapse answer = {.size = sizeof(answer), .length = SIZE};
 
@@ -1138,12 +1138,13 @@ static void stormed(void)
 	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
 		MUST(!pthread_join(thread[i], NULL));
 	CHECK_EQ(atomic_load(&storm.foreign), 0);
-	ksft_print_msg("%lu large folios, %lu of them collapsed, %lu for which there was no memory; %lu "
-	               "broken, %lu mapped, %lu entries taken out; %lu stores\n",
-	               SINCE(before, large_allocated), SINCE(before, large_collapsed),
-	               SINCE(before, large_fallbacks),
-	               SINCE(before, large_broken), SINCE(before, large_mapped),
-	               SINCE(before, large_unmapped), atomic_load(&storm.stores));
+	ksft_print_msg(
+		"%lu large folios, %lu of them collapsed, %lu for which there was no memory; %lu "
+		"broken, %lu mapped, %lu entries taken out; %lu stores\n",
+		SINCE(before, large_allocated), SINCE(before, large_collapsed),
+		SINCE(before, large_fallbacks), SINCE(before, large_broken),
+		SINCE(before, large_mapped), SINCE(before, large_unmapped),
+		atomic_load(&storm.stores));
 	CHECK(SINCE(before, large_allocated) > 2 && SINCE(before, large_broken) > 0);
 	CHECK(SINCE(before, large_allocated) > 8 || SINCE(before, large_fallbacks) > 8 ||
 	      debug_kernel());

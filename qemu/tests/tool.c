@@ -210,10 +210,9 @@ static void end(void)
 }
 
 /* --- the cases --- */
-static const char *const commands[] = {"create",  "ls",   "stat",    "snapshot",   "clone",
-                                       "restore", "diff", "who",     "page-out",   "prefetch",
-                                       "top",     "send", "receive", "mount-info", "doctor",
-                                       "collapse"};
+static const char *const commands[] = {
+	"create",   "ls",       "stat", "snapshot", "clone",   "restore",    "diff",   "who",
+	"page-out", "prefetch", "top",  "send",     "receive", "mount-info", "doctor", "collapse"};
 
 static void helps(void)
 {

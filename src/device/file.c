@@ -133,7 +133,7 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 
 /* What files of the device and of objects' own inodes have alike. */
 #define COMMON_OPERATIONS                                                                         \
-	WITH_AREA .owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,                \
+	WITH_AREA.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,       \
 	.compat_ioctl = compat_ptr_ioctl, .llseek = cowmem_llseek, .read_iter = cowmem_read_iter, \
 	.write_iter = cowmem_write_iter, .splice_read = copy_splice_read,                         \
 	.splice_write = iter_file_splice_write, .fsync = noop_fsync, .show_fdinfo = show_fdinfo

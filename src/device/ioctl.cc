@@ -2,6 +2,7 @@
 /* The device's ioctls (include/uapi/linux/cowmem.h). */
 #include <linux/cowmem.h>
 
+#include "layers/collapse.h"
 #include "layers/diff.h"
 #include "device/move.h"
 #include "layers/object.h"
@@ -152,7 +153,9 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
-		(kapi_has_large() ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE | COWMEM_FEATURE_SET_HUGE : 0);
+		(kapi_has_large()
+	                 ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE | COWMEM_FEATURE_SET_HUGE
+	                 : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -782,7 +785,7 @@ int collapse(Object &object, Argument<cowmem_collapse> &collapse)
 	       !kapi_signal_pending()) {
 		Collapsed result;
 
-		err = object.collapse(block, result);
+		err = collapse_block(object, block, result);
 		if (err)
 			break;
 		count_of(*collapse, result)++;

@@ -71,8 +71,10 @@ static int huge_get(char *buffer, const struct kernel_param *kp)
 
 static const struct kernel_param_ops huge_ops = {.set = huge_set, .get = huge_get};
 module_param_cb(huge, &huge_ops, NULL, 0644);
-MODULE_PARM_DESC(huge, "When objects made from now on take memory in pages of 2 MiB, and files of mounts that say "
-                       "nothing of it: never (default), advise or always");
+MODULE_PARM_DESC(
+	huge,
+	"When objects made from now on take memory in pages of 2 MiB, and files of mounts that say "
+	"nothing of it: never (default), advise or always");
 
 /* Until it is known how much memory there is. */
 #define STORE_MAX_DEFAULT ULONG_MAX

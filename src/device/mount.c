@@ -20,7 +20,7 @@
 #include "kernel/module.h"
 
 struct options {
-	struct cowmem_space space;                /* its limits, and nothing used */
+	struct cowmem_space space;                          /* its limits, and nothing used */
 	bool has_pages, has_inodes, has_pinnable, has_huge; /* was said */
 	umode_t mode;
 	kuid_t uid;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Collapse: the 512 pages of a block become one large folio (store/large.h), where they are the object's own and nobody
- * has a reference to one of them. Kernel counterpart: collapse_file().
+ * Collapse (layers/collapse.h): of pages that are the object's own, and to which nobody has a reference.
  *
  * The object's lock is held alone, and write() is locked out, so the bytes change only by an entry of a page
  * table, or by a reference. What keeps these away, in this order:
@@ -15,13 +14,14 @@
  * Page-out, which may put a page into a slot, or take it out, has the page lock then.
  */
 #include "kernel/alloc.h"
-#include "layers/object.h"
+#include "layers/collapse.h"
+#include "store/large.h"
 
 namespace cowmem {
 
 namespace {
 
-/* Has the VMAs of @mapping without the page tables in which nothing of the block at @first is mapped any more. */
+/* Frees the page tables in which nothing of the block at @first is mapped any more. */
 void free_tables(address_space *mapping, Index first)
 {
 	kapi_mapping_lock_vmas(mapping);
@@ -31,12 +31,35 @@ void free_tables(address_space *mapping, Index first)
 	kapi_mapping_unlock_vmas(mapping);
 }
 
-} /* namespace */
+/*
+ * Whether the pages from @first on, a block, can become a large folio: done, or why not. What is out is to be
+ * brought in first. Without the object's lock held alone, a hint.
+ */
+Collapsed may_collapse(const Pages &pages, Index first)
+{
+	const Rcu rcu;
 
-/* The pages of a block in their order, each with a reference and its page lock. */
-class Pages::Block : public Allocated {
+	for (Index at = first; at <= last_of_block(first); at++) {
+		const Entry entry = pages.tree().at(at);
+		folio *const page = entry.page();
+
+		if (!entry)
+			return Collapsed::sparse;
+		if (page ? !pages.owns(page) : !entry.slot() || !entry.slot()->is_of(pages.home()))
+			return Collapsed::shared;
+		if (page && kapi_folio_is_large(page))
+			return pages.sees_block(first, kapi_folio_whole(page)) ? Collapsed::is_large
+			                                                       : Collapsed::busy;
+		if (page && kapi_folio_poisoned(page))
+			return Collapsed::poisoned;
+	}
+	return Collapsed::done;
+}
+
+/* A block of an object whose lock is held alone, and whose write() is locked out. */
+class Block : public Allocated {
 public:
-	Block() = default;
+	Block(Pages &pages, Index first) : pages_{pages}, first_{first} {}
 	~Block()
 	{
 		while (count_) {
@@ -49,206 +72,190 @@ public:
 	Block(const Block &) = delete;
 	Block &operator=(const Block &) = delete;
 
-	/* Who has one locked waits for no other, but tries those. Sleeps. */
-	void add(FolioRef page)
-	{
-		lock_page(page.get());
-		page_[count_++] = page.release();
-	}
-	folio *operator[](unsigned int i) const { return page_[i]; }
-	/* Whether nobody has a reference but names, entries of page tables, and this. */
-	bool is_left_alone() const
-	{
-		for (unsigned int i = 0; i < count_; i++)
-			if (foreign_references(page_[i]) > 1)
-				return false;
-		return true;
-	}
-	/* Makes all reference counts 0, if they are what a name and this have. False: none is. */
-	bool freeze()
-	{
-		for (unsigned int i = 0; i < count_; i++)
-			if (!kapi_folio_freeze(page_[i], name_and_this)) {
-				while (i--)
-					kapi_folio_unfreeze(page_[i], name_and_this);
-				return false;
-			}
-		return true;
-	}
-	/* Behind freeze(): they have lost their names. */
-	void unfreeze()
-	{
-		for (unsigned int i = 0; i < count_; i++)
-			kapi_folio_unfreeze(page_[i], 1);
-	}
+	Collapsed collapse(FreshLarge &fresh) REQUIRES(pages_);
 
 private:
-	static constexpr int name_and_this = 2;
+	static constexpr int name_and_this = 2; /* references */
 
+	Collapsed lock() REQUIRES(pages_);
+	bool is_left_alone() const;
+	Collapsed copy_to(folio *large) const;
+	void leave_slots();
+	bool freeze();
+	bool put_in_place(folio *large) REQUIRES(pages_);
+
+	Pages &pages_;
+	const Index first_;
 	unsigned int count_ = 0;
-	folio *page_[KAPI_LARGE_PAGES];
+	folio *page_
+		[KAPI_LARGE_PAGES]; /* in their order, each with a reference and its page lock */
 };
 
-Collapsed Pages::may_collapse(Index first) const
+/* Who has one page locked waits for no other, but tries those; so they can be waited for one after the other. */
+Collapsed Block::lock()
 {
-	const Rcu rcu;
-
-	for (Index at = first; at <= last_of_block(first); at++) {
-		const Entry entry = tree_.at(at);
-		folio *const page = entry.page();
-
-		if (!entry)
-			return Collapsed::sparse;
-		if (page ? !owns(page) : !entry.slot() || !entry.slot()->is_of(home_))
-			return Collapsed::shared;
-		if (page && kapi_folio_is_large(page))
-			return sees_block(first, kapi_folio_whole(page)) ? Collapsed::is_large
-			                                                 : Collapsed::busy;
-		if (page && kapi_folio_poisoned(page))
-			return Collapsed::poisoned;
-	}
-	return Collapsed::done;
-}
-
-int Pages::node_of(Index index) const
-{
-	const FolioRef page = get(index);
-
-	return page ? kapi_folio_node(page.get()) : KAPI_ANY_NODE;
-}
-
-Collapsed Pages::lock_block(Index first, Block &block)
-{
-	if (const Collapsed result = may_collapse(first); result != Collapsed::done)
+	if (const Collapsed result = may_collapse(pages_, first_); result != Collapsed::done)
 		return result;
-	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
-		FolioRef page = get(first + i);
+	while (count_ < KAPI_LARGE_PAGES) {
+		const Index index = first_ + count_;
+		FolioRef page = pages_.get(index);
 
 		if (!page)
 			return Collapsed::busy;
-		block.add(std::move(page));
+		lock_page(page.get());
+		page_[count_++] = page.release();
 		/* It may have gone out, and another have come in, until it was locked. */
-		if (resident(first + i) != block[i] || !owns(block[i]))
+		if (pages_.resident(index) != page_[count_ - 1] || !pages_.owns(page_[count_ - 1]))
 			return Collapsed::busy;
-		if (kapi_folio_poisoned(block[i]))
+		if (kapi_folio_poisoned(page_[count_ - 1]))
 			return Collapsed::poisoned;
 	}
 	return Collapsed::done;
 }
 
-/* Those of the block that are in slots are that no more: what is large has none. */
-void Pages::leave_slots(Index first, const Block &block)
+/* Whether nobody has a reference but names, entries of page tables, and this. */
+bool Block::is_left_alone() const
+{
+	for (folio *page : page_)
+		if (foreign_references(page) > 1)
+			return false;
+	return true;
+}
+
+/* The bytes, and what the pages are marked with. */
+Collapsed Block::copy_to(folio *large) const
 {
 	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
-		if (entry_of(first + i) == Entry{block[i]})
-			continue;
-		if (const Seen seen = see(first + i); seen.slot)
-			leave_slot(first + i, seen);
+		if (kapi_folio_copy(kapi_folio_part(large, i), page_[i]))
+			return Collapsed::poisoned;
+		if (kapi_folio_written(page_[i]))
+			kapi_folio_keep_written(large);
+		if (kapi_folio_dirty(page_[i]))
+			kapi_folio_set_dirty(large);
+		kapi_cond_resched();
 	}
+	return Collapsed::done;
+}
+
+/* Those that are in slots are that no more: what is large has none. */
+void Block::leave_slots()
+{
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (const Seen seen = pages_.see(first_ + i); seen.slot)
+			pages_.leave_slot(first_ + i, seen);
+}
+
+/* Makes all reference counts 0, if they are what a name and this have. False: none is. */
+bool Block::freeze()
+{
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (!kapi_folio_freeze(page_[i], name_and_this)) {
+			while (i--)
+				kapi_folio_unfreeze(page_[i], name_and_this);
+			return false;
+		}
+	return true;
 }
 
 /* @large, which has the bytes, is what the object has there. False: somebody has a reference to a page. */
-bool Pages::put_in_place(Index first, Block &block, folio *large)
+bool Block::put_in_place(folio *large)
 {
 	const NoPreemption who_waits_for_it_goes_on;
 
-	if (!block.freeze())
+	if (!freeze())
 		return false;
-	home_.attach_large(large, first);
+	pages_.home().attach_large(large, first_);
 	{
 		const Rcu rcu;
 
 		for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
-			tree_.exchange(first + i, Entry{block[i]},
-			               Entry{kapi_folio_part(large, i)});
+			pages_.tree().exchange(first_ + i, Entry{page_[i]},
+			                       Entry{kapi_folio_part(large, i)});
 	}
-	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
-		detach(block[i]);
-	block.unfreeze();
+	for (folio *page : page_) {
+		detach(page);
+		kapi_folio_unfreeze(page, name_and_this - 1);
+	}
 	return true;
 }
 
-Collapsed Pages::collapse(Index first, FreshLarge &fresh, Block &block)
+Collapsed Block::collapse(FreshLarge &fresh)
 {
 	constexpr int max_tries = 10; /* as MOVE */
 	folio *const large = fresh.get();
 
-	if (const Collapsed result = lock_block(first, block); result != Collapsed::done)
+	if (const Collapsed result = lock(); result != Collapsed::done)
 		return result;
 	/* What will fail is not to cost the mappings. */
-	if (!block.is_left_alone())
+	if (!is_left_alone())
 		return Collapsed::busy;
-	unmap(first, last_of_block(first), PrivateCopies::keep);
-	if (!block.is_left_alone()) {
+	pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
+	if (!is_left_alone()) {
 		kapi_drain_folio_batches_everywhere(); /* with references to what mlock() had held */
-		if (!block.is_left_alone())
+		if (!is_left_alone())
 			return Collapsed::busy;
 	}
-	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
-		if (kapi_folio_copy(kapi_folio_part(large, i), block[i]))
-			return Collapsed::poisoned;
-		if (kapi_folio_written(block[i]))
-			kapi_folio_keep_written(large);
-		if (kapi_folio_dirty(block[i]))
-			kapi_folio_set_dirty(large);
-		kapi_cond_resched();
-	}
-	leave_slots(first, block);
-	for (int tries = 0; !put_in_place(first, block, large); tries++) {
+	if (const Collapsed result = copy_to(large); result != Collapsed::done)
+		return result;
+	leave_slots();
+	for (int tries = 0; !put_in_place(large); tries++) {
 		if (tries == max_tries)
 			return Collapsed::busy;
 		kapi_cond_resched();
 	}
 
-	const FolioRef home = fresh.release();
+	const FolioRef at_home = fresh.release();
 
 	add_to_lru(large);
 	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
 	kapi_count(COWMEM_COUNT_large_allocated);
 	kapi_count(COWMEM_COUNT_large_collapsed);
-	free_tables(mapping(), first);
+	free_tables(pages_.mapping(), first_);
 	return Collapsed::done;
 }
 
-/* What it locked it lets go of at the end, when the large folio is in its place. */
-Collapsed Pages::collapse(Index first, FreshLarge &fresh)
+/* The node of the page at @index, or, if none is in memory there, any. */
+int node_of(const Pages &pages, Index index)
 {
-	auto *block = new (Gfp::kernel_account) Block;
-	const Collapsed result = block ? collapse(first, fresh, *block) : Collapsed::no_memory;
+	const FolioRef page = pages.get(index);
 
-	delete block;
-	return result;
+	return page ? kapi_folio_node(page.get()) : KAPI_ANY_NODE;
 }
 
-int Object::collapse(Index first, Collapsed &result)
+} /* namespace */
+
+int collapse_block(Object &object, Index first, Collapsed &result)
 {
+	Pages &pages = object.pages();
 	unsigned long long count = 0;
 
-	result = pages_.may_collapse(first);
+	result = may_collapse(pages, first);
 	if (result != Collapsed::done)
 		return 0;
+	result = Collapsed::no_memory;
 
 	/* Before what is out is brought in: what there is little of goes out for it. */
-	FreshLarge fresh{kapi_large_alloc_on(pages_.node_of(first))};
+	FreshLarge fresh{kapi_large_alloc_on(node_of(pages, first))};
 
-	if (!fresh) {
-		result = Collapsed::no_memory;
+	if (!fresh)
 		return 0;
-	}
-	if (const int err = pages_.swap_in_all(first, last_of_block(first), count)) {
+	if (const int err = pages.swap_in_all(first, last_of_block(first), count)) {
 		result = err == -KAPI_ENOMEM ? Collapsed::no_memory : Collapsed::io_error;
 		return err == -KAPI_EINTR ? err : 0;
 	}
-	let_sets_go_first();
+	object.let_sets_go_first();
 
-	const WriteLock writes{*this};
+	const WriteLock writes{object};
 
-	if (!writes || !pages_.lock_killable())
+	if (!writes || !pages.lock_killable())
 		return -KAPI_EINTR;
 
-	Exclusive lock{pages_, held};
+	Exclusive lock{pages, held};
+	auto *block = new (Gfp::kernel_account) Block{pages, first};
 
-	result = pages_.collapse(first, fresh);
+	if (block)
+		result = block->collapse(fresh);
+	delete block;
 	return 0;
 }
 

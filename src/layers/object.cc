@@ -62,6 +62,13 @@ int Object::create_at(inode *node)
 	return object ? 0 : -KAPI_ENOMEM;
 }
 
+void Object::set_huge(unsigned int huge)
+{
+	if (huge)
+		kapi_large_begin();
+	__atomic_store_n(&huge_, huge, __ATOMIC_RELAXED);
+}
+
 int Object::open(file *f)
 {
 	Object *object;

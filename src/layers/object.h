@@ -64,12 +64,7 @@ public:
 	/* enum cowmem_huge: when faults take large folios where they can. */
 	unsigned int huge() const { return __atomic_load_n(&huge_, __ATOMIC_RELAXED); }
 	/* Sleeps. */
-	void set_huge(unsigned int huge)
-	{
-		if (huge)
-			kapi_large_begin();
-		__atomic_store_n(&huge_, huge, __ATOMIC_RELAXED);
-	}
+	void set_huge(unsigned int huge);
 
 	/* Something was written up to @bytes: the object grows to that, if it is smaller and may. */
 	void grow_by_write(long long bytes) { grow(bytes, Growth::by_write); }
@@ -115,12 +110,6 @@ public:
 	 * CopyLimit; -EINTR: a fatal signal. Sleeps.
 	 */
 	int punch(Index &next, Index last) EXCLUDES(pages_);
-
-	/*
-	 * Has the block that begins with page @first become a large folio, if it can: @result. What is out is brought in
-	 * before. 0; -EINTR: a fatal signal. Sleeps.
-	 */
-	int collapse(Index first, Collapsed &result) EXCLUDES(pages_);
 
 	/*
 	 * SNAPSHOT: a file, open for reading, of an object that stays as this one is now, within
@@ -274,8 +263,8 @@ private:
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
-	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
-	bool frozen_ = false;  /* a snapshot */
+	unsigned char growth_;  /* a Growth; of a snapshot, its origin's */
+	bool frozen_ = false;   /* a snapshot */
 	unsigned int huge_ = 0; /* COWMEM_HUGE_NEVER */
 	int waiting_sets_ = 0;
 	unsigned long parent_ = 0;

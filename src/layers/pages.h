@@ -36,7 +36,6 @@
 #include "layers/marks.h"
 #include "layers/view.h"
 #include "rmap/walk.h"
-#include "store/large.h"
 
 namespace cowmem {
 
@@ -50,18 +49,6 @@ struct Asker {
 	Writer *writer = nullptr;
 	/* A fatal signal ends a wait for the backing store. */
 	bool killable = true;
-};
-
-/* What became of a block that was to be a large folio. */
-enum class Collapsed {
-	done,
-	is_large, /* it is one, and all the object's own */
-	sparse,   /* there is a hole */
-	shared,   /* something is the family's */
-	busy,     /* somebody has a reference to a page, or it has just gone out */
-	poisoned,
-	no_memory,
-	io_error, /* the store cannot give a page back */
 };
 
 /* What remove() does with the copies that private mappings made of removed pages. */
@@ -182,21 +169,6 @@ public:
 	/* The same for all from @first to @last: what somebody has a reference to stays. */
 	void break_blocks(Index first, Index last);
 
-	/*
-	 * Whether the pages from @first on, a block, can become a large folio: done, or why not. What is out is to be
-	 * brought in first. Without the lock held alone, a hint.
-	 */
-	Collapsed may_collapse(Index first) const;
-	/* The node of the page at @index, or, if none is in memory there, any. */
-	int node_of(Index index) const;
-	/*
-	 * Has @fresh, which it takes, in the place of the pages of the block at @first, which are its own, with their bytes,
-	 * and mapped nowhere. If not done, all is as it was, but perhaps mapped nowhere. With write() locked out: then nobody
-	 * stores into them but by an entry of a page table, or a reference. Sleeps. (layers/collapse.cc)
-	 * Kernel counterpart: collapse_file().
-	 */
-	Collapsed collapse(Index first, FreshLarge &fresh) REQUIRES(this);
-
 	/* --- what takes pages away --- */
 	/*
 	 * All that is its own becomes the family's, and can be written by none; and @made, which has
@@ -286,12 +258,6 @@ private:
 	void break_edge(Index index) REQUIRES(this);
 	void mark_changed(Index first, Index last) REQUIRES(this);
 	int try_replace(Index index, folio *old, folio *page) REQUIRES(this);
-	/* layers/collapse.cc */
-	class Block;
-	Collapsed lock_block(Index first, Block &block) REQUIRES(this);
-	void leave_slots(Index first, const Block &block) REQUIRES(this);
-	bool put_in_place(Index first, Block &block, folio *large) REQUIRES(this);
-	Collapsed collapse(Index first, FreshLarge &fresh, Block &block) REQUIRES(this);
 	/* layers/break_cow.cc */
 	int try_reuse(Index index, const Seen &seen, Writer *writer) REQUIRES_SHARED(this);
 	int try_copy(Index index, const Seen &seen, const Asker &asker) EXCLUDES(this);

@@ -683,7 +683,7 @@ struct cowmem_collapse {
 	__u64 collapsed; /* out: blocks that have become a page of 2 MiB */
 	__u64 huge;      /* out: blocks that were one */
 	__u64 sparse;    /* out: blocks that stay because of a hole, or the object's end */
-	__u64 shared;    /* out: because a snapshot or a relative has, or had, a page of it, and it was not written since */
+	__u64 shared; /* out: because a snapshot or a relative has, or had, a page of it, and it was not written since */
 	__u64 busy;      /* out: because a page of it is pinned, or just being used */
 	__u64 poisoned;  /* out: because a page of it is */
 	__u64 no_memory; /* out: because there is none, or not 2 MiB in one piece */
