@@ -72,17 +72,17 @@ public:
 	Block(const Block &) = delete;
 	Block &operator=(const Block &) = delete;
 
-	Collapsed collapse(FreshLarge &fresh) REQUIRES(pages_);
+	Collapsed collapse(FreshLarge &fresh);
 
 private:
 	static constexpr int name_and_this = 2; /* references */
 
-	Collapsed lock() REQUIRES(pages_);
+	Collapsed lock();
 	bool is_left_alone() const;
 	Collapsed copy_to(folio *large) const;
 	void leave_slots();
 	bool freeze();
-	bool put_in_place(folio *large) REQUIRES(pages_);
+	bool put_in_place(folio *large);
 
 	Pages &pages_;
 	const Index first_;
@@ -214,6 +214,15 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	return Collapsed::done;
 }
 
+Collapsed collapse_block(Pages &pages, Index first, FreshLarge &fresh) REQUIRES(pages)
+{
+	auto *block = new (Gfp::kernel_account) Block{pages, first};
+	const Collapsed result = block ? block->collapse(fresh) : Collapsed::no_memory;
+
+	delete block;
+	return result;
+}
+
 /* The node of the page at @index, or, if none is in memory there, any. */
 int node_of(const Pages &pages, Index index)
 {
@@ -251,11 +260,8 @@ int collapse_block(Object &object, Index first, Collapsed &result)
 		return -KAPI_EINTR;
 
 	Exclusive lock{pages, held};
-	auto *block = new (Gfp::kernel_account) Block{pages, first};
 
-	if (block)
-		result = block->collapse(fresh);
-	delete block;
+	result = collapse_block(pages, first, fresh);
 	return 0;
 }
 
