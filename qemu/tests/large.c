@@ -774,6 +774,7 @@ static bool takes_large(int fd, int advice)
 /* What SET_HUGE says, and madvise() of one mapping. */
 static void modes(void)
 {
+	struct counts before = counts_now();
 	const int device = object_open(), fd = object_create(device, "modes"),
 		  pinnable = object_create_pinnable(device);
 
@@ -791,7 +792,6 @@ static void modes(void)
 		return;
 	}
 
-	struct counts before = counts_now();
 	char *map = map_shared(fd);
 	int of;
 
