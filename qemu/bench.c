@@ -323,95 +323,6 @@ static struct result walk(struct object *o)
 	return r;
 }
 
-/* How much of this process' memory single entries of 2 MiB map. */
-static size_t huge_bytes(void)
-{
-	FILE *rollup = fopen("/proc/self/smaps_rollup", "re");
-	size_t kib, sum = 0;
-	char line[256];
-
-	MUST(rollup);
-	while (fgets(line, sizeof(line), rollup))
-		if (sscanf(line, "AnonHugePages: %zu", &kib) == 1 ||
-		    sscanf(line, "ShmemPmdMapped: %zu", &kib) == 1 ||
-		    sscanf(line, "FilePmdMapped: %zu", &kib) == 1)
-			sum += kib << 10;
-	fclose(rollup);
-	return sum;
-}
-
-/* Mapped as whoever wants pages of one size has it; object_map() is for small ones. */
-static char *map_of_size(const struct object *o)
-{
-	const int anonymous = o->kind == ANON ? MAP_ANONYMOUS | MAP_PRIVATE : MAP_SHARED;
-	char *p;
-
-	write_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
-	           o->large ? "always" : "never");
-	p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, anonymous | MAP_NORESERVE, o->fd, 0);
-	MUST(p != MAP_FAILED);
-	MUST(!madvise(p, o->bytes, o->large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
-	return p;
-}
-
-/* Three times all bytes, and then twice one of each page. */
-#define TOUCHES 5
-static void touch_once(char *p, size_t bytes, unsigned int pass)
-{
-	if (pass < 3)
-		memset(p, (int)pass + 1, bytes);
-	else
-		write_pages(p, bytes);
-}
-
-/* Pass o->pass of these. */
-static struct result touch(struct object *o)
-{
-	char *p = map_of_size(o);
-	uint64_t total;
-
-	for (unsigned int pass = 0; pass < o->pass; pass++)
-		touch_once(p, o->bytes, pass);
-	bench_start();
-	touch_once(p, o->bytes, o->pass);
-	total = bench_stop();
-	MUST((huge_bytes() >= o->bytes / 100 * 98) == o->large);
-	unmap(o, p);
-	return per_page(o, total);
-}
-
-/* A snapshot, or fork(), between two passes; and the pass after it, of one byte of each page. */
-static struct result touch_keep(struct object *o)
-{
-	char *p = map_of_size(o);
-	uint64_t total;
-	int kept;
-
-	touch_once(p, o->bytes, 0);
-	bench_start();
-	kept = keep(o);
-	total = bench_stop();
-	let_go(o, kept);
-	unmap(o, p);
-	return per_page(o, total);
-}
-
-static struct result touch_kept(struct object *o)
-{
-	char *p = map_of_size(o);
-	uint64_t total;
-	int kept;
-
-	touch_once(p, o->bytes, 0);
-	kept = keep(o);
-	bench_start();
-	touch_once(p, o->bytes, TOUCHES - 1);
-	total = bench_stop();
-	let_go(o, kept);
-	unmap(o, p);
-	return per_page(o, total);
-}
-
 #define CGROUPS "/sys/fs/cgroup"
 
 /* From here on what this process, and its children, take is counted. */
@@ -1136,8 +1047,6 @@ static const struct work {
 	size_t mib;       /* of the object; 0: as the command line says */
 	size_t mappings;  /* of the object, besides the work's own; or clones */
 	size_t snapshots; /* of it, which are open meanwhile */
-	bool large;
-	unsigned int pass;
 	bool pinnable;
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
@@ -1315,70 +1224,6 @@ static const struct work {
 	{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
 	{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
 	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
-	{.name = "touch-1-4k",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = false,
-         .pass = 0},
-	{.name = "touch-2-4k",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = false,
-         .pass = 1},
-	{.name = "touch-3-4k",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = false,
-         .pass = 2},
-	{.name = "touch-4-4k",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = false,
-         .pass = 3},
-	{.name = "touch-5-4k",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = false,
-         .pass = 4},
-	{.name = "touch-keep-4k", .run = touch_keep, .kinds = PAGED, .mib = 512, .large = false},
-	{.name = "touch-kept-4k", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = false},
-	{.name = "touch-1-2m",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = true,
-         .pass = 0},
-	{.name = "touch-2-2m",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = true,
-         .pass = 1},
-	{.name = "touch-3-2m",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = true,
-         .pass = 2},
-	{.name = "touch-4-2m",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = true,
-         .pass = 3},
-	{.name = "touch-5-2m",
-         .run = touch,
-         .kinds = FILES | KIND(ANON),
-         .mib = 1024,
-         .large = true,
-         .pass = 4},
-	{.name = "touch-keep-2m", .run = touch_keep, .kinds = PAGED, .mib = 512, .large = true},
-	{.name = "touch-kept-2m", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = true},
 };
 
 /*
@@ -1402,7 +1247,7 @@ static void fill_page_lists(size_t bytes)
 }
 
 /*
- * Walks need a module of their own (kunit/peer), paging zram, passes over 1 GiB most of the memory, and what is idle is for a comparison
+ * Walks need a module of their own (kunit/peer), paging zram, and what is idle is for a comparison
  * of boots with and without cowmem: they must be asked for.
  */
 static bool wanted(const char *name, char **names)
@@ -1410,7 +1255,6 @@ static bool wanted(const char *name, char **names)
 	if (!*names)
 		return strncmp(name, "walk-", strlen("walk-")) &&
 		       strncmp(name, "page-", strlen("page-")) &&
-		       strncmp(name, "touch-", strlen("touch-")) &&
 		       strncmp(name, "idle-", strlen("idle-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
@@ -1418,10 +1262,10 @@ static bool wanted(const char *name, char **names)
 	return false;
 }
 
-/* A new object instead, by COWMEM_CREATE_*. */
-static void make_by(struct object *o, unsigned int flags)
+/* A new object instead, whose memory devices may write for long. */
+static void make_pinnable(struct object *o)
 {
-	struct cowmem_create create = {.size = sizeof(create), .flags = flags};
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_PINNABLE};
 
 	MUST(!ioctl(o->fd, COWMEM_IOC_CREATE, &create));
 	MUST(!ftruncate(create.fd, (off_t)o->bytes));
@@ -1435,11 +1279,7 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 	struct result r;
 
 	if (work->pinnable)
-		make_by(&o, COWMEM_CREATE_PINNABLE);
-	if (work->large && kind == COWMEM)
-		make_by(&o, COWMEM_CREATE_HUGE);
-	o.large = work->large;
-	o.pass = work->pass;
+		make_pinnable(&o);
 	o.mappings = work->mappings;
 	o.snapshots = work->snapshots;
 	usleep(BETWEEN);

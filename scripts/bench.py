@@ -151,20 +151,6 @@ PINNABLE = [
     )
 ]
 
-# Five passes over 1 GiB: three over all bytes, two over one of each page.
-TOUCH_ROUNDS, TOUCH_GOAL = 1, 1.02
-PASSES = ["first pass: all bytes", "second: all bytes", "third: all bytes", "fourth: a byte of each page", "fifth: the same"]
-TOUCH = [
-    Row(f"touch-{n}-{size}", title if peer == "anon" else "  the same, against a memfd", TOUCH_GOAL, peer=peer)
-    for size in ("4k", "2m")
-    for n, title in enumerate((f"{size}, {title}" for title in PASSES), 1)
-    for peer in ("anon", "memfd")
-] + [
-    Row(f"touch-{work}-{size}", f"{size}, {title}", peer="anon")
-    for size in ("4k", "2m")
-    for work, title in (("keep", "512 MiB: SNAPSHOT; fork"), ("kept", "  a byte of each page after it"))
-]
-
 PAGING = [
     Row(f"page-{work}-{data}", f"{title}{of}", goal, peer="anon")
     for data, of in (("records", ""), ("words", ", of one word"))
@@ -275,12 +261,6 @@ def measure_paging(arch, out):
     return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"))
 
 
-def measure_touch(arch, out):
-    """The Figures of passes over much memory, in a boot of their own: they take most of it."""
-    works = dict.fromkeys(row.work for row in TOUCH)
-    return measure(arch, out, f"{MIB} {TOUCH_ROUNDS} calibrate {' '.join(works)}")
-
-
 # ---- Telling -----------------------------------------------------------------------------
 
 
@@ -330,9 +310,6 @@ def describe(arch, figures, wrong):
         "",
         "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
-        "",
-        "passes over 1 GiB in one thread, in pages of 4 KiB and of 2 MiB, against THP and shmem's:",
-        *table(figures, TOUCH),
     ]
 
 
@@ -349,7 +326,7 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
             "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
             "pinnable": [of(row) for row in PINNABLE],
-            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH]}  # fmt: skip
+            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 
 def put_in_page(arch, lines, picture):
@@ -370,9 +347,6 @@ def tell_table(arch, out, record):
     paging = measure_paging(arch, out / "paging")
     paging.check_clock()
     figures.take(paging, PAGING)
-    touch = measure_touch(arch, out / "touch")
-    touch.check_clock()
-    figures.take(touch, TOUCH)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)

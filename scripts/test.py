@@ -72,14 +72,12 @@ class Plan:
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
     kernel: str = ""  # as scripts/kernel.sh calls it, if it is not the main one
-    parameters: str = ""  # of cowmem's
     has_suites: bool = True  # of KUnit, if the kernel has that at all
     coverage: bool = False  # whether the module tells which of its branches have run, and the runner where they are
 
     @property
     def name(self):
         return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else "",
-                                      self.parameters.replace("=", "-"),
                                       "coverage" if self.coverage else ""]))  # fmt: skip
 
     @property
@@ -143,9 +141,6 @@ TIMED = ("bench_smp",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
-# Programs whose answers are not about pages of 4 KiB.
-WITH_HUGE = ()
-
 # The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
@@ -153,8 +148,6 @@ PLANS = [
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
     Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + NO_KVM),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
-    # Every object takes large folios where it can.
-    Plan("stock", "x86_64", 600, 150, modules=MODULES["x86_64"], parameters="huge=always", programs=WITH_HUGE),
     Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]
 # Of Debian's other kernels, what is run unless everything is asked for.
@@ -411,7 +404,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
-    steps += [f"load /lib/{name}.ko {plan.parameters if name == 'cowmem' else ''}".rstrip() for name in modules]
+    steps += [f"load /lib/{name}.ko" for name in modules]
     if set(DIRECT) <= set(plan.modules):
         steps.append(f"direct {DISK}")
     steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
