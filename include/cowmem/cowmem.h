@@ -222,6 +222,21 @@ static inline int cowmem_object_move(int fd, uint64_t offset, uint64_t length, u
 	return cowmem_object_move_sized(fd, offset, length, node, result, sizeof(*result));
 }
 
+/* When faults are to take memory in pages of 2 MiB. 0, -EINVAL, -EOPNOTSUPP. */
+int cowmem_object_set_huge(int fd, enum cowmem_huge huge);
+
+/*
+ * Have one page of 2 MiB wherever 2 MiB of a range are the object's own pages of 4 KiB. @result, if it is not NULL: how many
+ * have become one, and why others stay. 0, -EOPNOTSUPP.
+ */
+int cowmem_object_collapse_sized(int fd, uint64_t offset, uint64_t length,
+                                 struct cowmem_collapse *result, size_t size);
+static inline int cowmem_object_collapse(int fd, uint64_t offset, uint64_t length,
+                                         struct cowmem_collapse *result)
+{
+	return cowmem_object_collapse_sized(fd, offset, length, result, sizeof(*result));
+}
+
 /* Treat the memory of a range as damaged. @poisoned, if it is not NULL: pages. 0, -EPERM. */
 int cowmem_object_poison(int fd, uint64_t offset, uint64_t length, uint64_t *poisoned);
 

@@ -346,6 +346,17 @@ public:
 
 		return detail::value(given, held);
 	}
+	result<void> set_huge(enum cowmem_huge huge) const
+	{
+		return detail::done(cowmem_object_set_huge(fd_, huge));
+	}
+	result<cowmem_collapse> collapse(std::uint64_t offset = 0, std::uint64_t length = 0) const
+	{
+		cowmem_collapse held{};
+		const int given = cowmem_object_collapse(fd_, offset, length, &held);
+
+		return detail::value(given, held);
+	}
 	result<std::uint64_t> poison(std::uint64_t offset, std::uint64_t length) const
 	{
 		std::uint64_t held = 0;

@@ -40,6 +40,7 @@ static const struct command {
 	{"MOVE", COWMEM_IOC_MOVE, sizeof(struct cowmem_move), true, 0},
 	{"POISON", COWMEM_IOC_POISON, sizeof(struct cowmem_poison), true,
          0}, /* of a hole, after PUNCH */
+	{"SET_HUGE", COWMEM_IOC_SET_HUGE, sizeof(struct cowmem_set_huge), false, 0},
 	{"PAGE_OUT", COWMEM_IOC_PAGE_OUT, sizeof(struct cowmem_page_out), true,
          COWMEM_PAGE_OUT_ACCESSED},
 	{"PREFETCH", COWMEM_IOC_PREFETCH, sizeof(struct cowmem_prefetch), true, 0},
@@ -56,6 +57,7 @@ _Static_assert(offsetof(struct cowmem_info, flags) == 4 &&
                        offsetof(struct cowmem_pagemap, flags) == 4 &&
                        offsetof(struct cowmem_move, flags) == 4 &&
                        offsetof(struct cowmem_poison, flags) == 4 &&
+                       offsetof(struct cowmem_set_huge, flags) == 4 &&
                        offsetof(struct cowmem_page_out, flags) == 4 &&
                        offsetof(struct cowmem_prefetch, flags) == 4 &&
                        offsetof(struct cowmem_store_stat, flags) == 4 &&
@@ -104,7 +106,7 @@ static void make_argument(union argument *argument, const struct command *comman
 	if (command->number == COWMEM_IOC_RESIZE)
 		((struct cowmem_resize *)argument)->bytes = PAGES(3);
 	if (command->number == COWMEM_IOC_PUNCH || command->number == COWMEM_IOC_PAGE_OUT ||
-	    command->number >= COWMEM_IOC_DIFF)
+	    (command->number >= COWMEM_IOC_DIFF && command->number != COWMEM_IOC_SET_HUGE))
 		argument->punch.length = PAGE;
 	if (command->number == COWMEM_IOC_DIFF)
 		((struct cowmem_diff *)argument)->fd = asked;
@@ -337,6 +339,8 @@ static void unknown_commands(void)
 		         _IO(COWMEM_IOC_TYPE, number) <= COWMEM_IOC_SNAPSHOT_SET;
 		/* In files.c, for the same reason. */
 		known |= _IO(COWMEM_IOC_TYPE, number) == COWMEM_IOC_CREATE ||
+		         _IO(COWMEM_IOC_TYPE, number) ==
+		                 COWMEM_IOC_COLLAPSE || /* not of all kernels */
 		         _IO(COWMEM_IOC_TYPE, number) == COWMEM_IOC_FILE;
 		if (!known)
 			CHECK_ERRNO(ioctl(fd, _IO(COWMEM_IOC_TYPE, number), &argument), ENOTTY);

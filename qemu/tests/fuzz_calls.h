@@ -1017,7 +1017,7 @@ static const unsigned int commands[] = {
 	COWMEM_IOC_CLONE,       COWMEM_IOC_RESTORE,
 	COWMEM_IOC_DIFF,        COWMEM_IOC_SNAPSHOT_SET,
 	COWMEM_IOC_RMAP,        COWMEM_IOC_PAGEMAP,
-	COWMEM_IOC_MOVE,        _IO(COWMEM_IOC_TYPE, 0x40),
+	COWMEM_IOC_MOVE,        _IO(COWMEM_IOC_TYPE, 0x4f),
 };
 
 static long run_odd(const uint64_t *a)

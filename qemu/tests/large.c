@@ -11,11 +11,13 @@
 #include "walks.h"
 
 #include <linux/loop.h>
+#include <sys/mount.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #define BLOCK_PAGES 512UL
@@ -561,6 +563,328 @@ static bool is_sigbus(const volatile char *at)
 	return false;
 }
 
+static struct cowmem_collapse collapse(int fd, unsigned long offset, unsigned long length)
+{
+	struct cowmem_collapse collapse = {
+		.size = sizeof(collapse), .offset = offset, .length = length};
+
+	MUST(!ioctl(fd, COWMEM_IOC_COLLAPSE, &collapse));
+	CHECK_EQ(collapse.next, offset + length);
+	return collapse;
+}
+
+/* An object that takes large folios, of which each page is one of 4 KiB, since write() made it. */
+static int small_create(unsigned int generation)
+{
+	const int fd = huge_create(SIZE);
+	char page[PAGE];
+
+	for (unsigned long i = 0; i < 2 * BLOCK_PAGES; i++) {
+		fill_page(page, i, generation);
+		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	}
+	return fd;
+}
+
+/* 512 pages that are mapped, by several, become one: the same bytes, and one entry maps them. Private copies stay. */
+static void collapsed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd);
+	char *private = object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	struct cowmem_collapse answer;
+	long faults;
+
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1) && pages_are(private, 0, 2 * BLOCK_PAGES, 1));
+	fill_page(private + 700 * PAGE, 700, 9);
+	fill_page(map + 5 * PAGE, 5, 2);
+	CHECK_EQ(pmd_mapped(map), 0);
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	/* Blocks that lie within the range as a whole. */
+	answer = collapse(fd, PAGE, SIZE - 2 * PAGE);
+	CHECK_EQ(answer.collapsed + answer.busy + answer.sparse, 0);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.collapsed, 2);
+	CHECK_EQ(answer.huge + answer.sparse + answer.shared + answer.busy + answer.no_memory, 0);
+	CHECK_EQ(SINCE(before, large_collapsed), 2);
+	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, tables_freed), 3); /* not that with a private copy */
+	CHECK(layers_are_sound(fd));
+	faults = minor_faults();
+	CHECK(page_is(map + 5 * PAGE, 5, 2) && pages_are(map, 0, 5, 1) &&
+	      pages_are(map, 6, 2 * BLOCK_PAGES - 6, 1));
+	CHECK_EQ(minor_faults() - faults, 2);
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	CHECK(page_is(private + 700 * PAGE, 700, 9) && page_is(private + 5 * PAGE, 5, 2) &&
+	      pages_are(private, 6, 694, 1) && pages_are(private, 701, 2 * BLOCK_PAGES - 701, 1));
+	CHECK_EQ(pmd_mapped(private), BLOCK / 1024);
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 3);
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 3));
+	CHECK_EQ(collapse(fd, 0, SIZE).huge, 2);
+	munmap(private, SIZE);
+	finish(fd, map, before);
+}
+
+/* What somebody has a reference to is not exchanged for another page: who has it sees what is written. */
+static void pinned_is_not_collapsed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd), page[PAGE];
+	struct iovec from = {.iov_base = map + 5 * PAGE, .iov_len = PAGE};
+	struct cowmem_collapse answer;
+	int ends[2];
+
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	MUST(!pipe(ends));
+	MUST(vmsplice(ends[1], &from, 1, 0) == (ssize_t)PAGE);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.collapsed, 1);
+	CHECK_EQ(answer.busy, 1);
+	CHECK_EQ(SINCE(before, large_refused), 1);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	fill_page(map + 5 * PAGE, 5, 2);
+	MUST(read(ends[0], page, PAGE) == (ssize_t)PAGE);
+	CHECK(page_is(page, 5, 2));
+	close(ends[0]);
+	close(ends[1]);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.collapsed, 1);
+	CHECK_EQ(answer.huge, 1);
+	CHECK(page_is(map + 5 * PAGE, 5, 2) && pages_are(map, 6, 2 * BLOCK_PAGES - 6, 1));
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	finish(fd, map, before);
+}
+
+/* Holes, what a snapshot shares, and what is damaged stay; what is out comes in. */
+static void what_is_collapsed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd);
+	struct cowmem_collapse answer = {.size = sizeof(answer), .offset = 1, .length = PAGE};
+	struct cowmem_page pages[BLOCK_PAGES];
+	struct cowmem_page_out out;
+	int then;
+
+	CHECK_ERRNO(ioctl(fd, COWMEM_IOC_COLLAPSE, &answer), EINVAL);
+	CHECK_EQ(object_punch(fd, 9 * PAGE, PAGE), 0);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.sparse, 1);
+	CHECK_EQ(answer.collapsed, 1);
+	fill_page(map + 9 * PAGE, 9, 1);
+	then = snapshot(fd);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.shared, 2);
+	/* Written, it is the object's own: the snapshot has its pages. */
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 2);
+	answer = collapse(fd, 0, SIZE);
+	CHECK_EQ(answer.collapsed, 2);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 2) && file_is(then, 0, 2 * BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	CHECK(layers_are_sound(fd));
+	close(then);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, BLOCK_PAGES));
+	CHECK(out.out > BLOCK_PAGES / 2);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	answer = collapse(fd, 0, BLOCK);
+	CHECK_EQ(answer.collapsed, 1);
+	CHECK_EQ(store_stat(fd).slots, 0);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 2));
+	/* Of what has not changed since PAGEMAP cleared that, nothing is told. */
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, BLOCK_PAGES, pages));
+	CHECK_EQ(collapse(fd, 0, BLOCK).collapsed, 1);
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, pages));
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		CHECK(!(pages[i].flags & COWMEM_PAGE_DIRTY));
+	fill_page(map + 4 * PAGE, 4, 3);
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, pages));
+	CHECK(pages[4].flags & COWMEM_PAGE_DIRTY);
+	finish(fd, map, before);
+}
+
+/* What mlock() holds, and where an object was not made for it. */
+static void collapsed_elsewhere(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = small_create(1), device = object_open(),
+		  plain = object_create(device, "plain"), pinnable = object_create_pinnable(device);
+	char *map = map_shared(fd), *other;
+	struct cowmem_collapse answer = {.size = sizeof(answer), .length = SIZE};
+
+	MUST(!mlock(map, SIZE));
+	CHECK_EQ(collapse(fd, 0, SIZE).collapsed, 2);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+	MUST(!munlock(map, SIZE));
+	MUST(plain >= 0 && pinnable >= 0 && !ftruncate(plain, SIZE) && !ftruncate(pinnable, SIZE));
+	CHECK_ERRNO(ioctl(pinnable, COWMEM_IOC_COLLAPSE, &answer), EOPNOTSUPP);
+	other = map_shared(plain);
+	fill_pages(other, 0, 2 * BLOCK_PAGES, 1);
+	CHECK_EQ(collapse(plain, 0, SIZE).collapsed, 2);
+	CHECK_EQ(object_stat(plain).large_pages, 2 * BLOCK_PAGES);
+	CHECK(pages_are(other, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(other, 0, 2 * BLOCK_PAGES, 2);
+	CHECK(file_is(plain, 0, 2 * BLOCK_PAGES, 2));
+	CHECK(layers_are_sound(plain));
+	munmap(other, SIZE);
+	close(plain);
+	close(pinnable);
+	close(device);
+	finish(fd, map, before);
+}
+
+static int set_huge(int fd, unsigned int huge)
+{
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = huge};
+
+	return ioctl(fd, COWMEM_IOC_SET_HUGE, &set);
+}
+
+/* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */
+static bool takes_large(int fd, int advice)
+{
+	char *map = map_shared(fd);
+	bool large;
+
+	if (advice >= 0)
+		MUST(!madvise(map, SIZE, advice));
+	fill_page(map + PAGE, 1, 1);
+	large = object_stat(fd).large_pages == BLOCK_PAGES;
+	CHECK(page_is(map + PAGE, 1, 1) && pages_are_zero(map, 2, BLOCK_PAGES - 2));
+	CHECK_EQ(pmd_mapped(map), large ? BLOCK / 1024 : 0);
+	munmap(map, SIZE);
+	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
+	return large;
+}
+
+/* What SET_HUGE says, and madvise() of one mapping. */
+static void modes(void)
+{
+	struct counts before = counts_now();
+	const int device = object_open(), fd = object_create(device, "modes"),
+		  pinnable = object_create_pinnable(device);
+
+	MUST(fd >= 0 && pinnable >= 0 && !ftruncate(fd, SIZE));
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_NEVER), 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_NEVER);
+	CHECK_ERRNO(set_huge(fd, COWMEM_HUGE_ALWAYS + 1), EINVAL);
+	CHECK_ERRNO(set_huge(pinnable, COWMEM_HUGE_ALWAYS), EOPNOTSUPP);
+	CHECK_EQ(set_huge(pinnable, COWMEM_HUGE_NEVER), 0);
+	close(pinnable);
+	close(device);
+	if (!has_huge()) {
+		CHECK_ERRNO(set_huge(fd, COWMEM_HUGE_ADVISE), EOPNOTSUPP);
+		close(fd);
+		return;
+	}
+
+	char *map = map_shared(fd);
+	int of;
+
+	CHECK(!takes_large(fd, -1));
+	CHECK(!takes_large(fd, MADV_HUGEPAGE));
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_ADVISE), 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ADVISE);
+	CHECK(!takes_large(fd, -1));
+	CHECK(takes_large(fd, MADV_HUGEPAGE));
+	CHECK(!takes_large(fd, MADV_NOHUGEPAGE));
+	/* In a mapping of before it is by 4 KiB. */
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_ALWAYS), 0);
+	map[0] = 1;
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
+	CHECK(takes_large(fd, -1));
+	CHECK(!takes_large(fd, MADV_NOHUGEPAGE));
+	of = clone_of(fd);
+	CHECK_EQ(object_stat(of).huge, COWMEM_HUGE_ALWAYS);
+	CHECK(takes_large(of, -1));
+	close(of);
+	CHECK_EQ(SINCE(before, large_allocated), 3);
+	/* What is large stays so, and is mapped as such where that can be. */
+	munmap(map, SIZE);
+	map = map_shared(fd);
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	CHECK_EQ(set_huge(fd, COWMEM_HUGE_NEVER), 0);
+	MUST(!madvise(map, SIZE, MADV_DONTNEED));
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	map[BLOCK] = 1;
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	finish(fd, map, before);
+}
+
+/* A mounted file system says it of its files; what they take counts there page by page. */
+static void mounted(void)
+{
+	static const char where[] = "/tmp/huge";
+	struct counts before = counts_now();
+	char *map;
+	int fd;
+
+	mkdir(where, 0755);
+	CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=sometimes"), EINVAL);
+	CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=always,pinnable"), EINVAL);
+	MUST(!mount("none", where, "cowmem", 0, "huge=never"));
+	MUST(!umount(where));
+	if (!has_huge()) {
+		CHECK_ERRNO(mount("none", where, "cowmem", 0, "huge=always"), EINVAL);
+		rmdir(where);
+		return;
+	}
+	MUST(!mount("none", where, "cowmem", 0, "huge=within_size,size=3m"));
+	fd = open("/tmp/huge/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !ftruncate(fd, SIZE));
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ALWAYS);
+	map = map_shared(fd);
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	/* There is room for half of another. */
+	fill_pages(map, BLOCK_PAGES, BLOCK_PAGES / 2, 1);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK(pages_are(map, 0, BLOCK_PAGES + BLOCK_PAGES / 2, 1));
+	{
+		struct statfs room;
+
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 0);
+		CHECK_EQ(object_punch(fd, PAGE, 3 * PAGE), 0);
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 3);
+		fill_pages(map, 1, 3, 1);
+		CHECK_EQ(collapse(fd, 0, BLOCK).collapsed, 1);
+		CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+		MUST(!statfs(where, &room));
+		CHECK_EQ(room.f_bfree, 0);
+	}
+	CHECK(layers_are_sound(fd));
+	munmap(map, SIZE);
+	close(fd);
+	MUST(!unlink("/tmp/huge/a"));
+	CHECK_ERRNO(mount("none", where, "cowmem", MS_REMOUNT, "pinnable"), EINVAL);
+	MUST(!mount("none", where, "cowmem", MS_REMOUNT, "huge=advise"));
+	fd = open("/tmp/huge/b", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0);
+	CHECK_EQ(object_stat(fd).huge, COWMEM_HUGE_ADVISE);
+	close(fd);
+	MUST(!umount(where));
+	rmdir(where);
+	check_returned(before);
+}
+
 /* A poisoned page is one of 4 KiB. */
 static void poisoned(void)
 {
@@ -802,6 +1126,10 @@ static void stormed(void)
 				close(then);
 			then = -1;
 			break;
+		case 12:
+		case 13:
+			collapse(fd, 0, SIZE);
+			break;
 		default:
 			/* The others have their time. */
 			for (int i = 0; i < 100 && atomic_load(&storm.stores) < seen + 1000; i++)
@@ -812,11 +1140,13 @@ static void stormed(void)
 	for (unsigned long i = 0; i < ARRAY_LENGTH(thread); i++)
 		MUST(!pthread_join(thread[i], NULL));
 	CHECK_EQ(atomic_load(&storm.foreign), 0);
-	ksft_print_msg("%lu large folios, %lu for which there was no memory; %lu broken, %lu "
-	               "mapped, %lu entries taken out; %lu stores\n",
-	               SINCE(before, large_allocated), SINCE(before, large_fallbacks),
-	               SINCE(before, large_broken), SINCE(before, large_mapped),
-	               SINCE(before, large_unmapped), atomic_load(&storm.stores));
+	ksft_print_msg(
+		"%lu large folios, %lu of them collapsed, %lu for which there was no memory; %lu "
+		"broken, %lu mapped, %lu entries taken out; %lu stores\n",
+		SINCE(before, large_allocated), SINCE(before, large_collapsed),
+		SINCE(before, large_fallbacks), SINCE(before, large_broken),
+		SINCE(before, large_mapped), SINCE(before, large_unmapped),
+		atomic_load(&storm.stores));
 	CHECK(SINCE(before, large_allocated) > 2 && SINCE(before, large_broken) > 0);
 	CHECK(SINCE(before, large_allocated) > 8 || SINCE(before, large_fallbacks) > 8 ||
 	      debug_kernel());
@@ -931,6 +1261,12 @@ static const struct test_case cases[] = {
 	{"small pages beside parts are the snapshot's, too", "", small_beside_parts},
 	{"it is paged out, and comes back", "R84 R85", paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
+	{"COLLAPSE makes one page of 512, with the same bytes", "R86", collapsed},
+	{"a page that somebody has is not collapsed", "R86", pinned_is_not_collapsed},
+	{"what is collapsed, and what is not", "R86", what_is_collapsed},
+	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
+	{"what SET_HUGE and madvise() say", "", modes},
+	{"what a mount says, and its room", "", mounted},
 	{"a poisoned page of it", "", poisoned},
 	{"O_DIRECT, and other references of the kernel", "", direct_io},
 	{"without memory for it, pages of 4 KiB", "R85", without_memory},

@@ -713,6 +713,36 @@ static void grow(void)
 	close(object_of_versions);
 }
 
+/* Pages of 2 MiB, where the kernel has them. */
+static void collapses(void)
+{
+	const int fd = new_object(512, true);
+	struct cowmem_collapse result;
+	struct cowmem_stat stat;
+	uint64_t features;
+
+	MUST(!cowmem_object_features(fd, &features));
+	if (!(features & COWMEM_FEATURE_COLLAPSE)) {
+		CHECK_EQ(cowmem_object_collapse(fd, 0, 0, &result), -EOPNOTSUPP);
+		CHECK_EQ(cowmem_object_set_huge(fd, COWMEM_HUGE_ALWAYS), -EOPNOTSUPP);
+		close(fd);
+		return;
+	}
+	CHECK_EQ(cowmem_object_set_huge(fd, 3), -EINVAL);
+	CHECK_EQ(cowmem_object_set_huge(fd, COWMEM_HUGE_ADVISE), 0);
+	CHECK_EQ(cowmem_object_stat(fd, &stat), 0);
+	CHECK_EQ(stat.huge, COWMEM_HUGE_ADVISE);
+	CHECK_EQ(cowmem_object_collapse(fd, PAGE, PAGE, &result), 0);
+	CHECK_EQ(result.collapsed + result.sparse, 0);
+	CHECK_EQ(cowmem_object_collapse(fd, 0, 0, &result), 0);
+	CHECK_EQ(result.collapsed, 1);
+	CHECK_EQ(result.next, PAGES(512));
+	CHECK_EQ(cowmem_object_collapse(fd, 0, 0, &result), 0);
+	CHECK_EQ(result.huge, 1);
+	CHECK(has_page(fd, 0, 1) && has_page(fd, 511, 1));
+	close(fd);
+}
+
 /* What is no object at all. */
 static void refuses_others(void)
 {
@@ -756,6 +786,7 @@ static void refuses_others(void)
 	X(pages_out, "pages go out and come back")                         \
 	X(moves_and_poisons, "pages are moved and poisoned")               \
 	X(grow, "structs of another version, shorter and longer")          \
+	X(collapses, "pages of 2 MiB are made of others")                  \
 	X(refuses_others, "what is no object is refused")
 
 CASES(AS_USER)

@@ -213,9 +213,9 @@ static void end(void)
 }
 
 /* --- the cases --- */
-static const char *const commands[] = {"create",  "ls",   "stat",    "snapshot",   "clone",
-                                       "restore", "diff", "who",     "page-out",   "prefetch",
-                                       "top",     "send", "receive", "mount-info", "doctor"};
+static const char *const commands[] = {
+	"create",   "ls",       "stat", "snapshot", "clone",   "restore",    "diff",   "who",
+	"page-out", "prefetch", "top",  "send",     "receive", "mount-info", "doctor", "collapse"};
 
 static void helps(void)
 {
@@ -453,6 +453,7 @@ static void pages_out(void)
 	CHECK_TOOL(0, "create empty");
 	CHECK_TOOL(0, "page-out empty");
 	CHECK_TOOL(0, "prefetch empty");
+	CHECK_TOOL(0, "collapse empty");
 	end();
 }
 

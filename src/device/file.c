@@ -133,12 +133,10 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 
 /* What files of the device and of objects' own inodes have alike. */
 #define COMMON_OPERATIONS                                                                         \
-	.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,                \
+	WITH_AREA.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,       \
 	.compat_ioctl = compat_ptr_ioctl, .llseek = cowmem_llseek, .read_iter = cowmem_read_iter, \
 	.write_iter = cowmem_write_iter, .splice_read = copy_splice_read,                         \
 	.splice_write = iter_file_splice_write, .fsync = noop_fsync, .show_fdinfo = show_fdinfo
-#define FILE_OPERATIONS WITH_AREA COMMON_OPERATIONS
-
 const struct file_operations cowmem_fops = {
 	COMMON_OPERATIONS,
 	.open = cowmem_open,
@@ -197,7 +195,7 @@ static loff_t remap_file_range(struct file *in, loff_t position, struct file *ou
 }
 
 const struct file_operations cowmem_file_fops = {
-	FILE_OPERATIONS,
+	COMMON_OPERATIONS,
 	.open = open_file,
 	.fallocate = cowmem_fallocate,
 	.fadvise = cowmem_fadvise,
@@ -225,7 +223,7 @@ static __poll_t poll_snapshot(struct file *file, struct poll_table_struct *table
 
 /* Of a snapshot: nobody writes it, and what happens to it can be waited for. */
 const struct file_operations cowmem_snapshot_fops = {
-	FILE_OPERATIONS,
+	COMMON_OPERATIONS,
 	.open = open_file,
 	.fadvise = cowmem_fadvise,
 	.setlease = generic_setlease,

@@ -137,7 +137,7 @@ struct inode *cowmem_inode_create(struct super_block *sb, umode_t mode)
 	struct cowmem_space *space = sb ? sb->s_fs_info : NULL;
 	struct inode *inode;
 
-	if (space && !cowmem_limit_take(&space->inodes))
+	if (space && !cowmem_limit_take(&space->inodes, 1))
 		return ERR_PTR(-ENOSPC);
 	inode = new_inode(sb ?: cowmem_mount->mnt_sb);
 	if (!inode) {

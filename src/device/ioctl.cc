@@ -2,6 +2,7 @@
 /* The device's ioctls (include/uapi/linux/cowmem.h). */
 #include <linux/cowmem.h>
 
+#include "layers/collapse.h"
 #include "layers/diff.h"
 #include "device/move.h"
 #include "layers/object.h"
@@ -59,6 +60,10 @@ template <>
 constexpr unsigned int first_size<cowmem_move> = 56;
 template <>
 constexpr unsigned int first_size<cowmem_poison> = 32;
+template <>
+constexpr unsigned int first_size<cowmem_collapse> = 96;
+template <>
+constexpr unsigned int first_size<cowmem_set_huge> = 16;
 
 /*
  * A sized argument. `size` comes first in every struct and says how much of it the caller
@@ -148,7 +153,9 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
-		(kapi_has_large() ? COWMEM_FEATURE_HUGE : 0);
+		(kapi_has_large()
+	                 ? COWMEM_FEATURE_HUGE | COWMEM_FEATURE_COLLAPSE | COWMEM_FEATURE_SET_HUGE
+	                 : 0);
 	info->max_bytes = static_cast<unsigned long long>(kapi_max_bytes());
 	return info.put();
 }
@@ -186,6 +193,8 @@ int stat(Object &object, Argument<cowmem_stat> &stat)
 	                             ? object.pages().shared_home()->pages()
 	                             : 0;
 	stat->large_pages = object.pages().home().large();
+	stat->huge = object.huge();
+	stat->__reserved = 0;
 	return stat.put();
 }
 
@@ -279,10 +288,11 @@ int create(Object &, Argument<cowmem_create> &arg)
 	if (arg->__reserved)
 		return -KAPI_EINVAL;
 	const Object::Nature nature{.pinnable = (arg->flags & COWMEM_CREATE_PINNABLE) != 0,
-	                            .large = (arg->flags & COWMEM_CREATE_HUGE) != 0};
+	                            .huge = arg->flags & COWMEM_CREATE_HUGE ? COWMEM_HUGE_ALWAYS
+	                                                                    : COWMEM_HUGE_NEVER};
 
 	/* The core would have one entry of a pinnable mapping let stores through by itself. */
-	if (nature.large && (nature.pinnable || !kapi_has_large()))
+	if (nature.huge && (nature.pinnable || !kapi_has_large()))
 		return -KAPI_EOPNOTSUPP;
 	kapi_copy(name, prefix, sizeof(prefix));
 	if (arg->name)
@@ -729,6 +739,83 @@ int poison(Object &object, Argument<cowmem_poison> &poison)
 	return poison.put();
 }
 
+int set_huge(Object &object, Argument<cowmem_set_huge> &set)
+{
+	if (set->__reserved || set->huge > COWMEM_HUGE_ALWAYS)
+		return -KAPI_EINVAL;
+	if (set->huge && (object.pages().pinnable() || !kapi_has_large()))
+		return -KAPI_EOPNOTSUPP;
+	object.set_huge(set->huge);
+	return 0;
+}
+
+/* Where the answer to COLLAPSE counts a block that became @result. */
+__u64 &count_of(cowmem_collapse &answer, Collapsed result)
+{
+	switch (result) {
+	case Collapsed::done:
+		return answer.collapsed;
+	case Collapsed::is_large:
+		return answer.huge;
+	case Collapsed::sparse:
+		return answer.sparse;
+	case Collapsed::shared:
+		return answer.shared;
+	case Collapsed::busy:
+		return answer.busy;
+	case Collapsed::poisoned:
+		return answer.poisoned;
+	case Collapsed::no_memory:
+		return answer.no_memory;
+	case Collapsed::io_error:
+		break;
+	}
+	return answer.io_error;
+}
+
+/* The first block at or after @from where there is something, if all of it lies before @end; or no_index. */
+Index next_block(const Pages &pages, Index from, Index end)
+{
+	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
+	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
+
+	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
+}
+
+int collapse(Object &object, Argument<cowmem_collapse> &collapse)
+{
+	if (!is_range(collapse->offset, collapse->length))
+		return -KAPI_EINVAL;
+	/* The core would have one entry of a pinnable mapping let stores through by itself. */
+	if (!kapi_has_large() || object.pages().pinnable())
+		return -KAPI_EOPNOTSUPP;
+
+	const Index end = last_of(collapse->offset, collapse->length) + 1;
+	Index index = first_of(collapse->offset), block;
+	int err = 0;
+
+	kapi_large_begin();
+	collapse->collapsed = collapse->huge = collapse->sparse = collapse->shared =
+		collapse->busy = collapse->poisoned = collapse->no_memory = collapse->io_error = 0;
+	while (!err && (block = next_block(object.pages(), index, end)) != no_index &&
+	       !kapi_signal_pending()) {
+		Collapsed result;
+
+		err = collapse_block(object, block, result);
+		if (err)
+			break;
+		count_of(*collapse, result)++;
+		if (result != Collapsed::done && result != Collapsed::is_large)
+			kapi_count(COWMEM_COUNT_large_refused);
+		index = last_of_block(block) + 1;
+		kapi_cond_resched();
+	}
+	collapse->next = offset_of(err ? index : end);
+	if (const int put = collapse.put())
+		return put;
+	return err;
+}
+
 enum class Access {
 	any,
 	readable,
@@ -829,6 +916,10 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call<cowmem_move, move>(f, arg, Access::writable);
 	case COWMEM_IOC_POISON:
 		return call<cowmem_poison, poison>(f, arg, Access::writable);
+	case COWMEM_IOC_SET_HUGE:
+		return call<cowmem_set_huge, set_huge>(f, arg, Access::writable);
+	case COWMEM_IOC_COLLAPSE:
+		return call<cowmem_collapse, collapse>(f, arg, Access::writable);
 	}
 	return -KAPI_ENOTTY;
 }

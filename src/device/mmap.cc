@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Mapping an object. */
+#include <linux/cowmem.h>
+
 #include "layers/object.h"
 
 /*
@@ -22,8 +24,8 @@ extern "C" int cowmem_mmap(file *f, vm_area_struct *vma)
 	object.grow_by_use(bytes_at(end));
 	kapi_vma_set_private(vma, object.cow());
 	kapi_vma_set_ops(vma, object.pages().pinnable());
-	if (object.takes_large())
-		kapi_vma_set_large_ops(vma);
+	if (const unsigned int huge = object.huge(); huge != COWMEM_HUGE_NEVER)
+		kapi_vma_set_large_ops(vma, huge == COWMEM_HUGE_ALWAYS);
 	kapi_file_accessed(f);
 	return 0;
 }

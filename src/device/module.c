@@ -12,6 +12,7 @@
 #include <generated/utsrelease.h>
 
 #include <linux/cowmem.h>
+#include "kernel/large.h"
 #include "kernel/module.h"
 #include "kernel/symbols.h"
 
@@ -42,6 +43,38 @@ static const struct kernel_param_ops cow_via_ops = {.set = cow_via_set, .get = c
 module_param_cb(cow_via, &cow_via_ops, NULL, 0644);
 MODULE_PARM_DESC(cow_via, "Who copies a page at the first private write, for objects opened from "
                           "now on: handler (default) or core");
+
+static const char *const huge_names[] = {
+	[COWMEM_HUGE_NEVER] = "never",
+	[COWMEM_HUGE_ADVISE] = "advise",
+	[COWMEM_HUGE_ALWAYS] = "always",
+};
+
+unsigned int cowmem_default_huge = COWMEM_HUGE_NEVER;
+
+static int huge_set(const char *value, const struct kernel_param *kp)
+{
+	int huge = sysfs_match_string(huge_names, value);
+
+	if (huge < 0)
+		return huge;
+	if (huge && !(compat_has_large && cowmem_large_is_possible()))
+		return -EOPNOTSUPP;
+	WRITE_ONCE(cowmem_default_huge, huge);
+	return 0;
+}
+
+static int huge_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", huge_names[READ_ONCE(cowmem_default_huge)]);
+}
+
+static const struct kernel_param_ops huge_ops = {.set = huge_set, .get = huge_get};
+module_param_cb(huge, &huge_ops, NULL, 0644);
+MODULE_PARM_DESC(
+	huge,
+	"When objects made from now on take memory in pages of 2 MiB, and files of mounts that say "
+	"nothing of it: never (default), advise or always");
 
 /* Until it is known how much memory there is. */
 #define STORE_MAX_DEFAULT ULONG_MAX

@@ -14,11 +14,14 @@
 #include <linux/statfs.h>
 #include <linux/wait_bit.h>
 
+#include <linux/cowmem.h>
+
+#include "kernel/large.h"
 #include "kernel/module.h"
 
 struct options {
-	struct cowmem_space space;                /* its limits, and nothing used */
-	bool has_pages, has_inodes, has_pinnable; /* was said */
+	struct cowmem_space space;                          /* its limits, and nothing used */
+	bool has_pages, has_inodes, has_pinnable, has_huge; /* was said */
 	umode_t mode;
 	kuid_t uid;
 	kgid_t gid;
@@ -211,6 +214,9 @@ static int show_options(struct seq_file *m, struct dentry *root)
 	seq_printf(m, ",nr_inodes=%llu", told_most(&space->inodes));
 	if (READ_ONCE(space->pinnable))
 		seq_puts(m, ",pinnable");
+	if (READ_ONCE(space->huge))
+		seq_printf(m, ",huge=%s",
+		           READ_ONCE(space->huge) == COWMEM_HUGE_ALWAYS ? "always" : "advise");
 	seq_printf(m, ",mode=%03ho", inode->i_mode & S_IALLUGO);
 	seq_printf(m, ",uid=%u,gid=%u", from_kuid_munged(seq_user_ns(m), inode->i_uid),
 	           from_kgid_munged(seq_user_ns(m), inode->i_gid));
@@ -227,12 +233,22 @@ static const struct super_operations super_operations = {
 };
 
 /* --- mounting --- */
-enum parameter { SIZE, NR_INODES, PINNABLE, MODE, UID, GID };
+enum parameter { SIZE, NR_INODES, PINNABLE, HUGE, MODE, UID, GID };
+
+/* A tmpfs' words. No large folio reaches beyond its file's end, so two of them are one. */
+static const struct constant_table huge_words[] = {
+	{"never", COWMEM_HUGE_NEVER},
+	{"advise", COWMEM_HUGE_ADVISE},
+	{"within_size", COWMEM_HUGE_ALWAYS},
+	{"always", COWMEM_HUGE_ALWAYS},
+	{},
+};
 
 static const struct fs_parameter_spec parameters[] = {
 	fsparam_string("size", SIZE),
 	fsparam_string("nr_inodes", NR_INODES),
 	fsparam_flag_no("pinnable", PINNABLE),
+	fsparam_enum("huge", HUGE, huge_words),
 	fsparam_u32oct("mode", MODE),
 	fsparam_uid("uid", UID),
 	fsparam_gid("gid", GID),
@@ -280,6 +296,12 @@ static int parse(struct fs_context *fc, struct fs_parameter *param)
 	case PINNABLE:
 		options->space.pinnable = !result.negated;
 		options->has_pinnable = true;
+		return 0;
+	case HUGE:
+		if (result.uint_32 && !(compat_has_large && cowmem_large_is_possible()))
+			return invalfc(fc, "huge: this kernel's large pages are not used");
+		options->space.huge = result.uint_32;
+		options->has_huge = true;
 		return 0;
 	case MODE:
 		options->mode = result.uint_32 & 07777;
@@ -334,6 +356,12 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 
 static int get_tree(struct fs_context *fc)
 {
+	struct options *options = fc->fs_private;
+
+	if (options->space.pinnable && !options->has_huge)
+		options->space.huge = COWMEM_HUGE_NEVER;
+	if (options->space.pinnable && options->space.huge)
+		return invalfc(fc, "pinnable and huge do not go together");
 	return get_tree_nodev(fc, fill_super);
 }
 
@@ -350,7 +378,7 @@ static bool move_limit(struct cowmem_limit *limit, long most)
 }
 
 /*
- * Limits may be moved, but not below what is used; files that are made from then on are pinnable, or not; the
+ * Limits may be moved, but not below what is used; files that are made from then on are pinnable, or huge, or not; the
  * rest is the root's and changed there.
  */
 static int reconfigure(struct fs_context *fc)
@@ -358,12 +386,17 @@ static int reconfigure(struct fs_context *fc)
 	const struct options *options = fc->fs_private;
 	struct cowmem_space *space = fc->root->d_sb->s_fs_info;
 
+	const unsigned int huge = options->has_huge ? options->space.huge : space->huge;
+
+	if (huge && (options->has_pinnable ? options->space.pinnable : space->pinnable))
+		return invalfc(fc, "pinnable and huge do not go together");
 	if (options->has_pages && !move_limit(&space->pages, options->space.pages.most))
 		return invalfc(fc, "size: more is used");
 	if (options->has_inodes && !move_limit(&space->inodes, options->space.inodes.most))
 		return invalfc(fc, "nr_inodes: more are used");
 	if (options->has_pinnable)
 		WRITE_ONCE(space->pinnable, options->space.pinnable);
+	WRITE_ONCE(space->huge, huge);
 	return 0;
 }
 
@@ -387,6 +420,7 @@ static int init_fs_context(struct fs_context *fc)
 	if (!options)
 		return -ENOMEM;
 	options->space.pages.most = options->space.inodes.most = totalram_pages() / 2;
+	options->space.huge = READ_ONCE(cowmem_default_huge);
 	options->mode = 01777;
 	options->uid = current_fsuid();
 	options->gid = current_fsgid();

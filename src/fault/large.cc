@@ -11,6 +11,7 @@
  */
 #include "fault/fault.h"
 #include "rmap/walk.h"
+#include "store/large.h"
 
 namespace cowmem {
 
@@ -37,30 +38,21 @@ Block look_at(const Fault &fault)
 	return block;
 }
 
-/* A large folio that was made for a fault; it is freed at the end, unless it is at home by then. */
-class FreshLarge {
-public:
-	FreshLarge() = default;
-	~FreshLarge()
-	{
-		if (large_)
-			kapi_large_abandon(large_);
-	}
-	FreshLarge(const FreshLarge &) = delete;
-	FreshLarge &operator=(const FreshLarge &) = delete;
-
-	bool make(const Fault &fault) { return (large_ = kapi_large_alloc(fault.vmf)); }
-	explicit operator bool() const { return large_; }
-	/* The reference on what comes home now. */
-	FolioRef release() { return FolioRef{std::exchange(large_, nullptr)}; }
-
-private:
-	folio *large_ = nullptr;
-};
-
 bool is_write(const Fault &fault)
 {
 	return kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE;
+}
+
+/* Whether a hole is to be filled with a large folio, as the object, and whoever maps it, want it. */
+bool takes_large(const Fault &fault)
+{
+	switch (fault.object->huge()) {
+	case COWMEM_HUGE_ALWAYS:
+		return true;
+	case COWMEM_HUGE_ADVISE:
+		return fault.mapping.flags.asks_for_large();
+	}
+	return false;
 }
 
 /* Whether one entry may map the block for the fault at all. */
@@ -120,7 +112,10 @@ bool serve_block(const Fault &fault)
 	if (block.is_hole) {
 		if (pages.frozen())
 			return false;
-		if (!fresh.make(fault)) {
+		if (!takes_large(fault))
+			return false;
+		fresh = FreshLarge{kapi_large_alloc(fault.vmf)};
+		if (!fresh) {
 			kapi_count(COWMEM_COUNT_large_fallbacks);
 			return false;
 		}
@@ -137,7 +132,7 @@ bool serve_block(const Fault &fault)
 	if (!may_map_block(fault))
 		return false;
 	block = look_at(fault);
-	if (block.is_hole && fresh) {
+	if (block.is_hole && fresh && pages.home().charge(KAPI_LARGE_PAGES)) {
 		FolioRef large = fresh.release();
 
 		if (pages.fill_block(block.first, large.get()))
@@ -164,5 +159,5 @@ extern "C" unsigned int cowmem_large_fault(vm_fault *vmf, unsigned int order)
 /* Whether objects' mappings are to have addresses where one entry can map a large folio. */
 extern "C" bool cowmem_takes_large(const file *f)
 {
-	return cowmem::Object::of(f).takes_large();
+	return cowmem::Object::of(f).huge() != COWMEM_HUGE_NEVER;
 }

@@ -80,6 +80,9 @@
 	X(large_mapped, "faults that mapped one by one entry")                             \
 	X(large_unmapped, "such entries taken out, so that each page could have one")      \
 	X(large_broken, "large folios that became pages")                                  \
+	X(large_collapsed, "of those that objects took, those that COLLAPSE made of pages")  \
+	X(large_refused, "blocks that COLLAPSE left as they were")                         \
+	X(tables_freed, "page tables without an entry, freed so that one entry can map a large folio") \
 	X(pages_moved, "pages that MOVE put on another node")                             \
 	X(pages_poisoned, "pages that are damaged, by a machine check or POISON")         \
 	X(pages_paged_out, "pages that went out of memory")                               \

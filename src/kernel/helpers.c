@@ -163,7 +163,7 @@ HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value
 HELPER const struct vm_operations_struct *file_ops(const struct vm_area_struct *vma, bool pinnable) { return pinnable && vma->vm_flags & VM_SHARED ? &cowmem_pinnable_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? file_ops(vma, pinnable) : &cowmem_vm_ops; }
 HELPER bool kapi_vma_pinnable(const struct vm_area_struct *vma) { return !vma->vm_ops->page_mkwrite; }
-HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma) { if (compat_has_large) cowmem_set_large_ops(vma); }
+HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma, bool always) { if (compat_has_large) cowmem_set_large_ops(vma, always); }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
 HELPER unsigned int kapi_vmf_ask_user_space(struct vm_fault *vmf, bool missing) { return (__force unsigned int)cowmem_ask_user_space(vmf, missing ? VM_UFFD_MISSING : VM_UFFD_MINOR); }
@@ -177,6 +177,7 @@ HELPER bool kapi_vm_flags_locked(unsigned long flags) { return flags & VM_LOCKED
 HELPER bool kapi_vm_flags_reapable(unsigned long flags) { return !(flags & VM_SHARED); }
 HELPER bool kapi_vm_flags_may_store(unsigned long flags) { return (flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
 HELPER bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(flags & VM_SOFTDIRTY); }
+HELPER bool kapi_vm_flags_asks_for_large(unsigned long flags) { return flags & VM_HUGEPAGE; }
 HELPER bool kapi_vm_flags_may_map_around(unsigned long flags) { return !(flags & (VM_UFFD_WP | VM_UFFD_MINOR | VM_UFFD_RWP)); }
 HELPER bool kapi_vm_flags_asks_for_missing(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MISSING; }
 HELPER bool kapi_vm_flags_asks_for_minor(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MINOR; }
@@ -322,6 +323,8 @@ HELPER struct folio *kapi_folio_part(struct folio *large, unsigned int i) { retu
 HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_large(part) ? cowmem_large_all_names(part) : kapi_folio_names(part); }
 HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
+HELPER struct folio *kapi_large_alloc_on(int node) { return compat_has_large ? cowmem_large_alloc_on(node) : NULL; }
+HELPER void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index) { if (compat_has_large) cowmem_free_empty_table(vma, index); }
 HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
 HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }
 HELPER bool kapi_large_break(struct folio *large, unsigned int *unnamed) { return compat_has_large && cowmem_large_break(large, unnamed); }
@@ -485,7 +488,8 @@ HELPER struct cowmem_space *kapi_inode_space(const struct inode *inode) { return
 HELPER bool kapi_space_pinnable(const struct cowmem_space *space) { return READ_ONCE(space->pinnable); }
 HELPER void kapi_space_get(struct cowmem_space *space) { refcount_inc(&space->references); }
 HELPER void kapi_space_put(struct cowmem_space *space) { cowmem_space_put(space); }
-HELPER bool kapi_space_take_page(struct cowmem_space *space) { return cowmem_limit_take(&space->pages); }
+HELPER unsigned int kapi_space_huge(const struct cowmem_space *space) { return READ_ONCE(space->huge); }
+HELPER bool kapi_space_take_pages(struct cowmem_space *space, unsigned long pages) { return cowmem_limit_take(&space->pages, pages); }
 HELPER void kapi_space_give_page(struct cowmem_space *space) { atomic_long_dec(&space->pages.used); }
 HELPER void kapi_inode_set_snapshot(struct inode *inode) { inode->i_mode &= ~0222; inode->i_fop = &cowmem_snapshot_fops; }
 HELPER void kapi_wake_pollers(void) { smp_mb(); cowmem_wake_pollers(); } /* with poll_snapshot() */
@@ -704,6 +708,7 @@ HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters
 HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
 HELPER bool kapi_is_interrupted(void) { return signal_pending(current); }
+HELPER unsigned int kapi_default_huge(void) { return READ_ONCE(cowmem_default_huge); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }
 HELPER void kapi_count_n(enum cowmem_counter counter, unsigned long n) { this_cpu_add(cowmem_counts.value[counter], n); }

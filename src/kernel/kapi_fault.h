@@ -29,8 +29,8 @@ void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value);
 void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable);
 /* Whether the core lets stores through it without page_mkwrite, and others pin its pages to write them. */
 bool kapi_vma_pinnable(const struct vm_area_struct *vma);
-/* The same for an object that takes large folios. */
-void kapi_vma_set_large_ops(struct vm_area_struct *vma);
+/* The same for an object that takes large folios; @always: also where nobody asked for them by madvise(). */
+void kapi_vma_set_large_ops(struct vm_area_struct *vma, bool always);
 /* Whether userfaultfd has to do with it at all. */
 bool kapi_vma_asks_user_space(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);
@@ -45,6 +45,7 @@ bool kapi_vm_flags_reapable(unsigned long flags);
 bool kapi_vm_flags_may_store(unsigned long flags);
 bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags);
 bool kapi_vm_flags_may_map_around(unsigned long flags);
+bool kapi_vm_flags_asks_for_large(unsigned long flags);
 bool kapi_vm_flags_asks_for_missing(unsigned long flags);
 bool kapi_vm_flags_asks_for_minor(unsigned long flags);
 

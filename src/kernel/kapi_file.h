@@ -12,10 +12,12 @@ KAPI_BEGIN
 int kapi_inode_create(const struct inode *like, struct inode **made);
 /* What limits the pages of a mounted file system's files, or null. */
 struct cowmem_space *kapi_inode_space(const struct inode *inode);
+unsigned int kapi_space_huge(const struct cowmem_space *space); /* enum cowmem_huge of new files */
 bool kapi_space_pinnable(const struct cowmem_space *space); /* whether its files are from now on */
 void kapi_space_get(struct cowmem_space *space);
 void kapi_space_put(struct cowmem_space *space);
-bool kapi_space_take_page(struct cowmem_space *space);
+/* The same for @pages of them, or none. */
+bool kapi_space_take_pages(struct cowmem_space *space, unsigned long pages);
 void kapi_space_give_page(struct cowmem_space *space);
 void kapi_inode_get(struct inode *inode);
 void kapi_inode_set_snapshot(struct inode *inode);

@@ -47,6 +47,11 @@ pud_t *kapi_p4d_pud(p4d_t *p4d, unsigned long address);
 pmd_t *kapi_pud_pmd(pud_t *pud, unsigned long address);
 unsigned long kapi_pmd_get(pmd_t *pmd);
 bool kapi_pmd_is_table(unsigned long pmd);
+/*
+ * With the lock of the VMAs: frees the page table of the block that begins with page @index, if all of the block
+ * is mapped at a place where one entry can map it, and the table has no entry. Kernel counterpart: retract_page_tables().
+ */
+void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index);
 /* Whether it maps a large folio; what the entry of the page at @address would be then. */
 bool kapi_pmd_is_huge(unsigned long pmd);
 unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address);

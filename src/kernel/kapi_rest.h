@@ -50,6 +50,7 @@ bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
 bool kapi_is_interrupted(void); /* the same, by any signal */
 unsigned int kapi_default_cow(void);
+unsigned int kapi_default_huge(void); /* enum cowmem_huge */
 void kapi_count(enum cowmem_counter counter);
 void kapi_count_n(enum cowmem_counter counter, unsigned long n);
 void kapi_trace_fault(const struct vm_fault *vmf, unsigned int kind, unsigned int outcome,

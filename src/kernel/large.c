@@ -135,26 +135,41 @@ struct address_space *cowmem_large_mapping(const struct folio *part)
 }
 
 /* --- making --- */
+/* @folio, which was just allocated, with room for names; or it is freed, and NULL. */
+static struct folio *with_names(struct folio *folio)
+{
+	struct names *names = folio ? kmalloc(sizeof(*names), GFP_KERNEL_ACCOUNT) : NULL;
+
+	if (!names) {
+		if (folio)
+			folio_put(folio);
+		return NULL;
+	}
+	folio->private = names;
+	kmemleak_not_leak(names); /* which does not look there */
+	return folio;
+}
+
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
 	/* As for THP where nobody asked for compaction: from what is free, or not at all. */
 	const gfp_t gfp =
 		((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO | __GFP_COMP) & ~__GFP_RECLAIM) |
 		__GFP_NOMEMALLOC | __GFP_NOWARN;
-	struct names *names = kmalloc(sizeof(*names), GFP_KERNEL_ACCOUNT);
-	struct folio *folio;
 
-	if (!names)
-		return NULL;
-	folio = vma_policy(vmf->vma) ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
-	                             : folio_alloc(gfp, HPAGE_PMD_ORDER);
-	if (!folio) {
-		kfree(names);
-		return NULL;
-	}
-	folio->private = names;
-	kmemleak_not_leak(names); /* which does not look there */
-	return folio;
+	return with_names(vma_policy(vmf->vma)
+	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
+	                          : folio_alloc(gfp, HPAGE_PMD_ORDER));
+}
+
+struct folio *cowmem_large_alloc_on(int node)
+{
+	/* Who asks for it waits until memory is put together, if that is soon. */
+	const gfp_t gfp = GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP | __GFP_NORETRY |
+	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+
+	return with_names(node == NUMA_NO_NODE ? folio_alloc(gfp, HPAGE_PMD_ORDER)
+	                                       : __folio_alloc_node(gfp, HPAGE_PMD_ORDER, node));
 }
 
 void cowmem_large_abandon(struct folio *large)
@@ -310,11 +325,70 @@ void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write)
 	update_mmu_cache_pmd(vma, address, vmf->pmd);
 }
 
-void cowmem_set_large_ops(struct vm_area_struct *vma)
+/* Where the entry for a block at @address is, or NULL: there is no table for it. The VMA keeps what there is. */
+static pmd_t *pmd_of(struct mm_struct *mm, unsigned long address)
+{
+	pgd_t *pgd = pgd_offset(mm, address);
+	p4d_t *p4d = pgd_present(*pgd) ? p4d_offset(pgd, address) : NULL;
+	pud_t *pud = p4d && p4d_present(*p4d) ? pud_offset(p4d, address) : NULL;
+
+	return pud && pud_present(*pud) && !pud_leaf(*pud) ? pmd_offset(pud, address) : NULL;
+}
+
+static bool is_empty(pte_t *table)
+{
+	for (unsigned int i = 0; i < PTRS_PER_PTE; i++)
+		if (!pte_none(ptep_get(table + i)))
+			return false;
+	return true;
+}
+
+/*
+ * Where all of the block from page @index on is mapped, by a page table that has no entry, that is freed: one entry can
+ * map the block then. With the lock of the VMA's tree, in which the VMA keeps the tables above, as in retract_page_tables(),
+ * but for any table that is empty under both locks: private copies, swap entries and userfaultfd's marks are entries.
+ * Whoever is on the way to it looks at the pmd entry again under its lock; and finds no memory that was freed, which is
+ * for RCU. Secondary MMUs know of no entry there.
+ */
+void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	const unsigned long address = vma->vm_start + ((index - vma->vm_pgoff) << PAGE_SHIFT);
+	spinlock_t *pmd_lock_, *pte_lock;
+	pgtable_t table = NULL;
+	pmd_t *pmd;
+
+	if (index < vma->vm_pgoff || !IS_ALIGNED(address, HPAGE_PMD_SIZE) ||
+	    vma->vm_end < address + HPAGE_PMD_SIZE)
+		return;
+	pmd = pmd_of(mm, address);
+	if (!pmd || pmd_none(pmdp_get_lockless(pmd)))
+		return;
+	pmd_lock_ = pmd_lock(mm, pmd);
+	if (pmd_present(*pmd) && !pmd_leaf(*pmd) && !pmd_bad(*pmd)) {
+		pte_lock = pte_lockptr(mm, pmd);
+		if (pte_lock != pmd_lock_)
+			spin_lock_nested(pte_lock, SINGLE_DEPTH_NESTING);
+		if (is_empty(pte_offset_kernel(pmd, address)))
+			table = pmd_pgtable(
+				cowmem_symbol_call(pmdp_collapse_flush)(vma, address, pmd));
+		if (pte_lock != pmd_lock_)
+			spin_unlock(pte_lock);
+	}
+	spin_unlock(pmd_lock_);
+	if (!table)
+		return;
+	mm_dec_nr_ptes(mm);
+	cowmem_symbol_call(pte_free_defer)(mm, table);
+	this_cpu_inc(cowmem_counts.value[COWMEM_COUNT_tables_freed]);
+}
+
+void cowmem_set_large_ops(struct vm_area_struct *vma, bool always)
 {
 	vma->vm_ops = &cowmem_large_vm_ops;
-	/* Where huge pages are for those who ask for them: CREATE was that. */
-	vm_flags_set(vma, VM_HUGEPAGE);
+	/* Where huge pages are for those who ask for them: who has the object always take them did. */
+	if (always)
+		vm_flags_set(vma, VM_HUGEPAGE);
 }
 
 #endif

@@ -16,6 +16,7 @@ extern bool cowmem_large_used;
 bool cowmem_large_is_possible(void);
 void cowmem_large_begin(void);
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf);
+struct folio *cowmem_large_alloc_on(int node);
 void cowmem_large_abandon(struct folio *large);
 void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
 unsigned long cowmem_large_names(const struct folio *part);
@@ -34,7 +35,8 @@ unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long pmd, uns
 void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address);
 bool cowmem_fits_block(const struct vm_fault *vmf);
 void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write);
-void cowmem_set_large_ops(struct vm_area_struct *vma);
+void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index);
+void cowmem_set_large_ops(struct vm_area_struct *vma, bool always);
 
 /*
  * A reference on the folio that @part is of. False: it is being freed, or broken: who is asked

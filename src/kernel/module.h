@@ -44,7 +44,7 @@ static inline void cowmem_file_bind(struct file *file, struct inode *inode, void
 	file->private_data = object;
 	file->f_mode |= FMODE_ATOMIC_POS;
 }
-extern unsigned int cowmem_default_cow;
+extern unsigned int cowmem_default_cow, cowmem_default_huge;
 
 /* What fault-around does about the page locks of a shared mapping. */
 enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
@@ -85,6 +85,7 @@ struct cowmem_limit {
 struct cowmem_space {
 	struct cowmem_limit pages, inodes;
 	bool pinnable;         /* what regular files are from now on */
+	unsigned int huge;     /* enum cowmem_huge, the same */
 	atomic_long_t live;    /* inodes that are not freed */
 	refcount_t references; /* the mount's, and that of each home of pages */
 };
@@ -95,15 +96,15 @@ static inline void cowmem_space_put(struct cowmem_space *space)
 		kfree(space);
 }
 
-/* One more. False: there are as many as may be. */
-static inline bool cowmem_limit_take(struct cowmem_limit *limit)
+/* @n more. False: there are more than may be then. */
+static inline bool cowmem_limit_take(struct cowmem_limit *limit, long n)
 {
 	long used = atomic_long_read(&limit->used);
 
 	do {
-		if (used >= READ_ONCE(limit->most))
+		if (used > READ_ONCE(limit->most) - n)
 			return false;
-	} while (!atomic_long_try_cmpxchg(&limit->used, &used, used + 1));
+	} while (!atomic_long_try_cmpxchg(&limit->used, &used, used + n));
 	return true;
 }
 

@@ -100,7 +100,10 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #endif
 
 /* maps a large folio by one entry; takes such an entry out, with all that belongs to that */
-#define COWMEM_SYMBOLS_LARGE(X) WITH_LARGE(X(folio_add_file_rmap_pmd) X(__split_huge_pmd))
+/* takes a page table out of its place, and frees it when nobody looks at it any more */
+#define COWMEM_SYMBOLS_LARGE(X)                                                          \
+	WITH_LARGE(X(folio_add_file_rmap_pmd) X(__split_huge_pmd) X(pmdp_collapse_flush) \
+	                   X(pte_free_defer))
 
 /* From mm/internal.h, which no module sees; the second is there since 7.3. */
 void pmd_install(struct mm_struct *mm, pmd_t *pmd, pgtable_t *pte);

@@ -23,6 +23,8 @@ public:
 	bool tracks_soft_dirty() const { return kapi_vm_flags_tracks_soft_dirty(value_); }
 	/* Whether a read fault may map neighbours, or userfaultfd wants to know of each. */
 	bool may_map_around() const { return kapi_vm_flags_may_map_around(value_); }
+	/* Whether somebody asked for large pages there: MADV_HUGEPAGE, or who mapped it. */
+	bool asks_for_large() const { return kapi_vm_flags_asks_for_large(value_); }
 	/* Whether userfaultfd wants to be asked first, of a place that is a hole, and of one that is none. */
 	bool asks_for_missing() const { return kapi_vm_flags_asks_for_missing(value_); }
 	bool asks_for_minor() const { return kapi_vm_flags_asks_for_minor(value_); }

@@ -118,7 +118,16 @@ int Object::create_at(inode *node)
 
 	if (object && kapi_space_pinnable(space))
 		object->pages_.set_pinnable();
+	else if (object)
+		object->set_huge(kapi_space_huge(space));
 	return object ? 0 : -KAPI_ENOMEM;
+}
+
+void Object::set_huge(unsigned int huge)
+{
+	if (huge)
+		kapi_large_begin();
+	__atomic_store_n(&huge_, huge, __ATOMIC_RELAXED);
 }
 
 int Object::open(file *f)
@@ -127,6 +136,7 @@ int Object::open(file *f)
 
 	if (const int err = create(nullptr, nullptr, Growth::by_use, object))
 		return err;
+	object->set_huge(kapi_default_huge());
 	kapi_file_bind(f, object->inode_, object);
 	return 0;
 }
@@ -139,9 +149,7 @@ int Object::create_file(const char *name, Nature nature, file *&made)
 		return err;
 	if (nature.pinnable)
 		object->pages_.set_pinnable();
-	object->takes_large_ = nature.large;
-	if (nature.large)
-		kapi_large_begin();
+	object->set_huge(nature.huge || nature.pinnable ? nature.huge : kapi_default_huge());
 
 	const int err = kapi_file_create(object->inode_, nullptr, name, true, &made);
 

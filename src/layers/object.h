@@ -41,9 +41,10 @@ public:
 	static int open(file *f);
 	/* @f is closed. With the last reference to the inode the object goes. */
 	static void close(const file *f) { kapi_inode_put(of(f).inode_); }
-	/* What an object is from the start: devices may pin its pages to write them for long; it takes large folios where it can. */
+	/* What an object is from the start: devices may pin its pages to write them for long; enum cowmem_huge. */
 	struct Nature {
-		bool pinnable, large;
+		bool pinnable;
+		unsigned int huge;
 	};
 	/* CREATE: a file, called @name, of a fresh object that grows by write(). 0, -ENOMEM, -ENFILE. Sleeps. */
 	static int create_file(const char *name, Nature nature, file *&made);
@@ -60,8 +61,10 @@ public:
 	unsigned long parent() const { return __atomic_load_n(&parent_, __ATOMIC_RELAXED); }
 	/* Whether it is a snapshot. */
 	bool frozen() const { return frozen_; }
-	/* Whether it, or what it was taken of, takes large folios where it can. */
-	bool takes_large() const { return takes_large_; }
+	/* enum cowmem_huge: when faults take large folios where they can. */
+	unsigned int huge() const { return __atomic_load_n(&huge_, __ATOMIC_RELAXED); }
+	/* Sleeps. */
+	void set_huge(unsigned int huge);
 
 	/* Something was written up to @bytes: the object grows to that, if it is smaller and may. */
 	void grow_by_write(long long bytes) { grow(bytes, Growth::by_write); }
@@ -266,9 +269,9 @@ private:
 	Pages pages_;
 	unsigned long max_slots_ = ~0UL;
 	unsigned int cow_;
-	unsigned char growth_; /* a Growth; of a snapshot, its origin's */
-	bool frozen_ = false;  /* a snapshot */
-	bool takes_large_ = false;
+	unsigned char growth_;  /* a Growth; of a snapshot, its origin's */
+	bool frozen_ = false;   /* a snapshot */
+	unsigned int huge_ = 0; /* COWMEM_HUGE_NEVER */
 	int waiting_sets_ = 0;
 	unsigned long parent_ = 0;
 };

@@ -32,7 +32,7 @@ int Object::create_relative(bool frozen, const inode *like, Object *&made)
 	made->frozen_ = frozen;
 	if (pages_.pinnable())
 		made->pages_.set_pinnable(); /* of a snapshot: its clones will be */
-	made->takes_large_ = takes_large_;
+	made->set_huge(huge());
 	if (frozen) {
 		made->pages_.set_frozen();
 		kapi_inode_set_snapshot(made->inode_);

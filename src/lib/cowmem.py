@@ -18,6 +18,7 @@ import os
 LIBRARY = os.environ.get("COWMEM_LIBRARY", "libcowmem.so.1")
 PAGE_SIZE = 4096
 
+HUGE_NEVER, HUGE_ADVISE, HUGE_ALWAYS = 0, 1, 2
 CREATE_MODULE, CREATE_MEMFD, CREATE_PINNABLE, CREATE_HUGE = 1, 2, 4, 8
 RESIZE_GROWS = 1
 PAGE_OUT_ACCESSED = 1
@@ -43,11 +44,13 @@ def _struct(name, *fields):
 _head = ("size", _u32), ("flags", _u32)
 _Info = _struct("Info", *_head, ("abi_version", _u32), ("page_size", _u32), "features", "max_bytes")
 _Stat = _struct("Stat", *_head, "bytes", "resident_pages", ("cow", _u32), ("state", _u32),
-                "layers", "copies", "max_copies", "shared_pages", "large_pages")  # fmt: skip
+                "layers", "copies", "max_copies", "shared_pages", "large_pages", ("huge", _u32), ("reserved", _u32))  # fmt: skip
 _PageOut = _struct("PageOut", *_head, "offset", "length", "next", "out", "reused", "accessed", "locked", "busy",
                    "incompressible", "full", "no_memory", "poisoned", "tracked", "io_error")  # fmt: skip
 _StoreStat = _struct("StoreStat", *_head, "slots", "same_filled", "bytes", "max_slots", "pool_bytes", "backing_slots")
 _Move = _struct("Move", *_head, "offset", "length", ("node", _u32), ("reserved", _u32), "next", "moved", "busy")
+_Collapse = _struct("Collapse", *_head, "offset", "length", "next", "collapsed", "huge", "sparse", "shared", "busy",
+                    "poisoned", "no_memory", "io_error")  # fmt: skip
 _Range = _struct("Range", "offset", "length")
 _Changed = _struct("Changed", "offset", "length", ("flags", _u32), ("reserved", _u32))
 _Page = _struct("Page", ("flags", _u32), ("mapcount", _u32), ("referenced", _u32), ("reserved", _u32))
@@ -228,6 +231,12 @@ class Object:
 
     def move(self, node, offset=0, length=0):
         return _told("object_move", _Move, self.fd, _u64(offset), _u64(length), node)
+
+    def set_huge(self, huge):
+        _call("object_set_huge", self.fd, huge)
+
+    def collapse(self, offset=0, length=0):
+        return _told("object_collapse", _Collapse, self.fd, _u64(offset), _u64(length))
 
     def poison(self, offset, length):
         return _number("object_poison", self.fd, _u64(offset), _u64(length))

@@ -29,7 +29,7 @@ int call(int fd, unsigned long command, void *argument)
 /* --- structs that grow --- */
 
 /* Bytes of the first versions, of those for which linux/cowmem.h does not say it. */
-enum { INFO_VER0 = 32, PAGE_OUT_VER0 = 120, STORE_STAT_VER0 = 56, MOVE_VER0 = 56 };
+enum { INFO_VER0 = 32, PAGE_OUT_VER0 = 120, STORE_STAT_VER0 = 56, MOVE_VER0 = 56, COLLAPSE_VER0 = 96 };
 
 /* Each begins with it. */
 typedef uint32_t told_size;
@@ -152,6 +152,8 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_USERFAULTFD, "userfaultfd"},
 		{COWMEM_FEATURE_PINNABLE, "pinnable"},
 		{COWMEM_FEATURE_HUGE, "huge"},
+		{COWMEM_FEATURE_COLLAPSE, "collapse"},
+		{COWMEM_FEATURE_SET_HUGE, "set-huge"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 
@@ -558,6 +560,36 @@ int cowmem_object_move_sized(int fd, uint64_t offset, uint64_t length, unsigned 
 	if (result)
 		give_answer(result, size, &sum, sizeof(sum));
 	return err;
+}
+
+int cowmem_object_set_huge(int fd, enum cowmem_huge huge)
+{
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = huge};
+	int err = needs_module(fd);
+
+	if (!err)
+		err = call(fd, COWMEM_IOC_SET_HUGE, &set);
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
+}
+
+int cowmem_object_collapse_sized(int fd, uint64_t offset, uint64_t length,
+                                 struct cowmem_collapse *result, size_t size)
+{
+	struct cowmem_collapse answer = {.size = sizeof(answer)};
+	int err = result ? begin_answer(result, size, COLLAPSE_VER0) : 0;
+
+	if (err)
+		return err;
+	err = needs_module(fd);
+	if (!err)
+		err = take_range(fd, &offset, &length);
+	answer.offset = answer.next = offset;
+	answer.length = length;
+	if (!err && length)
+		err = call(fd, COWMEM_IOC_COLLAPSE, &answer);
+	if (result)
+		give_answer(result, size, &answer, sizeof(answer));
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }
 
 int cowmem_object_poison(int fd, uint64_t offset, uint64_t length, uint64_t *poisoned)

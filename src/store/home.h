@@ -48,8 +48,11 @@ public:
 
 	address_space *mapping() const { return mapping_; }
 	cowmem_space *space() const { return space_; }
-	/* For a new version of a page. False: there is no space for it. Never sleeps. */
-	[[nodiscard]] bool charge() const { return !space_ || kapi_space_take_page(space_); }
+	/* For new versions of @pages pages, of all of them or none. False: there is no space for them. Never sleeps. */
+	[[nodiscard]] bool charge(unsigned long pages = 1) const
+	{
+		return !space_ || kapi_space_take_pages(space_, pages);
+	}
 	/* One is no more. */
 	void uncharge() const
 	{

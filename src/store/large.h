@@ -15,6 +15,32 @@
 
 namespace cowmem {
 
+/* A large folio that is for a block; it is freed at the end, unless it is at home by then. */
+class FreshLarge {
+public:
+	/* @made: what the allocator gave, or null. */
+	explicit FreshLarge(folio *made = nullptr) : large_{made} {}
+	~FreshLarge()
+	{
+		if (large_)
+			kapi_large_abandon(large_);
+	}
+	FreshLarge(const FreshLarge &) = delete;
+	FreshLarge &operator=(FreshLarge &&other)
+	{
+		std::swap(large_, other.large_);
+		return *this;
+	}
+
+	explicit operator bool() const { return large_; }
+	folio *get() const { return large_; }
+	/* The reference on what comes home now. */
+	FolioRef release() { return FolioRef{std::exchange(large_, nullptr)}; }
+
+private:
+	folio *large_;
+};
+
 /*
  * @large, an object's own and locked, of which the caller has one reference, becomes pages, as they were
  * named, mapped nowhere; parts without a name are freed. Faults map them again. Takes no memory. False: somebody

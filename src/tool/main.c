@@ -34,6 +34,8 @@ static const struct command commands[] = {
          true, "accessed offset length", run_page_out},
 	{"prefetch", "OBJECT", "bring an object back into memory", 1, 1, true, "offset length",
          run_prefetch},
+	{"collapse", "OBJECT", "have pages of 2 MiB in place of 4 KiB", 1, 1, true, "offset length",
+         run_collapse},
 	{"top", "", "watch faults, the store, and the processes that have objects", 0, 0, false,
          "once delay count", run_top},
 	{"send", "OBJECT", "write an object, or what changed in it, to stdout as a stream", 1, 1,

@@ -339,3 +339,29 @@ int run_prefetch(void)
 	out_end();
 	return DONE;
 }
+
+/* --- collapse --- */
+
+int run_collapse(void)
+{
+	int next, fd = open_first(WRITE, &next), err;
+	struct cowmem_collapse result;
+
+	if (fd < 0)
+		return FAILED;
+	err = cowmem_object_collapse(fd, options.offset, options.length, &result);
+	close(fd);
+	if (err)
+		return fail(err, "%s", first_name());
+	out_begin();
+	out_number("collapsed", "have become 2 MiB", NUMBER, result.collapsed);
+	out_number("huge", "were 2 MiB", NUMBER, result.huge);
+	out_number("sparse", "stay: a hole", NUMBER, result.sparse);
+	out_number("shared", "stay: shared", NUMBER, result.shared);
+	out_number("busy", "stay: pinned or in use", NUMBER, result.busy);
+	out_number("poisoned", "stay: damaged", NUMBER, result.poisoned);
+	out_number("no_memory", "stay: no memory", NUMBER, result.no_memory);
+	out_number("io_error", "stay: I/O error", NUMBER, result.io_error);
+	out_end();
+	return DONE;
+}

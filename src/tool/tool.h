@@ -168,6 +168,7 @@ bool read_line(const char *path, char *text, size_t room);
 /* --- subcommands --- */
 int run_create(void), run_ls(void), run_stat(void), run_snapshot(void), run_clone(void),
 	run_restore(void), run_diff(void), run_who(void), run_page_out(void), run_prefetch(void),
-	run_top(void), run_send(void), run_receive(void), run_mount_info(void), run_doctor(void);
+	run_collapse(void), run_top(void), run_send(void), run_receive(void), run_mount_info(void),
+	run_doctor(void);
 
 #endif /* COWMEM_TOOL_H */

@@ -42,7 +42,7 @@
 /*
  * Command numbers, each with a struct of the same name (CLONE has struct cowmem_snapshot).
  * 0x00-0x0f is for the object as such, 0x10-0x1f for page-out and prefetch, 0x20-0x2f for
- * snapshots, 0x30-0x3f for pages and the reverse map. Reserved: 0x40-0x4f for large pages.
+ * snapshots, 0x30-0x3f for pages and the reverse map, 0x40-0x4f for large pages.
  */
 #define COWMEM_IOC_GET_INFO _IO(COWMEM_IOC_TYPE, 0x00)
 #define COWMEM_IOC_STAT _IO(COWMEM_IOC_TYPE, 0x01)
@@ -64,6 +64,8 @@
 #define COWMEM_IOC_PAGEMAP _IO(COWMEM_IOC_TYPE, 0x31)
 #define COWMEM_IOC_MOVE _IO(COWMEM_IOC_TYPE, 0x32)
 #define COWMEM_IOC_POISON _IO(COWMEM_IOC_TYPE, 0x33)
+#define COWMEM_IOC_COLLAPSE _IO(COWMEM_IOC_TYPE, 0x40)
+#define COWMEM_IOC_SET_HUGE _IO(COWMEM_IOC_TYPE, 0x41)
 
 /* Feature bits of struct cowmem_info: test these, never a version. */
 #define COWMEM_FEATURE_COW_HANDLER (1ULL << 0) /* the handler makes the private copy */
@@ -93,6 +95,8 @@
 #define COWMEM_FEATURE_USERFAULTFD (1ULL << 17)
 #define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
 #define COWMEM_FEATURE_HUGE (1ULL << 19)     /* COWMEM_CREATE_HUGE */
+#define COWMEM_FEATURE_COLLAPSE (1ULL << 20)
+#define COWMEM_FEATURE_SET_HUGE (1ULL << 21) /* and the mount option huge= */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -131,6 +135,8 @@ struct cowmem_stat {
 	 */
 	__u64 shared_pages;
 	__u64 large_pages; /* out: of the pages that are its own, those in pages of 2 MiB */
+	__u32 huge;        /* out: enum cowmem_huge */
+	__u32 __reserved;  /* out: 0 */
 };
 
 #define COWMEM_STAT_SIZE_VER0 48U
@@ -214,7 +220,7 @@ struct cowmem_set_cow {
  * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
  * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
  * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own
- * become 4 KiB pages first. Its clones are as it is.
+ * become 4 KiB pages first. Its clones are as it is. That is COWMEM_HUGE_ALWAYS (SET_HUGE).
  * EOPNOTSUPP: COWMEM_CREATE_HUGE, and not COWMEM_FEATURE_HUGE; or both flags, which do not go together yet.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
@@ -555,7 +561,7 @@ struct cowmem_rmap {
  * of what the guest only read there; of a hole that was read through a mapping, and has memory
  * since, or lay beyond an end that RESIZE or RESTORE set; of what relatives had, too, and no longer
  * have; of a page that is pinned, just in use when a snapshot is taken, or just being paged out, or
- * was when it was last cleared; and once more of one that was just being written then.
+ * was when it was last cleared; of one in 2 MiB that COLLAPSE put together; and once more of one that was just being written then.
  *
  * If an answer cannot be written there is EFAULT, and `next` tells how far the call came, if that
  * can be written: the answers before are whole, and behind that nothing is cleared, but for
@@ -633,6 +639,56 @@ struct cowmem_poison {
 	__u64 offset;   /* in: bytes, a multiple of page_size */
 	__u64 length;   /* in: bytes, a multiple of page_size, not 0 */
 	__u64 poisoned; /* out: pages that are poisoned now and were not before */
+};
+
+/*
+ * SET_HUGE: when faults are to take memory in pages of 2 MiB, as COWMEM_CREATE_HUGE says it: in the words of a tmpfs' huge=, of which
+ * "within_size" is COWMEM_HUGE_ALWAYS, since none reaches beyond the object's end. What madvise() says of a mapping comes first:
+ * with MADV_NOHUGEPAGE it takes none. One entry maps a page of 2 MiB only in mappings that were made when this was not
+ * COWMEM_HUGE_NEVER. Pages that there are stay as they are. Snapshots and clones that are taken from then on are the same.
+ * EINVAL: no such mode. EOPNOTSUPP: not COWMEM_FEATURE_SET_HUGE, or the object is pinnable; but for COWMEM_HUGE_NEVER.
+ * EBADF: not open for writing. ESTALE: a dropped snapshot.
+ */
+enum cowmem_huge {
+	COWMEM_HUGE_NEVER = 0,
+	COWMEM_HUGE_ADVISE = 1, /* in mappings with MADV_HUGEPAGE */
+	COWMEM_HUGE_ALWAYS = 2,
+};
+
+struct cowmem_set_huge {
+	__u32 size;       /* in: sizeof(struct cowmem_set_huge) */
+	__u32 flags;      /* in: 0 */
+	__u32 huge;       /* in: enum cowmem_huge */
+	__u32 __reserved; /* in: 0 */
+};
+
+/*
+ * COLLAPSE: where 2 MiB, aligned, lie within the range and all of that is pages of 4 KiB of the object's own, have one
+ * page of 2 MiB in their place, with the same bytes. What is paged out is brought in for it. Such a block is taken
+ * out of all mappings; the next access maps it by one entry, in mappings where that can be (COWMEM_CREATE_HUGE)
+ * and that have no private copies there, nor marks of userfaultfd. Private copies stay. A block where nobody has anything
+ * is passed over; the others are counted, each once. Memory is charged to the caller. write() to the object, and its
+ * faults, wait while a block is copied. PAGEMAP tells all pages of a block as DIRTY if it tells one of them.
+ * A page that is pinned, or that the kernel is just using, is not to be exchanged for another: its block stays as it is.
+ * EOPNOTSUPP: not COWMEM_FEATURE_COLLAPSE, or the object is pinnable. EBADF: not open for writing. EINVAL: not page
+ * aligned, empty or overflowing.
+ */
+#define COWMEM_HUGE_BYTES (1U << 21) /* of a block, and a page of 2 MiB */
+
+struct cowmem_collapse {
+	__u32 size;      /* in: sizeof(struct cowmem_collapse) */
+	__u32 flags;     /* in: 0 */
+	__u64 offset;    /* in: bytes, a multiple of page_size */
+	__u64 length;    /* in: bytes, a multiple of page_size, not 0 */
+	__u64 next;      /* out: where to go on; offset + length: all were looked at */
+	__u64 collapsed; /* out: blocks that have become a page of 2 MiB */
+	__u64 huge;      /* out: blocks that were one */
+	__u64 sparse;    /* out: blocks that stay because of a hole, or the object's end */
+	__u64 shared; /* out: because a snapshot or a relative has, or had, a page of it, and it was not written since */
+	__u64 busy;      /* out: because a page of it is pinned, or just being used */
+	__u64 poisoned;  /* out: because a page of it is */
+	__u64 no_memory; /* out: because there is none, or not 2 MiB in one piece */
+	__u64 io_error;  /* out: because the store cannot give a page of it back */
 };
 
 #endif /* _UAPI_LINUX_COWMEM_H */

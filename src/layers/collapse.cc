@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Collapse (layers/collapse.h): of pages that are the object's own, and to which nobody has a reference.
+ *
+ * The object's lock is held alone, and write() is locked out, so the bytes change only by an entry of a page
+ * table, or by a reference. What keeps these away, in this order:
+ *   1. all page locks are taken: what the core maps late, it has mapped by now, and it maps none from now on;
+ *   2. the block is unmapped, in all page tables, and nobody maps it again: faults wait, or see the count;
+ *   3. only then the references are looked at. Who has none by now gets none to write: not GUP, which finds no entry,
+ *      nor write(). So the bytes are copied with nothing frozen, and those who read go on;
+ *   4. the references of all pages are frozen, and the parts take their places in the tree. A reader that has come
+ *      by a reference makes this fail, and is waited for. Nobody sees some pages of the block exchanged, and others not
+ *      to be, but who looks each of them up, and has the same bytes from either.
+ * Page-out, which may put a page into a slot, or take it out, has the page lock then.
+ */
+#include "kernel/alloc.h"
+#include "layers/collapse.h"
+#include "store/large.h"
+
+namespace cowmem {
+
+namespace {
+
+/* Frees the page tables in which nothing of the block at @first is mapped any more. */
+void free_tables(address_space *mapping, Index first)
+{
+	kapi_mapping_lock_vmas(mapping);
+	for (vm_area_struct *vma = kapi_mapping_first_vma(mapping, first, first); vma;
+	     vma = kapi_mapping_next_vma(vma, first, first))
+		kapi_vma_free_empty_table(vma, first);
+	kapi_mapping_unlock_vmas(mapping);
+}
+
+/*
+ * Whether the pages from @first on, a block, can become a large folio: done, or why not. What is out is to be
+ * brought in first. Without the object's lock held alone, a hint.
+ */
+Collapsed may_collapse(const Pages &pages, Index first)
+{
+	const Rcu rcu;
+
+	for (Index at = first; at <= last_of_block(first); at++) {
+		const Entry entry = pages.tree().at(at);
+		folio *const page = entry.page();
+
+		if (!entry)
+			return Collapsed::sparse;
+		if (page ? !pages.owns(page) : !entry.slot() || !entry.slot()->is_of(pages.home()))
+			return Collapsed::shared;
+		if (page && kapi_folio_is_large(page))
+			return pages.sees_block(first, kapi_folio_whole(page)) ? Collapsed::is_large
+			                                                       : Collapsed::busy;
+		if (page && kapi_folio_poisoned(page))
+			return Collapsed::poisoned;
+	}
+	return Collapsed::done;
+}
+
+/* A block of an object whose lock is held alone, and whose write() is locked out. */
+class Block : public Allocated {
+public:
+	Block(Pages &pages, Index first) : pages_{pages}, first_{first} {}
+	~Block()
+	{
+		while (count_) {
+			folio *page = page_[--count_];
+
+			kapi_folio_unlock(page);
+			kapi_folio_put(page);
+		}
+	}
+	Block(const Block &) = delete;
+	Block &operator=(const Block &) = delete;
+
+	Collapsed collapse(FreshLarge &fresh);
+
+private:
+	static constexpr int name_and_this = 2; /* references */
+
+	Collapsed lock();
+	bool is_left_alone() const;
+	Collapsed copy_to(folio *large) const;
+	void leave_slots();
+	bool freeze();
+	bool put_in_place(folio *large);
+
+	Pages &pages_;
+	const Index first_;
+	unsigned int count_ = 0;
+	folio *page_
+		[KAPI_LARGE_PAGES]; /* in their order, each with a reference and its page lock */
+};
+
+/* Who has one page locked waits for no other, but tries those; so they can be waited for one after the other. */
+Collapsed Block::lock()
+{
+	if (const Collapsed result = may_collapse(pages_, first_); result != Collapsed::done)
+		return result;
+	while (count_ < KAPI_LARGE_PAGES) {
+		const Index index = first_ + count_;
+		FolioRef page = pages_.get(index);
+
+		if (!page)
+			return Collapsed::busy;
+		lock_page(page.get());
+		page_[count_++] = page.release();
+		/* It may have gone out, and another have come in, until it was locked. */
+		if (pages_.resident(index) != page_[count_ - 1] || !pages_.owns(page_[count_ - 1]))
+			return Collapsed::busy;
+		if (kapi_folio_poisoned(page_[count_ - 1]))
+			return Collapsed::poisoned;
+	}
+	return Collapsed::done;
+}
+
+/* Whether nobody has a reference but names, entries of page tables, and this. */
+bool Block::is_left_alone() const
+{
+	for (folio *page : page_)
+		if (foreign_references(page) > 1)
+			return false;
+	return true;
+}
+
+/* The bytes, and what the pages are marked with. */
+Collapsed Block::copy_to(folio *large) const
+{
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
+		if (kapi_folio_copy(kapi_folio_part(large, i), page_[i]))
+			return Collapsed::poisoned;
+		if (kapi_folio_written(page_[i]))
+			kapi_folio_keep_written(large);
+		if (kapi_folio_dirty(page_[i]))
+			kapi_folio_set_dirty(large);
+		kapi_cond_resched();
+	}
+	return Collapsed::done;
+}
+
+/* Those that are in slots are that no more: what is large has none. */
+void Block::leave_slots()
+{
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (const Seen seen = pages_.see(first_ + i); seen.slot)
+			pages_.leave_slot(first_ + i, seen);
+}
+
+/* Makes all reference counts 0, if they are what a name and this have. False: none is. */
+bool Block::freeze()
+{
+	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+		if (!kapi_folio_freeze(page_[i], name_and_this)) {
+			while (i--)
+				kapi_folio_unfreeze(page_[i], name_and_this);
+			return false;
+		}
+	return true;
+}
+
+/* @large, which has the bytes, is what the object has there. False: somebody has a reference to a page. */
+bool Block::put_in_place(folio *large)
+{
+	{
+		const NoPreemption who_waits_for_it_goes_on;
+
+		if (!freeze())
+			return false;
+		pages_.home().attach_large(large, first_);
+		{
+			const Rcu rcu;
+
+			for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+				pages_.tree().exchange(first_ + i, Entry{page_[i]},
+				                       Entry{kapi_folio_part(large, i)});
+		}
+		for (folio *page : page_) {
+			leave_home(page);
+			kapi_folio_unfreeze(page, name_and_this - 1);
+		}
+	}
+	for (folio *page : page_)
+		kapi_lru_del(page);
+	return true;
+}
+
+Collapsed Block::collapse(FreshLarge &fresh)
+{
+	constexpr int max_tries = 10; /* as MOVE */
+	folio *const large = fresh.get();
+
+	if (const Collapsed result = lock(); result != Collapsed::done)
+		return result;
+	/* What will fail is not to cost the mappings. */
+	if (!is_left_alone())
+		return Collapsed::busy;
+	pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
+	if (!is_left_alone()) {
+		kapi_drain_folio_batches_everywhere(); /* with references to what mlock() had held */
+		if (!is_left_alone())
+			return Collapsed::busy;
+	}
+	if (const Collapsed result = copy_to(large); result != Collapsed::done)
+		return result;
+	leave_slots();
+	for (int tries = 0; !put_in_place(large); tries++) {
+		if (tries == max_tries)
+			return Collapsed::busy;
+		kapi_cond_resched();
+	}
+
+	const FolioRef at_home = fresh.release();
+
+	add_to_lru(large);
+	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
+	kapi_count(COWMEM_COUNT_large_allocated);
+	kapi_count(COWMEM_COUNT_large_collapsed);
+	free_tables(pages_.mapping(), first_);
+	return Collapsed::done;
+}
+
+Collapsed collapse_block(Pages &pages, Index first, FreshLarge &fresh) REQUIRES(pages)
+{
+	auto *block = new (Gfp::kernel_account) Block{pages, first};
+	const Collapsed result = block ? block->collapse(fresh) : Collapsed::no_memory;
+
+	delete block;
+	return result;
+}
+
+/* The node of the page at @index, or, if none is in memory there, any. */
+int node_of(const Pages &pages, Index index)
+{
+	const FolioRef page = pages.get(index);
+
+	return page ? kapi_folio_node(page.get()) : KAPI_ANY_NODE;
+}
+
+} /* namespace */
+
+int collapse_block(Object &object, Index first, Collapsed &result)
+{
+	Pages &pages = object.pages();
+	unsigned long long count = 0;
+
+	result = may_collapse(pages, first);
+	if (result != Collapsed::done)
+		return 0;
+	result = Collapsed::no_memory;
+
+	/* Before what is out is brought in: what there is little of goes out for it. */
+	FreshLarge fresh{kapi_large_alloc_on(node_of(pages, first))};
+
+	if (!fresh)
+		return 0;
+	if (const int err = pages.swap_in_all(first, last_of_block(first), count)) {
+		result = err == -KAPI_ENOMEM ? Collapsed::no_memory : Collapsed::io_error;
+		return err == -KAPI_EINTR ? err : 0;
+	}
+	object.let_sets_go_first();
+
+	const WriteLock writes{object};
+
+	if (!writes || !pages.lock_killable())
+		return -KAPI_EINTR;
+
+	Exclusive lock{pages, held};
+
+	result = collapse_block(pages, first, fresh);
+	return 0;
+}
+
+} /* namespace cowmem */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Collapse: 512 pages of a block become one large folio (store/large.h). */
+#ifndef COWMEM_COLLAPSE_H
+#define COWMEM_COLLAPSE_H
+
+#include "layers/object.h"
+
+namespace cowmem {
+
+/* What became of a block that was to be a large folio. */
+enum class Collapsed {
+	done,
+	is_large, /* it is one, and all the object's own */
+	sparse,   /* there is a hole */
+	shared,   /* something is the family's */
+	busy,     /* somebody has a reference to a page, or it has just gone out */
+	poisoned,
+	no_memory,
+	io_error, /* the store cannot give a page back */
+};
+
+/*
+ * Has the block of @object that begins with page @first become a large folio, with the bytes that it has, if it
+ * can: @result. What is out is brought in before. If not done, all is as it was, but perhaps mapped nowhere. 0; -EINTR: a
+ * fatal signal. Sleeps. Kernel counterpart: collapse_file().
+ */
+int collapse_block(Object &object, Index first, Collapsed &result);
+
+} /* namespace cowmem */
+
+#endif /* COWMEM_COLLAPSE_H */
