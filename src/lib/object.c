@@ -29,7 +29,13 @@ int call(int fd, unsigned long command, void *argument)
 /* --- structs that grow --- */
 
 /* Bytes of the first versions, of those for which linux/cowmem.h does not say it. */
-enum { INFO_VER0 = 32, PAGE_OUT_VER0 = 120, STORE_STAT_VER0 = 56, MOVE_VER0 = 56, COLLAPSE_VER0 = 96 };
+enum {
+	INFO_VER0 = 32,
+	PAGE_OUT_VER0 = 120,
+	STORE_STAT_VER0 = 56,
+	MOVE_VER0 = 56,
+	COLLAPSE_VER0 = 96
+};
 
 /* Each begins with it. */
 typedef uint32_t told_size;
