@@ -109,9 +109,13 @@ int Store::select(const char *compressor)
 	const Changing scope{changing_};
 	unsigned char n = 1;
 
-	while (n <= max_compressors && compressors_[n] &&
-	       !kapi_same_name(compressor, compressors_[n]->name()))
+	/* Where one was given back there is room for another. */
+	while (n <= max_compressors &&
+	       (!compressors_[n] || !kapi_same_name(compressor, compressors_[n]->name())))
 		n++;
+	if (n > max_compressors)
+		for (n = 1; n <= max_compressors && compressors_[n];)
+			n++;
 	if (n > max_compressors)
 		return -KAPI_ENOSPC;
 
