@@ -129,7 +129,7 @@ struct address_space *cowmem_large_mapping(const struct folio *part)
 	do {
 		folio = whole(part);
 		mapping = READ_ONCE(folio->mapping);
-		smp_rmb();
+		smp_rmb(); /* with make_page() and cowmem_large_break() */
 	} while (unlikely(whole(part) != folio));
 	return mapping;
 }
@@ -344,11 +344,19 @@ static bool is_empty(pte_t *table)
 }
 
 /*
+ * Whether tasks may count on a table of @vma to stay where it is though it is empty: mremap(), which moves private copies
+ * into one, and those who protect what is not there yet. As in retract_page_tables().
+ */
+static bool keeps_empty_tables(const struct vm_area_struct *vma)
+{
+	return READ_ONCE(vma->anon_vma) || userfaultfd_wp((struct vm_area_struct *)vma);
+}
+
+/*
  * Where all of the block from page @index on is mapped, by a page table that has no entry, that is freed: one entry can
- * map the block then. With the lock of the VMA's tree, in which the VMA keeps the tables above, as in retract_page_tables(),
- * but for any table that is empty under both locks: private copies, swap entries and userfaultfd's marks are entries.
- * Whoever is on the way to it looks at the pmd entry again under its lock; and finds no memory that was freed, which is
- * for RCU. Secondary MMUs know of no entry there.
+ * map the block then. With the lock of the VMA's tree, in which the VMA keeps the tables above, as in retract_page_tables().
+ * Whoever else is on the way to it looks at the pmd entry again under its lock; and finds no memory that was freed, which
+ * is for RCU. Secondary MMUs know of no entry there.
  */
 void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 {
@@ -358,8 +366,10 @@ void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 	pgtable_t table = NULL;
 	pmd_t *pmd;
 
-	if (index < vma->vm_pgoff || !IS_ALIGNED(address, HPAGE_PMD_SIZE) ||
-	    vma->vm_end < address + HPAGE_PMD_SIZE)
+	/* The lock of a page table is not its pmd's. */
+	BUILD_BUG_ON(!USE_SPLIT_PTE_PTLOCKS);
+	if (keeps_empty_tables(vma) || index < vma->vm_pgoff ||
+	    !IS_ALIGNED(address, HPAGE_PMD_SIZE) || vma->vm_end < address + HPAGE_PMD_SIZE)
 		return;
 	pmd = pmd_of(mm, address);
 	if (!pmd || pmd_none(pmdp_get_lockless(pmd)))
@@ -367,13 +377,11 @@ void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 	pmd_lock_ = pmd_lock(mm, pmd);
 	if (pmd_present(*pmd) && !pmd_leaf(*pmd) && !pmd_bad(*pmd)) {
 		pte_lock = pte_lockptr(mm, pmd);
-		if (pte_lock != pmd_lock_)
-			spin_lock_nested(pte_lock, SINGLE_DEPTH_NESTING);
-		if (is_empty(pte_offset_kernel(pmd, address)))
+		spin_lock_nested(pte_lock, SINGLE_DEPTH_NESTING);
+		if (!keeps_empty_tables(vma) && is_empty(pte_offset_kernel(pmd, address)))
 			table = pmd_pgtable(
 				cowmem_symbol_call(pmdp_collapse_flush)(vma, address, pmd));
-		if (pte_lock != pmd_lock_)
-			spin_unlock(pte_lock);
+		spin_unlock(pte_lock);
 	}
 	spin_unlock(pmd_lock_);
 	if (!table)

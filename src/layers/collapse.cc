@@ -91,7 +91,7 @@ private:
 		[KAPI_LARGE_PAGES]; /* in their order, each with a reference and its page lock */
 };
 
-/* Who has one page locked waits for no other, but tries those; so they can be waited for one after the other. */
+/* Who waits for several page locks of one home, as page-out does, takes them in the order of their indexes. */
 Collapsed Block::lock()
 {
 	if (const Collapsed result = may_collapse(pages_, first_); result != Collapsed::done)
@@ -132,6 +132,8 @@ Collapsed Block::copy_to(folio *large) const
 			kapi_folio_keep_written(large);
 		if (kapi_folio_dirty(page_[i]))
 			kapi_folio_set_dirty(large);
+		if (kapi_folio_referenced(page_[i]))
+			kapi_folio_mark_referenced(large);
 		kapi_cond_resched();
 	}
 	return Collapsed::done;

@@ -21,7 +21,7 @@ enum class Collapsed {
 
 /*
  * Has the block of @object that begins with page @first become a large folio, with the bytes that it has, if it
- * can: @result. What is out is brought in before. If not done, all is as it was, but perhaps mapped nowhere. 0; -EINTR: a
+ * can: @result. What is out is brought in before. If not done, all is as it was, but perhaps mapped nowhere, and in no slot. 0; -EINTR: a
  * fatal signal. Sleeps. Kernel counterpart: collapse_file().
  */
 int collapse_block(Object &object, Index first, Collapsed &result);

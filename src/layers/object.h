@@ -63,8 +63,7 @@ public:
 	bool frozen() const { return frozen_; }
 	/* enum cowmem_huge: when faults take large folios where they can. */
 	unsigned int huge() const { return __atomic_load_n(&huge_, __ATOMIC_RELAXED); }
-	/* Sleeps. */
-	void set_huge(unsigned int huge);
+	void set_huge(unsigned int huge); /* sleeps */
 
 	/* Something was written up to @bytes: the object grows to that, if it is smaller and may. */
 	void grow_by_write(long long bytes) { grow(bytes, Growth::by_write); }
@@ -84,10 +83,9 @@ public:
 	}
 
 	/*
-	 * Sets the size, freeing and unmapping what lies beyond, in batches from the end, and how it grows
-	 * from then on. 0; -ENOMEM, -EIO: the last page could not be brought in; -EDQUOT: a CopyLimit;
-	 * -EINTR: a fatal signal. Then the size says how far it came; nowhere, unless that came about meanwhile.
-	 * If write() is not locked out, one that the new end does not cut short goes on. Sleeps.
+	 * Sets the size, freeing and unmapping what lies beyond, in batches from the end, and how it grows. 0; or, and the
+	 * size says how far it came, -ENOMEM, -EIO: the last page could not be brought in; -EDQUOT: a CopyLimit; -EINTR: a
+	 * fatal signal. If write() is not locked out, one that the new end does not cut short goes on. Sleeps.
 	 */
 	int resize(long long bytes, Growth growth, bool write_is_locked_out) EXCLUDES(pages_)
 	{
@@ -98,10 +96,7 @@ public:
 	 * out. The same errors; -ENOSPC: it does not grow any more. Sleeps.
 	 */
 	int extend(long long bytes) EXCLUDES(pages_) { return change_size(bytes, nullptr, true); }
-	/*
-	 * Zeroes the bytes of @page from @end, which is within it, to before @stop. False: that is not
-	 * the object's end any more, or the page not its own there. Sleeps.
-	 */
+	/* Zeroes @page from @end, within it, to before @stop. False: @end is not the object's any more, or the page not its own. Sleeps. */
 	bool zero_behind(long long end, long long stop, folio *page) EXCLUDES(pages_);
 
 	/*

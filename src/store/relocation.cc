@@ -79,6 +79,9 @@ void Relocation::place_all()
 
 int Relocation::run(Relocated &result)
 {
+	if (!count_)
+		return 0;
+
 	const int killed = read_all();
 
 	if (!killed)
