@@ -367,7 +367,7 @@ void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 	pmd_t *pmd;
 
 	/* The lock of a page table is not its pmd's. */
-	BUILD_BUG_ON(!USE_SPLIT_PTE_PTLOCKS);
+	BUILD_BUG_ON(!IS_ENABLED(CONFIG_SPLIT_PTE_PTLOCKS));
 	if (keeps_empty_tables(vma) || index < vma->vm_pgoff ||
 	    !IS_ALIGNED(address, HPAGE_PMD_SIZE) || vma->vm_end < address + HPAGE_PMD_SIZE)
 		return;
