@@ -636,8 +636,17 @@ HELPER void kapi_comp_free(struct crypto_acomp *comp) { crypto_free_acomp(comp);
 #define WITH_REQUEST(comp, from, n, to, room, does) ({ int err; ACOMP_REQUEST_ON_STACK(req, comp); acomp_request_set_src_nondma(req, from, n); acomp_request_set_dst_nondma(req, to, *(room)); err = does(req); *(room) = req->dlen; err; })
 HELPER int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return WITH_REQUEST(comp, from, n, to, room, crypto_acomp_compress); }
 HELPER int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to, unsigned int *room) { return WITH_REQUEST(comp, from, n, to, room, crypto_acomp_decompress); }
-HELPER struct mutex *mutex_ready(struct mutex *mutex) { if (mutex) mutex_init(mutex); return mutex; }
-HELPER struct mutex *kapi_mutex_create(void) { return mutex_ready(kmalloc(sizeof(struct mutex), GFP_KERNEL)); }
+HELPER struct mutex *kapi_mutex_create(enum kapi_mutex_class of)
+{
+	static struct lock_class_key class[KAPI_NR_MUTEXES];
+	struct mutex *mutex = kmalloc(sizeof(*mutex), GFP_KERNEL);
+
+	if (mutex) {
+		mutex_init(mutex);
+		lockdep_set_class(mutex, &class[of]);
+	}
+	return mutex;
+}
 HELPER void kapi_mutex_free(struct mutex *mutex) { kfree(mutex); }
 HELPER void kapi_mutex_lock(struct mutex *mutex) { mutex_lock(mutex); }
 HELPER void kapi_mutex_unlock(struct mutex *mutex) { mutex_unlock(mutex); }

@@ -39,7 +39,9 @@ int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int
                        unsigned int *room);
 int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to,
                          unsigned int *room);
-struct mutex *kapi_mutex_create(void);
+/* Of which kind, for lockdep: a lower one may be taken with a higher one held. */
+enum kapi_mutex_class { KAPI_MUTEX_DRAIN, KAPI_MUTEX_CHANGING, KAPI_MUTEX_STREAM, KAPI_NR_MUTEXES };
+struct mutex *kapi_mutex_create(enum kapi_mutex_class of);
 void kapi_mutex_free(struct mutex *mutex);
 void kapi_mutex_lock(struct mutex *mutex);
 void kapi_mutex_unlock(struct mutex *mutex);

@@ -138,7 +138,7 @@ int drain()
 
 extern "C" int cowmem_drain_init(void)
 {
-	cowmem::one_drain = kapi_mutex_create();
+	cowmem::one_drain = kapi_mutex_create(KAPI_MUTEX_DRAIN);
 	return cowmem::one_drain ? 0 : -KAPI_ENOMEM;
 }
 

@@ -13,7 +13,7 @@ constexpr unsigned int buffer_size = 2 * KAPI_PAGE_SIZE;
 
 int Stream::create(const char *name)
 {
-	mutex_ = kapi_mutex_create();
+	mutex_ = kapi_mutex_create(KAPI_MUTEX_STREAM);
 	buffer_ = static_cast<unsigned char *>(kapi_alloc_array(buffer_size, 1));
 	return mutex_ && buffer_ ? kapi_comp_create(name, &context_) : -KAPI_ENOMEM;
 }

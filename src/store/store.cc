@@ -32,7 +32,7 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 
 int Store::init(const char *compressor)
 {
-	changing_ = kapi_mutex_create();
+	changing_ = kapi_mutex_create(KAPI_MUTEX_CHANGING);
 	pool_ = changing_ ? kapi_zs_create() : nullptr;
 	if (!pool_) {
 		kapi_mutex_free(changing_);
