@@ -112,6 +112,13 @@ def has_answers():
         assert not MODULE or one.store_stat()["slots"] == 3
         only_module(one.store_limit, 8)
         only_module(one.move, 0)
+        if "collapse" in one.features():
+            one.set_huge(cowmem.HUGE_ADVISE)
+            assert one.stat()["huge"] == cowmem.HUGE_ADVISE
+            assert one.collapse()["collapsed"] == 0
+        else:
+            assert fails_with(errno.EOPNOTSUPP, one.set_huge, cowmem.HUGE_ALWAYS)
+            assert fails_with(errno.EOPNOTSUPP, one.collapse)
         assert MODULE or fails_with(errno.EOPNOTSUPP, one.poison, 0, PAGE)
         assert MODULE or fails_with(errno.EOPNOTSUPP, one.store_stat)
 

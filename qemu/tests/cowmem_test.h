@@ -198,6 +198,22 @@ static inline int object_set_cow(int fd, uint32_t cow)
 	return ioctl(fd, COWMEM_IOC_SET_COW, &set);
 }
 
+/* COWMEM_FEATURE_*. */
+static inline uint64_t object_features(int fd)
+{
+	struct cowmem_info info = {.size = sizeof(info)};
+
+	MUST(!ioctl(fd, COWMEM_IOC_GET_INFO, &info));
+	return info.features;
+}
+
+static inline int object_set_huge(int fd, uint32_t huge)
+{
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = huge};
+
+	return ioctl(fd, COWMEM_IOC_SET_HUGE, &set);
+}
+
 static inline void *object_map(int fd, size_t length, int prot, int flags)
 {
 	void *p = mmap(NULL, length, prot, flags, fd, 0);

@@ -734,7 +734,8 @@ static void collapses(void)
 	CHECK_EQ(stat.huge, COWMEM_HUGE_ADVISE);
 	CHECK_EQ(cowmem_object_collapse(fd, PAGE, PAGE, &result), 0);
 	CHECK_EQ(result.collapsed + result.sparse, 0);
-	CHECK_EQ(cowmem_object_collapse(fd, 0, 0, &result), 0);
+	CHECK_EQ(cowmem_object_collapse_sized(fd, 0, 0, &result, 8), -EINVAL);
+	CHECK_EQ(cowmem_object_collapse_sized(fd, 0, 0, &result, sizeof(result)), 0);
 	CHECK_EQ(result.collapsed, 1);
 	CHECK_EQ(result.next, PAGES(512));
 	CHECK_EQ(cowmem_object_collapse(fd, 0, 0, &result), 0);

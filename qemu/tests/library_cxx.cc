@@ -189,6 +189,12 @@ void pages_out()
 	CHECK(as_it_should(object.store_stat()));
 	CHECK(as_it_should(object.store_limit(9)));
 	CHECK(as_it_should(object.move(0)));
+	const bool has_huge = has_module && *object.features() & COWMEM_FEATURE_COLLAPSE;
+	auto set = object.set_huge(COWMEM_HUGE_ADVISE);
+	auto collapsed = object.collapse();
+	CHECK(set.has_value() == has_huge && collapsed.has_value() == has_huge);
+	CHECK(has_huge ? collapsed->collapsed == 0
+	               : collapsed.error() == cowmem::error{EOPNOTSUPP});
 	auto poisoned = object.poison(0, page_size);
 	CHECK(poisoned || poisoned.error() == cowmem::error{has_module ? EPERM : EOPNOTSUPP});
 }

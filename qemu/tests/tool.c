@@ -453,7 +453,33 @@ static void pages_out(void)
 	CHECK_TOOL(0, "create empty");
 	CHECK_TOOL(0, "page-out empty");
 	CHECK_TOOL(0, "prefetch empty");
-	CHECK_TOOL(0, "collapse empty");
+	end();
+}
+
+/* As the kernel has them, or not; then all is refused alike. */
+static void collapses(void)
+{
+	int fd, exit_code = 0;
+
+	begin();
+	fd = make_file("a", 1024);
+	if (!(object_features(fd) & COWMEM_FEATURE_COLLAPSE))
+		exit_code = 1;
+	CHECK_TOOL(exit_code, "collapse --json --offset 4096 --length 2097152 a");
+	if (!exit_code)
+		CHECK_JSON("collapsed", "0");
+	CHECK_TOOL(exit_code, "collapse --json --offset 0 --length 2097152 a");
+	if (!exit_code)
+		CHECK_JSON("collapsed", "1");
+	CHECK_TOOL(exit_code, "collapse --json --pid %d --fd %d", getpid(), fd);
+	if (!exit_code) {
+		CHECK_JSON("collapsed", "1");
+		CHECK_JSON("huge", "1");
+	}
+	CHECK(has_page("a", 1023, 1));
+	close(fd);
+	CHECK_TOOL(0, "create empty");
+	CHECK_TOOL(exit_code, "collapse empty");
 	end();
 }
 
@@ -923,6 +949,7 @@ static void refuses_what_is_not_permitted(void)
 	X(tells_what_differs, "diff")                                \
 	X(tells_who, "who")                                          \
 	X(pages_out, "page-out, prefetch")                           \
+	X(collapses, "collapse")                                     \
 	X(holds_and_reaches_in, "--hold, --pid and --fd")            \
 	X(lists, "ls")                                               \
 	X(watches, "top")                                            \

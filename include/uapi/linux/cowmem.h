@@ -647,7 +647,7 @@ struct cowmem_poison {
  * with MADV_NOHUGEPAGE it takes none. One entry maps a page of 2 MiB only in mappings that were made when this was not
  * COWMEM_HUGE_NEVER. Pages that there are stay as they are. Snapshots and clones that are taken from then on are the same.
  * EINVAL: no such mode. EOPNOTSUPP: not COWMEM_FEATURE_SET_HUGE, or the object is pinnable; but for COWMEM_HUGE_NEVER.
- * EBADF: not open for writing. ESTALE: a dropped snapshot.
+ * EBADF: not open for writing.
  */
 enum cowmem_huge {
 	COWMEM_HUGE_NEVER = 0,
@@ -666,7 +666,7 @@ struct cowmem_set_huge {
  * COLLAPSE: where 2 MiB, aligned, lie within the range and all of that is pages of 4 KiB of the object's own, have one
  * page of 2 MiB in their place, with the same bytes. What is paged out is brought in for it. Such a block is taken
  * out of all mappings; the next access maps it by one entry, in mappings where that can be (COWMEM_CREATE_HUGE)
- * and that have no private copies there, nor marks of userfaultfd. Private copies stay. A block where nobody has anything
+ * and that have no private copies, nor marks of userfaultfd. Private copies stay. A block where nobody has anything
  * is passed over; the others are counted, each once. Memory is charged to the caller. write() to the object, and its
  * faults, wait while a block is copied. PAGEMAP tells all pages of a block as DIRTY if it tells one of them.
  * A page that is pinned, or that the kernel is just using, is not to be exchanged for another: its block stays as it is.
