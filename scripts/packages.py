@@ -38,9 +38,9 @@ OLDER_OUT = WORK / "packages-older"  # where the packages are that are upgraded
 LOG = WORK / "packages.log"
 OTHER_SERIES = "5.10.0-99-amd64"  # no series that is supported
 # What is not looked through for what a purge leaves: what dpkg and apt keep for themselves, what
-# is not kept, and where no package has anything, but this test has; and a file that netbase, which
+# is not kept, and where no package has anything, but this test has; and files that netbase, which
 # Python's packages depend on, makes and never removes.
-NOT_OURS = ["etc/hosts", "dev", "proc", "run", "sys", "tmp", "var/cache", "var/lib/apt", "var/lib/dpkg", "var/log", "root", "usr/local"]
+NOT_OURS = ["etc/hosts", "etc/networks", "dev", "proc", "run", "sys", "tmp", "var/cache", "var/lib/apt", "var/lib/dpkg", "var/log", "root", "usr/local"]
 # Nor what Python, which came along, makes as it is installed: it compiles itself.
 OF_PYTHON = re.compile(r"(^|/)__pycache__(/|$)|^etc/python3(/|$)|^var/lib/python(/|$)|^etc/inputrc$")
 SHOWN, SERVICE = "/usr/local/sbin/shown", "/usr/local/lib/systemd/system/shown.service"  # in the VM
