@@ -510,7 +510,7 @@ def boot(plan, codes, suites):
     left = list(steps)  # those that have not come to their end
 
     def resume(finished):
-        again[:] = [step.line for step in finished if step.line.startswith(("limit ", "load "))]
+        again[:] = dict.fromkeys(step.line for step in finished if step.line.startswith(("limit ", "load ")))
         return write_initramfs(plan, files, [*again, *left])
 
     def on_step(step):

@@ -23,6 +23,7 @@ import threading
 import time
 
 SILENCE = 600  # seconds
+RESUMES = 3  # VMs that go on where one before ended of an int3 of its own kernel's
 SKIPPED = 4  # a program's exit code for "nothing here to test" (kselftest)
 
 # QEMU's program, the machine, and what the kernel is told. On a busy machine x86's timer may
@@ -192,7 +193,7 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, app
     `allow` lists patterns of bad lines that the caller expects: they end in
     `allowed`, not in `problems`. `on_step` is called with each Step as it ends. `resume`
     makes an initramfs for what is left to do after some Steps: a VM that ended of a stale
-    int3 is followed by another, once.
+    int3 is followed by another.
     """
     qemu, machine, told = MACHINES[arch]
     clock = ["-accel", "tcg,thread=multi"]
@@ -210,7 +211,9 @@ def boot(arch, kernel_dir, initramfs, log_path, *, smp=2, nodes=1, mem=1024, app
         print(f"vm: {qemu} ended before PID 1 after {result.seconds:.0f} s ({'; '.join(result.problems)}): "
               f"booting once more", file=sys.stderr, flush=True)  # fmt: skip
         result = run(command, log_path, silence, allow, on_step, "a")
-    if result.stale_int3 and resume and not stopping.is_set():
+    for _ in range(RESUMES):
+        if not result.stale_int3 or not resume or stopping.is_set():
+            break
         finished = [step for step in result.steps if step.status is not None]
         print(f"vm: {qemu} ran an int3 that the kernel had patched away, in {result.stale_int3}: "
               f"another VM goes on after {finished[-1].line if finished else 'nothing'}", file=sys.stderr, flush=True)  # fmt: skip
