@@ -31,8 +31,8 @@ PAGE = ROOT / "qemu" / "bench.md"
 RECORD = ROOT / "qemu" / "bench-record.json"
 CLOCK_ERROR = 0.02  # of the clock, against a loop of known length
 
-# A page is to be copied by quadwords: QEMU counts `rep movsb` byte by byte.
-CPU = {"x86_64": ["-cpu", "max,-erms,-fsrm"], "arm64": []}
+ARCHITECTURES = "x86_64", "arm64"
+
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
@@ -247,7 +247,7 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), id
 def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None):
     """The Figures of qemu/bench.c with `arguments`, and of more runs of it."""
     return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, smp=1,
-                                 icount=True, append=STILL, extra_qemu=[*CPU[arch], *extra_qemu]))  # fmt: skip
+                                 icount=True, append=STILL, extra_qemu=extra_qemu))  # fmt: skip
 
 
 def measure_walks(arch, out):
@@ -450,7 +450,7 @@ def write_record(arch, figures):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("arch", choices=CPU)
+    parser.add_argument("arch", choices=ARCHITECTURES)
     parser.add_argument("--profile", action="store_true", help="where the instructions go, instead of the table")
     parser.add_argument("--record", action="store_true", help="these costs are what `make test` is to expect")
     options = parser.parse_args()

@@ -137,7 +137,7 @@ def tell_relatives(arch, out, mib):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("arch", choices=bench.CPU)
+    parser.add_argument("arch", choices=bench.ARCHITECTURES)
     parser.add_argument("--only", choices=("faults", "relatives"), help="one of the two boots")
     parser.add_argument("--mib", type=int, default=MIB, help="size of what relatives share")
     options = parser.parse_args()

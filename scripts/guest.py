@@ -55,8 +55,8 @@ def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=
     cowmem_peer.ko; with `coverage`, the module tells which of its branches have run (coverage.py)."""
     options = [name for name, wanted in (("KUNIT", kunit), ("PEER", peer), ("COVERAGE", coverage)) if wanted]
     # With suites or the peer, cowmem.ko is the same: what one of these builds has compiled is there for the next.
-    tested = ["tested"] if kunit or peer else []
-    out = out or MODULES / "-".join([kernel_dir.name, *tested, *(["COVERAGE"] if coverage else [])])
+    kinds = [name for name, is_one in (("tested", kunit or peer), ("coverage", coverage)) if is_one]
+    out = out or MODULES / "-".join([kernel_dir.name, *kinds])
     with module_locks_lock:
         lock = module_locks.setdefault(out, threading.Lock())
     with lock:

@@ -205,7 +205,7 @@ BINDING = ROOT / "qemu/tests/binding.py"  # runs only in a guest of this machine
 MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
-COSTS = {f"costs-{arch}": arch for arch in bench.CPU}
+COSTS = {f"costs-{arch}": arch for arch in bench.ARCHITECTURES}
 OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "userspace": 20, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
@@ -574,7 +574,7 @@ def check_builds(builds):
     """The module, with all that can be built in, for each kernel and architecture."""
     start = time.monotonic()
     tests = []
-    for arch in bench.CPU:
+    for arch in bench.ARCHITECTURES:
         for kernel, kunit, peer in builds:
             name = " ".join(["build for", *kernel, arch, *(["KUNIT=1"] if kunit else []), *(["PEER=1"] if peer else [])])
             try:
@@ -590,7 +590,7 @@ def check_rebuilds():
     start = time.monotonic()
     out = OUT / "rebuilds"
     targets = [(guest.kernel("stock", *kernel, arch), arch)
-               for arch in bench.CPU for kernel in [(), *((name,) for name in guest.other_kernels())]]  # fmt: skip
+               for arch in bench.ARCHITECTURES for kernel in [(), *((name,) for name in guest.other_kernels())]]  # fmt: skip
     fresh, tests = {}, []
     for target in targets:
         shutil.rmtree(out, ignore_errors=True)
@@ -714,7 +714,7 @@ def say_debug_kernels(plans):
         tests = [test for test in results if test.boot == plan.name]
         right &= not any(test.status == "failed" for test in tests)
         print(f"{plan.name:14} {', '.join(checks):50} {count(tests)}")
-    if {(plan.kind, plan.arch) for plan in plans} == set(itertools.product(DEBUG_KERNELS, bench.CPU)):
+    if {(plan.kind, plan.arch) for plan in plans} == set(itertools.product(DEBUG_KERNELS, bench.ARCHITECTURES)):
         right &= all(checks == set(CHECKS.values()) for checks in checked.values())
         results.append(Test("whole suite on all debug kernels", "passed" if right else "failed", ["R100"]))
 

@@ -105,9 +105,9 @@ static unsigned long area_for(struct file *file, unsigned long address, unsigned
 		return thp_get_unmapped_area(file, address, length, pgoff, flags);
 	return mm_get_unmapped_area(current->mm, file, address, length, pgoff, flags);
 }
-#define WITH_AREA .get_unmapped_area = area_for,
+#define AND_AREA , .get_unmapped_area = area_for
 #else
-#define WITH_AREA
+#define AND_AREA
 #endif
 
 /* Sizes are in pages. */
@@ -133,10 +133,12 @@ static void show_fdinfo(struct seq_file *m, struct file *file)
 
 /* What files of the device and of objects' own inodes have alike. */
 #define COMMON_OPERATIONS                                                                         \
-	WITH_AREA.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,       \
+	.owner = THIS_MODULE, .mmap = cowmem_mmap, .unlocked_ioctl = cowmem_ioctl,                \
 	.compat_ioctl = compat_ptr_ioctl, .llseek = cowmem_llseek, .read_iter = cowmem_read_iter, \
 	.write_iter = cowmem_write_iter, .splice_read = copy_splice_read,                         \
-	.splice_write = iter_file_splice_write, .fsync = noop_fsync, .show_fdinfo = show_fdinfo
+	.splice_write = iter_file_splice_write, .fsync = noop_fsync,                              \
+	.show_fdinfo = show_fdinfo AND_AREA
+
 const struct file_operations cowmem_fops = {
 	COMMON_OPERATIONS,
 	.open = cowmem_open,

@@ -797,7 +797,7 @@ int collapse(Object &object, Argument<cowmem_collapse> &collapse)
 	kapi_large_begin();
 	collapse->collapsed = collapse->huge = collapse->sparse = collapse->shared =
 		collapse->busy = collapse->poisoned = collapse->no_memory = collapse->io_error = 0;
-	while (!err && (block = next_block(object.pages(), index, end)) != no_index &&
+	while ((block = next_block(object.pages(), index, end)) != no_index &&
 	       !kapi_signal_pending()) {
 		Collapsed result;
 
