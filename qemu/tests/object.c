@@ -1105,6 +1105,21 @@ static void mremap_moves_as_memfd(void)
 	}
 }
 
+/* Whatever its length: so 16 pages that fault-around maps are in one leaf, and one entry can map 2 MiB. */
+static void begins_at_2_mib(void)
+{
+	const size_t large = 2 << 20, lengths[] = {large, large + PAGE, 3 * large - PAGE};
+	int fd = object_open();
+
+	if (!(object_features(fd) & COWMEM_FEATURE_HUGE))
+		SKIP("no pages of 2 MiB on this kernel");
+	for (size_t i = 0; i < ARRAY_LENGTH(lengths); i++) {
+		CHECK_EQ((uintptr_t)object_map(fd, lengths[i], PROT_READ, MAP_SHARED) % large, 0);
+		CHECK_EQ((uintptr_t)object_map(fd, lengths[i], PROT_READ, MAP_PRIVATE) % large, 0);
+	}
+	close(fd);
+}
+
 static const struct test_case cases[] = {
 	{"each open makes an object", "", each_open_makes_an_object},
 	{"the object outlives its descriptor while mapped", "", outlives_its_descriptor},
@@ -1130,6 +1145,7 @@ static const struct test_case cases[] = {
 	{"fsync, fdatasync, msync", "", syncs},
 	{"mremap grows an object of unset size", "", mremap_grows},
 	{"mremap, partial munmap as on memfd", "", mremap_moves_as_memfd},
+	{"mappings of 2 MiB and more begin where 2 MiB do", "", begins_at_2_mib},
 };
 
 int main(void)

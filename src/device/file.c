@@ -97,15 +97,8 @@ const struct vm_operations_struct cowmem_large_vm_ops = {
 	.huge_fault = cowmem_large_fault,
 };
 
-/* Where one entry can map a large folio, if it is for an object that takes them. */
-static unsigned long area_for(struct file *file, unsigned long address, unsigned long length,
-                              unsigned long pgoff, unsigned long flags)
-{
-	if (cowmem_takes_large(file))
-		return thp_get_unmapped_area(file, address, length, pgoff, flags);
-	return mm_get_unmapped_area(current->mm, file, address, length, pgoff, flags);
-}
-#define AND_AREA , .get_unmapped_area = area_for
+/* Mappings begin where one entry can map a large folio, and fault-around finds whole leaves. */
+#define AND_AREA , .get_unmapped_area = thp_get_unmapped_area
 #else
 #define AND_AREA
 #endif

@@ -155,9 +155,3 @@ extern "C" unsigned int cowmem_large_fault(vm_fault *vmf, unsigned int order)
 	return order == KAPI_LARGE_SHIFT && serve_block(Fault{vmf}) ? KAPI_VM_FAULT_NOPAGE
 	                                                            : KAPI_VM_FAULT_FALLBACK;
 }
-
-/* Whether objects' mappings are to have addresses where one entry can map a large folio. */
-extern "C" bool cowmem_takes_large(const file *f)
-{
-	return cowmem::Object::of(f).huge() != COWMEM_HUGE_NEVER;
-}

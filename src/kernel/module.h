@@ -185,7 +185,6 @@ static inline bool cowmem_has_dirty_bit(void)
 vm_fault_t cowmem_fault(struct vm_fault *vmf);
 vm_fault_t cowmem_page_mkwrite(struct vm_fault *vmf);
 vm_fault_t cowmem_large_fault(struct vm_fault *vmf, unsigned int order);
-bool cowmem_takes_large(const struct file *file);
 vm_fault_t cowmem_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last);
 int cowmem_user_fill(struct vm_area_struct *vma, pgoff_t index, struct folio *folio);
 int cowmem_user_find(void *object, pgoff_t index, struct folio **found);
