@@ -633,9 +633,10 @@ static void reads_and_writes(struct answers *answers, int fd, int arg)
 	ASK(answers, pwrite(fd, pages + PAGE - 10, 20, PAGES(2))); /* 10 of them are there */
 	ASK(answers, pwrite(fd, pages + PAGE, 20, PAGES(3)));
 	LOOK(answers, fd, "writes from nowhere");
-	ASK(answers, pread(fd, pages + PAGE - 10, 20, 0));
+	/* How many of the 10 there are is up to how the architecture copies, and how often that is tried. */
+	ASK(answers, pread(fd, pages + PAGE - 10, 20, 0) > 0);
 	ASK(answers, pread(fd, pages + PAGE, 20, 0));
-	ASK(answers, sum_of(pages, PAGE));
+	ASK(answers, sum_of(pages, PAGE - 10));
 	ASK(answers, read(only_write, bytes, 1));
 	ASK(answers, pread(only_write, bytes, 1, 0));
 	ASK(answers, write(only_read, bytes, 1));
@@ -2343,6 +2344,7 @@ static const struct row {
 #define CACHE "it has no page cache"
 #define SHMEM_ONLY "the kernel knows only its own files"
 #define USERFAULTFD "this kernel's userfaultfd knows only its own files"
+#define PROTECTION "so does its write protection"
 #define LEAVES_PAGE "a memfd has a page where a write found nothing to write"
 #define PRESENT "it never says absent of what may be in memory"
 #define DIRTY "a page that a read made is never clean"
@@ -2387,7 +2389,7 @@ static const struct difference differences[] = {
 	{"smaps, shared", "Private_*", DIRTY},
 	{"smaps, private", "Private_*", DIRTY},
 	{"userfaultfd, missing", "*", USERFAULTFD},
-	{"userfaultfd, write-protected", "*", USERFAULTFD},
+	{"userfaultfd, write-protected", "*", PROTECTION},
 	{"userfaultfd, minor", "*", USERFAULTFD},
 	{"cachestat", "stat.cache", CACHE},
 	{"seals", "fcntl(fd, F_GET_SEALS)", SHMEM_ONLY},
@@ -2414,6 +2416,17 @@ static bool has_userfaultfd(void)
 	return info.features & COWMEM_FEATURE_USERFAULTFD;
 }
 
+/* On 6.1 not on arm64. */
+static bool protects_memfds(void)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	MUST(fd >= 0 && !ioctl(fd, UFFDIO_API, &api));
+	close(fd);
+	return api.features & UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+}
+
 static bool memfd_leaves_page(void)
 {
 	int fd = memfd_create("leaves", MFD_CLOEXEC);
@@ -2432,6 +2445,8 @@ static bool is_here(const struct difference *listed)
 {
 	if (!strcmp(listed->reason, USERFAULTFD))
 		return !has_userfaultfd();
+	if (!strcmp(listed->reason, PROTECTION))
+		return !has_userfaultfd() && protects_memfds();
 	if (!strcmp(listed->reason, LEAVES_PAGE))
 		return memfd_leaves_page();
 	if (!strcmp(listed->reason, CACHE))
