@@ -146,7 +146,6 @@ LIMIT = ("depth",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
-# The longest first, so that all of what runs AT_ONCE end together.
 PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
     Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
@@ -206,7 +205,7 @@ MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.ARCHITECTURES}
-OTHER_SECONDS = {"costs-x86_64": 100, "costs-arm64": 100, "setup": 1, "userspace": 20, "errnos": 1, "builds": 300, "rebuilds": 500, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 120, "costs-arm64": 160, "setup": 1, "userspace": 20, "errnos": 1, "builds": 350, "rebuilds": 500, "model": 60}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
 BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
@@ -791,15 +790,16 @@ def main():
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
-        # First, since the builds are one after the other, for minutes.
         builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
         checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and
                   (name != "rebuilds" or options.every_kernel or options.test)}  # fmt: skip
-        jobs = [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()] + jobs
+        jobs += [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()]
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
         progress.plan(name, len(codes) + suites + 1 if plan else 1, plan.seconds if plan else OTHER_SECONDS[name])
+    # The longest first, so that all of what runs AT_ONCE end together.
+    jobs.sort(key=lambda job: progress.planned[job[0]][1], reverse=True)
     progress.began = time.monotonic()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
