@@ -51,9 +51,9 @@ test-all: ## the same, and all on every supported kernel of Debian's
 	@scripts/setup.sh test
 	@scripts/test.py --everything --every-kernel
 
-bench: ## what each work costs, in instructions, against memfd (ARCH); PROFILE=1, RECORD=1
+bench: ## what each work costs, in instructions, against memfd (ARCH, KERNEL=7.3); PROFILE=1, RECORD=1
 	@scripts/setup.sh test
-	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(ARCH)
+	@scripts/bench.py $(if $(PROFILE),--profile) $(if $(RECORD),--record) $(if $(KERNEL),--kernel $(KERNEL)) $(ARCH)
 
 bench-smp: ## contention: faults against memfd, clones against fork (ARCH); ONLY=faults|relatives, MIB=
 	@scripts/setup.sh test

@@ -212,15 +212,15 @@ class Figures:
 STILL = "norandmaps"
 
 
-def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, **options):
-    """Boot Debian's kernel, take the steps `before` and run a program of qemu/, once with each
+def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, series=None, **options):
+    """Boot Debian's kernel, the main one or the newest of another series, take the steps `before` and run a program of qemu/, once with each
     of the arguments `runs`, and with `idle`, if there are any, by turns with cowmem loaded and
     unloaded; the kernel's release, what the program said and how long it all took come back.
     With `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
     modules of the kernel's own.
     """
     out.mkdir(parents=True, exist_ok=True)
-    kernel = guest.kernel("stock", arch)
+    kernel = guest.kernel("stock", *filter(None, [series]), arch)
     module = guest.build_module(kernel, arch, peer=peer)
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
     others = guest.module_files(kernel, kernels)
@@ -244,21 +244,21 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), id
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None):
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None, series=None):
     """The Figures of qemu/bench.c with `arguments`, and of more runs of it."""
-    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, smp=1,
+    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, series, smp=1,
                                  icount=True, append=STILL, extra_qemu=extra_qemu))  # fmt: skip
 
 
-def measure_walks(arch, out):
+def measure_walks(arch, out, series):
     """The Figures of the reverse-map walks, in a boot of their own."""
-    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in WALKS)}", peer=True)
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(row.work for row in WALKS)}", peer=True, series=series)
 
 
-def measure_paging(arch, out):
+def measure_paging(arch, out, series):
     """The Figures of page-out and what follows, in a boot that swaps to zram."""
     works = dict.fromkeys(row.work for row in PAGING)
-    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"))
+    return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"), series=series)
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -329,22 +329,22 @@ def as_json(arch, figures):
             "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
 
 
-def put_in_page(arch, lines, picture):
-    """The page of benchmarks says between two comments what the last record was, for one architecture."""
-    begin, end = f"<!-- make bench RECORD=1 ARCH={arch} -->\n", "<!-- end -->\n"
+def put_in_page(begin, lines):
+    """The page of benchmarks says between two comments what the last record was. Whether it does for this one."""
+    begin, end = f"<!-- {begin} -->\n", "<!-- end -->\n"
     before, found, rest = PAGE.read_text().partition(begin)
     if found:
         block = "".join(f"    {line}".rstrip() + "\n" for line in lines)
         PAGE.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}")
-        shutil.copy(picture, RECORD.with_name(f"bench-{arch}.svg"))
+    return bool(found)
 
 
-def tell_table(arch, out, record):
-    figures = measure(arch, out, f"{MIB} {ROUNDS}")
-    walks = measure_walks(arch, out / "walks")
+def tell_table(arch, out, record, series):
+    figures = measure(arch, out, f"{MIB} {ROUNDS}", series=series)
+    walks = measure_walks(arch, out / "walks", series)
     walks.check_clock()
     figures.take(walks, WALKS)
-    paging = measure_paging(arch, out / "paging")
+    paging = measure_paging(arch, out / "paging", series)
     paging.check_clock()
     figures.take(paging, PAGING)
     lines = describe(arch, figures, figures.check_clock())
@@ -353,9 +353,13 @@ def tell_table(arch, out, record):
     (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / "bench.svg").write_text(chart.ratios(result["rows"], f"cowmem / peer, {figures.kernel}, {arch}"))
     print(f"written: {(out / 'bench.json').relative_to(ROOT)}, {(out / 'bench.svg').relative_to(ROOT)}")
-    if record:
+    begin = f"make bench RECORD=1 ARCH={arch}"
+    if record and series:
+        put_in_page(f"{begin} KERNEL={series}", lines)
+    elif record:
         write_record(arch, measure_guarded(arch, out / "guard"))
-        put_in_page(arch, lines, out / "bench.svg")
+        if put_in_page(begin, lines):
+            shutil.copy(out / "bench.svg", RECORD.with_name(f"bench-{arch}.svg"))
         print(f"recorded: {RECORD.relative_to(ROOT)}; if it tells of {arch}, {PAGE.relative_to(ROOT)} and its chart")
 
 
@@ -453,13 +457,16 @@ def main():
     parser.add_argument("arch", choices=ARCHITECTURES)
     parser.add_argument("--profile", action="store_true", help="where the instructions go, instead of the table")
     parser.add_argument("--record", action="store_true", help="these costs are what `make test` is to expect")
+    parser.add_argument("--kernel", metavar="SERIES", choices=guest.other_kernels(), help="another one of Debian's, for the table")
     options = parser.parse_args()
-    out = OUT / options.arch
+    if options.kernel and options.profile:
+        parser.error("a profile is of the main kernel")
+    out = OUT / "-".join(filter(None, [options.arch, options.kernel]))
     print(f"bench: booting, log in {(out / 'console.log').relative_to(ROOT)}", flush=True)
     if options.profile:
         tell_profile(options.arch, out)
     else:
-        tell_table(options.arch, out, options.record)
+        tell_table(options.arch, out, options.record, options.kernel)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,12 @@ static inline int cowmem_object_page_out(int fd, uint64_t offset, uint64_t lengt
  */
 int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t count,
                            uint64_t *brought_in);
+/*
+ * The same, and each page is the object's own then: holes are filled, what relatives see is copied. @brought_in: pages
+ * that were not so. 0, -ENOMEM, -EIO, -EBADF: not open for writing, -EDQUOT: a snapshot's limit, -ENOSPC: the mount's.
+ */
+int cowmem_object_prefetch_to_write(int fd, const struct cowmem_range *ranges, size_t count,
+                                    uint64_t *brought_in);
 
 /* What the object, and all objects, have in the store. 0. */
 int cowmem_object_store_stat_sized(int fd, struct cowmem_store_stat *stat, size_t size);

@@ -327,6 +327,14 @@ public:
 
 		return detail::value(given, held);
 	}
+	result<std::uint64_t> prefetch_to_write(std::span<const cowmem_range> ranges) const
+	{
+		std::uint64_t held = 0;
+		const int given =
+			cowmem_object_prefetch_to_write(fd_, ranges.data(), ranges.size(), &held);
+
+		return detail::value(given, held);
+	}
 	result<cowmem_store_stat> store_stat() const
 	{
 		cowmem_store_stat held{};

@@ -109,6 +109,7 @@ def has_answers():
         out = only_module(one.page_out, flags=cowmem.PAGE_OUT_ACCESSED)
         assert not MODULE or out["out"] == 3
         assert only_module(one.prefetch, (0, PAGE), (PAGE, PAGE)) in (None, 2)
+        assert only_module(one.prefetch_to_write, (0, 3 * PAGE)) in (None, 1)
         assert not MODULE or one.store_stat()["slots"] == 3
         only_module(one.store_limit, 8)
         only_module(one.move, 0)

@@ -506,6 +506,7 @@ static void pages_out(void)
 		CHECK_EQ(cowmem_object_page_out(fd, 0, 0, 0, &result), -EOPNOTSUPP);
 		CHECK_EQ(cowmem_object_prefetch(fd, ranges, 1, &pages), -EOPNOTSUPP);
 		CHECK_EQ(pages, 0);
+		CHECK_EQ(cowmem_object_prefetch_to_write(fd, ranges, 1, &pages), -EOPNOTSUPP);
 		CHECK_EQ(cowmem_object_store_stat(fd, &store), -EOPNOTSUPP);
 		CHECK_EQ(cowmem_object_store_limit(fd, 1), -EOPNOTSUPP);
 		close(fd);
@@ -518,6 +519,11 @@ static void pages_out(void)
 	CHECK_EQ(store.slots, MANY * 2);
 	CHECK_EQ(cowmem_object_prefetch(fd, ranges, MANY, &pages), 0);
 	CHECK_EQ(pages, MANY);
+	CHECK_EQ(cowmem_object_prefetch_to_write(fd, ranges, MANY, &pages), 0);
+	CHECK_EQ(pages, 0);
+	MUST(!cowmem_object_punch(fd, 0, PAGE, NULL));
+	CHECK_EQ(cowmem_object_prefetch_to_write(fd, ranges, MANY, &pages), 0);
+	CHECK_EQ(pages, 1);
 	ranges[MANY - 1].length = 1;
 	CHECK_EQ(cowmem_object_prefetch(fd, ranges, MANY, &pages), -EINVAL);
 	CHECK(has_page(fd, 5, 1));

@@ -186,6 +186,9 @@ void pages_out()
 	auto back = object.prefetch({&range, 1});
 	CHECK(as_it_should(back));
 	CHECK(!has_module || *back == 1);
+	auto own = object.prefetch_to_write({&range, 1});
+	CHECK(as_it_should(own));
+	CHECK(!has_module || *own == 0);
 	CHECK(as_it_should(object.store_stat()));
 	CHECK(as_it_should(object.store_limit(9)));
 	CHECK(as_it_should(object.move(0)));

@@ -702,7 +702,13 @@ static int model_step(unsigned int deed)
 			                   count));
 		break;
 	case 6:
-		MUST(prefetch_ask(model[i].fd, page, count) >= 0);
+		if (model[i].sealed || below(2)) {
+			MUST(prefetch_ask(model[i].fd, page, count) >= 0);
+			break;
+		}
+		MUST(prefetch_to_write_ask(model[i].fd, page, count) >= 0);
+		for (unsigned int p = page; p < page + count; p++)
+			model[i].page[p] = ++model_pages; /* which nobody else has */
 		break;
 	case 7:
 		if (model[i].sealed)

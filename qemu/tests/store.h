@@ -52,6 +52,18 @@ static inline long prefetch_ask(int fd, uint64_t index, uint64_t pages)
 	return ioctl(fd, COWMEM_IOC_PREFETCH, &prefetch) ? -errno : (long)prefetch.brought_in;
 }
 
+/* The same, to write. */
+static inline long prefetch_to_write_ask(int fd, uint64_t index, uint64_t pages)
+{
+	struct cowmem_range range = {.offset = index * PAGE, .length = pages * PAGE};
+	struct cowmem_prefetch prefetch = {.size = sizeof(prefetch),
+	                                   .flags = COWMEM_PREFETCH_TO_WRITE,
+	                                   .ranges = (uintptr_t)&range,
+	                                   .count = 1};
+
+	return ioctl(fd, COWMEM_IOC_PREFETCH, &prefetch) ? -errno : (long)prefetch.brought_in;
+}
+
 static inline struct cowmem_store_stat store_stat(int fd)
 {
 	struct cowmem_store_stat stat = {.size = sizeof(stat)};

@@ -234,7 +234,10 @@ static void prefetch(struct self *self, unsigned int t)
 	size_t first, count;
 
 	any_pages(self, &first, &count);
-	MUST(prefetch_ask(here[t].fd, first, count) >= 0);
+	if (arena->thing[t].sealed || below(self, 2))
+		MUST(prefetch_ask(here[t].fd, first, count) >= 0);
+	else
+		MUST(prefetch_to_write_ask(here[t].fd, first, count) >= 0);
 }
 
 static void discard(struct self *self, unsigned int t)

@@ -442,6 +442,12 @@ static void pages_out(void)
 	CHECK_TOOL(0, "snapshot a s");
 	CHECK_TOOL(0, "page-out --json --accessed s");
 	CHECK_JSON("out", "32");
+	CHECK_TOOL(0, "prefetch --json --to-write --length 8192 a");
+	CHECK_JSON("brought_in", "2");
+	CHECK_TOOL(0, "prefetch --to-write a");
+	CHECK_SAYS(said, "30 (120.0 KiB)");
+	CHECK(has_page("a", 31, 1) && has_page("s", 31, 1));
+	CHECK_TOOL(1, "prefetch --to-write s");
 	fd = make_file("b", 8);
 	CHECK_TOOL(0, "page-out --json --accessed --offset 8192 --length 4096 b");
 	CHECK_JSON("out", "1");

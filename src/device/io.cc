@@ -4,10 +4,13 @@
  * object. User memory is touched with no lock held: it may be a mapping of the very
  * object, whose fault takes the object's lock.
  */
+#include <linux/cowmem.h>
+
 #include "device/io.h"
 #include "store/backing.h"
 #include "kernel/minmax.h"
 #include "layers/object.h"
+#include "store/large.h"
 
 namespace cowmem {
 
@@ -89,6 +92,95 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 		fresh.page = FolioRef{kapi_folio_alloc(true)};
 		if (!fresh.page)
 			return -KAPI_ENOMEM;
+	}
+}
+
+namespace {
+
+/* Whether nothing is left to do for a write of the page at @index: a hint. */
+bool is_ready(const Object &object, Index index)
+{
+	FolioRef page;
+
+	return object.pages().try_get(index, page) && page && object.pages().owns(page.get()) &&
+	       !kapi_folio_poisoned(page.get());
+}
+
+bool is_hole_block(const Pages &pages, Index first)
+{
+	return pages.next_data(first, last_of_block(first)) == no_index;
+}
+
+/* Fills the block from @first on with a large folio. False: something is there, or there is none to be had. */
+bool fill_block(Object &object, Index first)
+{
+	Pages &pages = object.pages();
+
+	if (object.huge() != COWMEM_HUGE_ALWAYS || !is_hole_block(pages, first))
+		return false;
+
+	FreshLarge fresh{kapi_large_alloc_on(KAPI_ANY_NODE)};
+
+	if (!fresh) {
+		kapi_count(COWMEM_COUNT_large_fallbacks);
+		return false;
+	}
+
+	Shared lock{pages};
+
+	if (!is_hole_block(pages, first) || last_of_block(first) >= object.end_index() ||
+	    !pages.home().charge(KAPI_LARGE_PAGES))
+		return false;
+
+	const FolioRef large = fresh.release();
+
+	return pages.fill_block(first, large.get());
+}
+
+/* The same as populate(), of what lies in one block, for who has locked out other write()s. */
+int populate_block(Object &object, Index first, Index last, unsigned long long &count)
+{
+	if (first == first_of_block(first) && last == last_of_block(first) &&
+	    fill_block(object, first)) {
+		count += KAPI_LARGE_PAGES;
+		return 0;
+	}
+	for (Index index = first; index <= last; index++) {
+		FolioRef page;
+
+		if (is_ready(object, index))
+			continue;
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		if (const int err =
+		            page_to_write(object, index, page)) /* RESIZE may have moved the end */
+			return err == -KAPI_ENOSPC && index >= object.end_index() ? 0 : err;
+		count++;
+		kapi_cond_resched();
+	}
+	return 0;
+}
+
+} /* namespace */
+
+int populate(Object &object, Index first, Index last, unsigned long long &count)
+{
+	for (;;) {
+		object.let_sets_go_first();
+
+		const WriteLock writes{object};
+		const Index end = min_of(last + 1, object.end_index());
+
+		if (!writes)
+			return -KAPI_EINTR;
+		if (first >= end)
+			return 0;
+
+		const Index stop = min_of(last_of_block(first), end - 1);
+
+		if (const int err = populate_block(object, first, stop, count))
+			return err;
+		first = stop + 1;
 	}
 }
 

@@ -13,6 +13,14 @@ namespace cowmem {
  */
 int page_to_write(Object &object, Index index, FolioRef &page);
 
+/*
+ * Has each page from @first to @last that lies within the object in memory, and the object's own; in
+ * large folios where there is nothing and it takes these always. To @count are added the pages that were not so.
+ * 0 or as page_to_write() says; what was done stays. Locks out other write()s for a block at a time. Sleeps.
+ * Kernel counterpart: faultin_page_range(), for MADV_POPULATE_WRITE.
+ */
+int populate(Object &object, Index first, Index last, unsigned long long &count);
+
 /* Zeroes the bytes from @begin to before @end, which lie in one page; a hole stays one. The same. */
 int zero(Object &object, long long begin, long long end);
 

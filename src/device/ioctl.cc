@@ -4,6 +4,7 @@
 
 #include "layers/collapse.h"
 #include "layers/diff.h"
+#include "device/io.h"
 #include "device/move.h"
 #include "layers/object.h"
 #include "device/paging.h"
@@ -499,10 +500,15 @@ int prefetch(Object &object, Argument<cowmem_prefetch> &prefetch)
 		                    sizeof(range));
 		if (!err && !is_range(range.offset, range.length))
 			err = -KAPI_EINVAL;
-		if (!err)
-			err = object.pages().swap_in_all(first_of(range.offset),
-			                                 last_of(range.offset, range.length),
-			                                 prefetch->brought_in);
+		if (err)
+			break;
+
+		const Index first = first_of(range.offset);
+		const Index last = last_of(range.offset, range.length);
+
+		err = prefetch->flags & COWMEM_PREFETCH_TO_WRITE
+		              ? populate(object, first, last, prefetch->brought_in)
+		              : object.pages().swap_in_all(first, last, prefetch->brought_in);
 	}
 	if (const int put = prefetch.put())
 		return put;
@@ -888,7 +894,8 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 		return call<cowmem_page_out, page_out_object>(f, arg, Access::writable_or_snapshot,
 		                                              {.any = COWMEM_PAGE_OUT_ACCESSED});
 	case COWMEM_IOC_PREFETCH:
-		return call<cowmem_prefetch, prefetch>(f, arg, Access::any);
+		return call<cowmem_prefetch, prefetch>(f, arg, Access::any,
+		                                       {.writable = COWMEM_PREFETCH_TO_WRITE});
 	case COWMEM_IOC_STORE_STAT:
 		return call<cowmem_store_stat, store_stat>(f, arg, Access::any);
 	case COWMEM_IOC_STORE_LIMIT:

@@ -223,6 +223,11 @@ class Object:
         array = (_Range * len(ranges))(*ranges)
         return _number("object_prefetch", self.fd, array, ctypes.c_size_t(len(ranges)))
 
+    def prefetch_to_write(self, *ranges):
+        """The same, and have each page for its own, holes, too; how many pages were not so."""
+        array = (_Range * len(ranges))(*ranges)
+        return _number("object_prefetch_to_write", self.fd, array, ctypes.c_size_t(len(ranges)))
+
     def store_stat(self):
         return _told("object_store_stat", _StoreStat, self.fd)
 

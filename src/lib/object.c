@@ -500,8 +500,8 @@ int cowmem_object_page_out_sized(int fd, uint64_t offset, uint64_t length, unsig
 	return err;
 }
 
-int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t count,
-                           uint64_t *brought_in)
+static int prefetch(int fd, uint32_t flags, const struct cowmem_range *ranges, size_t count,
+                    uint64_t *brought_in)
 {
 	int err = needs_module(fd);
 	uint64_t pages = 0;
@@ -510,6 +510,7 @@ int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t cou
 		const size_t left = count - done;
 		struct cowmem_prefetch prefetch = {
 			.size = sizeof(prefetch),
+			.flags = flags,
 			.ranges = (uintptr_t)(ranges + done),
 			.count = left < COWMEM_PREFETCH_MAX ? (uint32_t)left : COWMEM_PREFETCH_MAX};
 
@@ -519,6 +520,18 @@ int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t cou
 	if (brought_in)
 		*brought_in = pages;
 	return err;
+}
+
+int cowmem_object_prefetch(int fd, const struct cowmem_range *ranges, size_t count,
+                           uint64_t *brought_in)
+{
+	return prefetch(fd, 0, ranges, count, brought_in);
+}
+
+int cowmem_object_prefetch_to_write(int fd, const struct cowmem_range *ranges, size_t count,
+                                    uint64_t *brought_in)
+{
+	return prefetch(fd, COWMEM_PREFETCH_TO_WRITE, ranges, count, brought_in);
 }
 
 int cowmem_object_store_stat_sized(int fd, struct cowmem_store_stat *stat, size_t size)

@@ -319,7 +319,7 @@ int run_page_out(void)
 
 int run_prefetch(void)
 {
-	int next, fd = open_first(READ, &next), err;
+	int next, fd = open_first(options.to_write ? WRITE : READ, &next), err;
 	struct cowmem_range range = {.offset = options.offset, .length = options.length};
 	struct cowmem_stat stat;
 	uint64_t pages = 0;
@@ -330,12 +330,14 @@ int run_prefetch(void)
 	if (!err && !options.has_range)
 		range.length = (stat.bytes + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
 	if (!err && range.length)
-		err = cowmem_object_prefetch(fd, &range, 1, &pages);
+		err = (options.to_write ? cowmem_object_prefetch_to_write
+		                        : cowmem_object_prefetch)(fd, &range, 1, &pages);
 	close(fd);
 	if (err)
 		return fail(err, "%s", first_name());
 	out_begin();
-	out_number("brought_in", "came back", PAGES, pages);
+	out_number("brought_in", options.to_write ? "can be written now" : "came back", PAGES,
+	           pages);
 	out_end();
 	return DONE;
 }

@@ -19,8 +19,8 @@ enum { DONE = 0, FAILED = 1, WRONG_USE = 2 };
 
 /* What was said on the command line, all subcommands together. */
 struct options {
-	bool json, hold, tree, ranges, accessed, once, keep, writable, how_far, no_progress,
-		pinnable;
+	bool json, hold, tree, ranges, accessed, to_write, once, keep, writable, how_far,
+		no_progress, pinnable;
 	pid_t pid;
 	int fd; /* of that process; -1: not said */
 	const char *from, *name;

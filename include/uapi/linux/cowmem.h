@@ -289,12 +289,18 @@ struct cowmem_page_out {
 /*
  * PREFETCH: bring what is paged out in these ranges back into memory; what is no
  * longer within the object is passed over. The pages keep their place in the store
- * until they are written.
+ * until they are written. With COWMEM_PREFETCH_TO_WRITE each page of the ranges is the
+ * object's own afterwards: holes are filled with zeroes (in pages of 2 MiB, if it takes these
+ * always), and what relatives see is copied, so that who writes through a shared mapping then waits
+ * for no memory and no copy, and one fault maps several. MADV_POPULATE_WRITE behind that
+ * leaves no fault at all.
  * EINVAL: a range is not page aligned, empty or overflowing; or too many. ENOMEM, EIO:
- * no memory for a page, or the store cannot give it back; `brought_in` tells how far it
- * came. ESTALE: a dropped snapshot.
+ * no memory for a page, or the store cannot give it back, or it is poisoned; `brought_in` tells how
+ * far it came. ESTALE: a dropped snapshot. With COWMEM_PREFETCH_TO_WRITE: EBADF: not open for writing.
+ * EDQUOT: the copies would be beyond a snapshot's limit. ENOSPC: beyond the limit of the mount.
  */
 #define COWMEM_PREFETCH_MAX 1024U /* ranges */
+#define COWMEM_PREFETCH_TO_WRITE (1U << 0)
 
 struct cowmem_range {
 	__u64 offset; /* bytes, a multiple of page_size */
@@ -303,11 +309,11 @@ struct cowmem_range {
 
 struct cowmem_prefetch {
 	__u32 size;       /* in: sizeof(struct cowmem_prefetch) */
-	__u32 flags;      /* in: 0 */
+	__u32 flags;      /* in: COWMEM_PREFETCH_* */
 	__u64 ranges;     /* in: address of an array of struct cowmem_range */
 	__u32 count;      /* in: how many, at most COWMEM_PREFETCH_MAX */
 	__u32 __reserved; /* in: 0 */
-	__u64 brought_in; /* out: pages; if it does not oversee, those that are its own */
+	__u64 brought_in; /* out: pages; if it does not oversee, those that are its own; or, to write, that were not */
 };
 
 /*
