@@ -73,7 +73,7 @@ static inline void check_removed_go(long dying_before)
 		empty_batches();
 		usleep(50000);
 	}
-	CHECK_EQ(dying_cgroups(), dying_before);
+	CHECK(dying_cgroups() <= dying_before); /* one that was going before may have gone, too */
 }
 
 static inline void check_cgroup_goes(long dying_before)

@@ -37,6 +37,8 @@
 #endif
 
 #define PAGE 4096UL
+/* Of bytes, below which memory costs a fork little, and is not an allocator's, but of who looks at what the kernel does with it. */
+#define LEAST (16 * PAGE)
 #define EXPORT __attribute__((visibility("default")))
 /* What comes to those who have no clone. */
 #define EXIT_WITHOUT_HEAP 127
@@ -493,7 +495,7 @@ EXPORT void *mmap(void *address, size_t length, int prot, int flags, int fd, off
 			release_lock(was);
 			return mapped;
 		}
-	} else if (length && at % PAGE == 0 && range.end - at >= length &&
+	} else if (length >= LEAST && at % PAGE == 0 && range.end - at >= length &&
 	           is_for_heap(prot, flags) && has_started()) {
 		was = take_lock();
 		err = heap_map(&at, range.end - range.start, prot,
