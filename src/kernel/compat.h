@@ -69,8 +69,10 @@
 #endif
 #if IS_BEFORE(7, 3)
 #define BEFORE_7_3(...) __VA_ARGS__
+#define SINCE_7_3(...)
 #else
 #define BEFORE_7_3(...)
+#define SINCE_7_3(...) __VA_ARGS__
 #endif
 
 #if IS_BEFORE(6, 12)
