@@ -53,18 +53,18 @@ static int check_set(const char *value, const struct kernel_param *kp)
 	struct cowmem_test_wrong wrong = {};
 	unsigned int number;
 	int err = kstrtouint(value, 0, &number);
-	struct fd file;
+	struct file *file;
 
 	if (err)
 		return err;
-	file = fdget(number);
-	if (!fd_file(file))
+	file = fget(number);
+	if (!file)
 		return -EBADF;
-	if (cowmem_file_is_ours(fd_file(file)))
-		wrong = cowmem_test_check(fd_file(file));
+	if (cowmem_file_is_ours(file))
+		wrong = cowmem_test_check(file);
 	else
 		err = -EINVAL;
-	fdput(file);
+	fput(file);
 	if (!wrong.what)
 		return err;
 	pr_err("check: %s: layer %lu, page %ld\n", wrong.what, wrong.layer, (long)wrong.index);
