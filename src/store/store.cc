@@ -165,10 +165,25 @@ void Store::release_left()
 bool Store::is_at_limit(bool was_full) const
 {
 	const unsigned long max = kapi_store_max_pages();
-	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
-	const unsigned long all = pages() + slots * kapi_slot_size() / KAPI_PAGE_SIZE;
 
-	return max && all >= (was_full ? max - max / 10 : max);
+	return max && memory() >= (was_full ? max - max / 10 : max);
+}
+
+/* What is cold makes room as far as is_at_limit() would have it. */
+unsigned long Store::excess() const
+{
+	const unsigned long max = kapi_store_max_pages(), room = max - max / 10, has = memory();
+
+	return max && has >= room ? (has - room + 1) * KAPI_PAGE_SIZE : 0;
+}
+
+/* That is begun before nothing more goes in, so that memory reclaim need not write and wait itself. */
+void Store::make_room_in_time() const
+{
+	const unsigned long max = kapi_store_max_pages();
+
+	if (max && memory() >= max - max / 20 && backing.takes_more())
+		kapi_make_room_soon();
 }
 
 /*
@@ -178,6 +193,8 @@ bool Store::is_at_limit(bool was_full) const
  */
 bool Store::has_room()
 {
+	make_room_in_time();
+
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
 	const unsigned long compacted_at = __atomic_load_n(&compacted_at_, __ATOMIC_RELAXED);

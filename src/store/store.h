@@ -6,7 +6,8 @@
  * compressed, by whichever of the kernel's compressors was chosen last, into memory of
  * zsmalloc's. A slot says how it is to be read, so the choice can change at any time; what was made by
  * the compressor before is made anew then (reclaim/drain.h).
- * What memory does not take goes to the backing store (store/backing.h), if there is one.
+ * What memory does not take goes to the backing store (store/backing.h), if there is one; and what stays out for long, as
+ * memory comes near its limit, or is asked for (reclaim/writeback.h).
  */
 #ifndef COWMEM_STORE_H
 #define COWMEM_STORE_H
@@ -80,6 +81,15 @@ public:
 	 * @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
 	 */
 	bool has_room_for(folio *page);
+	/* By how many bytes it has more memory than it is to have when what was cold has made room. 0: it has room. */
+	unsigned long excess() const;
+	/* The memory that the bytes at @at take, in bytes. */
+	unsigned int memory_of(const Location &at) const
+	{
+		return at.is_in_memory() ? taken_by(at.length) : 0;
+	}
+	/* Gives back memory that is between bytes. Sleeps. */
+	void compact() { kapi_zs_compact(pool_); }
 	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
@@ -88,7 +98,14 @@ private:
 	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
 	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
+	/* With slots, in pages. */
+	unsigned long memory() const
+	{
+		return pages() + __atomic_load_n(&slots_, __ATOMIC_RELAXED) * kapi_slot_size() /
+		                         KAPI_PAGE_SIZE;
+	}
 	bool is_at_limit(bool was_full) const;
+	void make_room_in_time() const;
 	bool has_room();
 	StoreSlot *new_slot(folio *page, bool reserves);
 	void drop_slot(StoreSlot *slot);
