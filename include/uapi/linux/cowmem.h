@@ -259,7 +259,8 @@ struct cowmem_file {
  * them, pinned, poisoned, just in use, or whose soft-dirty bits are being tracked and
  * set. What memory pressure does is the same without being asked. The store is memory,
  * where pages are compressed, and the file or device behind it, if there is one, for
- * those that this does not take.
+ * those that this does not take; and for those that stay out, as that memory comes near its
+ * limit, or when the module's parameter `writeback` asks for it (cowmem(8)).
  * What relatives may see, too, is left alone, but if the object is a snapshot that oversees
  * (SNAPSHOT): then all that it sees goes out, for all who see it. The descriptor of a snapshot
  * need not be open for writing.
