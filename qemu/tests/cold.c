@@ -505,7 +505,8 @@ static void use(int n, int fd, char *p)
 		close(before);
 		MUST(!object_punch(own, hole * PAGE, PAGE));
 		for (uint64_t i = 0; i < STRIPE; i++)
-			CHECK(i == hole ? !mine[i * PAGE] : cold_is(mine + i * PAGE, i, generation));
+			CHECK(i == hole ? !mine[i * PAGE]
+			                : cold_is(mine + i * PAGE, i, generation));
 		close(then);
 		close(other);
 	}

@@ -298,8 +298,10 @@ static int writeback_set(const char *value, const struct kernel_param *kp)
 
 static const struct kernel_param_ops writeback_ops = {.set = writeback_set};
 module_param_cb(writeback, &writeback_ops, NULL, 0200);
-MODULE_PARM_DESC(writeback, "Has what is compressed in memory, and was not used for so many seconds, go on to the "
-                            "backing store now");
+MODULE_PARM_DESC(
+	writeback,
+	"Has what is compressed in memory, and was not used for so many seconds, go on to the "
+	"backing store now");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
