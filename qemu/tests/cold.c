@@ -45,15 +45,20 @@ static char *cold_object(int *fd, uint64_t pages)
 	return p;
 }
 
-/* 0 or the errno of asking for it. */
-static int write_back(const char *seconds)
+/* 0 or the errno of setting a parameter. */
+static int ask(const char *path, const char *value)
 {
-	int fd = open(WRITEBACK, O_WRONLY | O_CLOEXEC), err;
+	int fd = open(path, O_WRONLY | O_CLOEXEC), err;
 
 	MUST(fd >= 0);
-	err = write(fd, seconds, strlen(seconds)) < 0 ? errno : 0;
+	err = write(fd, *value ? value : "\n", *value ? strlen(value) : 1) < 0 ? errno : 0;
 	close(fd);
 	return err;
+}
+
+static int write_back(const char *seconds)
+{
+	return ask(WRITEBACK, seconds);
 }
 
 /* Sectors that were written to it. */
@@ -188,29 +193,37 @@ static void relatives_share_it(void)
 }
 
 /* --- who is charged --- */
+/* The kernel keeps up to 64 pages' worth of charge for each CPU: these are many more. */
+enum { CHARGED = 16 * PAGES };
+
 static void be_charged_less(void)
 {
 	int fd;
-	char *p = cold_object(&fd, 4 * PAGES);
+	char *p = cold_object(&fd, CHARGED);
+	uint64_t bytes;
 	long was, is;
 
-	MUST(page_out_all(fd, 4 * PAGES) == 4 * PAGES);
+	MUST(page_out_all(fd, CHARGED) == CHARGED);
+	bytes = store_stat(fd).bytes;
+	/* From without: a loop device keeps the cgroup of who used it for minutes. */
+	MUST(write_text(CGROUPS "/cgroup.procs", "0"));
 	was = read_number(CGROUP "/memory.current", "");
 	CHECK_EQ(write_back("0"), 0);
 	is = read_number(CGROUP "/memory.current", "");
-	ksft_print_msg("memory.current: %ld KiB, and %ld behind it\n", was >> 10, is >> 10);
-	CHECK(was - is > 4L * PAGES * NOISE);
-	CHECK_EQ(store_stat(fd).backing_slots, 4 * PAGES);
-	for (uint64_t i = 0; i < 4 * PAGES; i++)
+	ksft_print_msg("memory.current: %ld KiB, and %ld without the %lu that were compressed\n",
+	               was >> 10, is >> 10, (unsigned long)bytes >> 10);
+	CHECK(was - is > (long)(bytes / 4 * 3));
+	CHECK_EQ(store_stat(fd).backing_slots, CHARGED);
+	for (uint64_t i = 0; i < CHARGED; i++)
 		CHECK(cold_is(p + i * PAGE, i, 1));
-	/* All is charged again. */
-	CHECK(read_number(CGROUP "/memory.current", "") - is > (long)(3 * PAGES * PAGE));
-	let_go(fd, p, 4 * PAGES);
+	/* All is charged again, to whom it was before. */
+	CHECK(read_number(CGROUP "/memory.current", "") - is > (long)(CHARGED / 4 * 3 * PAGE));
+	let_go(fd, p, CHARGED);
 }
 
 static void the_cgroup_has_it_back(void)
 {
-	struct disk disk = use_disk(4 * PAGES);
+	struct disk disk = use_disk(CHARGED);
 	const long dying = dying_cgroups();
 
 	CHECK_EQ(run_in_cgroup("max", be_charged_less), 0);
@@ -247,7 +260,7 @@ static bool by_age(void)
 	copies = mmap(NULL, COPIED * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, old, 0);
 	MUST(copies != MAP_FAILED);
 	for (uint64_t i = 0; i < COPIED; i++)
-		copies[i * PAGE + PAGE - 1]++;
+		copies[i * PAGE] = 1; /* not read before, the page stays out */
 	MUST(page_out_all(young, PAGES) == PAGES);
 	CHECK_EQ(write_back("3"), 0);
 	in_time = seconds() - begin < 2.5;
@@ -275,6 +288,68 @@ static void the_young_stay(void)
 	while (!by_age())
 		MUST(++tries < 10);
 	let_disk_go(disk);
+}
+
+/* --- by a stronger compressor --- */
+/* Whether there is one, which is named then. */
+static bool name_cold(void)
+{
+	const int err = ask(PARAMETERS "compressor_cold", "zstd");
+
+	MUST(!err || err == ENOENT);
+	return !err;
+}
+
+/* Half of the pages get smaller by it, and half do not, which is not tried again. */
+static void the_cold_get_smaller(void)
+{
+	struct counts before = counts_now();
+	struct cowmem_store_stat was, is;
+	struct disk disk;
+	int fd;
+	char *p;
+
+	CHECK_EQ(ask(PARAMETERS "recompress", "0"), ENODEV);
+	if (!name_cold())
+		SKIP("this kernel has no zstd");
+	p = cold_object(&fd, PAGES);
+	for (uint64_t i = 0; i < PAGES / 2; i++)
+		fill_page(p + i * PAGE, i, 1);
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	was = store_stat(fd);
+	CHECK_EQ(ask(PARAMETERS "recompress", "1000000"), 0);
+	CHECK_EQ(SINCE(before, pages_recompressed), 0);
+	CHECK_EQ(ask(PARAMETERS "recompress", "0"), 0);
+	is = store_stat(fd);
+	ksft_print_msg("%lu bytes, and %lu behind it; the pool has %lu KiB, and %lu\n",
+	               (unsigned long)was.bytes, (unsigned long)is.bytes,
+	               (unsigned long)was.pool_bytes >> 10, (unsigned long)is.pool_bytes >> 10);
+	CHECK_EQ(SINCE(before, pages_recompressed), PAGES / 2);
+	CHECK(is.bytes < was.bytes && is.pool_bytes < was.pool_bytes);
+	CHECK_EQ(is.slots, PAGES);
+	CHECK_EQ(read_number(PARAMETERS "leaving", ""), 0);
+	CHECK_EQ(ask(PARAMETERS "recompress", "0"), 0);
+	CHECK_EQ(SINCE(before, pages_recompressed), PAGES / 2);
+	CHECK(layers_are_sound(fd));
+	for (uint64_t i = 0; i < PAGES; i += 2)
+		CHECK(i < PAGES / 2 ? page_is(p + i * PAGE, i, 1) : cold_is(p + i * PAGE, i, 1));
+	MUST(page_out_all(fd, PAGES) == PAGES / 2);
+
+	/* What it made goes to the disk as well, and is made anew where there is no such compressor any more. */
+	CHECK_EQ(ask(PARAMETERS "compressor_cold", ""), 0);
+	CHECK_EQ(store_stat(fd).bytes, was.bytes);
+	CHECK(name_cold());
+	CHECK_EQ(ask(PARAMETERS "recompress", "0"), 0);
+	CHECK_EQ(store_stat(fd).bytes, is.bytes);
+	disk = use_disk(PAGES);
+	CHECK_EQ(write_back("0"), 0);
+	CHECK_EQ(store_stat(fd).backing_slots, PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(i < PAGES / 2 ? page_is(p + i * PAGE, i, 1) : cold_is(p + i * PAGE, i, 1));
+	let_go(fd, p, PAGES);
+	check_returned(before);
+	let_disk_go(disk);
+	CHECK_EQ(ask(PARAMETERS "compressor_cold", ""), 0);
 }
 
 /* --- by the limit --- */
@@ -553,6 +628,7 @@ static void users_go_on(void)
 	int fd, then, heavy;
 	char *p = cold_object(&fd, USERS * STRIPE), *ballast = cold_object(&heavy, BALLAST);
 	pid_t child[USERS + 1];
+	const bool recompresses = name_cold();
 
 	MUST(!mkdir(FOLDER, 0700));
 	live = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -575,6 +651,8 @@ static void users_go_on(void)
 		for (uint64_t n = i % 4; n < BALLAST; n += 4)
 			cold_page(ballast + n * PAGE, n, i + 2);
 		page_out_all(heavy, BALLAST);
+		if (recompresses && i % 4 < 2)
+			CHECK_EQ(ask(PARAMETERS "recompress", "0"), 0);
 		CHECK_EQ(write_back(i % 2 ? "0" : "1"), 0);
 		for (uint64_t n = i % 4; n < BALLAST; n += 4)
 			CHECK(cold_is(ballast + n * PAGE, n, i + 2));
@@ -606,6 +684,7 @@ static void users_go_on(void)
 	let_go(heavy, ballast, BALLAST);
 	munmap((void *)live, PAGE);
 	check_returned(before);
+	CHECK_EQ(ask(PARAMETERS "compressor_cold", ""), 0);
 	MUST(!rmdir(FOLDER));
 	let_disk_go(disk);
 }
@@ -616,6 +695,7 @@ static const struct test_case cases[] = {
 	{"what relatives share goes once", "", relatives_share_it},
 	{"the cgroup has that memory back", "", the_cgroup_has_it_back},
 	{"what was used lately stays", "", the_young_stay},
+	{"a stronger compressor makes less of what is cold", "", the_cold_get_smaller},
 	{"near the limit the oldest make room", "", the_oldest_make_room},
 	{"a device that is full: the rest stays", "", a_device_that_is_full},
 	{"a write that fails loses nothing", "", a_write_that_fails_loses_nothing},

@@ -380,7 +380,7 @@ static void what_nobody_used_in_between_goes(void)
 	CHECK_EQ(out.accessed, PAGES / 2);
 	CHECK_EQ(out.out, PAGES / 2);
 	for (uint64_t i = 0; i < PAGES; i++)
-		CHECK_EQ(page_state(fd, i, 0).flags & COWMEM_PAGE_PAGED_OUT,
+		CHECK_EQ(page_state(fd, 0, i).flags & COWMEM_PAGE_PAGED_OUT,
 		         i % 4 < 2 ? 0 : COWMEM_PAGE_PAGED_OUT);
 	for (uint64_t i = 0; i < PAGES; i++)
 		CHECK(page_is(p + i * PAGE, i, 1));

@@ -205,21 +205,27 @@ static int copy_value(char *copy, const char *value, size_t room)
 	return 0;
 }
 
-static int compressor_set(const char *value, const struct kernel_param *kp)
+/* Takes @value for @name, which @select has the store use, if there is one. What was made by the one before is made anew. */
+static int name_compressor(char *name, const char *value, int (*select)(const char *name))
 {
-	char name[sizeof(compressor)];
-	int err = copy_value(name, value, sizeof(name));
+	char copy[sizeof(compressor)];
+	int err = copy_value(copy, value, sizeof(copy));
 
 	if (err)
 		return -EINVAL;
 	if (has_store)
-		err = cowmem_store_select(name);
+		err = select(copy);
 	if (err == -ENOENT)
-		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", name);
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", copy);
 	if (err)
 		return err;
-	strscpy(compressor, name, sizeof(compressor));
+	strscpy(name, copy, sizeof(compressor));
 	return has_store ? drain() : 0;
+}
+
+static int compressor_set(const char *value, const struct kernel_param *kp)
+{
+	return name_compressor(compressor, value, cowmem_store_select);
 }
 
 static int compressor_get(char *buffer, const struct kernel_param *kp)
@@ -232,6 +238,26 @@ static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
 module_param_cb(compressor, &compressor_ops, NULL, 0644);
 MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out: lzo-rle "
                              "(default), lz4, zstd, ...; those that are out are compressed anew");
+
+static char compressor_cold[sizeof(compressor)];
+
+static int compressor_cold_set(const char *value, const struct kernel_param *kp)
+{
+	return name_compressor(compressor_cold, value, cowmem_store_select_cold);
+}
+
+static int compressor_cold_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", compressor_cold);
+}
+
+static const struct kernel_param_ops compressor_cold_ops = {.set = compressor_cold_set,
+                                                            .get = compressor_cold_get};
+module_param_cb(compressor_cold, &compressor_cold_ops, NULL, 0644);
+MODULE_PARM_DESC(
+	compressor_cold,
+	"The same for those that recompress finds: one that takes longer, and makes less of them; "
+	"empty: none (default)");
 
 /* The same. */
 static char backing[256];
@@ -280,7 +306,8 @@ module_param_cb(leaving, &leaving_ops, NULL, 0444);
 MODULE_PARM_DESC(leaving, "Pages that are out and have still to move since backing or compressor "
                           "was set");
 
-static int writeback_set(const char *value, const struct kernel_param *kp)
+/* Has @move do its work on all that was not used for @value seconds. */
+static int move_cold(const char *value, int (*move)(unsigned long age))
 {
 	unsigned int seconds;
 	int err = kstrtouint(value, 0, &seconds);
@@ -291,9 +318,14 @@ static int writeback_set(const char *value, const struct kernel_param *kp)
 		err = let_parameters_go();
 	if (err)
 		return err;
-	err = cowmem_write_back((unsigned long)seconds * HZ);
+	err = move((unsigned long)seconds * HZ);
 	have_parameters_again();
 	return err;
+}
+
+static int writeback_set(const char *value, const struct kernel_param *kp)
+{
+	return move_cold(value, cowmem_write_back);
 }
 
 static const struct kernel_param_ops writeback_ops = {.set = writeback_set};
@@ -302,6 +334,16 @@ MODULE_PARM_DESC(
 	writeback,
 	"Has what is compressed in memory, and was not used for so many seconds, go on to the "
 	"backing store now");
+
+static int recompress_set(const char *value, const struct kernel_param *kp)
+{
+	return move_cold(value, cowmem_recompress);
+}
+
+static const struct kernel_param_ops recompress_ops = {.set = recompress_set};
+module_param_cb(recompress, &recompress_ops, NULL, 0200);
+MODULE_PARM_DESC(recompress, "Has compressor_cold make less of what is compressed, and was not "
+                             "used for so many seconds, now");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
@@ -408,7 +450,11 @@ static int __init store_init(void)
 	if (err)
 		return err;
 	kernel_param_lock(THIS_MODULE);
-	err = cowmem_backing_set(backing);
+	err = cowmem_store_select_cold(compressor_cold);
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor_cold);
+	if (!err)
+		err = cowmem_backing_set(backing);
 	has_store = !err;
 	kernel_param_unlock(THIS_MODULE);
 	if (err)

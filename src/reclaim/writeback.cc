@@ -105,17 +105,19 @@ struct Sum {
 	const unsigned long now;
 };
 
-/* Moves what is as old as that, until it comes to @most bytes. */
+/* Moves what is as old as that, and was not made by compressor @but, nor in vain, until it comes to @most bytes. */
 class Move {
 public:
-	Move(Relocation &relocation, unsigned long now, unsigned long age, unsigned long most)
-		: relocation_{relocation}, now_{now}, age_{age}, most_{most}
+	Move(Relocation &relocation, unsigned char but, unsigned long now, unsigned long age,
+	     unsigned long most)
+		: relocation_{relocation}, but_{but}, now_{now}, age_{age}, most_{most}
 	{
 	}
 
 	int visit(SlotRef slot)
 	{
-		if (slot->age(now_) < age_)
+		if (slot->age(now_) < age_ ||
+		    (but_ && (slot->location().how == but_ || slot->tried() == but_)))
 			return 0;
 		bytes_ += store.memory_of(slot->location());
 
@@ -150,6 +152,7 @@ public:
 
 private:
 	Relocation &relocation_;
+	const unsigned char but_;
 	const unsigned long now_, age_, most_;
 	unsigned long bytes_ = 0, moved_ = 0;
 	int error_ = 0;
@@ -163,7 +166,7 @@ bool make_some_room(Relocation &relocation, Ages &ages, unsigned long bytes)
 	ages.clear();
 	visit_all(sum);
 
-	Move move{relocation, sum.now, ages.age_of(bytes), bytes};
+	Move move{relocation, 0, sum.now, ages.age_of(bytes), bytes};
 
 	visit_all(move);
 	store.compact();
@@ -172,21 +175,22 @@ bool make_some_room(Relocation &relocation, Ages &ages, unsigned long bytes)
 
 } /* namespace */
 
-int write_back(unsigned long age)
+int move_cold(Target target, unsigned long age)
 {
 	const Relocating scope;
+	const unsigned char but = target == Target::cold ? store.cold() : 0;
 
 	if (!scope)
 		return -KAPI_EINTR;
-	if (!backing.serves(false))
+	if (target == Target::cold ? !but : !backing.serves(false))
 		return -KAPI_ENODEV;
 
-	Relocation *relocation = Relocation::create(Target::backing);
+	Relocation *relocation = Relocation::create(target);
 
 	if (!relocation)
 		return -KAPI_ENOMEM;
 
-	Move move{*relocation, kapi_jiffies(), age, ~0UL};
+	Move move{*relocation, but, kapi_jiffies(), age, ~0UL};
 	const int err = visit_all(move);
 
 	delete relocation;
@@ -218,10 +222,15 @@ bool make_room()
 
 } /* namespace cowmem */
 
-/* The parameter `writeback`. As write_back() says. */
+/* The parameters `writeback` and `recompress`. As move_cold() says. */
 extern "C" int cowmem_write_back(unsigned long age)
 {
-	return cowmem::write_back(age);
+	return cowmem::move_cold(cowmem::Target::backing, age);
+}
+
+extern "C" int cowmem_recompress(unsigned long age)
+{
+	return cowmem::move_cold(cowmem::Target::cold, age);
 }
 
 /* By a worker. As make_room() says. */

@@ -4,6 +4,13 @@
 
 namespace cowmem {
 
+namespace {
+
+/* Moving::error: nothing failed, and nothing moves. */
+constexpr int stays = 1;
+
+} /* namespace */
+
 mutex *Relocating::one_relocates;
 
 int Relocating::init()
@@ -68,9 +75,17 @@ int Relocation::place(Moving &at) const
 {
 	if (target_ == Target::backing)
 		return backing.write(at.page.get(), at.to, at.write, false);
-	switch (store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
+
+	const unsigned char cold = store.cold();
+
+	switch (target_ == Target::cold
+	                ? store.recompress(at.page.get(), at.slot->owner, at.from, at.to)
+	                : store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
 	case Put::stored:
 		return 0;
+	case Put::incompressible:
+		at.slot->set_tried(cold);
+		return stays;
 	case Put::full:
 		return -KAPI_ENOSPC;
 	default:
@@ -116,8 +131,12 @@ int Relocation::run(Relocated &result)
 			result.moved++;
 			if (target_ == Target::backing)
 				kapi_count(COWMEM_COUNT_backing_moved);
+			if (target_ == Target::cold)
+				kapi_count(COWMEM_COUNT_pages_recompressed);
 			continue;
 		}
+		if (at.error == stays)
+			continue;
 		result.failed++;
 		result.error = at.error;
 	}

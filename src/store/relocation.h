@@ -40,15 +40,16 @@ private:
 };
 
 /* Where bytes go. */
-enum class Target : bool {
+enum class Target : unsigned char {
 	current, /* where the store puts what comes now */
 	backing, /* to the backing store */
+	cold,    /* where the compressor for what is cold makes less of them, in memory */
 };
 
 /* How far it has come. */
 struct Relocated {
-	unsigned long moved = 0, failed = 0;
-	int error = 0; /* of what failed: -EIO, -ENOMEM, -ENOSPC */
+	unsigned long moved = 0, failed = 0; /* and what would take no less stays */
+	int error = 0;                       /* of what failed: -EIO, -ENOMEM, -ENOSPC */
 };
 
 /* Some slots, relocated together. */

@@ -53,7 +53,7 @@ struct StoreSlot {
 	kapi_refcount references;
 	unsigned short length; /* these three are its Location */
 	unsigned char how;
-	unsigned char marks; /* written, counted, lost */
+	unsigned char marks; /* written, counted, lost; tried() */
 	unsigned long what;
 	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
 	obj_cgroup *owner;   /* whom it is charged to, and the page when it comes back */
@@ -201,10 +201,21 @@ struct StoreSlot {
 	bool is_written() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & written; }
 	void set_written(bool value) { set(written, value); }
 	bool take_written() { return clear(written); }
+	/* The compressor that made its bytes no smaller when they were cold, or 0. Only who relocates sets it. */
+	unsigned char tried() const
+	{
+		return __atomic_load_n(&marks, __ATOMIC_RELAXED) >> tried_at;
+	}
+	void set_tried(unsigned char compressor)
+	{
+		clear(static_cast<unsigned char>(~0U << tried_at));
+		set(static_cast<unsigned char>(compressor << tried_at), true);
+	}
 
 private:
-	/* `marks`: of the page; among the slots of its home; of the bytes. */
+	/* `marks`: of the page; among the slots of its home; of the bytes; and above these a number. */
 	static constexpr unsigned char written = 1, counted = 2, lost = 4;
+	static constexpr unsigned int tried_at = 4;
 
 	void set(unsigned char mark, bool value)
 	{

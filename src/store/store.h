@@ -5,7 +5,7 @@
  * A page whose words are all the same is that word, in its slot. Any other is
  * compressed, by whichever of the kernel's compressors was chosen last, into memory of
  * zsmalloc's. A slot says how it is to be read, so the choice can change at any time; what was made by
- * the compressor before is made anew then (reclaim/drain.h).
+ * the compressor before is made anew then (reclaim/drain.h). There may be a second one, for what stays out.
  * What memory does not take goes to the backing store (store/backing.h), if there is one; and what stays out for long, as
  * memory comes near its limit, or is asked for (reclaim/writeback.h).
  */
@@ -38,14 +38,17 @@ public:
 	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
 	int select(const char *compressor);
 
+	/* The same for what is cold, when that is asked for (reclaim/writeback.h); an empty name: none. */
+	int select_cold(const char *compressor);
+	/* The number of that compressor, or 0. */
+	unsigned char cold() const { return __atomic_load_n(&cold_, __ATOMIC_ACQUIRE); }
+
 	/* How many slots have their bytes where none goes any more: in another compressor's form, or left by the backing store. */
 	unsigned long left() const;
 	/* Whether @at is such. */
 	bool is_left(const Location &at) const
 	{
-		return (at.is_compressed() &&
-		        at.how != __atomic_load_n(&current_, __ATOMIC_ACQUIRE)) ||
-		       backing.is_left(at);
+		return (at.is_compressed() && !is_in_use(at.how)) || backing.is_left(at);
 	}
 	/* Gives back the compressors, files and devices that were left, and have no slot any more. Sleeps. */
 	void release_left();
@@ -56,6 +59,11 @@ public:
 	 */
 	Put place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
 	          Transfer &transfer);
+	/*
+	 * The same in memory, by the compressor for what is cold. `incompressible`: there is none, or it would take no less than
+	 * at @from.
+	 */
+	Put recompress(folio *page, obj_cgroup *owner, const Location &from, Location &to);
 	/* Gives back what is at @at, where nobody reads any more. Never sleeps. */
 	void free_bytes(const Location &at, obj_cgroup *owner);
 
@@ -109,7 +117,14 @@ private:
 	bool has_room();
 	StoreSlot *new_slot(folio *page, bool reserves);
 	void drop_slot(StoreSlot *slot);
-	Put compress(folio *page, obj_cgroup *owner, Location &to, bool reserves);
+	int have(const char *compressor, unsigned char &n);
+	bool is_in_use(unsigned char compressor) const
+	{
+		return compressor == __atomic_load_n(&current_, __ATOMIC_ACQUIRE) ||
+		       compressor == cold();
+	}
+	Put compress(folio *page, obj_cgroup *owner, const unsigned char &by, unsigned int bound,
+	             Location &to, bool reserves);
 	Put copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
 	            Location &to, bool reserves);
 	bool measure();
@@ -130,7 +145,7 @@ private:
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
 	/* From 1 on; each stays as long as it is current, or slots need it: for who has a BytesStay. */
 	Compressor *compressors_[max_compressors + 1] = {};
-	unsigned char current_ = 0;
+	unsigned char current_ = 0, cold_ = 0;
 };
 
 extern Store store;
