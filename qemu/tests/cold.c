@@ -328,8 +328,10 @@ static void the_cold_get_smaller(void)
 	CHECK(is.bytes < was.bytes && is.pool_bytes < was.pool_bytes);
 	CHECK_EQ(is.slots, PAGES);
 	CHECK_EQ(read_number(PARAMETERS "leaving", ""), 0);
+	CHECK_EQ(SINCE(before, pages_incompressible), PAGES / 2);
 	CHECK_EQ(ask(PARAMETERS "recompress", "0"), 0);
 	CHECK_EQ(SINCE(before, pages_recompressed), PAGES / 2);
+	CHECK_EQ(SINCE(before, pages_incompressible), PAGES / 2);
 	CHECK(layers_are_sound(fd));
 	for (uint64_t i = 0; i < PAGES; i += 2)
 		CHECK(i < PAGES / 2 ? page_is(p + i * PAGE, i, 1) : cold_is(p + i * PAGE, i, 1));
@@ -360,34 +362,41 @@ static bool has_room(int fd)
 	return store_stat(fd).pool_bytes + (OLD + YOUNG) * 40 < LIMIT / 20 * 19;
 }
 
-/* Who pages out waits for nothing, and what is oldest makes room. */
-static void the_oldest_make_room(void)
+/*
+ * Who pages out waits for nothing, and what is oldest makes room, though it is what a walk meets last. False: this machine
+ * took so long that all was as old.
+ */
+static bool the_oldest_first(void)
 {
-	struct disk disk = use_disk(OLD + YOUNG);
 	const struct counts before = counts_now();
 	int old, young;
-	char *p = cold_object(&old, OLD), *q = cold_object(&young, YOUNG);
+	char *q = cold_object(&young, YOUNG), *p = cold_object(&old, OLD);
 	struct cowmem_page_out out;
+	double begin;
+	bool in_time;
 
 	limit_store(LIMIT >> 20);
 	MUST(page_out_all(old, OLD) == OLD);
 	CHECK_EQ(SINCE(before, backing_written), 0);
-	sleep(2);
+	sleep(3);
+	begin = seconds();
 	for (uint64_t i = 0; i < YOUNG; i += 16) {
 		MUST(!page_out_ask(young, &out, COWMEM_PAGE_OUT_ACCESSED, i, 16));
 		CHECK_EQ(out.out, 16);
 		CHECK(COMES(has_room(young)));
 	}
+	in_time = seconds() - begin < 15;
 	ksft_print_msg("of %d old pages %lu moved, of %d young ones %lu\n", OLD,
 	               (unsigned long)store_stat(old).backing_slots, YOUNG,
 	               (unsigned long)store_stat(young).backing_slots);
-	CHECK(store_stat(old).backing_slots > OLD / 2);
-	CHECK_EQ(store_stat(young).backing_slots, 0);
+	if (in_time) {
+		CHECK(store_stat(old).backing_slots > OLD / 2);
+		CHECK_EQ(store_stat(young).backing_slots, 0);
+	}
 	CHECK_EQ(SINCE(before, backing_moved), SINCE(before, backing_written));
 	/* Where nothing is left that is older, the young follow. */
 	for (uint64_t i = 0; i < OLD; i++)
 		CHECK(cold_is(p + i * PAGE, i, 1));
-	MUST(page_out_all(old, OLD) == OLD);
 	for (uint64_t i = 0; i < OLD; i++)
 		cold_page(p + i * PAGE, i, 2);
 	MUST(page_out_all(old, OLD) == OLD);
@@ -399,6 +408,16 @@ static void the_oldest_make_room(void)
 	let_go(old, p, OLD);
 	let_go(young, q, YOUNG);
 	check_returned(before);
+	return in_time;
+}
+
+static void the_oldest_make_room(void)
+{
+	struct disk disk = use_disk(OLD + YOUNG);
+	int tries = 0;
+
+	while (!the_oldest_first())
+		MUST(++tries < 10);
 	let_disk_go(disk);
 }
 

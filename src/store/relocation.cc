@@ -84,6 +84,7 @@ int Relocation::place(Moving &at) const
 	case Put::stored:
 		return 0;
 	case Put::incompressible:
+		kapi_count(COWMEM_COUNT_pages_incompressible);
 		at.slot->set_tried(cold);
 		return stays;
 	case Put::full:
