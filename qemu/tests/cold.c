@@ -355,7 +355,7 @@ static void the_cold_get_smaller(void)
 }
 
 /* --- by the limit --- */
-enum { LIMIT = 1 << 20, OLD = 400, YOUNG = 800 };
+enum { LIMIT = 1 << 20, OLD = 512, YOUNG = 688 };
 
 static bool has_room(int fd)
 {
