@@ -127,7 +127,7 @@ NO_KVM = (KVM.stem,)
 MICROVM = ROOT / "src/examples/microvm.c"  # which it runs
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
-MODULES = {"x86_64": ("loop", "zram", "mce-inject", "kvm-amd"), "arm64": ("loop", "zram")}
+MODULES = {"x86_64": ("loop", "zram", "zstd", "mce-inject", "kvm-amd"), "arm64": ("loop", "zram", "zstd")}
 # What the disk with Debian's programs takes, and the steps to it.
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"
