@@ -206,13 +206,12 @@ bool make_room()
 	Ages *ages = nullptr;
 	bool useful = static_cast<bool>(scope);
 
-	/* Draining comes first: it asks for what is left, and waits. */
 	for (unsigned long bytes; useful && (bytes = store.excess());) {
 		if (!relocation)
 			relocation = Relocation::create(Target::backing);
 		if (!ages)
 			ages = new (Gfp::kernel_account) Ages;
-		useful = relocation && ages && !store.left() && backing.takes_more() &&
+		useful = relocation && ages && backing.takes_more() &&
 		         make_some_room(*relocation, *ages, bytes);
 	}
 	delete relocation;
