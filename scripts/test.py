@@ -111,7 +111,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "calls", "copylimit", "depth", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
 # and half of `reclaim` is skipped there.
@@ -127,7 +127,7 @@ NO_KVM = (KVM.stem,)
 MICROVM = ROOT / "src/examples/microvm.c"  # which it runs
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
-MODULES = {"x86_64": ("loop", "zram", "mce-inject", "kvm-amd"), "arm64": ("loop", "zram")}
+MODULES = {"x86_64": ("loop", "zram", "zstd", "mce-inject", "kvm-amd"), "arm64": ("loop", "zram", "zstd")}
 # What the disk with Debian's programs takes, and the steps to it.
 DEBIAN_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 DEBIAN = ROOT / "qemu/debian"

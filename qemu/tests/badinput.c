@@ -42,7 +42,7 @@ static const struct command {
          0}, /* of a hole, after PUNCH */
 	{"SET_HUGE", COWMEM_IOC_SET_HUGE, sizeof(struct cowmem_set_huge), false, 0},
 	{"PAGE_OUT", COWMEM_IOC_PAGE_OUT, sizeof(struct cowmem_page_out), true,
-         COWMEM_PAGE_OUT_ACCESSED},
+         COWMEM_PAGE_OUT_ACCESSED | COWMEM_PAGE_OUT_AGE},
 	{"PREFETCH", COWMEM_IOC_PREFETCH, sizeof(struct cowmem_prefetch), true, 0},
 	{"STORE_STAT", COWMEM_IOC_STORE_STAT, sizeof(struct cowmem_store_stat), true, 0},
 	{"STORE_LIMIT", COWMEM_IOC_STORE_LIMIT, sizeof(struct cowmem_store_limit), false, 0},

@@ -108,6 +108,8 @@ def has_answers():
         assert not MODULE or users[0].pid == os.getpid()
         out = only_module(one.page_out, flags=cowmem.PAGE_OUT_ACCESSED)
         assert not MODULE or out["out"] == 3
+        aged = only_module(one.page_out, flags=cowmem.PAGE_OUT_AGE)
+        assert not MODULE or aged["accessed"] == aged["out"] == 0
         assert only_module(one.prefetch, (0, PAGE), (PAGE, PAGE)) in (None, 2)
         assert only_module(one.prefetch_to_write, (0, 3 * PAGE)) in (None, 1)
         assert not MODULE or one.store_stat()["slots"] == 3

@@ -501,7 +501,18 @@ static void paged_out(void)
 	MUST(!page_out_ask(fd, &out, 0, 0, 2 * BLOCK_PAGES));
 	CHECK_EQ(out.out, 0);
 	CHECK_EQ(out.accessed, 2 * BLOCK_PAGES);
-	CHECK_EQ(page_out_all(fd, 2 * BLOCK_PAGES), 2 * BLOCK_PAGES);
+	/* That it was used is forgotten, of all of a page of 2 MiB, which stays one; nobody uses the second from then on. */
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_AGE, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.accessed, 2 * BLOCK_PAGES);
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	CHECK(pages_are(map, 0, 1, 1));
+	MUST(!page_out_ask(fd, &out, 0, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.accessed, BLOCK_PAGES);
+	CHECK_EQ(out.out, BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK_EQ(page_out_all(fd, 2 * BLOCK_PAGES), BLOCK_PAGES);
 	CHECK_EQ(SINCE(before, large_broken), 2);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	CHECK(layers_are_sound(fd));

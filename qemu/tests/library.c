@@ -527,6 +527,12 @@ static void pages_out(void)
 	ranges[MANY - 1].length = 1;
 	CHECK_EQ(cowmem_object_prefetch(fd, ranges, MANY, &pages), -EINVAL);
 	CHECK(has_page(fd, 5, 1));
+	CHECK_EQ(cowmem_object_page_out(fd, 0, 0, COWMEM_PAGE_OUT_AGE, &result), 0);
+	CHECK_EQ(result.out, 0);
+	CHECK_EQ(result.next, PAGES(MANY * 2));
+	CHECK_EQ(cowmem_object_page_out(fd, 0, 0, COWMEM_PAGE_OUT_AGE | COWMEM_PAGE_OUT_ACCESSED,
+	                                &result),
+	         -EINVAL);
 	CHECK_EQ(cowmem_object_store_limit(fd, 5), 0);
 	CHECK_EQ(cowmem_object_store_stat(fd, &store), 0);
 	CHECK_EQ(store.max_slots, 5);

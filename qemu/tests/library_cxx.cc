@@ -183,6 +183,7 @@ void pages_out()
 	auto out = object.page_out(0, 0, COWMEM_PAGE_OUT_ACCESSED);
 	CHECK(as_it_should(out));
 	CHECK(!has_module || out->out == 3);
+	CHECK(as_it_should(object.page_out(0, 0, COWMEM_PAGE_OUT_AGE)));
 	auto back = object.prefetch({&range, 1});
 	CHECK(as_it_should(back));
 	CHECK(!has_module || *back == 1);

@@ -347,6 +347,46 @@ static void young_pages_get_a_second_chance(void)
 	let_go(fd, p);
 }
 
+/* What is used behind the first call, by whatever way, stays at the second, and all else goes. */
+static void what_nobody_used_in_between_goes(void)
+{
+	struct cowmem_page_out out;
+	int fd = object_open();
+	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), byte;
+
+	for (uint64_t i = 0; i < PAGES; i++)
+		fill_page(p + i * PAGE, i, 1);
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_AGE, 0, PAGES));
+	CHECK_EQ(out.accessed, PAGES);
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.next, PAGES * PAGE);
+	CHECK_EQ(object_stat(fd).resident_pages, PAGES);
+	CHECK_EQ(store_stat(fd).slots, 0);
+	/* Nobody used any: the same says so. */
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_AGE, 0, PAGES));
+	CHECK_EQ(out.accessed + out.out, 0);
+	CHECK_EQ(page_out_ask(fd, &out, COWMEM_PAGE_OUT_AGE | COWMEM_PAGE_OUT_ACCESSED, 0, PAGES),
+	         -EINVAL);
+	/* By entries that no TLB knows, each for itself, and by read(). */
+	munmap(p, PAGES * PAGE);
+	parameter_set("around_pages", "1");
+	p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (uint64_t i = 0; i < PAGES; i += 4) {
+		MUST(*(volatile uint64_t *)(p + i * PAGE) == (i << 32 | 1 << 16));
+		MUST(pread(fd, &byte, 1, (i + 1) * PAGE) == 1);
+	}
+	parameter_set("around_pages", "16");
+	MUST(!page_out_ask(fd, &out, 0, 0, PAGES));
+	CHECK_EQ(out.accessed, PAGES / 2);
+	CHECK_EQ(out.out, PAGES / 2);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK_EQ(page_state(fd, 0, i).flags & COWMEM_PAGE_PAGED_OUT,
+		         i % 4 < 2 ? 0 : COWMEM_PAGE_PAGED_OUT);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(page_is(p + i * PAGE, i, 1));
+	let_go(fd, p);
+}
+
 static void locked_pages_stay(void)
 {
 	struct cowmem_page_out out;
@@ -506,6 +546,7 @@ static const struct test_case cases[] = {
          files_calls_see_what_is_out},
 	{"PAGEMAP's dirty marks survive", "R67", marks_of_pagemap_survive},
 	{"pages that were used get a second chance", "R71", young_pages_get_a_second_chance},
+	{"what nobody used between two calls goes", "R71", what_nobody_used_in_between_goes},
 	{"mlocked pages stay, until the last munlock", "R72 R73", locked_pages_stay},
 	{"same-filled, incompressible and too many pages", "", what_the_store_makes_of_pages},
 	{"prefetch brings ranges in", "", prefetch_brings_in},

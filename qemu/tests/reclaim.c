@@ -533,7 +533,7 @@ static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
 /* What it has of pages that are hardly anything is half slots. Who came to its limit waits for a tenth of it. */
 static void a_limit_counts_slots(void)
 {
-	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT / 2, MORE = 64 };
+	enum { LIMIT = 1 * MIB, SLOT = 40, ALL = LIMIT / SLOT / 2, MORE = 64 };
 	const struct counts before = counts_now();
 	const int fd = object_open();
 	uint64_t full, out, takes;

@@ -455,6 +455,10 @@ static void pages_out(void)
 	CHECK_JSON("out", "7");
 	CHECK_TOOL(0, "prefetch --json --pid %d --fd %d", getpid(), fd);
 	CHECK_JSON("brought_in", "8");
+	CHECK_TOOL(0, "page-out --json --unused 0 b");
+	CHECK_JSON("out", "8");
+	CHECK_TOOL(2, "page-out --unused 0 --accessed b");
+	CHECK_TOOL(2, "page-out --unused 4g b");
 	close(fd);
 	CHECK_TOOL(0, "create empty");
 	CHECK_TOOL(0, "page-out empty");

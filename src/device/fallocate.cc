@@ -190,7 +190,7 @@ extern "C" int cowmem_fadvise(file *f, long long offset, long long length, int a
 	if (advice == KAPI_FADV_DONTNEED && kapi_file_writable(f) && !inside.none) {
 		Index next = inside.first;
 
-		page_out_range(object, next, inside.last, true);
+		page_out_range(object, next, inside.last, Used::goes);
 	}
 	return 0;
 }

@@ -151,7 +151,8 @@ int get_info(Object &, Argument<cowmem_info> &info)
 		COWMEM_FEATURE_MOVE | COWMEM_FEATURE_PAGE_OUT | COWMEM_FEATURE_SNAPSHOT |
 		COWMEM_FEATURE_DIFF | COWMEM_FEATURE_RESIZE_GROWS | COWMEM_FEATURE_SNAPSHOT_SET |
 		COWMEM_FEATURE_RESTORE_RANGE | COWMEM_FEATURE_CLONE_RANGE | COWMEM_FEATURE_FILES |
-		COWMEM_FEATURE_PINNABLE | (kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
+		COWMEM_FEATURE_PINNABLE | COWMEM_FEATURE_PAGE_OUT_AGE |
+		(kapi_knows_poison() ? COWMEM_FEATURE_POISON : 0) |
 		(kapi_has_uffd_ops() ? COWMEM_FEATURE_USERFAULTFD : 0) |
 		(kapi_has_dirty_bit() ? COWMEM_FEATURE_DIRTY_BIT : 0) |
 		(kapi_has_large()
@@ -466,12 +467,26 @@ int diff(Object &object, Argument<cowmem_diff> &diff)
 
 int page_out_object(Object &object, Argument<cowmem_page_out> &arg)
 {
+	Used used = Used::stays;
+
+	switch (arg->flags) {
+	case 0:
+		break;
+	case COWMEM_PAGE_OUT_ACCESSED:
+		used = Used::goes;
+		break;
+	case COWMEM_PAGE_OUT_AGE:
+		used = Used::is_forgotten;
+		break;
+	default:
+		return -KAPI_EINVAL;
+	}
 	if (!is_range(arg->offset, arg->length))
 		return -KAPI_EINVAL;
 
 	Index index = first_of(arg->offset);
-	const PagedOut result = page_out_range(object, index, last_of(arg->offset, arg->length),
-	                                       (arg->flags & COWMEM_PAGE_OUT_ACCESSED) != 0);
+	const PagedOut result =
+		page_out_range(object, index, last_of(arg->offset, arg->length), used);
 
 	arg->next = offset_of(index);
 	arg->out = result.out;
@@ -891,8 +906,9 @@ extern "C" long cowmem_ioctl(file *f, unsigned int command, unsigned long arg)
 	case COWMEM_IOC_SET_COW:
 		return call<cowmem_set_cow, set_cow>(f, arg, Access::any);
 	case COWMEM_IOC_PAGE_OUT:
-		return call<cowmem_page_out, page_out_object>(f, arg, Access::writable_or_snapshot,
-		                                              {.any = COWMEM_PAGE_OUT_ACCESSED});
+		return call<cowmem_page_out, page_out_object>(
+			f, arg, Access::writable_or_snapshot,
+			{.any = COWMEM_PAGE_OUT_ACCESSED | COWMEM_PAGE_OUT_AGE});
 	case COWMEM_IOC_PREFETCH:
 		return call<cowmem_prefetch, prefetch>(f, arg, Access::any,
 		                                       {.writable = COWMEM_PREFETCH_TO_WRITE});

@@ -166,20 +166,30 @@ MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out ma
 static char compressor[32] = "lzo-rle";
 static bool has_store;
 
-/*
- * What was stored before goes where it would go now. That takes as long as it takes: other parameters
- * can be read and set meanwhile.
- */
-static int drain(void)
+/* What takes as long as it takes is done between the two: other parameters can be read and set meanwhile. */
+static int let_parameters_go(void)
 {
-	int err;
-
 	if (!try_module_get(THIS_MODULE))
 		return -ENODEV;
 	kernel_param_unlock(THIS_MODULE);
-	err = cowmem_drain();
+	return 0;
+}
+
+static void have_parameters_again(void)
+{
 	kernel_param_lock(THIS_MODULE);
 	module_put(THIS_MODULE);
+}
+
+/* What was stored before goes where it would go now. */
+static int drain(void)
+{
+	int err = let_parameters_go();
+
+	if (err)
+		return err;
+	err = cowmem_drain();
+	have_parameters_again();
 	return err;
 }
 
@@ -195,21 +205,27 @@ static int copy_value(char *copy, const char *value, size_t room)
 	return 0;
 }
 
-static int compressor_set(const char *value, const struct kernel_param *kp)
+/* Takes @value for @name, which @select has the store use, if there is one. What was made by the one before is made anew. */
+static int name_compressor(char *name, const char *value, int (*select)(const char *name))
 {
-	char name[sizeof(compressor)];
-	int err = copy_value(name, value, sizeof(name));
+	char copy[sizeof(compressor)];
+	int err = copy_value(copy, value, sizeof(copy));
 
 	if (err)
 		return -EINVAL;
 	if (has_store)
-		err = cowmem_store_select(name);
+		err = select(copy);
 	if (err == -ENOENT)
-		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", name);
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", copy);
 	if (err)
 		return err;
-	strscpy(compressor, name, sizeof(compressor));
+	strscpy(name, copy, sizeof(compressor));
 	return has_store ? drain() : 0;
+}
+
+static int compressor_set(const char *value, const struct kernel_param *kp)
+{
+	return name_compressor(compressor, value, cowmem_store_select);
 }
 
 static int compressor_get(char *buffer, const struct kernel_param *kp)
@@ -222,6 +238,26 @@ static const struct kernel_param_ops compressor_ops = {.set = compressor_set,
 module_param_cb(compressor, &compressor_ops, NULL, 0644);
 MODULE_PARM_DESC(compressor, "The kernel's compressor for pages that are paged out: lzo-rle "
                              "(default), lz4, zstd, ...; those that are out are compressed anew");
+
+static char compressor_cold[sizeof(compressor)];
+
+static int compressor_cold_set(const char *value, const struct kernel_param *kp)
+{
+	return name_compressor(compressor_cold, value, cowmem_store_select_cold);
+}
+
+static int compressor_cold_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", compressor_cold);
+}
+
+static const struct kernel_param_ops compressor_cold_ops = {.set = compressor_cold_set,
+                                                            .get = compressor_cold_get};
+module_param_cb(compressor_cold, &compressor_cold_ops, NULL, 0644);
+MODULE_PARM_DESC(
+	compressor_cold,
+	"The same for those that recompress finds: one that takes longer, and makes less of them; "
+	"empty: none (default)");
 
 /* The same. */
 static char backing[256];
@@ -269,6 +305,45 @@ static const struct kernel_param_ops leaving_ops = {.get = leaving_get};
 module_param_cb(leaving, &leaving_ops, NULL, 0444);
 MODULE_PARM_DESC(leaving, "Pages that are out and have still to move since backing or compressor "
                           "was set");
+
+/* Has @move do its work on all that was not used for @value seconds. */
+static int move_cold(const char *value, int (*move)(unsigned long age))
+{
+	unsigned int seconds;
+	int err = kstrtouint(value, 0, &seconds);
+
+	if (!err && !has_store)
+		err = -EINVAL;
+	if (!err)
+		err = let_parameters_go();
+	if (err)
+		return err;
+	err = move((unsigned long)seconds * HZ);
+	have_parameters_again();
+	return err;
+}
+
+static int writeback_set(const char *value, const struct kernel_param *kp)
+{
+	return move_cold(value, cowmem_write_back);
+}
+
+static const struct kernel_param_ops writeback_ops = {.set = writeback_set};
+module_param_cb(writeback, &writeback_ops, NULL, 0200);
+MODULE_PARM_DESC(
+	writeback,
+	"Has what is compressed in memory, and was not used for so many seconds, go on to the "
+	"backing store now");
+
+static int recompress_set(const char *value, const struct kernel_param *kp)
+{
+	return move_cold(value, cowmem_recompress);
+}
+
+static const struct kernel_param_ops recompress_ops = {.set = recompress_set};
+module_param_cb(recompress, &recompress_ops, NULL, 0200);
+MODULE_PARM_DESC(recompress, "Has compressor_cold make less of what is compressed, and was not "
+                             "used for so many seconds, now");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
@@ -336,7 +411,7 @@ static int __init memory_init(void)
 	struct kmem_cache_args tree = {.align = 16};
 	const slab_flags_t flags = SLAB_ACCOUNT | SLAB_NO_MERGE;
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 32, &slot, SLAB_TYPESAFE_BY_RCU);
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 40, &slot, SLAB_TYPESAFE_BY_RCU);
 	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
 	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
@@ -375,7 +450,11 @@ static int __init store_init(void)
 	if (err)
 		return err;
 	kernel_param_lock(THIS_MODULE);
-	err = cowmem_backing_set(backing);
+	err = cowmem_store_select_cold(compressor_cold);
+	if (err == -ENOENT)
+		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor_cold);
+	if (!err)
+		err = cowmem_backing_set(backing);
 	has_store = !err;
 	kernel_param_unlock(THIS_MODULE);
 	if (err)
@@ -420,13 +499,14 @@ static const struct {
 	{cowmem_symbols_resolve, NULL},
 	{memory_init, memory_exit},
 	{cowmem_backing_init, cowmem_backing_exit},
-	{cowmem_drain_init, cowmem_drain_exit},
+	{cowmem_relocation_init, cowmem_relocation_exit},
 	{store_init, store_exit},
 	{objects_init, NULL},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_mount_init, cowmem_mount_exit},
 	{cowmem_scan_control_init, NULL},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
+	{cowmem_room_init, cowmem_room_exit},
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
 #endif

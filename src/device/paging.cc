@@ -5,13 +5,14 @@
 
 namespace cowmem {
 
-PagedOut page_out_range(Object &object, Index &next, Index last, bool accessed)
+PagedOut page_out_range(Object &object, Index &next, Index last, Used used)
 {
 	/* What relatives see, too, is paged out only by who has a descriptor of the snapshot. */
 	const PageOut how{.waits = true,
-	                  .accessed = accessed,
+	                  .accessed = used == Used::goes,
 	                  .max_slots = object.max_slots(),
-	                  .shared = object.pages().oversees()};
+	                  .shared = object.pages().oversees(),
+	                  .forgets = used == Used::is_forgotten};
 	constexpr Index at_once = 1024; /* between looks at whether the caller was killed */
 	PagedOut result;
 

@@ -8,11 +8,18 @@
 
 namespace cowmem {
 
+/* What becomes of what was used lately. */
+enum class Used : unsigned char {
+	stays,        /* this time */
+	goes,         /* as the rest does */
+	is_forgotten, /* that it was; and nothing goes */
+};
+
 /*
- * Pages out what it can from @next to @last, also what was used lately if @accessed. @next becomes
- * the first page that was not looked at, because of a fatal signal. Sleeps.
+ * Pages out what it can from @next to @last. @next becomes the first page that was not looked at, because of a fatal
+ * signal. Sleeps.
  */
-PagedOut page_out_range(Object &object, Index &next, Index last, bool accessed);
+PagedOut page_out_range(Object &object, Index &next, Index last, Used used);
 
 } /* namespace cowmem */
 

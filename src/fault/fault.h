@@ -149,6 +149,8 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 
 	if (err == -KAPI_EAGAIN)
 		backed = std::move(slot);
+	else
+		slot->touch();
 	return err;
 }
 

@@ -89,8 +89,10 @@
 	X(pages_stored, "pages that were put into the store for it")                       \
 	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \
 	X(pages_incompressible, "pages that the store refused: they take no less there")   \
+	X(pages_recompressed, "pages of the store that the compressor for what is cold made smaller") \
 	X(pages_shrunk, "of those paged out, those that memory pressure took")             \
 	X(backing_written, "pages that went to the backing store")                         \
+	X(backing_moved, "of these, those that had been compressed in memory, and were cold") \
 	X(backing_read, "pages that came from there")                                      \
 	X(backing_readahead, "of these, those that nobody had asked for yet")              \
 	X(backing_errors, "pages that could not be written or read there")                 \

@@ -677,6 +677,7 @@ HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
 HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }
 HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unlock(i, bits); }
+HELPER void kapi_make_room_soon(void) { cowmem_make_room_soon(); }
 HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 
 /* --- the rest --- */
@@ -685,6 +686,7 @@ HELPER unsigned int kapi_no_reclaim_begin(void) { return data_race(memalloc_nore
 HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_noreclaim_restore(before); 0; })); } /* the same */
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
+HELPER unsigned long kapi_jiffies(void) { return jiffies; }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
 HELPER void kapi_event_major_fault(struct mm_struct *mm) { count_vm_event(PGMAJFAULT); count_memcg_event_mm(mm, PGMAJFAULT); }
 HELPER void kapi_stall_begin(unsigned long *flags) { psi_memstall_enter(flags); }

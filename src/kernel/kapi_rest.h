@@ -15,6 +15,7 @@ bool kapi_reuse(void);
 /* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault. */
 bool kapi_has_dirty_bit(void);
 unsigned long kapi_store_max_pages(void);
+unsigned long kapi_jiffies(void);
 void kapi_event_major_fault(struct mm_struct *mm);
 /* The task waits for memory that it had: what PSI tells of. */
 void kapi_stall_begin(unsigned long *flags);

@@ -40,7 +40,7 @@ int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int
 int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to,
                          unsigned int *room);
 /* Of which kind, for lockdep: a lower one may be taken with a higher one held. */
-enum kapi_mutex_class { KAPI_MUTEX_DRAIN, KAPI_MUTEX_CHANGING, KAPI_MUTEX_STREAM, KAPI_NR_MUTEXES };
+enum kapi_mutex_class { KAPI_MUTEX_RELOCATION, KAPI_MUTEX_CHANGING, KAPI_MUTEX_STREAM, KAPI_NR_MUTEXES };
 struct mutex *kapi_mutex_create(enum kapi_mutex_class of);
 void kapi_mutex_free(struct mutex *mutex);
 void kapi_mutex_lock(struct mutex *mutex);
@@ -75,6 +75,8 @@ unsigned long *kapi_bits_alloc(unsigned long n); /* all clear; kapi_free_array()
 unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from);
 bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i);
 void kapi_bit_clear(unsigned long *bits, unsigned long i);
+/* What is cold is to make room in the store, soon, and by another task (src/reclaim/room.c). Never sleeps. */
+void kapi_make_room_soon(void);
 /* How many pages one read brings in at most, with their neighbours. */
 unsigned int kapi_backing_readahead(void);
 

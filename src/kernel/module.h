@@ -151,6 +151,11 @@ extern struct srcu_struct cowmem_bytes_stay;
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
+/* The task that has what is cold make room in the store (src/reclaim/room.c). */
+void cowmem_make_room_soon(void);
+int cowmem_room_init(void);
+void cowmem_room_exit(void);
+
 /* Slots of the store: their memory stays a slot's under RCU. Nodes of trees: freed after a grace period. */
 extern struct kmem_cache *cowmem_slot_cache, *cowmem_leaf_cache, *cowmem_node_cache;
 void cowmem_node_free(void *node);
@@ -211,11 +216,15 @@ int cowmem_fadvise(struct file *file, loff_t offset, loff_t length, int advice);
 int cowmem_store_init(const char *compressor);
 void cowmem_store_exit(void);
 int cowmem_store_select(const char *compressor);
+int cowmem_store_select_cold(const char *compressor);
 unsigned long cowmem_store_left(void);
 void cowmem_objects_init(void);
-int cowmem_drain_init(void);
-void cowmem_drain_exit(void);
+int cowmem_relocation_init(void);
+void cowmem_relocation_exit(void);
 int cowmem_drain(void);
+int cowmem_write_back(unsigned long age);
+int cowmem_recompress(unsigned long age);
+bool cowmem_make_room(void);
 int cowmem_backing_set(const char *path);
 bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;

@@ -58,6 +58,7 @@ int copy(folio *page, const Seen &seen, Wait how)
 		return kapi_folio_poisoned(seen.page.get())
 		               ? -KAPI_EHWPOISON
 		               : kapi_folio_copy(page, seen.page.get());
+	seen.slot->touch();
 	return read_slot(*seen.slot, page, how);
 }
 

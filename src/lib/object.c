@@ -160,6 +160,7 @@ const char *cowmem_feature_name(uint64_t feature)
 		{COWMEM_FEATURE_HUGE, "huge"},
 		{COWMEM_FEATURE_COLLAPSE, "collapse"},
 		{COWMEM_FEATURE_SET_HUGE, "set-huge"},
+		{COWMEM_FEATURE_PAGE_OUT_AGE, "page-out-age"},
 		{COWMEM_FEATURE_COPIES, "copies"},
 	};
 

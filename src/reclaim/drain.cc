@@ -6,9 +6,6 @@ namespace cowmem {
 
 namespace {
 
-/* One at a time; made when the first one comes. */
-mutex *one_drain;
-
 class Drain {
 public:
 	explicit Drain(Relocation &relocation) : relocation_{relocation} {}
@@ -118,34 +115,22 @@ int Drain::look_through_all()
 
 int drain()
 {
-	if (kapi_mutex_lock_interruptible(one_drain))
-		return -KAPI_EINTR;
-
+	const Relocating scope;
 	int err = 0;
 
+	if (!scope)
+		return -KAPI_EINTR;
 	store.release_left();
 	if (store.left()) {
-		Relocation *relocation = Relocation::create();
+		Relocation *relocation = Relocation::create(Target::current);
 
 		err = relocation ? Drain{*relocation}.run() : -KAPI_ENOMEM;
 		delete relocation;
 	}
-	kapi_mutex_unlock(one_drain);
 	return err;
 }
 
 } /* namespace cowmem */
-
-extern "C" int cowmem_drain_init(void)
-{
-	cowmem::one_drain = kapi_mutex_create(KAPI_MUTEX_DRAIN);
-	return cowmem::one_drain ? 0 : -KAPI_ENOMEM;
-}
-
-extern "C" void cowmem_drain_exit(void)
-{
-	kapi_mutex_free(cowmem::one_drain);
-}
 
 /* After the parameters `backing` and `compressor` were set. As drain() says. */
 extern "C" int cowmem_drain(void)

@@ -203,6 +203,12 @@ public:
 
 	/* Whether there is something to do about any page. */
 	bool select();
+	/* Has none of them used any more, and counts those that were. */
+	void forget_uses()
+	{
+		if (claim_all())
+			spare_accessed();
+	}
 	void store();
 	void remove();
 	/* Whether it got slots for pages that relatives see, of which none left. */
@@ -755,8 +761,8 @@ void Cluster::remove()
  * Why the mappings of @large, or what says that it was used, do not let it go; or null. In a frame of its own, since a
  * debug kernel pads what is in it.
  */
-[[gnu::noinline]] unsigned long *why_parts_stay(Pages &pages, folio *large, const PageOut &how,
-                                                PagedOut &result)
+[[gnu::noinline]] unsigned long *why_parts_stay(const Pages &pages, folio *large,
+                                                const PageOut &how, PagedOut &result)
 {
 	bool young = false;
 
@@ -808,12 +814,33 @@ unsigned long &break_for_page_out(Pages &pages, Index index, unsigned int nth, c
 	return result.busy;
 }
 
+/*
+ * Has no part of the large folio that is the object's own at @index used any more. The counter that says so of one that was,
+ * or why it would stay anyway; or @unused.
+ */
+unsigned long &forget_uses_of_large(const Pages &pages, Index index, const PageOut &how,
+                                    PagedOut &result, unsigned long &unused)
+{
+	const FolioRef page = pages.get(index);
+
+	if (!page || !kapi_folio_is_large(page.get()) || !pages.owns(page.get()))
+		return result.busy;
+
+	unsigned long *why = why_parts_stay(pages, kapi_folio_whole(page.get()), how, result);
+
+	return why ? *why : unused;
+}
+
 /* Of a cluster. False: it was in vain, and so may the next be. */
 bool page_out_cluster(Pages &pages, Home &home, Index first, Index last, const PageOut &how,
                       bool stores, unsigned long &large, PagedOut &result)
 {
 	Cluster cluster{pages, home, first, last, how, stores, large, result};
 
+	if (how.forgets) {
+		cluster.forget_uses();
+		return true;
+	}
 	if (!cluster.select())
 		return true;
 	cluster.store();
@@ -827,7 +854,7 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 {
 	const NoReclaim scope;
 	bool stores = true; /* what is shared */
-	unsigned long *large = &result.busy;
+	unsigned long *large = &result.busy, unused = 0;
 	Index decided = no_index; /* the block that this is about */
 
 	for (Index at = first;;) {
@@ -840,9 +867,12 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 
 			if (decided != first_of_block(at) && found != no_index &&
 			    pages.is_large(found)) {
-				large = &break_for_page_out(pages, found,
-				                            static_cast<unsigned int>(found - at),
-				                            how, result);
+				large = how.forgets ? &forget_uses_of_large(pages, found, how,
+				                                            result, unused)
+				                    : &break_for_page_out(
+							      pages, found,
+							      static_cast<unsigned int>(found - at),
+							      how, result);
 				decided = first_of_block(at);
 			}
 		}

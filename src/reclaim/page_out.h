@@ -34,6 +34,7 @@ struct PageOut {
 	bool accessed;           /* pages, too, that were used lately (R71) */
 	unsigned long max_slots; /* that the object may have */
 	bool shared;             /* pages, too, that relatives may see */
+	bool forgets = false;    /* that they were used, which is counted, and nothing goes */
 	/*
 	 * Of the pages of one cluster, those that are meant, by the bits of their places. The others
 	 * go with them if they were not used since they were last meant, and are charged to @owner;

@@ -116,11 +116,22 @@ public:
 			return false;
 
 		const Device &at = device_[now];
+
+		return reclaim ? takes_more() && __atomic_load_n(&at.is_device, __ATOMIC_RELAXED)
+		               : __atomic_load_n(&at.users, __ATOMIC_ACQUIRE) >= 0;
+	}
+	/* Whether there is one with a free place, whose writes do not fail. The same. */
+	bool takes_more() const
+	{
+		const unsigned int now = current();
+
+		if (now == no_device || fails())
+			return false;
+
+		const Device &at = device_[now];
 		const long users = __atomic_load_n(&at.users, __ATOMIC_ACQUIRE);
 
-		return users >= 0 &&
-		       (!reclaim || (users < __atomic_load_n(&at.count, __ATOMIC_RELAXED) &&
-		                     __atomic_load_n(&at.is_device, __ATOMIC_RELAXED) && !fails()));
+		return users >= 0 && users < __atomic_load_n(&at.count, __ATOMIC_RELAXED);
 	}
 
 	/*

@@ -4,9 +4,24 @@
 
 namespace cowmem {
 
-Relocation *Relocation::create()
+namespace {
+
+/* Moving::error: nothing failed, and nothing moves. */
+constexpr int stays = 1;
+
+} /* namespace */
+
+mutex *Relocating::one_relocates;
+
+int Relocating::init()
 {
-	auto *made = new (Gfp::kernel_account) Relocation;
+	one_relocates = kapi_mutex_create(KAPI_MUTEX_RELOCATION);
+	return one_relocates ? 0 : -KAPI_ENOMEM;
+}
+
+Relocation *Relocation::create(Target target)
+{
+	auto *made = new (Gfp::kernel_account) Relocation{target};
 
 	if (!made)
 		return nullptr;
@@ -55,6 +70,30 @@ int Relocation::read_all()
 	return killed;
 }
 
+/* 0, or what is said of it. */
+int Relocation::place(Moving &at) const
+{
+	if (target_ == Target::backing)
+		return backing.write(at.page.get(), at.to, at.write, false);
+
+	const unsigned char cold = store.cold();
+
+	switch (target_ == Target::cold
+	                ? store.recompress(at.page.get(), at.slot->owner, at.from, at.to)
+	                : store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
+	case Put::stored:
+		return 0;
+	case Put::incompressible:
+		kapi_count(COWMEM_COUNT_pages_incompressible);
+		at.slot->set_tried(cold);
+		return stays;
+	case Put::full:
+		return -KAPI_ENOSPC;
+	default:
+		return -KAPI_ENOMEM;
+	}
+}
+
 void Relocation::place_all()
 {
 	const Together together;
@@ -62,17 +101,8 @@ void Relocation::place_all()
 	for (unsigned int i = 0; i < count_; i++) {
 		Moving &at = moving_[i];
 
-		if (at.error)
-			continue;
-		switch (store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
-		case Put::stored:
-			break;
-		case Put::full:
-			at.error = -KAPI_ENOSPC;
-			break;
-		default:
-			at.error = -KAPI_ENOMEM;
-		}
+		if (!at.error)
+			at.error = place(at);
 		kapi_cond_resched();
 	}
 }
@@ -100,8 +130,14 @@ int Relocation::run(Relocated &result)
 		if (!at.error) {
 			at.slot->set_location(at.to);
 			result.moved++;
+			if (target_ == Target::backing)
+				kapi_count(COWMEM_COUNT_backing_moved);
+			if (target_ == Target::cold)
+				kapi_count(COWMEM_COUNT_pages_recompressed);
 			continue;
 		}
+		if (at.error == stays)
+			continue;
 		result.failed++;
 		result.error = at.error;
 	}
@@ -119,3 +155,13 @@ int Relocation::run(Relocated &result)
 }
 
 } /* namespace cowmem */
+
+extern "C" int cowmem_relocation_init(void)
+{
+	return cowmem::Relocating::init();
+}
+
+extern "C" void cowmem_relocation_exit(void)
+{
+	cowmem::Relocating::exit();
+}

@@ -3,10 +3,10 @@
  * Relocation: the bytes of slots go to another place, while the slots stay what they are: trees, homes,
  * counts and pages know nothing of it.
  *
- * The bytes are read, and put down where the store puts bytes now. Then the slot says so, in one step
+ * The bytes are read, and put down where the store puts bytes now, or in the backing store. Then the slot says so, in one step
  * (StoreSlot::set_location()); who has seen where they were is waited for (BytesStay); and that place is
  * given back. Whoever reads from a file or device has that, and looks at the slot again if what he got is
- * not what he was to get. Only one thread at a time relocates: reclaim/drain.h.
+ * not what he was to get. Only one thread at a time relocates: reclaim/drain.h, reclaim/writeback.h.
  */
 #ifndef COWMEM_RELOCATION_H
 #define COWMEM_RELOCATION_H
@@ -15,17 +15,48 @@
 
 namespace cowmem {
 
+/* The right to relocate, which is one thread's at a time. Had for a scope. */
+class Relocating {
+public:
+	/* Sleeps, and a signal ends that. */
+	Relocating() : has_{!kapi_mutex_lock_interruptible(one_relocates)} {}
+	~Relocating()
+	{
+		if (has_)
+			kapi_mutex_unlock(one_relocates);
+	}
+	Relocating(const Relocating &) = delete;
+	Relocating &operator=(const Relocating &) = delete;
+
+	/* Whether it was to be had. */
+	explicit operator bool() const { return has_; }
+
+	static int init();
+	static void exit() { kapi_mutex_free(one_relocates); }
+
+private:
+	static mutex *one_relocates;
+	const bool has_;
+};
+
+/* Where bytes go. */
+enum class Target : unsigned char {
+	current, /* where the store puts what comes now */
+	backing, /* to the backing store */
+	cold,    /* where the compressor for what is cold makes less of them, in memory */
+};
+
 /* How far it has come. */
 struct Relocated {
-	unsigned long moved = 0, failed = 0;
-	int error = 0; /* of what failed: -EIO, -ENOMEM, -ENOSPC */
+	unsigned long moved = 0, failed = 0; /* and what would take no less stays */
+	int error = 0;                       /* of what failed: -EIO, -ENOMEM, -ENOSPC */
 };
 
 /* Some slots, relocated together. */
 class Relocation : public Allocated {
 public:
 	/* Null: no memory. Sleeps. */
-	static Relocation *create();
+	static Relocation *create(Target target);
 
 	/* One more; the caller keeps the homes of its pages. Whether that was the last that has room. */
 	[[nodiscard]] bool add(SlotRef slot);
@@ -45,10 +76,12 @@ private:
 		int error;
 	};
 
-	Relocation() = default;
+	explicit Relocation(Target target) : target_{target} {}
 	int read_all();
+	int place(Moving &at) const;
 	void place_all();
 
+	const Target target_;
 	unsigned int count_ = 0;
 	Moving moving_[max];
 };

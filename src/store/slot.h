@@ -42,6 +42,8 @@ struct Location {
 
 	bool is_backed() const { return how >= backed; }
 	bool is_compressed() const { return how > same_filled && how < raw; }
+	/* Whether bytes of memory have it, more than the slot itself. */
+	bool is_in_memory() const { return how > same_filled && how < changing; }
 	unsigned int device() const { return how - backed; }
 	bool operator==(const Location &) const = default;
 };
@@ -51,10 +53,11 @@ struct StoreSlot {
 	kapi_refcount references;
 	unsigned short length; /* these three are its Location */
 	unsigned char how;
-	unsigned char marks; /* written, counted, lost */
+	unsigned char marks; /* written, counted, lost; tried() */
 	unsigned long what;
 	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
 	obj_cgroup *owner;   /* whom it is charged to, and the page when it comes back */
+	unsigned long used;  /* when the page went out, or was last copied from here, in jiffies */
 
 	/* Whether its bytes are in the backing store: a hint. */
 	bool is_backed() const
@@ -85,6 +88,16 @@ struct StoreSlot {
 		length = at.length;
 		how = at.how;
 		what = at.what;
+		touch();
+	}
+	/* It is used now: what is not goes on to the backing store first (reclaim/writeback.h). */
+	void touch() { __atomic_store_n(&used, kapi_jiffies(), __ATOMIC_RELAXED); }
+	/* For how many jiffies it was not used at @now; 0, if it has been since. */
+	unsigned long age(unsigned long now) const
+	{
+		const auto age = static_cast<long>(now - __atomic_load_n(&used, __ATOMIC_RELAXED));
+
+		return age < 0 ? 0 : static_cast<unsigned long>(age);
 	}
 	/* They are at @to from now on; they were put there before. Of who alone does that. */
 	void set_location(const Location &to)
@@ -167,6 +180,7 @@ struct StoreSlot {
 	/* The page, whose home is @home, goes out. */
 	void go_out(const Home &home)
 	{
+		touch();
 		__atomic_store_n(&where, reinterpret_cast<unsigned long>(&home) + is_out,
 		                 __ATOMIC_RELEASE);
 	}
@@ -187,10 +201,21 @@ struct StoreSlot {
 	bool is_written() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & written; }
 	void set_written(bool value) { set(written, value); }
 	bool take_written() { return clear(written); }
+	/* The compressor that made its bytes no smaller when they were cold, or 0. Only who relocates sets it. */
+	unsigned char tried() const
+	{
+		return __atomic_load_n(&marks, __ATOMIC_RELAXED) >> tried_at;
+	}
+	void set_tried(unsigned char compressor)
+	{
+		clear(static_cast<unsigned char>(~0U << tried_at));
+		set(static_cast<unsigned char>(compressor << tried_at), true);
+	}
 
 private:
-	/* `marks`: of the page; among the slots of its home; of the bytes. */
+	/* `marks`: of the page; among the slots of its home; of the bytes; and above these a number. */
 	static constexpr unsigned char written = 1, counted = 2, lost = 4;
+	static constexpr unsigned int tried_at = 4;
 
 	void set(unsigned char mark, bool value)
 	{
@@ -206,7 +231,7 @@ private:
 		       mark;
 	}
 };
-static_assert(sizeof(StoreSlot) == 32, "slots are metadata of every paged-out page");
+static_assert(sizeof(StoreSlot) == 40, "slots are metadata of every paged-out page");
 
 /* While one lives, bytes of a slot stay where the slot said behind its beginning that they are. May sleep; below all locks. */
 class BytesStay {

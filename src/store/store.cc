@@ -13,6 +13,7 @@ constinit Store store;
 namespace {
 
 constexpr unsigned int words = KAPI_PAGE_SIZE / sizeof(unsigned long);
+constexpr unsigned int any = ~0U; /* bytes of memory */
 
 /* The word that the page consists of, if it does. It may be changing: read each word once. */
 std::optional<unsigned long> only_word(const unsigned long *page)
@@ -104,11 +105,10 @@ int Store::set_backing(const char *path)
 	return backing.set(path);
 }
 
-int Store::select(const char *compressor)
+/* Has @compressor, whose number is @n then. As select(). With changing_ held. */
+int Store::have(const char *compressor, unsigned char &n)
 {
-	const Changing scope{changing_};
-	unsigned char n = 1;
-
+	n = 1;
 	/* Where one was given back there is room for another. */
 	while (n <= max_compressors &&
 	       (!compressors_[n] || !kapi_same_name(compressor, compressors_[n]->name())))
@@ -124,8 +124,28 @@ int Store::select(const char *compressor)
 	if (!compressors_[n])
 		__atomic_store_n(&compressors_[n], Compressor::create(compressor, err),
 		                 __ATOMIC_RELEASE);
+	return err;
+}
+
+int Store::select(const char *compressor)
+{
+	const Changing scope{changing_};
+	unsigned char n;
+	const int err = have(compressor, n);
+
 	if (!err)
 		__atomic_store_n(&current_, n, __ATOMIC_RELEASE);
+	return err;
+}
+
+int Store::select_cold(const char *compressor)
+{
+	const Changing scope{changing_};
+	unsigned char n = 0;
+	const int err = *compressor ? have(compressor, n) : 0;
+
+	if (!err)
+		__atomic_store_n(&cold_, n, __ATOMIC_RELEASE);
 	return err;
 }
 
@@ -137,7 +157,7 @@ unsigned long Store::left() const
 	for (unsigned char n = 1; n <= max_compressors; n++) {
 		const Compressor *at = __atomic_load_n(&compressors_[n], __ATOMIC_CONSUME);
 
-		if (at && n != __atomic_load_n(&current_, __ATOMIC_RELAXED))
+		if (at && !is_in_use(n))
 			sum += at->slots();
 	}
 	return sum;
@@ -152,7 +172,7 @@ void Store::release_left()
 	for (unsigned char n = 1; n <= max_compressors; n++) {
 		Compressor *at = compressors_[n];
 
-		if (!at || n == current_ || at->slots())
+		if (!at || is_in_use(n) || at->slots())
 			continue;
 		__atomic_store_n(&compressors_[n], nullptr, __ATOMIC_RELAXED);
 		kapi_bytes_stay_wait(); /* for left() */
@@ -165,10 +185,25 @@ void Store::release_left()
 bool Store::is_at_limit(bool was_full) const
 {
 	const unsigned long max = kapi_store_max_pages();
-	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
-	const unsigned long all = pages() + slots * kapi_slot_size() / KAPI_PAGE_SIZE;
 
-	return max && all >= (was_full ? max - max / 10 : max);
+	return max && memory() >= (was_full ? max - max / 10 : max);
+}
+
+/* What is cold makes room as far as is_at_limit() would have it. */
+unsigned long Store::excess() const
+{
+	const unsigned long max = kapi_store_max_pages(), room = max - max / 10, has = memory();
+
+	return max && has >= room ? (has - room + 1) * KAPI_PAGE_SIZE : 0;
+}
+
+/* That is begun before nothing more goes in, so that memory reclaim need not write and wait itself. */
+void Store::make_room_in_time() const
+{
+	const unsigned long max = kapi_store_max_pages();
+
+	if (max && memory() >= max - max / 20 && backing.takes_more())
+		kapi_make_room_soon();
 }
 
 /*
@@ -178,6 +213,8 @@ bool Store::is_at_limit(bool was_full) const
  */
 bool Store::has_room()
 {
+	make_room_in_time();
+
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
 	const unsigned long compacted_at = __atomic_load_n(&compacted_at_, __ATOMIC_RELAXED);
@@ -248,10 +285,16 @@ Put Store::copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgro
 	return Put::stored;
 }
 
-Put Store::compress(folio *page, obj_cgroup *owner, Location &to, bool reserves)
+/* By compressor @by, where it takes less than @bound bytes of memory then. */
+Put Store::compress(folio *page, obj_cgroup *owner, const unsigned char &by, unsigned int bound,
+                    Location &to, bool reserves)
 {
 	const BytesStay compressors_stay;
-	const unsigned char how = __atomic_load_n(&current_, __ATOMIC_ACQUIRE);
+	const unsigned char how = __atomic_load_n(&by, __ATOMIC_ACQUIRE);
+
+	if (!how)
+		return Put::incompressible;
+
 	const Using stream{compressors_[how]->stream()};
 	unsigned int length;
 	{
@@ -259,7 +302,7 @@ Put Store::compress(folio *page, obj_cgroup *owner, Location &to, bool reserves)
 
 		length = stream->compress(mapped.bytes());
 	}
-	if (!length || length >= too_long_)
+	if (!length || length >= too_long_ || taken_by(length) >= bound)
 		return Put::incompressible;
 
 	const Put result = copy_in(stream->buffer(), length, how, owner, to, reserves);
@@ -274,7 +317,7 @@ Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location 
                  Transfer &transfer)
 {
 	const bool has_room = !from.is_backed() || this->has_room();
-	Put result = has_room ? compress(page, owner, to, false) : Put::full;
+	Put result = has_room ? compress(page, owner, current_, any, to, false) : Put::full;
 
 	if (result == Put::stored || result == Put::no_memory)
 		return result;
@@ -289,6 +332,11 @@ Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location 
 	const Mapped mapped{page};
 
 	return copy_in(mapped.bytes(), KAPI_PAGE_SIZE, Location::raw, owner, to, false);
+}
+
+Put Store::recompress(folio *page, obj_cgroup *owner, const Location &from, Location &to)
+{
+	return compress(page, owner, cold_, memory_of(from), to, false);
 }
 
 Put Store::put(folio *page, SlotRef &slot, bool reclaim)
@@ -311,7 +359,7 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	Location to{0, Location::same_filled, word.value_or(0)};
 
 	if (!word)
-		result = compress(page, made->owner, to, reclaim);
+		result = compress(page, made->owner, current_, any, to, reclaim);
 	if (result == Put::stored) {
 		made->begin_at(to);
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
@@ -405,6 +453,12 @@ extern "C" void cowmem_store_exit(void)
 extern "C" int cowmem_store_select(const char *compressor)
 {
 	return cowmem::store.select(compressor);
+}
+
+/* The parameter `compressor_cold`. */
+extern "C" int cowmem_store_select_cold(const char *compressor)
+{
+	return cowmem::store.select_cold(compressor);
 }
 
 /* The parameter `backing`. As Backing::set() says. */

@@ -5,8 +5,9 @@
  * A page whose words are all the same is that word, in its slot. Any other is
  * compressed, by whichever of the kernel's compressors was chosen last, into memory of
  * zsmalloc's. A slot says how it is to be read, so the choice can change at any time; what was made by
- * the compressor before is made anew then (reclaim/drain.h).
- * What memory does not take goes to the backing store (store/backing.h), if there is one.
+ * the compressor before is made anew then (reclaim/drain.h). There may be a second one, for what stays out.
+ * What memory does not take goes to the backing store (store/backing.h), if there is one; and what stays out for long, as
+ * memory comes near its limit, or is asked for (reclaim/writeback.h).
  */
 #ifndef COWMEM_STORE_H
 #define COWMEM_STORE_H
@@ -37,14 +38,17 @@ public:
 	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
 	int select(const char *compressor);
 
+	/* The same for what is cold, when that is asked for (reclaim/writeback.h); an empty name: none. */
+	int select_cold(const char *compressor);
+	/* The number of that compressor, or 0. */
+	unsigned char cold() const { return __atomic_load_n(&cold_, __ATOMIC_ACQUIRE); }
+
 	/* How many slots have their bytes where none goes any more: in another compressor's form, or left by the backing store. */
 	unsigned long left() const;
 	/* Whether @at is such. */
 	bool is_left(const Location &at) const
 	{
-		return (at.is_compressed() &&
-		        at.how != __atomic_load_n(&current_, __ATOMIC_ACQUIRE)) ||
-		       backing.is_left(at);
+		return (at.is_compressed() && !is_in_use(at.how)) || backing.is_left(at);
 	}
 	/* Gives back the compressors, files and devices that were left, and have no slot any more. Sleeps. */
 	void release_left();
@@ -55,6 +59,11 @@ public:
 	 */
 	Put place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
 	          Transfer &transfer);
+	/*
+	 * The same in memory, by the compressor for what is cold. `incompressible`: there is none, or it would take no less than
+	 * at @from.
+	 */
+	Put recompress(folio *page, obj_cgroup *owner, const Location &from, Location &to);
 	/* Gives back what is at @at, where nobody reads any more. Never sleeps. */
 	void free_bytes(const Location &at, obj_cgroup *owner);
 
@@ -80,6 +89,15 @@ public:
 	 * @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
 	 */
 	bool has_room_for(folio *page);
+	/* By how many bytes it has more memory than it is to have when what was cold has made room. 0: it has room. */
+	unsigned long excess() const;
+	/* The memory that the bytes at @at take, in bytes. */
+	unsigned int memory_of(const Location &at) const
+	{
+		return at.is_in_memory() ? taken_by(at.length) : 0;
+	}
+	/* Gives back memory that is between bytes. Sleeps. */
+	void compact() { kapi_zs_compact(pool_); }
 	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
@@ -88,11 +106,25 @@ private:
 	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
 	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
+	/* With slots, in pages. */
+	unsigned long memory() const
+	{
+		return pages() + __atomic_load_n(&slots_, __ATOMIC_RELAXED) * kapi_slot_size() /
+		                         KAPI_PAGE_SIZE;
+	}
 	bool is_at_limit(bool was_full) const;
+	void make_room_in_time() const;
 	bool has_room();
 	StoreSlot *new_slot(folio *page, bool reserves);
 	void drop_slot(StoreSlot *slot);
-	Put compress(folio *page, obj_cgroup *owner, Location &to, bool reserves);
+	int have(const char *compressor, unsigned char &n);
+	bool is_in_use(unsigned char compressor) const
+	{
+		return compressor == __atomic_load_n(&current_, __ATOMIC_ACQUIRE) ||
+		       compressor == cold();
+	}
+	Put compress(folio *page, obj_cgroup *owner, const unsigned char &by, unsigned int bound,
+	             Location &to, bool reserves);
 	Put copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
 	            Location &to, bool reserves);
 	bool measure();
@@ -113,7 +145,7 @@ private:
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
 	/* From 1 on; each stays as long as it is current, or slots need it: for who has a BytesStay. */
 	Compressor *compressors_[max_compressors + 1] = {};
-	unsigned char current_ = 0;
+	unsigned char current_ = 0, cold_ = 0;
 };
 
 extern Store store;

@@ -31,7 +31,7 @@ static const struct command commands[] = {
 	{"who", "OBJECT", "which processes map an object; with --tree, its family", 1, 1, true,
          "tree offset length", run_who},
 	{"page-out", "OBJECT", "move an object out of memory, into the compressed store", 1, 1,
-         true, "accessed offset length", run_page_out},
+         true, "accessed unused offset length", run_page_out},
 	{"prefetch", "OBJECT", "bring an object back into memory", 1, 1, true,
          "to-write offset length", run_prefetch},
 	{"collapse", "OBJECT", "have pages of 2 MiB in place of 4 KiB", 1, 1, true, "offset length",
@@ -80,6 +80,8 @@ static const struct option_row {
 	{"accessed", SET, &options.accessed, NULL, NULL, "also what was used lately"},
 	{"to-write", SET, &options.to_write, NULL, NULL,
          "fill holes and copy what relatives see, too"},
+	{"unused", SIZE_OF, &options.unused, &options.has_unused, "SECONDS",
+         "wait so long, and take what nobody used meanwhile"},
 	{"once", SET, &options.once, NULL, NULL, "print once, and end"},
 	{"delay", SIZE_OF, &options.delay, NULL, "SECONDS", "from one print to the next"},
 	{"count", SIZE_OF, &options.count, NULL, "N", "print so many times, and end"},
@@ -355,6 +357,10 @@ static int check_operands(void)
 		return wrong_use("--offset and --length are multiples of %llu", PAGE_SIZE);
 	if (options.has_range && !options.length)
 		return wrong_use("--offset needs a --length");
+	if (options.has_unused && options.accessed)
+		return wrong_use("--accessed and --unused do not go together");
+	if (options.unused > INT32_MAX)
+		return wrong_use("--unused is at most %d seconds", INT32_MAX);
 	return DONE;
 }
 

@@ -296,8 +296,15 @@ int run_page_out(void)
 
 	if (fd < 0)
 		return FAILED;
-	err = cowmem_object_page_out(fd, options.offset, options.length,
-	                             options.accessed ? COWMEM_PAGE_OUT_ACCESSED : 0, &result);
+	err = options.has_unused ? cowmem_object_page_out(fd, options.offset, options.length,
+	                                                  COWMEM_PAGE_OUT_AGE, &result)
+	                         : 0;
+	if (!err) {
+		sleep((unsigned int)options.unused);
+		err = cowmem_object_page_out(fd, options.offset, options.length,
+		                             options.accessed ? COWMEM_PAGE_OUT_ACCESSED : 0,
+		                             &result);
+	}
 	close(fd);
 	if (err)
 		return fail(err, "%s", first_name());

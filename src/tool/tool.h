@@ -24,8 +24,8 @@ struct options {
 	pid_t pid;
 	int fd; /* of that process; -1: not said */
 	const char *from, *name;
-	uint64_t offset, length, size, max_copies, at, delay, count, level;
-	bool has_size, has_max_copies, has_range, drop;
+	uint64_t offset, length, size, max_copies, at, delay, count, level, unused;
+	bool has_size, has_max_copies, has_range, has_unused, drop;
 	char **operands;
 	int operand_count;
 };

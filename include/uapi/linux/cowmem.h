@@ -96,7 +96,8 @@
 #define COWMEM_FEATURE_PINNABLE (1ULL << 18) /* COWMEM_CREATE_PINNABLE, and the mount option */
 #define COWMEM_FEATURE_HUGE (1ULL << 19)     /* COWMEM_CREATE_HUGE */
 #define COWMEM_FEATURE_COLLAPSE (1ULL << 20)
-#define COWMEM_FEATURE_SET_HUGE (1ULL << 21) /* and the mount option huge= */
+#define COWMEM_FEATURE_SET_HUGE (1ULL << 21)     /* and the mount option huge= */
+#define COWMEM_FEATURE_PAGE_OUT_AGE (1ULL << 22) /* COWMEM_PAGE_OUT_AGE */
 
 /* GET_INFO: what this module can do. Any descriptor of the device will do. */
 struct cowmem_info {
@@ -259,23 +260,29 @@ struct cowmem_file {
  * them, pinned, poisoned, just in use, or whose soft-dirty bits are being tracked and
  * set. What memory pressure does is the same without being asked. The store is memory,
  * where pages are compressed, and the file or device behind it, if there is one, for
- * those that this does not take.
+ * those that this does not take; and for those that stay out, as that memory comes near its
+ * limit, or when the module's parameter `writeback` asks for it (cowmem(8)).
  * What relatives may see, too, is left alone, but if the object is a snapshot that oversees
  * (SNAPSHOT): then all that it sees goes out, for all who see it. The descriptor of a snapshot
  * need not be open for writing.
- * EINVAL: not page aligned, empty or overflowing. EBADF: not open for writing.
+ * With COWMEM_PAGE_OUT_AGE no page goes out: what was used until now counts as unused from now on, and `accessed` says
+ * how many pages that is about. So PAGE_OUT, n seconds after that, has the pages go out that were not used for n
+ * seconds. Memory pressure and PAGEMAP ask the same marks: what they have looked at meanwhile may go out, too, if it
+ * was not used since then. As with the kernel's own, a CPU that knows an entry already may use it without a mark.
+ * EINVAL: not page aligned, empty or overflowing; or both flags. EBADF: not open for writing.
  */
 #define COWMEM_PAGE_OUT_ACCESSED (1U << 0)
+#define COWMEM_PAGE_OUT_AGE (1U << 1) /* COWMEM_FEATURE_PAGE_OUT_AGE */
 
 struct cowmem_page_out {
-	__u32 size;           /* in: sizeof(struct cowmem_page_out) */
-	__u32 flags;          /* in: COWMEM_PAGE_OUT_* */
-	__u64 offset;         /* in: bytes, a multiple of page_size */
-	__u64 length;         /* in: bytes, a multiple of page_size, not 0 */
-	__u64 next;           /* out: where to go on; offset + length: all were looked at */
-	__u64 out;            /* out: pages that went out */
-	__u64 reused;         /* out: of these, the store still had them: not stored again */
-	__u64 accessed;       /* out: pages that stay: used lately */
+	__u32 size;   /* in: sizeof(struct cowmem_page_out) */
+	__u32 flags;  /* in: COWMEM_PAGE_OUT_* */
+	__u64 offset; /* in: bytes, a multiple of page_size */
+	__u64 length; /* in: bytes, a multiple of page_size, not 0 */
+	__u64 next;   /* out: where to go on; offset + length: all were looked at */
+	__u64 out;    /* out: pages that went out */
+	__u64 reused; /* out: of these, the store still had them: not stored again */
+	__u64 accessed; /* out: pages that stay: used lately; with COWMEM_PAGE_OUT_AGE, those that were */
 	__u64 locked;         /* out: ... mlock */
 	__u64 busy;           /* out: ... pinned, written meanwhile, or just in use */
 	__u64 incompressible; /* out: ... they would take no less in the store */
