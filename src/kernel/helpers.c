@@ -495,6 +495,7 @@ HELPER void kapi_inode_set_snapshot(struct inode *inode) { inode->i_mode &= ~022
 HELPER void kapi_wake_pollers(void) { smp_mb(); cowmem_wake_pollers(); } /* with poll_snapshot() */
 HELPER void kapi_inode_get(struct inode *inode) { ihold(inode); }
 HELPER void kapi_inode_set_object(struct inode *inode, void *object) { inode->i_private = object; }
+HELPER bool kapi_inode_is_only(const struct inode *inode) { return atomic_read(&inode->i_count) == 1; }
 HELPER void kapi_inode_put(struct inode *inode) { iput(inode); }
 HELPER bool kapi_inode_try_get(struct inode *inode) { return igrab(inode); }
 HELPER struct super_block *kapi_inode_super_try_get(const struct inode *inode) { return atomic_inc_not_zero(&inode->i_sb->s_active) ? inode->i_sb : NULL; }

@@ -22,6 +22,8 @@ public:
 	explicit operator bool() const { return at_; }
 	Object &operator*() const { return *at_; }
 	void next();
+	/* Whether nobody else has it any more: it goes as soon as the walk is past it. A hint. */
+	bool is_abandoned() const { return kapi_inode_is_only(at_->inode_); }
 
 private:
 	void let_go();

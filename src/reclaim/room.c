@@ -4,6 +4,7 @@
  * and wait. Kernel counterpart: shrink_wq of zswap.
  */
 #include <linux/minmax.h>
+#include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
 #include "kernel/module.h"
@@ -11,23 +12,42 @@
 #define LONGEST_REST 6U /* 2^5 seconds */
 
 static struct workqueue_struct *queue;
-static unsigned int in_vain; /* runs, one after the other, that found nothing to be moved */
+static unsigned int in_vain;     /* runs, one after the other, that were of no use */
+static unsigned long not_before; /* in jiffies: when the next run is due, at the earliest */
 
-static void make_room(struct work_struct *work)
+static void make_room(struct work_struct *work);
+static DECLARE_DELAYED_WORK(room, make_room);
+
+static void ask(void)
 {
-	WRITE_ONCE(in_vain, cowmem_make_room() ? 0 : min(in_vain + 1, LONGEST_REST));
+	struct workqueue_struct *to;
+	long rest;
+
+	rcu_read_lock();
+	to = READ_ONCE(queue);
+	rest = READ_ONCE(not_before) - jiffies;
+	if (to)
+		queue_delayed_work(to, &room, max(rest, 0L));
+	rcu_read_unlock();
 }
 
-static DECLARE_DELAYED_WORK(room, make_room);
+/* A run walks along all objects: four times as long as it took is for others, and more if it was of no use. */
+static void make_room(struct work_struct *work)
+{
+	const unsigned long began = jiffies;
+
+	if (time_before(began, READ_ONCE(not_before)))
+		return ask(); /* that was asked for while the one before ran */
+	in_vain = cowmem_make_room() ? 0 : min(in_vain + 1, LONGEST_REST);
+	WRITE_ONCE(not_before, jiffies + max(4 * (jiffies - began),
+	                                     in_vain ? (unsigned long)HZ << (in_vain - 1) : 0UL));
+}
 
 /* From then on, and until the exit: each page that goes into a store near its limit asks for it. */
 void cowmem_make_room_soon(void)
 {
-	struct workqueue_struct *to = READ_ONCE(queue);
-	const unsigned int rest = READ_ONCE(in_vain);
-
-	if (to && !delayed_work_pending(&room))
-		queue_delayed_work(to, &room, rest ? HZ << (rest - 1) : 0);
+	if (!delayed_work_pending(&room))
+		ask();
 }
 
 /* Not while the machine is put to sleep: then nobody writes to disks. */
@@ -38,13 +58,18 @@ int cowmem_room_init(void)
 
 	if (!made)
 		return -ENOMEM;
+	not_before = jiffies;
 	WRITE_ONCE(queue, made);
 	return 0;
 }
 
-/* No object is left but such as the work still looks at, and so nobody asks for it. */
+/* Memory reclaim may still have an object in its hands that has no descriptor any more, and ask. */
 void cowmem_room_exit(void)
 {
+	struct workqueue_struct *was = queue;
+
+	WRITE_ONCE(queue, NULL);
+	synchronize_rcu();
 	cancel_delayed_work_sync(&room);
-	destroy_workqueue(queue);
+	destroy_workqueue(was);
 }

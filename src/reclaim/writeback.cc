@@ -9,11 +9,6 @@ namespace {
 /* How much memory the slots take that were not used for so long. */
 class Ages : public Allocated {
 public:
-	void clear()
-	{
-		for (unsigned long &bytes : bytes_)
-			bytes = 0;
-	}
 	void add(unsigned long age, unsigned int bytes) { bytes_[class_of(age)] += bytes; }
 	/* From which age on there are @bytes, at the least; 0: there are not as many. */
 	unsigned long age_of(unsigned long bytes) const
@@ -72,7 +67,7 @@ int visit_all(Visitor &visitor)
 		const Pages &pages = (*at).pages();
 		int err = 0;
 
-		for (Index index = 0; !err && has_slots(pages) &&
+		for (Index index = 0; !err && !at.is_abandoned() && has_slots(pages) &&
 		                      (index = pages.next_data(index, no_index)) != no_index;
 		     index++) {
 			Seen seen = pages.see(index);
@@ -110,14 +105,19 @@ class Move {
 public:
 	Move(Relocation &relocation, unsigned char but, unsigned long now, unsigned long age,
 	     unsigned long most)
-		: relocation_{relocation}, but_{but}, now_{now}, age_{age}, most_{most}
+		: relocation_{relocation},
+		  but_{but},
+		  turn_{store.turn()},
+		  now_{now},
+		  age_{age},
+		  most_{most}
 	{
 	}
 
 	int visit(SlotRef slot)
 	{
 		if (slot->age(now_) < age_ ||
-		    (but_ && (slot->location().how == but_ || slot->tried() == but_)))
+		    (but_ && (slot->location().how == but_ || slot->tried() == turn_)))
 			return 0;
 		bytes_ += store.memory_of(slot->location());
 
@@ -130,18 +130,19 @@ public:
 
 		return err || !last ? err : enough;
 	}
-	/* What was found is moved. What fails is not asked for again where the next would fail as well. */
+	/* What was found is moved. Where one after the other fails, the next would as well. */
 	int end()
 	{
 		Relocated some;
 		const int err = relocation_.run(some);
 
 		moved_ += some.moved;
+		failed_ = some.moved ? 0 : failed_ + some.failed;
 		if (some.failed)
 			error_ = some.error;
-		if (err || some.error == -KAPI_ENOSPC || (some.failed && !some.moved))
-			return err ? err : some.error;
-		return 0;
+		if (err)
+			return err;
+		return some.error == -KAPI_ENOSPC || failed_ >= max_failures ? error_ : 0;
 	}
 
 	unsigned long moved() const { return moved_; }
@@ -152,9 +153,11 @@ public:
 
 private:
 	Relocation &relocation_;
-	const unsigned char but_;
+	const unsigned char but_, turn_;
 	const unsigned long now_, age_, most_;
-	unsigned long bytes_ = 0, moved_ = 0;
+	static constexpr unsigned long max_failures = 32;
+
+	unsigned long bytes_ = 0, moved_ = 0, failed_ = 0; /* failed_: since something moved */
 	int error_ = 0;
 };
 
@@ -163,7 +166,6 @@ bool make_some_room(Relocation &relocation, Ages &ages, unsigned long bytes)
 {
 	Sum sum{ages, kapi_jiffies()};
 
-	ages.clear();
 	visit_all(sum);
 
 	Move move{relocation, 0, sum.now, ages.age_of(bytes), bytes};
@@ -202,18 +204,24 @@ int move_cold(Target target, unsigned long age)
 bool make_room()
 {
 	const Relocating scope;
-	Relocation *relocation = nullptr;
-	Ages *ages = nullptr;
-	bool useful = static_cast<bool>(scope);
 
-	for (unsigned long bytes; useful && (bytes = store.excess());) {
-		if (!relocation)
-			relocation = Relocation::create(Target::backing);
-		if (!ages)
-			ages = new (Gfp::kernel_account) Ages;
-		useful = relocation && ages && backing.takes_more() &&
-		         make_some_room(*relocation, *ages, bytes);
-	}
+	if (!scope)
+		return false;
+	/* It may be that there is only too much between bytes. */
+	if (store.excess())
+		store.compact();
+
+	const unsigned long bytes = store.excess();
+
+	if (!bytes)
+		return true;
+	if (!backing.takes_more())
+		return false;
+
+	Relocation *relocation = Relocation::create(Target::backing);
+	Ages *ages = new (Gfp::kernel_account) Ages;
+	const bool useful = relocation && ages && make_some_room(*relocation, *ages, bytes);
+
 	delete relocation;
 	delete ages;
 	return useful;

@@ -76,7 +76,7 @@ int Relocation::place(Moving &at) const
 	if (target_ == Target::backing)
 		return backing.write(at.page.get(), at.to, at.write, false);
 
-	const unsigned char cold = store.cold();
+	const unsigned char turn = store.turn(); /* before it is seen which compressor that is */
 
 	switch (target_ == Target::cold
 	                ? store.recompress(at.page.get(), at.slot->owner, at.from, at.to)
@@ -85,7 +85,7 @@ int Relocation::place(Moving &at) const
 		return 0;
 	case Put::incompressible:
 		kapi_count(COWMEM_COUNT_pages_incompressible);
-		at.slot->set_tried(cold);
+		at.slot->set_tried(turn);
 		return stays;
 	case Put::full:
 		return -KAPI_ENOSPC;

@@ -102,6 +102,8 @@ struct StoreSlot {
 	/* They are at @to from now on; they were put there before. Of who alone does that. */
 	void set_location(const Location &to)
 	{
+		set_tried(0);
+
 		const NoPreemption who_waits_for_it_goes_on;
 
 		__atomic_store_n(&how, Location::changing, __ATOMIC_RELAXED);
@@ -201,15 +203,15 @@ struct StoreSlot {
 	bool is_written() const { return __atomic_load_n(&marks, __ATOMIC_RELAXED) & written; }
 	void set_written(bool value) { set(written, value); }
 	bool take_written() { return clear(written); }
-	/* The compressor that made its bytes no smaller when they were cold, or 0. Only who relocates sets it. */
+	/* When (Store::turn()) its bytes were made no smaller as they were cold, or 0. Only who relocates sets it. */
 	unsigned char tried() const
 	{
 		return __atomic_load_n(&marks, __ATOMIC_RELAXED) >> tried_at;
 	}
-	void set_tried(unsigned char compressor)
+	void set_tried(unsigned char turn)
 	{
 		clear(static_cast<unsigned char>(~0U << tried_at));
-		set(static_cast<unsigned char>(compressor << tried_at), true);
+		set(static_cast<unsigned char>(turn << tried_at), true);
 	}
 
 private:

@@ -144,9 +144,12 @@ int Store::select_cold(const char *compressor)
 	unsigned char n = 0;
 	const int err = *compressor ? have(compressor, n) : 0;
 
-	if (!err)
-		__atomic_store_n(&cold_, n, __ATOMIC_RELEASE);
-	return err;
+	if (err || n == cold_)
+		return err;
+	__atomic_store_n(&turn_, static_cast<unsigned char>(turn_ % last_turn + 1),
+	                 __ATOMIC_RELAXED);
+	__atomic_store_n(&cold_, n, __ATOMIC_RELEASE);
+	return 0;
 }
 
 unsigned long Store::left() const
@@ -189,12 +192,13 @@ bool Store::is_at_limit(bool was_full) const
 	return max && memory() >= (was_full ? max - max / 10 : max);
 }
 
-/* What is cold makes room as far as is_at_limit() would have it. */
+/* What is cold makes room to five hundredths below where a full store takes pages again. Slots stay, wherever the bytes are. */
 unsigned long Store::excess() const
 {
-	const unsigned long max = kapi_store_max_pages(), room = max - max / 10, has = memory();
+	const unsigned long max = kapi_store_max_pages(), most = max - max / 10;
+	const unsigned long aim = most - max / 20, has = memory();
 
-	return max && has >= room ? (has - room + 1) * KAPI_PAGE_SIZE : 0;
+	return max && has >= most && memory_of_slots() < aim ? (has - aim) * KAPI_PAGE_SIZE : 0;
 }
 
 /* That is begun before nothing more goes in, so that memory reclaim need not write and wait itself. */
@@ -202,7 +206,7 @@ void Store::make_room_in_time() const
 {
 	const unsigned long max = kapi_store_max_pages();
 
-	if (max && memory() >= max - max / 20 && backing.takes_more())
+	if (max && memory() >= max - max / 20 && excess() && backing.takes_more())
 		kapi_make_room_soon();
 }
 

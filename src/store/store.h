@@ -42,6 +42,8 @@ public:
 	int select_cold(const char *compressor);
 	/* The number of that compressor, or 0. */
 	unsigned char cold() const { return __atomic_load_n(&cold_, __ATOMIC_ACQUIRE); }
+	/* It is another one each time that this compressor changes, until it comes round; never 0. */
+	unsigned char turn() const { return __atomic_load_n(&turn_, __ATOMIC_RELAXED); }
 
 	/* How many slots have their bytes where none goes any more: in another compressor's form, or left by the backing store. */
 	unsigned long left() const;
@@ -104,14 +106,16 @@ public:
 private:
 	static constexpr unsigned int max_compressors = 8;
 	/* Of zsmalloc's objects: a size includes the handle, and is a multiple of the step. */
+	static constexpr unsigned int last_turn = 15; /* what a slot has bits for */
 	static constexpr unsigned int handle_size = 8, size_step = 16, least_size = 32;
 
-	/* With slots, in pages. */
-	unsigned long memory() const
+	/* In pages. */
+	unsigned long memory_of_slots() const
 	{
-		return pages() + __atomic_load_n(&slots_, __ATOMIC_RELAXED) * kapi_slot_size() /
-		                         KAPI_PAGE_SIZE;
+		return __atomic_load_n(&slots_, __ATOMIC_RELAXED) * kapi_slot_size() /
+		       KAPI_PAGE_SIZE;
 	}
+	unsigned long memory() const { return pages() + memory_of_slots(); }
 	bool is_at_limit(bool was_full) const;
 	void make_room_in_time() const;
 	bool has_room();
@@ -145,7 +149,7 @@ private:
 	unsigned short taken_[KAPI_PAGE_SIZE / size_step] = {};
 	/* From 1 on; each stays as long as it is current, or slots need it: for who has a BytesStay. */
 	Compressor *compressors_[max_compressors + 1] = {};
-	unsigned char current_ = 0, cold_ = 0;
+	unsigned char current_ = 0, cold_ = 0, turn_ = 1;
 };
 
 extern Store store;
