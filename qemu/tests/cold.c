@@ -643,7 +643,7 @@ static void users_go_on(void)
 {
 	struct disk disk = use_disk(64 * PAGES);
 	struct counts before = counts_now();
-	const unsigned int rounds = fewer_if_debug(32);
+	const unsigned int rounds = fewer_if_debug(12);
 	int fd, then, heavy;
 	char *p = cold_object(&fd, USERS * STRIPE), *ballast = cold_object(&heavy, BALLAST);
 	pid_t child[USERS + 1];
