@@ -48,6 +48,7 @@ static void survive(void)
 	int fd;
 	char *p;
 
+	parameter_set("make_room", "N");
 	limit_store(1);
 	fd = object_open();
 	p = object_map(fd, all * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -121,6 +122,7 @@ static void survive(void)
 	CHECK_EQ(object_stat(fd).resident_pages, 77);
 	CHECK_EQ(SINCE(before, backing_errors) + SINCE(before, checksum_errors), 0);
 	limit_store(store_default_mib());
+	parameter_set("make_room", "Y");
 	let_go(fd, p, all);
 	check_returned(before);
 }

@@ -86,6 +86,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.around_pages = 16,
 	.around_shared = COWMEM_AROUND_TRYLOCK,
 	.reuse = true,
+	.make_room = true,
 	.backing_readahead = 8,
 	.store_max_pages = STORE_MAX_DEFAULT,
 };
@@ -344,6 +345,10 @@ static const struct kernel_param_ops recompress_ops = {.set = recompress_set};
 module_param_cb(recompress, &recompress_ops, NULL, 0200);
 MODULE_PARM_DESC(recompress, "Has compressor_cold make less of what is compressed, and was not "
                              "used for so many seconds, now");
+module_param_named(make_room, cowmem_parameters.make_room, bool, 0644);
+MODULE_PARM_DESC(make_room, "Whether what is compressed and coldest goes on to the backing store "
+                            "as store_max_mib comes "
+                            "near (default)");
 module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint, 0644);
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "

@@ -685,6 +685,7 @@ HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_param
 /* Only the task itself changes its flags, but the scheduler reads one of them whenever it switches to it. */
 HELPER unsigned int kapi_no_reclaim_begin(void) { return data_race(memalloc_noreclaim_save()); }
 HELPER void kapi_no_reclaim_end(unsigned int before) { data_race(({ memalloc_noreclaim_restore(before); 0; })); } /* the same */
+HELPER bool kapi_makes_room(void) { return READ_ONCE(cowmem_parameters.make_room); }
 HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_jiffies(void) { return jiffies; }

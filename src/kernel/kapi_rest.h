@@ -12,6 +12,7 @@ KAPI_BEGIN
 unsigned int kapi_no_reclaim_begin(void);
 void kapi_no_reclaim_end(unsigned int before);
 bool kapi_reuse(void);
+bool kapi_makes_room(void);
 /* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault. */
 bool kapi_has_dirty_bit(void);
 unsigned long kapi_store_max_pages(void);

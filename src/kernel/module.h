@@ -59,6 +59,7 @@ struct cowmem_parameters {
 	unsigned int around_pages;
 	unsigned int around_shared; /* enum cowmem_around */
 	bool reuse;
+	bool make_room;
 	unsigned long store_max_pages;
 	unsigned int backing_readahead;
 };

@@ -206,7 +206,8 @@ void Store::make_room_in_time() const
 {
 	const unsigned long max = kapi_store_max_pages();
 
-	if (max && memory() >= max - max / 20 && excess() && backing.takes_more())
+	if (kapi_makes_room() && max && memory() >= max - max / 20 && excess() &&
+	    backing.takes_more())
 		kapi_make_room_soon();
 }
 

@@ -243,6 +243,8 @@ static void check_parameters(void)
 		{"speculate_read", "Y", "faults take locks that they need not take"},
 		{"speculate_shared_write", "Y", "faults take locks that they need not take"},
 		{"reuse", "Y", "what comes back and is written takes a second fault"},
+		{"make_room", "Y",
+	         "near its limit the store leaves it to reclaim to write, and wait"},
 		{"compressor", NULL, NULL},
 		{"store_max_mib", NULL, NULL},
 		{"backing", NULL, NULL},
