@@ -302,6 +302,23 @@ void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long addr
 	cowmem_symbol_call(__split_huge_pmd)(vma, pmd, address, false, NULL);
 }
 
+/*
+ * Exchanged at once, since others look whether something is there without its lock; nor is that needed to take a
+ * permission away. As pmdp_invalidate_ad() and change_huge_pmd().
+ */
+bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty)
+{
+	pmd_t old = *pmd;
+
+	*dirty = false;
+	if (!pmd_write(old) && !pmd_dirty(old))
+		return false;
+	flush_cache_range(vma, address, address + HPAGE_PMD_SIZE);
+	old = pmdp_establish(vma, address, pmd, pmd_mkclean(pmd_wrprotect(old)));
+	*dirty = pmd_dirty(old);
+	return true;
+}
+
 bool cowmem_fits_block(const struct vm_fault *vmf)
 {
 	return thp_vma_suitable_order(vmf->vma, vmf->address & HPAGE_PMD_MASK, HPAGE_PMD_ORDER);

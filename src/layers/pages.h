@@ -268,14 +268,13 @@ private:
 	struct Kept;
 	static bool is_kept(Index index, folio *page, const Kept *kept);
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
-	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
+	int freeze_one(Index index, Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
 	Seen last_copy(Index index) const REQUIRES(this);
 	bool share_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
 	int make_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
-	bool is_shared_and_large(Index index) const;
 
 	Marks marks_;
 	bool frozen_ = false;

@@ -271,6 +271,15 @@ Index Tree::OwnWalk::next()
 	return no_index;
 }
 
+void Tree::OwnWalk::skip_to(Index first)
+{
+	first_ = first;
+	while (level_ <= top_ && !fits(first - at_[level_].begin, level_))
+		level_++;
+	if (level_ <= top_)
+		at_[level_].left &= ~0UL << place(first, level_);
+}
+
 /* What @root, of a tree of which a node at @level is being looked at, has at the next lower level for @index. */
 Tree::Root Tree::part(Root root, Index index, unsigned int level)
 {

@@ -96,6 +96,8 @@ public:
 		OwnWalk(const Tree &tree, Index first, Index last);
 		/* The next index, or no_index. */
 		Index next();
+		/* Goes on at @first, which lies behind what next() told last. */
+		void skip_to(Index first);
 		/* What is there now, at the index that next() told last: no look-up from the root. */
 		Entry entry() const { return at_[0].node->entry(place_); }
 
