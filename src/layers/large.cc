@@ -28,6 +28,34 @@ namespace {
 
 } /* namespace */
 
+/*
+ * Has the tree have the parts of @large from @first on, as many as a leaf has, at @index. False: some are there by now, or there is
+ * no memory.
+ */
+bool Pages::put_leaf(Index index, folio *large, unsigned int first)
+{
+	UNINITIALIZED Tree::Spare spare;
+	Node *const leaf = Node::create(true, true);
+
+	if (!leaf)
+		return false;
+	for (unsigned int i = 0; i < Node::entries; i++) {
+		leaf->set(i, Entry{kapi_folio_part(large, first + i)});
+		leaf->set_own(i);
+	}
+	for (;;) {
+		const Tree::Change change = tree_.put_leaf(index, leaf, spare);
+
+		if (change == Tree::Change::done)
+			return true;
+		if (change == Tree::Change::no_memory &&
+		    tree_.fill(spare, max_of(index, Index{Node::entries})))
+			continue;
+		kapi_node_free(leaf);
+		return false;
+	}
+}
+
 bool Pages::fill_block(Index first, folio *large)
 {
 	unsigned int i = 0, missing = 0;
@@ -36,11 +64,18 @@ bool Pages::fill_block(Index first, folio *large)
 	note_write(large);
 	home_.attach_large(large, first);
 	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
-	for (; i < KAPI_LARGE_PAGES; i++) {
+	while (i < KAPI_LARGE_PAGES) {
+		if (i % Node::entries == 0 && err != -KAPI_ENOMEM &&
+		    put_leaf(first + i, large, i)) {
+			i += Node::entries;
+			continue;
+		}
+
 		folio *part = kapi_folio_part(large, i);
 
 		if (err != -KAPI_ENOMEM)
 			err = put(first + i, {}, Entry{part}, true, false);
+		i++;
 		if (!err)
 			continue;
 		missing++;

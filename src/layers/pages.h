@@ -253,6 +253,7 @@ private:
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
+	bool put_leaf(Index index, folio *large, unsigned int first) REQUIRES_SHARED(this);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
 	void break_edge(Index index) REQUIRES(this);

@@ -509,6 +509,24 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 	return Change::done;
 }
 
+Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
+{
+	UNINITIALIZED Replaced replaced;
+	UNINITIALIZED Way way;
+	const Spinning lock{lock_};
+
+	/* The root is no leaf. */
+	if (!grow(max_of(index, Index{Node::entries}), spare) ||
+	    !own_way(index, way, 1, Missing::made, spare, replaced))
+		return Change::no_memory;
+	if (way.node[1]->child(place(index, 1)))
+		return Change::changed;
+	way.node[1]->set(place(index, 1), leaf);
+	for (unsigned int level = 1; level <= way.level; level++)
+		way.node[level]->set_own(place(index, level));
+	return Change::done;
+}
+
 bool Tree::exchange(Index index, Entry old, Entry entry) const
 {
 	Node *node = leaf(index);

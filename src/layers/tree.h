@@ -146,6 +146,11 @@ public:
 	 */
 	Change put(Index index, Entry old, Entry entry, bool own, Spare &spare);
 	/*
+	 * Puts @leaf, a node of which the caller has the pointer and no other, with entries that are names, all marked as its own,
+	 * where no leaf is at @index, which is that of its first entry. As put(). Other than done: all that is the caller's still.
+	 */
+	Change put_leaf(Index index, Node *leaf, Spare &spare);
+	/*
 	 * Exchanges @old at @index, wherever that node is, for @entry, which names the same
 	 * page. The names go as for put(). Under RCU. Never sleeps.
 	 */
