@@ -708,6 +708,56 @@ static void paged_out(void)
 	finish(fd, map, before);
 }
 
+/* What a snapshot and a clone share goes out for both, by way of pages, and comes back; not while somebody has a part. */
+static void shared_paged_out(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *seen, *other;
+	struct cowmem_page_out out;
+	struct pipe pipe;
+	int then, clone;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	then = snapshot(fd);
+	clone = clone_of(then);
+	seen = object_map(then, SIZE, PROT_READ, MAP_SHARED);
+	other = map_shared(clone);
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && pages_are(other, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(map, 0, 3, 2);
+	fill_pages(other, 600, 3, 3);
+	/* Not by who has others see it. */
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 3);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	MUST(!mlock(other, BLOCK));
+	pipe = pipe_with(seen + 700 * PAGE);
+	MUST(!page_out_ask(then, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.locked, BLOCK_PAGES);
+	CHECK_EQ(out.busy, BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	CHECK_EQ(object_stat(then).shared_pages, 2 * BLOCK_PAGES);
+	MUST(!munlock(other, BLOCK));
+	let_pipe_go(pipe);
+	CHECK_EQ(page_out_all(then, 2 * BLOCK_PAGES), 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 2);
+	CHECK_EQ(object_stat(then).shared_pages, 0);
+	CHECK(layers_are_sound(fd));
+	CHECK(pages_are(map, 0, 3, 2) && pages_are(map, 3, 2 * BLOCK_PAGES - 3, 1));
+	CHECK(pages_are(other, 0, 600, 1) && pages_are(other, 600, 3, 3) &&
+	      pages_are(other, 603, 2 * BLOCK_PAGES - 603, 1));
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1));
+	CHECK(layers_are_sound(fd));
+	munmap(seen, SIZE);
+	munmap(other, SIZE);
+	close(clone);
+	close(then);
+	finish(fd, map, before);
+}
+
 /* RMAP and PAGEMAP tell of each page; clearing makes pages of it, and tells of each that is written then. */
 static void told_of(void)
 {
@@ -1534,14 +1584,12 @@ static void without_memory(void)
 }
 
 /* Memory pressure takes it apart, and out. */
-static void reclaimed(void)
+static void reclaim_of(bool is_shared)
 {
-	NEED_HUGE();
-
 	struct counts before = counts_now();
 	const int fd = huge_create(SIZE);
+	int status, then = -1;
 	char *map;
-	int status;
 	pid_t pid;
 
 	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
@@ -1556,14 +1604,25 @@ static void reclaimed(void)
 	}
 	MUST(waitpid(pid, &status, 0) == pid && !status);
 	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	if (is_shared)
+		then = snapshot(fd);
 	reclaim_all();
 	CHECK_EQ(object_stat(fd).large_pages, 0);
 	CHECK(SINCE(before, pages_shrunk) > BLOCK_PAGES);
+	CHECK(SINCE(before, large_broken) > 0);
 	CHECK(layers_are_sound(fd));
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	close(then);
 	close(fd);
 	check_returned(before);
 	MUST(!rmdir(CGROUP));
+}
+
+static void reclaimed(void)
+{
+	NEED_HUGE();
+	reclaim_of(false);
+	reclaim_of(true);
 }
 
 /* The kernel without them says so; with them it does not know other flags. */
@@ -1643,6 +1702,7 @@ static const struct test_case cases[] = {
 	{"what goes to SNAPSHOT by parts goes whole or not", "", let_go_amid_snapshot},
 	{"a SNAPSHOT that fails leaves all as it was", "R85", failed_snapshot},
 	{"it is paged out, and comes back", "R84 R85", paged_out},
+	{"what is shared is paged out, and comes back", "R84 R85", shared_paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
 	{"COLLAPSE makes one page of 512, with the same bytes", "R86", collapsed},
 	{"a page that somebody has is not collapsed", "R86", pinned_is_not_collapsed},

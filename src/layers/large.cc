@@ -134,28 +134,67 @@ int Pages::try_reuse_block(Index index, folio *part, Writer *writer)
 	return 0;
 }
 
-bool Pages::break_block(Index index, bool waits)
-{
-	FolioRef large;
-	{
-		const FolioRef part = get(index);
+namespace {
 
-		if (!part || !kapi_folio_is_large(part.get()) || !owns(part.get()))
-			return true;
-		kapi_folio_get(part.get());
-		large = FolioRef{kapi_folio_whole(part.get())};
-	}
-	if (!kapi_folio_trylock(large.get())) {
+/* The large folio that @part, which may be none, is of, if it is at home in @home. */
+FolioRef large_of(const FolioRef &part, const Home *home)
+{
+	if (!part || !home || !kapi_folio_is_large(part.get()) || !home->owns(part.get()))
+		return {};
+	kapi_folio_get(part.get());
+	return FolioRef{kapi_folio_whole(part.get())};
+}
+
+/* Has @large become pages, if it is at home in @home still, and mapped nowhere behind @unmap, with the page lock held. */
+template <class Unmap>
+bool lock_and_break(folio *large, const Home &home, bool waits, Unmap unmap)
+{
+	if (!kapi_folio_trylock(large)) {
 		if (!waits)
 			return false;
-		lock_page(large.get());
+		lock_page(large);
 	}
 
-	const bool broken =
-		owns(large.get()) && kapi_folio_is_large(large.get()) && break_large(large.get());
+	bool broken = home.owns(large) && kapi_folio_is_large(large);
 
-	kapi_folio_unlock(large.get());
+	if (broken) {
+		unmap();
+		broken = break_large(large);
+	}
+	kapi_folio_unlock(large);
 	return broken;
+}
+
+} /* namespace */
+
+bool Pages::break_block(Index index, bool waits)
+{
+	const FolioRef large = large_of(get(index), &home_);
+
+	return !large || lock_and_break(large.get(), home_, waits, [] {});
+}
+
+/*
+ * Who maps it again, or makes another name of a part, has a reference from before until there is an entry, or a
+ * name: then the references are more than was counted, or the names are (break_large()).
+ */
+bool Pages::break_shared_block(Index index, bool waits)
+{
+	constexpr int known = 1;
+	const Home *const home = shared_home();
+	const FolioRef large = large_of(get(index), home);
+
+	if (!large)
+		return true;
+	/* What will fail is not to cost the mappings. */
+	if (foreign_references(large.get()) > known)
+		return false;
+	return lock_and_break(large.get(), *home, waits, [&] {
+		for (Members at{family()}; at; at.next())
+			if (kapi_mapping_mapped(at->mapping()))
+				at->unmap(first_of_block(index), last_of_block(index),
+				          PrivateCopies::keep);
+	});
 }
 
 void Pages::break_blocks(Index first, Index last)

@@ -166,6 +166,8 @@ public:
 	 * one still, since somebody has a reference, or, unless it @waits, the page lock. Sleeps.
 	 */
 	bool break_block(Index index, bool waits);
+	/* The same of the large folio of the family's that it sees at @index, which all members see as pages then. Reclaim may call this. */
+	bool break_shared_block(Index index, bool waits);
 	/* The same for all from @first to @last: what somebody has a reference to stays. */
 	void break_blocks(Index first, Index last);
 
