@@ -21,21 +21,6 @@
 #define PAGES 256 /* of noise: 1 MiB */
 #define FAIL "/sys/kernel/debug/fail_make_request/"
 
-/* Where page @number of noise is in the backing store's file, in bytes. */
-static off_t place_of(int file, uint64_t number)
-{
-	uint64_t page[PAGE / 8];
-	struct stat stat;
-
-	MUST(!fstat(file, &stat));
-	for (off_t at = 0; at < stat.st_size; at += PAGE) {
-		MUST(pread(file, page, PAGE, at) == (ssize_t)PAGE);
-		if (noise_is(page, number, 1))
-			return at;
-	}
-	ksft_exit_fail_msg("page %d is not in the backing store\n", (int)number);
-}
-
 /* --- what goes out comes back --- */
 /* Noise, and as much again that compresses, but is more than store_max_mib permits. */
 static void survive(void)

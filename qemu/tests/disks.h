@@ -8,6 +8,7 @@
 #include "parameters.h"
 
 #include <linux/loop.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #define BACKING PARAMETERS "backing"
@@ -119,6 +120,21 @@ static inline void let_disk_go(struct disk disk)
 	CHECK_EQ(backing_set(""), 0);
 	unmake_disk(disk);
 	unlink(STORE);
+}
+
+/* Where page @number of noise is in the backing store's file, in bytes. */
+static inline off_t place_of(int file, uint64_t number)
+{
+	uint64_t page[PAGE / 8];
+	struct stat stat;
+
+	MUST(!fstat(file, &stat));
+	for (off_t at = 0; at < stat.st_size; at += PAGE) {
+		MUST(pread(file, page, PAGE, at) == (ssize_t)PAGE);
+		if (noise_is(page, number, 1))
+			return at;
+	}
+	ksft_exit_fail_msg("page %d is not in the backing store\n", (int)number);
 }
 
 /* --- objects --- */

@@ -5,12 +5,13 @@
  */
 #include "cgroup.h"
 #include "counts.h"
+#include "disks.h"
+#include "injection.h"
 #include "parameters.h"
 #include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
-#include <linux/loop.h>
 #include <sys/mount.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -284,6 +285,8 @@ static void snapshot_and_write(void)
 
 	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
 	then = snapshot(fd);
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024); /* to be read */
+	CHECK_EQ(SINCE(before, large_unmapped), 0);
 	CHECK_EQ(SINCE(before, pages_allocated), 2 * BLOCK_PAGES);
 	CHECK_EQ(object_stat(fd).resident_pages, 0);
 	CHECK_EQ(object_stat(then).shared_pages, 2 * BLOCK_PAGES);
@@ -291,7 +294,7 @@ static void snapshot_and_write(void)
 	seen = object_map(then, SIZE, PROT_READ, MAP_SHARED);
 	faults = minor_faults();
 	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && pages_are(map, 0, 2 * BLOCK_PAGES, 1));
-	CHECK_EQ(minor_faults() - faults, 4);
+	CHECK_EQ(minor_faults() - faults, 2);
 	CHECK_EQ(pmd_mapped(seen), SIZE / 1024);
 	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
 	fill_page(map + 100 * PAGE, 100, 2);
@@ -479,6 +482,200 @@ static void small_beside_parts(void)
 	finish(fd, map, before);
 }
 
+/* --- what SNAPSHOT freezes by parts --- */
+/* Has a pipe keep a reference to the page at @at: its ends. */
+struct pipe {
+	int from, to;
+};
+
+static struct pipe pipe_with(char *at)
+{
+	struct iovec page = {.iov_base = at, .iov_len = PAGE};
+	int ends[2];
+
+	MUST(!pipe2(ends, O_CLOEXEC));
+	MUST(vmsplice(ends[1], &page, 1, 0) == (ssize_t)PAGE);
+	return (struct pipe){ends[0], ends[1]};
+}
+
+static void let_pipe_go(struct pipe pipe)
+{
+	close(pipe.from);
+	close(pipe.to);
+}
+
+enum { SMALL = 7 }; /* of a block that partly_large() made */
+
+/*
+ * The block that begins with page @first of @fd, mapped at @map, is 511 parts of a large folio, of the first generation,
+ * and a page of 4 KiB, of the second.
+ */
+static void make_partly_large(int fd, char *map, unsigned long first)
+{
+	const unsigned long small = first + SMALL;
+	struct pipe pipe;
+
+	fill_pages(map, first, BLOCK_PAGES, 1);
+	pipe = pipe_with(map + (first + 5) * PAGE);
+	CHECK_EQ(object_punch(fd, small * PAGE, PAGE), 0);
+	let_pipe_go(pipe);
+	fill_pages(map, small, 1, 2);
+}
+
+static bool is_partly_large(const char *map, unsigned long first)
+{
+	const unsigned long small = first + SMALL;
+
+	return pages_are(map, first, SMALL, 1) && pages_are(map, small, 1, 2) &&
+	       pages_are(map, small + 1, BLOCK_PAGES - SMALL - 1, 1);
+}
+
+static void use_all_cpus(void)
+{
+	cpu_set_t all;
+
+	CPU_ZERO(&all);
+	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
+		CPU_SET(cpu, &all);
+	MUST(!sched_setaffinity(0, sizeof(all), &all));
+}
+
+static struct {
+	struct pipe part, small;
+	struct counts before;
+	_Atomic bool over;
+	unsigned long when; /* how many pages were copied by then */
+} amid;
+
+/* Lets go what pipes have when SNAPSHOT has copied some pages because of that. */
+static void *lets_go_amid(void *unused)
+{
+	use_all_cpus();
+	do
+		amid.when = SINCE(amid.before, pages_frozen_copied);
+	while (amid.when < 2 * SMALL && !atomic_load(&amid.over));
+	let_pipe_go(amid.part);
+	let_pipe_go(amid.small);
+	amid.when = SINCE(amid.before, pages_frozen_copied);
+	return unused;
+}
+
+/* Whether the references went while SNAPSHOT copied the parts: then, too, it copies all of them, and a write finds its page. */
+static bool let_go_while_frozen(void)
+{
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *seen;
+	pthread_t thread;
+	int then;
+
+	make_partly_large(fd, map, 0);
+	amid.part = pipe_with(map + 5 * PAGE);
+	amid.small = pipe_with(map + SMALL * PAGE);
+	amid.before = before;
+	atomic_store(&amid.over, false);
+	MUST(!pthread_create(&thread, NULL, lets_go_amid, NULL));
+	then = snapshot(fd);
+	atomic_store(&amid.over, true);
+	MUST(!pthread_join(thread, NULL));
+	CHECK_EQ(SINCE(before, pages_frozen_copied), BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES + 1);
+	CHECK_EQ(object_stat(then).shared_pages, BLOCK_PAGES);
+	CHECK(layers_are_sound(fd));
+	/* A page that the tree says is its own, and that is not, would have a store come again for ever. */
+	MUST(!test_failed);
+	seen = object_map(then, SIZE, PROT_READ, MAP_SHARED);
+	fill_pages(map, 0, BLOCK_PAGES, 3);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 3) && is_partly_large(seen, 0));
+	munmap(seen, SIZE);
+	CHECK(layers_are_sound(fd));
+	close(then);
+	finish(fd, map, before);
+	return amid.when < BLOCK_PAGES;
+}
+
+static void let_go_amid_snapshot(void)
+{
+	NEED_HUGE();
+
+	int tries = 0;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP("one CPU");
+	while (!let_go_while_frozen() && !test_failed)
+		MUST(++tries < 50);
+}
+
+/* The @n-th allocation of a SNAPSHOT fails: whether it came to that. What the pipe has page @held of is copied. */
+static bool snapshot_fails(unsigned int n, unsigned long held, unsigned int *failures)
+{
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	struct pipe pipe;
+	bool came;
+	int then;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	make_partly_large(fd, map, BLOCK_PAGES);
+	pipe = pipe_with(map + held * PAGE);
+	arm(n);
+	then = relative(fd, COWMEM_IOC_SNAPSHOT);
+	if (then < 0)
+		CHECK_EQ(errno, ENOMEM);
+	came = disarm();
+	CHECK(layers_are_sound(fd));
+	MUST(!test_failed); /* as above */
+	if (then < 0) {
+		++*failures;
+		CHECK(came);
+		CHECK(COMES(object_stat(fd).layers == 0));
+	}
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1) && is_partly_large(map, BLOCK_PAGES));
+	for (unsigned long page = 3; page < 2 * BLOCK_PAGES;
+	     page += page % BLOCK_PAGES < 9 ? 1 : 99)
+		fill_pages(map, page, 1, 3);
+	for (unsigned long page = 3; page < 2 * BLOCK_PAGES;
+	     page += page % BLOCK_PAGES < 9 ? 1 : 99)
+		CHECK(page_is(map + page * PAGE, page, 3) && file_is(fd, page, 1, 3));
+	CHECK(page_is(map, 0, 1) && page_is(map + BLOCK, BLOCK_PAGES, 1));
+	if (then >= 0) {
+		CHECK(file_is(then, 0, BLOCK_PAGES + SMALL, 1));
+		CHECK(file_is(then, BLOCK_PAGES + SMALL, 1, 2));
+		close(then);
+	}
+	let_pipe_go(pipe);
+	finish(fd, map, before);
+	return came;
+}
+
+/* A SNAPSHOT that fails, wherever that is, leaves an object of which each page can be written, and is what it was. */
+static void failed_snapshot(void)
+{
+	NEED_HUGE();
+
+	unsigned int failures[2] = {0, 0}, n;
+
+	if (access(FAIL_NTH, W_OK))
+		SKIP("this kernel has no fault injection");
+	set_all(injection, ARRAY_LENGTH(injection));
+	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	MUST(fail_nth >= 0);
+	/* Of the last block most has become the family's by then. */
+	for (n = 10; snapshot_fails(n, BLOCK_PAGES + SMALL, &failures[0]) && !test_failed; n++)
+		MUST(n < 300);
+	ksft_print_msg("%u allocations\n", n - 1);
+	CHECK(failures[0] > 2);
+	/* Of the last block the parts are copied one by one. */
+	for (n = 24; snapshot_fails(n, BLOCK_PAGES + 5, &failures[1]) && !test_failed; n *= 2)
+		MUST(n < 10000);
+	ksft_print_msg("%u and %u of them let it fail\n", failures[0], failures[1]);
+	CHECK(failures[1] > 1);
+	close(fail_nth);
+	restore_all(injection, ARRAY_LENGTH(injection));
+}
+
 /* Page-out breaks the folio, and all bytes come back; mlock() keeps it whole. */
 static void paged_out(void)
 {
@@ -519,6 +716,56 @@ static void paged_out(void)
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 1) && file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
 	fill_pages(map, 0, BLOCK_PAGES, 2);
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 2));
+	finish(fd, map, before);
+}
+
+/* What a snapshot and a clone share goes out for both, by way of pages, and comes back; not while somebody has a part. */
+static void shared_paged_out(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *seen, *other;
+	struct cowmem_page_out out;
+	struct pipe pipe;
+	int then, clone;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	then = snapshot(fd);
+	clone = clone_of(then);
+	seen = object_map(then, SIZE, PROT_READ, MAP_SHARED);
+	other = map_shared(clone);
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1) && pages_are(other, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(map, 0, 3, 2);
+	fill_pages(other, 600, 3, 3);
+	/* Not by who has others see it. */
+	MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 3);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	MUST(!mlock(other, BLOCK));
+	pipe = pipe_with(seen + 700 * PAGE);
+	MUST(!page_out_ask(then, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 2 * BLOCK_PAGES));
+	CHECK_EQ(out.out, 0);
+	CHECK_EQ(out.locked, BLOCK_PAGES);
+	CHECK_EQ(out.busy, BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	CHECK_EQ(object_stat(then).shared_pages, 2 * BLOCK_PAGES);
+	MUST(!munlock(other, BLOCK));
+	let_pipe_go(pipe);
+	CHECK_EQ(page_out_all(then, 2 * BLOCK_PAGES), 2 * BLOCK_PAGES);
+	CHECK_EQ(SINCE(before, large_broken), 2);
+	CHECK_EQ(object_stat(then).shared_pages, 0);
+	CHECK(layers_are_sound(fd));
+	CHECK(pages_are(map, 0, 3, 2) && pages_are(map, 3, 2 * BLOCK_PAGES - 3, 1));
+	CHECK(pages_are(other, 0, 600, 1) && pages_are(other, 600, 3, 3) &&
+	      pages_are(other, 603, 2 * BLOCK_PAGES - 603, 1));
+	CHECK(pages_are(seen, 0, 2 * BLOCK_PAGES, 1));
+	CHECK(layers_are_sound(fd));
+	munmap(seen, SIZE);
+	munmap(other, SIZE);
+	close(clone);
+	close(then);
 	finish(fd, map, before);
 }
 
@@ -722,6 +969,148 @@ static void what_is_collapsed(void)
 	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, pages));
 	CHECK(pages[4].flags & COWMEM_PAGE_DIRTY);
 	finish(fd, map, before);
+}
+
+/* What COLLAPSE says of the first block of @fd, which is of pages of 4 KiB. */
+static struct cowmem_collapse one_answer(int fd)
+{
+	const struct cowmem_collapse answer = collapse(fd, 0, BLOCK);
+
+	CHECK_EQ(answer.collapsed + answer.huge + answer.sparse + answer.shared + answer.busy +
+	                 answer.poisoned + answer.no_memory + answer.io_error,
+	         1);
+	CHECK_EQ(object_stat(fd).large_pages, answer.collapsed ? BLOCK_PAGES : 0);
+	CHECK(layers_are_sound(fd));
+	return answer;
+}
+
+/* A block with a damaged page stays; without it, it does not. */
+static void poisoned_is_not_collapsed(void)
+{
+	NEED_HUGE();
+
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO}, old;
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd);
+
+	if (!(object_features(fd) & COWMEM_FEATURE_POISON)) {
+		finish(fd, map, before);
+		SKIP("this kernel does not know damaged memory");
+	}
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	CHECK_EQ(poison_ask(fd, 11), 1);
+	CHECK_EQ(one_answer(fd).poisoned, 1);
+	MUST(!sigaction(SIGBUS, &action, &old));
+	CHECK(is_sigbus(map + 11 * PAGE) && !is_sigbus(map + 10 * PAGE));
+	MUST(!sigaction(SIGBUS, &old, NULL));
+	CHECK(pages_are(map, 0, 11, 1) && pages_are(map, 12, BLOCK_PAGES - 12, 1));
+	CHECK_EQ(object_punch(fd, 11 * PAGE, PAGE), 0);
+	fill_pages(map, 11, 1, 1);
+	CHECK_EQ(one_answer(fd).collapsed, 1);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	finish(fd, map, before);
+}
+
+static int collapsed_in_cgroup;
+
+static void collapse_in_cgroup(void)
+{
+	CHECK_EQ(one_answer(collapsed_in_cgroup).no_memory, 1);
+}
+
+/* The @n-th allocation of a COLLAPSE fails: whether it came to that. */
+static bool collapse_fails(int fd, const char *map, unsigned int n, unsigned int *failures)
+{
+	struct cowmem_collapse answer;
+	bool came;
+
+	arm(n);
+	answer = collapse(fd, 0, BLOCK);
+	came = disarm();
+	CHECK_EQ(answer.collapsed + answer.no_memory, 1);
+	CHECK(came || answer.collapsed);
+	CHECK_EQ(object_stat(fd).large_pages, answer.collapsed ? BLOCK_PAGES : 0);
+	CHECK(layers_are_sound(fd));
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	*failures += answer.no_memory;
+	return came && !answer.collapsed;
+}
+
+/* Without memory for 2 MiB, and for what else it takes, the pages are as they were. */
+static void collapse_without_memory(void)
+{
+	NEED_HUGE();
+
+	const long dying = dying_cgroups();
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd);
+
+	collapsed_in_cgroup = fd;
+	CHECK_EQ(run_in_cgroup("1800K", collapse_in_cgroup), 0);
+	check_cgroup_goes(dying);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
+	if (!access(FAIL_NTH, W_OK)) {
+		unsigned int failures = 0, n = 1;
+
+		set_all(injection, ARRAY_LENGTH(injection));
+		fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+		MUST(fail_nth >= 0);
+		while (collapse_fails(fd, map, n, &failures) && !test_failed)
+			MUST(++n < 100);
+		close(fail_nth);
+		restore_all(injection, ARRAY_LENGTH(injection));
+		ksft_print_msg("%u failed allocations\n", failures);
+		CHECK(failures > 0);
+	} else {
+		CHECK_EQ(one_answer(fd).collapsed, 1);
+	}
+	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
+	finish(fd, map, before);
+}
+
+/* What the store cannot give back keeps its block as it is, until it can be read again. */
+static void unreadable_is_not_collapsed(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	struct disk disk;
+	char page[PAGE], byte;
+	off_t place;
+	int fd;
+
+	if (access("/dev/loop-control", F_OK))
+		SKIP("this kernel has no loop devices");
+	disk = use_disk(BLOCK_PAGES);
+	fd = huge_create(SIZE);
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++) {
+		noise_page(page, i, 1);
+		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	}
+	CHECK_EQ(page_out_all(fd, 64), 64);
+	place = place_of(disk.file, 20) + 4000;
+	MUST(pread(disk.file, &byte, 1, place) == 1);
+	byte ^= 4;
+	MUST(pwrite(disk.file, &byte, 1, place) == 1);
+	CHECK_EQ(one_answer(fd).io_error, 1);
+	CHECK(SINCE(before, checksum_errors) > 0);
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		if (i == 20)
+			CHECK_ERRNO(pread(fd, page, PAGE, (off_t)(i * PAGE)), EIO);
+		else
+			CHECK(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE &&
+			      noise_is(page, i, 1));
+	byte ^= 4;
+	MUST(pwrite(disk.file, &byte, 1, place) == 1);
+	CHECK_EQ(one_answer(fd).collapsed, 1);
+	CHECK_EQ(store_stat(fd).slots, 0);
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		CHECK(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE &&
+		      noise_is(page, i, 1));
+	finish(fd, NULL, before);
+	let_disk_go(disk);
 }
 
 /* What mlock() holds, and where an object was not made for it. */
@@ -1041,6 +1430,7 @@ static void *stores_and_looks(void *start)
 {
 	uint64_t random = (uintptr_t)start;
 
+	use_all_cpus();
 	while (!atomic_load(&storm.over)) {
 		unsigned long page;
 		volatile uint64_t *word;
@@ -1062,6 +1452,58 @@ static void *stores_and_looks(void *start)
 	return NULL;
 }
 
+/* A mapping of which a block is in two page tables, and has something in the second only: a SNAPSHOT finds that, too. */
+static void of_two_tables(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd), *area, *second;
+	const unsigned long late = BLOCK_PAGES - 12;
+	int then;
+
+	fill_pages(map, 0, BLOCK_PAGES, 1);
+	area = mmap(NULL, 3 * BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(area != MAP_FAILED);
+	second = (char *)(((uintptr_t)area + BLOCK) & ~(BLOCK - 1)) + 100 * PAGE;
+	MUST(mmap(second, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == second);
+	fill_page(second + late * PAGE, late, 2);
+	then = snapshot(fd);
+	fill_page(second + late * PAGE, late, 3);
+	CHECK(file_is(then, 0, late, 1) && file_is(then, late, 1, 2));
+	CHECK(file_is(fd, late, 1, 3));
+	MUST(!restore(fd, then));
+	CHECK(page_is(second + late * PAGE, late, 2) && page_is(map + late * PAGE, late, 2));
+	close(then);
+	munmap(area, 3 * BLOCK);
+	finish(fd, map, before);
+}
+
+/* What @then has, as one number. */
+static uint64_t sum_of_all(int then)
+{
+	static uint64_t words[BLOCK / sizeof(uint64_t)];
+	uint64_t sum = 0;
+
+	for (off_t at = 0; at < (off_t)SIZE; at += BLOCK) {
+		MUST(pread(then, words, BLOCK, at) == (ssize_t)BLOCK);
+		for (size_t i = 0; i < BLOCK / sizeof(uint64_t); i++)
+			sum = sum * 31 + words[i];
+	}
+	return sum;
+}
+
+/* The snapshot, if there is one, is what it was. */
+static void let_sealed_go(int *then, uint64_t sum)
+{
+	if (*then < 0)
+		return;
+	CHECK(sum_of_all(*then) == sum);
+	close(*then);
+	*then = -1;
+}
+
 /* All that makes, shares, copies and breaks large folios, against threads that use them. */
 static void stormed(void)
 {
@@ -1069,10 +1511,10 @@ static void stormed(void)
 
 	struct counts before = counts_now();
 	const int fd = huge_create(SIZE);
-	const unsigned int rounds = fewer_if_debug(600);
+	const unsigned int rounds = fewer_if_debug(200);
 	struct cowmem_page pages[64];
 	struct cowmem_page_out out;
-	uint64_t random = 1;
+	uint64_t random = 1, sum = 0;
 	pthread_t thread[2];
 	int then = -1;
 
@@ -1106,16 +1548,18 @@ static void stormed(void)
 			break;
 		case 5:
 		case 6:
-			if (then >= 0)
-				close(then);
+			let_sealed_go(&then, sum);
 			then = snapshot(fd);
+			sum = sum_of_all(then);
 			break;
 		case 7:
 			if (then >= 0)
 				MUST(!restore(fd, then));
 			break;
 		case 8:
-			MUST(!page_out_ask(fd, &out, COWMEM_PAGE_OUT_ACCESSED, first, length));
+			/* Of the snapshot, what both share. */
+			MUST(!page_out_ask(then >= 0 && random >> 59 & 1 ? then : fd, &out,
+			                   COWMEM_PAGE_OUT_ACCESSED, first, length));
 			break;
 		case 9:
 			MUST(!madvise(storm.map + first * PAGE, length * PAGE, MADV_DONTNEED));
@@ -1125,9 +1569,7 @@ static void stormed(void)
 			                  pages));
 			break;
 		case 11:
-			if (then >= 0)
-				close(then);
-			then = -1;
+			let_sealed_go(&then, sum);
 			break;
 		case 12:
 		case 13:
@@ -1153,8 +1595,7 @@ static void stormed(void)
 	CHECK(SINCE(before, large_allocated) > 2 && SINCE(before, large_broken) > 0);
 	CHECK(SINCE(before, large_allocated) > 8 || SINCE(before, large_fallbacks) > 8 ||
 	      debug_kernel());
-	if (then >= 0)
-		close(then);
+	let_sealed_go(&then, sum);
 	finish(fd, storm.map, before);
 }
 
@@ -1205,14 +1646,12 @@ static void without_memory(void)
 }
 
 /* Memory pressure takes it apart, and out. */
-static void reclaimed(void)
+static void reclaim_of(bool is_shared)
 {
-	NEED_HUGE();
-
 	struct counts before = counts_now();
 	const int fd = huge_create(SIZE);
+	int status, then = -1;
 	char *map;
-	int status;
 	pid_t pid;
 
 	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
@@ -1227,14 +1666,25 @@ static void reclaimed(void)
 	}
 	MUST(waitpid(pid, &status, 0) == pid && !status);
 	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	if (is_shared)
+		then = snapshot(fd);
 	reclaim_all();
 	CHECK_EQ(object_stat(fd).large_pages, 0);
 	CHECK(SINCE(before, pages_shrunk) > BLOCK_PAGES);
+	CHECK(SINCE(before, large_broken) > 0);
 	CHECK(layers_are_sound(fd));
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	close(then);
 	close(fd);
 	check_returned(before);
 	MUST(!rmdir(CGROUP));
+}
+
+static void reclaimed(void)
+{
+	NEED_HUGE();
+	reclaim_of(false);
+	reclaim_of(true);
 }
 
 /* The kernel without them says so; with them it does not know other flags. */
@@ -1311,11 +1761,17 @@ static const struct test_case cases[] = {
 	{"what is punched or cut off is given back", "R85", punched},
 	{"what somebody has a reference to stays whole", "", referenced},
 	{"small pages beside parts are the snapshot's, too", "", small_beside_parts},
+	{"what goes to SNAPSHOT by parts goes whole or not", "", let_go_amid_snapshot},
+	{"a SNAPSHOT that fails leaves all as it was", "R85", failed_snapshot},
 	{"it is paged out, and comes back", "R84 R85", paged_out},
+	{"what is shared is paged out, and comes back", "R84 R85", shared_paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
 	{"COLLAPSE makes one page of 512, with the same bytes", "R86", collapsed},
 	{"a page that somebody has is not collapsed", "R86", pinned_is_not_collapsed},
 	{"what is collapsed, and what is not", "R86", what_is_collapsed},
+	{"a damaged page is not collapsed", "", poisoned_is_not_collapsed},
+	{"COLLAPSE without memory leaves all as it was", "R85", collapse_without_memory},
+	{"what cannot be read is not collapsed", "", unreadable_is_not_collapsed},
 	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
 	{"what SET_HUGE and madvise() say", "", modes},
 	{"what a mount says, and its room", "", mounted},
@@ -1324,6 +1780,7 @@ static const struct test_case cases[] = {
 	{"without memory for it, pages of 4 KiB", "R85", without_memory},
 	{"memory pressure", "", reclaimed},
 	{"what SNAPSHOT takes of large and small pages, told", "", costs},
+	{"SNAPSHOT finds what is in the second of two page tables", "R84", of_two_tables},
 	{"threads against all that breaks it", "R28 R84 R85", stormed},
 };
 

@@ -65,10 +65,10 @@ bool may_map_block(const Fault &fault)
 }
 
 /*
- * Maps @large, which the object's lock keeps in its tree if it is own. A reader is let through to write,
- * too, where nobody wants to see the first store.
+ * Maps @large, which the object's lock keeps in its tree if it is own; @filled: this has put it there, so that all of the block
+ * is known to be it. A reader is let through to write, too, where nobody wants to see the first store.
  */
-bool map_block(const Fault &fault, Index first, folio *large)
+bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 {
 	const Pages &pages = fault.object->pages();
 	const bool own = pages.owns(large);
@@ -91,7 +91,7 @@ bool map_block(const Fault &fault, Index first, folio *large)
 
 	const Rcu rcu;
 
-	if (!pages.sees_block(first, large))
+	if (!filled && !pages.sees_block(first, large))
 		return false;
 	kapi_vmf_map_block(fault.vmf, large, write);
 	kapi_count(COWMEM_COUNT_large_mapped);
@@ -109,6 +109,10 @@ bool serve_block(const Fault &fault)
 	Block block = look_at(fault);
 	FreshLarge fresh;
 
+	if (!block.is_hole && !block.large)
+		return false;
+	block.large = {}; /* else who waits here looks to SNAPSHOT like one who may write it */
+
 	if (block.is_hole) {
 		if (pages.frozen())
 			return false;
@@ -119,8 +123,6 @@ bool serve_block(const Fault &fault)
 			kapi_count(COWMEM_COUNT_large_fallbacks);
 			return false;
 		}
-	} else if (!block.large) {
-		return false;
 	}
 
 	/* The fault of one page says so if a fatal signal ends the wait. */
@@ -132,15 +134,19 @@ bool serve_block(const Fault &fault)
 	if (!may_map_block(fault))
 		return false;
 	block = look_at(fault);
+
+	bool filled = false;
+
 	if (block.is_hole && fresh && pages.home().charge(KAPI_LARGE_PAGES)) {
 		FolioRef large = fresh.release();
 
-		if (pages.fill_block(block.first, large.get()))
+		filled = pages.fill_block(block.first, large.get());
+		if (filled)
 			block.large = std::move(large);
 	}
 	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
 		pages.try_reuse_block(block.first, block.large.get(), nullptr);
-	return block.large && map_block(fault, block.first, block.large.get());
+	return block.large && map_block(fault, block.first, block.large.get(), filled);
 }
 
 } /* namespace */

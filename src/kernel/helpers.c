@@ -330,6 +330,7 @@ HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping
 HELPER bool kapi_large_break(struct folio *large, unsigned int *unnamed) { return compat_has_large && cowmem_large_break(large, unnamed); }
 HELPER bool kapi_pmd_is_huge(unsigned long pmd) { return compat_has_large && pmd_trans_huge(__pmd(pmd)); }
 HELPER unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address) { return compat_has_large ? cowmem_pmd_part(vma, pmd, address) : 0; }
+HELPER bool kapi_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty) { *dirty = false; return compat_has_large && cowmem_pmd_protect(vma, pmd, address, dirty); }
 HELPER void kapi_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address) { if (compat_has_large) cowmem_pmd_split(vma, pmd, address); }
 HELPER struct spinlock *kapi_pmd_lock(struct mm_struct *mm, pmd_t *pmd) { return (struct spinlock *)pmd_lock(mm, pmd); }
 HELPER bool kapi_vmf_fits_block(const struct vm_fault *vmf) { return compat_has_large && cowmem_fits_block(vmf); }

@@ -57,6 +57,11 @@ bool kapi_pmd_is_huge(unsigned long pmd);
 unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address);
 /* Takes it out, if it does: faults map the pages again. Who listens to the mapping is told. Sleeps. */
 void kapi_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address);
+/*
+ * With its lock: has it, which maps a large folio at @address, let no store through and be clean. @dirty: whether it was not.
+ * True: TLBs are to be flushed. Kernel counterpart: page_mkclean_one().
+ */
+bool kapi_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty);
 struct spinlock *kapi_pmd_lock(struct mm_struct *mm, pmd_t *pmd);
 struct spinlock *kapi_pmd_lockptr(struct mm_struct *mm, unsigned long pmd);
 pte_t *kapi_pmd_pte(unsigned long pmd, unsigned long address);

@@ -84,13 +84,17 @@ unsigned long cowmem_large_all_names(const struct folio *part)
 	return read_names(part, true);
 }
 
-/* The part has one already, which is kept meanwhile. */
+/*
+ * The part has one already, which is kept meanwhile, and the caller a reference for this one. Who breaks the whole has counted all
+ * before it is frozen: with this one, only if that of the part is there to be seen, too.
+ */
 void cowmem_large_add_name(struct folio *part)
 {
 	struct names *names = names_of(whole(part));
 
-	atomic_inc(&names->all);
 	atomic_inc(&names->of[number_of(part)]);
+	smp_mb__after_atomic(); /* with that of the freeze */
+	atomic_inc(&names->all);
 }
 
 /* True: it was the part's last one. */
@@ -300,6 +304,23 @@ unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long value,
 void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address)
 {
 	cowmem_symbol_call(__split_huge_pmd)(vma, pmd, address, false, NULL);
+}
+
+/*
+ * Exchanged at once, since others look whether something is there without its lock; nor is that needed to take a
+ * permission away. As pmdp_invalidate_ad() and change_huge_pmd(), but an access at this moment may not be noted.
+ */
+bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty)
+{
+	pmd_t old = *pmd;
+
+	*dirty = false;
+	if (!pmd_write(old) && !pmd_dirty(old))
+		return false;
+	flush_cache_range(vma, address, address + HPAGE_PMD_SIZE);
+	old = pmdp_establish(vma, address, pmd, pmd_mkclean(pmd_wrprotect(old)));
+	*dirty = pmd_dirty(old);
+	return true;
 }
 
 bool cowmem_fits_block(const struct vm_fault *vmf)

@@ -26,7 +26,19 @@ struct Protect : LockedBefore {
 	static constexpr kapi_notify event =
 		pinnable ? KAPI_NOTIFY_CLEAR : KAPI_NOTIFY_PROTECTION_PAGE;
 
+	static constexpr bool visits_huge = !pinnable;
+
 	static bool enters(const vm_area_struct *vma) { return VmFlags{vma}.shared(); }
+
+	static bool visit_huge(vm_area_struct *vma, pmd_t *pmd, unsigned long address, folio *page)
+	{
+		bool dirty;
+		const bool changed = kapi_pmd_protect(vma, pmd, address, &dirty);
+
+		if (dirty)
+			note_write(page);
+		return changed;
+	}
 
 	static bool visit(FoundPte &found)
 	{
@@ -221,8 +233,11 @@ void Pages::leave_slot(Index index, const Seen &seen)
 		seen.slot->uncount(home_);
 }
 
-/* What is its own at @index, where @walk is, becomes the family's; or a copy of that, and the page goes to @kept. */
-int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
+/*
+ * What is its own at @index, where @walk is, becomes the family's; or a copy of that, and the page goes to @kept. Of a large
+ * folio all does: @walk goes behind the block then, if no part is without a name, where the block may have other pages.
+ */
+int Pages::freeze_one(Index index, Tree::OwnWalk &walk, Kept *&kept)
 {
 	SharedHome &shared = *family()->home();
 
@@ -253,6 +268,8 @@ int Pages::freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept)
 			continue;
 		}
 		give_away(index, page, seen.slot.get());
+		if (kapi_folio_is_large(page) && kapi_folio_all_names(page) == KAPI_LARGE_PAGES)
+			walk.skip_to(last_of_block(index) + 1);
 		return 0;
 	}
 }
@@ -289,18 +306,6 @@ void Pages::clear_marks(Index last)
 	}
 }
 
-/*
- * Whether all of the block of @index is a large folio that has just become the family's. Where a part
- * of that has no name, the block may have other pages of the object's own.
- */
-bool Pages::is_shared_and_large(Index index) const
-{
-	const FolioRef page = get(index);
-
-	return page && kapi_folio_is_large(page.get()) && !owns(page.get()) &&
-	       kapi_folio_all_names(page.get()) == KAPI_LARGE_PAGES;
-}
-
 bool Pages::protect()
 {
 	return pinnable_ ? visit_own_entries<Protect<true>>(*this)
@@ -317,9 +322,6 @@ int Pages::freeze(Pages &made)
 	kapi_test_step(COWMEM_STEP_FREEZES, nullptr);
 	while (!err && (index = walk.next()) != no_index) {
 		err = kapi_signal_pending() ? -KAPI_EINTR : freeze_one(index, walk, kept);
-		/* What is large went as a whole. */
-		if (!err && family()->home()->large() && is_shared_and_large(index))
-			walk = Tree::OwnWalk{tree_, last_of_block(index) + 1, no_index};
 		kapi_cond_resched();
 	}
 	if (!err) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Large folios of an object (store/large.h). */
-#include "layers/pages.h"
+#include "layers/viewers.h"
+#include "rmap/unmap.h"
 #include "rmap/visitors.h"
 #include "store/large.h"
 
@@ -28,6 +29,34 @@ namespace {
 
 } /* namespace */
 
+/*
+ * Has the tree have the parts of @large from @first on, as many as a leaf has, at @index. False: some are there by now, or there is
+ * no memory.
+ */
+bool Pages::put_leaf(Index index, folio *large, unsigned int first)
+{
+	UNINITIALIZED Tree::Spare spare;
+	Node *const leaf = Node::create(true, true);
+
+	if (!leaf)
+		return false;
+	for (unsigned int i = 0; i < Node::entries; i++) {
+		leaf->set(i, Entry{kapi_folio_part(large, first + i)});
+		leaf->set_own(i);
+	}
+	for (;;) {
+		const Tree::Change change = tree_.put_leaf(index, leaf, spare);
+
+		if (change == Tree::Change::done)
+			return true;
+		if (change == Tree::Change::no_memory &&
+		    tree_.fill(spare, max_of(index, Index{Node::entries})))
+			continue;
+		kapi_node_free(leaf);
+		return false;
+	}
+}
+
 bool Pages::fill_block(Index first, folio *large)
 {
 	unsigned int i = 0, missing = 0;
@@ -36,11 +65,18 @@ bool Pages::fill_block(Index first, folio *large)
 	note_write(large);
 	home_.attach_large(large, first);
 	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
-	for (; i < KAPI_LARGE_PAGES; i++) {
+	while (i < KAPI_LARGE_PAGES) {
+		if (i % Node::entries == 0 && err != -KAPI_ENOMEM &&
+		    put_leaf(first + i, large, i)) {
+			i += Node::entries;
+			continue;
+		}
+
 		folio *part = kapi_folio_part(large, i);
 
 		if (err != -KAPI_ENOMEM)
 			err = put(first + i, {}, Entry{part}, true, false);
+		i++;
 		if (!err)
 			continue;
 		missing++;
@@ -73,6 +109,11 @@ int Pages::try_reuse_block(Index index, folio *part, Writer *writer)
 	const bool held = writer && kapi_folio_whole(writer->held) == large;
 	const int known = 1 + held;
 	unsigned int own = 0;
+
+	/* Who pages it out has the page lock for long. */
+	if (!tree_.may_be_alone(first) || kapi_folio_all_names(large) != KAPI_LARGE_PAGES)
+		return -KAPI_EAGAIN;
+
 	const PageLock lock{large};
 
 	if (owns(large))
@@ -99,28 +140,81 @@ int Pages::try_reuse_block(Index index, folio *part, Writer *writer)
 	return 0;
 }
 
-bool Pages::break_block(Index index, bool waits)
-{
-	FolioRef large;
-	{
-		const FolioRef part = get(index);
+namespace {
 
-		if (!part || !kapi_folio_is_large(part.get()) || !owns(part.get()))
-			return true;
-		kapi_folio_get(part.get());
-		large = FolioRef{kapi_folio_whole(part.get())};
-	}
-	if (!kapi_folio_trylock(large.get())) {
+/* The large folio that @part, which may be none, is of, if it is at home in @home. */
+FolioRef large_of(const FolioRef &part, const Home *home)
+{
+	if (!part || !home || !kapi_folio_is_large(part.get()) || !home->owns(part.get()))
+		return {};
+	kapi_folio_get(part.get());
+	return FolioRef{kapi_folio_whole(part.get())};
+}
+
+/* Has @large become pages, if it is at home in @home still, and mapped nowhere behind @unmap, with the page lock held. */
+template <class Unmap>
+bool lock_and_break(folio *large, const Home &home, bool waits, Unmap unmap)
+{
+	if (!kapi_folio_trylock(large)) {
 		if (!waits)
 			return false;
-		lock_page(large.get());
+		lock_page(large);
 	}
 
-	const bool broken =
-		owns(large.get()) && kapi_folio_is_large(large.get()) && break_large(large.get());
+	bool broken = home.owns(large) && kapi_folio_is_large(large);
 
-	kapi_folio_unlock(large.get());
+	if (broken) {
+		unmap();
+		broken = break_large(large);
+	}
+	kapi_folio_unlock(large);
 	return broken;
+}
+
+} /* namespace */
+
+bool Pages::break_block(Index index, bool waits)
+{
+	const FolioRef large = large_of(get(index), &home_);
+
+	return !large || lock_and_break(large.get(), home_, waits, [] {});
+}
+
+namespace {
+
+/*
+ * Takes out all entries that map parts of @large, which is at home in @home. In a frame of its own, as above. What is not a part, but a member's own, stays mapped.
+ */
+[[gnu::noinline]] void unmap_parts(const Home &home, folio *large)
+{
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		UNINITIALIZED Batch batch{kapi_folio_index(large) + n, Batch::max};
+		Unmap<Leave::nothing> unmap{{.mlock = false, .access = true}};
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = kapi_folio_part(large, n + i);
+		walk_viewers(home, batch, unmap);
+	}
+}
+
+} /* namespace */
+
+/*
+ * Who maps it again, or makes another name of a part, has a reference from before until there is an entry, or a
+ * name: then the references are more than was counted, or the names are (break_large()).
+ */
+bool Pages::break_shared_block(Index index, bool waits)
+{
+	constexpr int known = 1;
+	const Home *const home = shared_home();
+	const FolioRef large = large_of(get(index), home);
+
+	if (!large)
+		return true;
+	/* What will fail is not to cost the mappings. */
+	if (foreign_references(large.get()) > known)
+		return false;
+	return lock_and_break(large.get(), *home, waits, [&] { unmap_parts(*home, large.get()); });
 }
 
 void Pages::break_blocks(Index first, Index last)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The nodes of trees (layers/node.h). */
+#include <bit>
+
 #include "layers/tree.h"
 
 namespace cowmem {
@@ -62,10 +64,15 @@ Node *Node::copy(bool leaf, Node *memory)
 
 void Node::clear_own_all(unsigned int level)
 {
-	if (level)
-		for (unsigned int i = 0; i < children; i++)
-			if (own_ >> i & 1)
-				child(i)->clear_own_all(level - 1);
+	/* Leaves are the most. */
+	for (unsigned long left = level ? own_ : 0; left; left &= left - 1) {
+		Node *const node = child(static_cast<unsigned int>(std::countr_zero(left)));
+
+		if (level == 1)
+			node->own_ = 0;
+		else
+			node->clear_own_all(level - 1);
+	}
 	own_ = 0;
 }
 

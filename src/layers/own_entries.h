@@ -21,6 +21,9 @@ namespace cowmem {
  *
  *   looks_at   a page, before its entry is read, or it is seen that there is no page table
  *   visit      an entry that maps its page, under the PTE lock; true: TLBs are to be flushed
+ *
+ * and, if visits_huge says so, visit_huge() for an entry that maps a large folio, with the pmd's lock, the same; otherwise
+ * such an entry is taken out first, and takes its permission and its dirty bit along.
  */
 template <class V>
 class OwnEntries {
@@ -69,7 +72,8 @@ private:
 		/* Secondary MMUs lose these pages, and no others beyond the last. */
 		const Notified<V::event> notified{kapi_vma_mm(vma_), address,
 		                                  end_of_some(index, behind)};
-		bool huge;
+		pmd_t *huge = nullptr;
+		folio *page = nullptr;
 		{
 			PageTable table{kapi_vma_mm(vma_), address};
 
@@ -77,14 +81,21 @@ private:
 				kapi_test_step(COWMEM_STEP_TABLE, nullptr);
 				return table.lock() ? go_along(index, walk, behind, &table) : index;
 			}
-			huge = table.is_huge();
-			if (!huge && table.fills_late())
+			if (table.is_huge()) {
+				huge = table.pmd();
+				page = walk.entry()
+				               .page(); /* of a slot under RCU, which @table has */
+			} else if (table.fills_late())
 				return index;
 		}
-		/* That takes no permission, but the entry; and it is not looked for under RCU. */
+		/* It is not looked for under RCU. */
 		if (huge) {
-			split_huge(vma_, address);
-			return index;
+			if (!visit_huge(huge, page, index, address)) {
+				split_huge(vma_, address);
+				return index;
+			}
+			walk.skip_to(last_of_block(index) + 1);
+			return walk.next();
 		}
 
 		const Index end = [&] {
@@ -99,6 +110,37 @@ private:
 			return end;
 		walk = from(index);
 		return walk.next();
+	}
+
+	/*
+	 * One entry for all of the block where @page is, at @index. False: V takes such entries out; or there is none any more.
+	 * What it maps the object sees: so all that it sees in the block is one large folio.
+	 */
+	bool visit_huge(pmd_t *pmd, folio *page, Index index, unsigned long address)
+	{
+		if constexpr (V::visits_huge) {
+			constexpr unsigned long bytes = 1UL * KAPI_LARGE_PAGES << KAPI_PAGE_SHIFT;
+			const unsigned long start = address & ~(bytes - 1);
+			const Notified<V::event> notified{kapi_vma_mm(vma_), start, start + bytes};
+			const PmdLock lock{kapi_vma_mm(vma_), pmd};
+			const unsigned long value = kapi_pmd_get(pmd);
+
+			if (!kapi_pmd_is_huge(value) ||
+			    !Pte{kapi_pmd_part(vma_, value, address)}.maps(page))
+				return false;
+			visitor_.looks_at(page, index);
+			if (visitor_.visit_huge(vma_, pmd, start, page))
+				flush(start, start + bytes);
+			return true;
+		}
+		return false;
+	}
+
+	void flush(unsigned long start, unsigned long end)
+	{
+		if (!end_)
+			start_ = start;
+		end_ = end;
 	}
 
 	/* The address behind the last of those that visit_some() visits, if somebody wants to know. */
@@ -128,7 +170,8 @@ private:
 				if (table)
 					visit(*table, page, *address_of(vma_, index));
 				else if (pages_.home().large() && is_all_of_block(walk, page))
-					walk = from(last_of_block(index) + 1);
+					/* Where the mapping is not aligned the next table has the rest. */
+					walk.skip_to(min_of(behind, last_of_block(index) + 1));
 			}
 			index = walk.next();
 		}
@@ -152,11 +195,8 @@ private:
 		pte_t *ptep = table.at(address);
 		FoundPte found{vma_, address, ptep, Pte{kapi_pte_get(ptep)}, 0, page};
 
-		if (!found.pte.maps(page) || !visitor_.visit(found))
-			return;
-		if (!end_)
-			start_ = address;
-		end_ = address + KAPI_PAGE_SIZE;
+		if (found.pte.maps(page) && visitor_.visit(found))
+			flush(address, address + KAPI_PAGE_SIZE);
 	}
 
 	vm_area_struct *const vma_;
@@ -168,6 +208,8 @@ private:
 
 /* A visitor that remembers the first page that a fault had locked, and may still map. */
 struct LockedBefore {
+	static constexpr bool visits_huge = false;
+
 	/*
 	 * A fault that has locked a page before the entry is read may be about to map it; none
 	 * locks a page later, since faults find nothing while the object is locked.

@@ -166,6 +166,8 @@ public:
 	 * one still, since somebody has a reference, or, unless it @waits, the page lock. Sleeps.
 	 */
 	bool break_block(Index index, bool waits);
+	/* The same of the large folio of the family's that it sees at @index, which all members see as pages then. Reclaim may call this. */
+	bool break_shared_block(Index index, bool waits);
 	/* The same for all from @first to @last: what somebody has a reference to stays. */
 	void break_blocks(Index first, Index last);
 
@@ -253,6 +255,7 @@ private:
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
+	bool put_leaf(Index index, folio *large, unsigned int first) REQUIRES_SHARED(this);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
 	void break_edge(Index index) REQUIRES(this);
@@ -268,14 +271,13 @@ private:
 	struct Kept;
 	static bool is_kept(Index index, folio *page, const Kept *kept);
 	void give_away(Index index, folio *page, const StoreSlot *slot) REQUIRES(this);
-	int freeze_one(Index index, const Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
+	int freeze_one(Index index, Tree::OwnWalk &walk, Kept *&kept) REQUIRES(this);
 	Seen last_copy(Index index) const REQUIRES(this);
 	bool share_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
 	int make_copy(Index index, folio *page, Entry &copy) REQUIRES(this);
 	int put_copy(Index index, folio *page, Kept *&kept) REQUIRES(this);
 	int put_back(folio *page) REQUIRES(this);
 	void clear_marks(Index last) REQUIRES(this);
-	bool is_shared_and_large(Index index) const;
 
 	Marks marks_;
 	bool frozen_ = false;

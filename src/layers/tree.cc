@@ -271,6 +271,15 @@ Index Tree::OwnWalk::next()
 	return no_index;
 }
 
+void Tree::OwnWalk::skip_to(Index first)
+{
+	first_ = first;
+	while (level_ <= top_ && !fits(first - at_[level_].begin, level_))
+		level_++;
+	if (level_ <= top_)
+		at_[level_].left &= ~0UL << place(first, level_);
+}
+
 /* What @root, of a tree of which a node at @level is being looked at, has at the next lower level for @index. */
 Tree::Root Tree::part(Root root, Index index, unsigned int level)
 {
@@ -497,6 +506,24 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 		mark(index, way);
 	else
 		unmark(index, way, 0);
+	return Change::done;
+}
+
+Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
+{
+	UNINITIALIZED Replaced replaced;
+	UNINITIALIZED Way way;
+	const Spinning lock{lock_};
+
+	/* The root is no leaf. */
+	if (!grow(max_of(index, Index{Node::entries}), spare) ||
+	    !own_way(index, way, 1, Missing::made, spare, replaced))
+		return Change::no_memory;
+	if (way.node[1]->child(place(index, 1)))
+		return Change::changed;
+	way.node[1]->set(place(index, 1), leaf);
+	for (unsigned int level = 1; level <= way.level; level++)
+		way.node[level]->set_own(place(index, level));
 	return Change::done;
 }
 

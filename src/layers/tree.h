@@ -96,6 +96,8 @@ public:
 		OwnWalk(const Tree &tree, Index first, Index last);
 		/* The next index, or no_index. */
 		Index next();
+		/* Goes on at @first, which lies behind what next() told last. */
+		void skip_to(Index first);
 		/* What is there now, at the index that next() told last: no look-up from the root. */
 		Entry entry() const { return at_[0].node->entry(place_); }
 
@@ -143,6 +145,11 @@ public:
 	 * nodes, which may: not under RCU.
 	 */
 	Change put(Index index, Entry old, Entry entry, bool own, Spare &spare);
+	/*
+	 * Puts @leaf, a node of which the caller has the pointer and no other, with entries that are names, all marked as its own,
+	 * where no leaf is at @index, which is that of its first entry. As put(). Other than done: all that is the caller's still.
+	 */
+	Change put_leaf(Index index, Node *leaf, Spare &spare);
 	/*
 	 * Exchanges @old at @index, wherever that node is, for @entry, which names the same
 	 * page. The names go as for put(). Under RCU. Never sleeps.

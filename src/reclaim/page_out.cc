@@ -761,8 +761,8 @@ void Cluster::remove()
  * Why the mappings of @large, or what says that it was used, do not let it go; or null. In a frame of its own, since a
  * debug kernel pads what is in it.
  */
-[[gnu::noinline]] unsigned long *why_parts_stay(const Pages &pages, folio *large,
-                                                const PageOut &how, PagedOut &result)
+[[gnu::noinline]] unsigned long *why_parts_stay(const Home &home, folio *large, const PageOut &how,
+                                                PagedOut &result)
 {
 	bool young = false;
 
@@ -773,13 +773,13 @@ void Cluster::remove()
 
 		for (unsigned int i = 0; i < batch.count; i++)
 			batch.page[i] = kapi_folio_part(large, n + i);
-		walk_viewers(pages.home(), batch, found);
+		walk_viewers(home, batch, found);
 		for (const Unmapped becomes : found.becomes)
 			if (unsigned long *why = why_it_stays(becomes, result))
 				return why;
 		if (how.accessed)
 			continue;
-		walk_viewers(pages.home(), batch, used);
+		walk_viewers(home, batch, used);
 		for (const unsigned int entries : used.young)
 			young |= entries;
 	}
@@ -789,28 +789,37 @@ void Cluster::remove()
 }
 
 /*
- * Has the large folio that is the object's own at @index, the @nth place of what is meant, become pages, if these may go
+ * Has the large folio that the object sees at @index, the @nth place of what is meant, become pages, if these may go
  * at all: only what is a folio for itself does. The counter that says why it stays.
  */
 unsigned long &break_for_page_out(Pages &pages, Index index, unsigned int nth, const PageOut &how,
                                   PagedOut &result)
 {
+	bool own;
 	{
 		const FolioRef page = pages.get(index);
 
-		if (!page || !kapi_folio_is_large(page.get()) || !pages.owns(page.get()) ||
-		    !(how.named >> nth & 1))
+		if (!page || !kapi_folio_is_large(page.get()) || !(how.named >> nth & 1))
 			return result.busy;
+		own = pages.owns(page.get());
+		if (!own && (!how.shared || !pages.shared_home()))
+			return result.busy;
+
+		const Home &home = own ? pages.home() : *pages.shared_home();
+
 		if (kapi_folio_mlocked(page.get()))
 			return result.mlocked;
-		if (pages.home().slot_count() >= how.max_slots ||
+		if (home.slot_count() >= how.max_slots ||
 		    (!backing.serves(!how.waits) && !store.has_room_for(page.get())))
 			return result.full;
 		if (unsigned long *why =
-		            why_parts_stay(pages, kapi_folio_whole(page.get()), how, result))
+		            why_parts_stay(home, kapi_folio_whole(page.get()), how, result))
 			return *why;
 	}
-	pages.break_block(index, how.waits);
+	if (own)
+		pages.break_block(index, how.waits);
+	else
+		pages.break_shared_block(index, how.waits);
 	return result.busy;
 }
 
@@ -826,9 +835,19 @@ unsigned long &forget_uses_of_large(const Pages &pages, Index index, const PageO
 	if (!page || !kapi_folio_is_large(page.get()) || !pages.owns(page.get()))
 		return result.busy;
 
-	unsigned long *why = why_parts_stay(pages, kapi_folio_whole(page.get()), how, result);
+	unsigned long *why =
+		why_parts_stay(pages.home(), kapi_folio_whole(page.get()), how, result);
 
 	return why ? *why : unused;
+}
+
+/* The first place from @at to @stop where a part of a large folio is, or no_index. */
+Index next_large(const Pages &pages, Index at, Index stop)
+{
+	for (; at <= stop; at++)
+		if (pages.is_large(at))
+			return at;
+	return no_index;
 }
 
 /* Of a cluster. False: it was in vain, and so may the next be. */
@@ -858,15 +877,17 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 	Index decided = no_index; /* the block that this is about */
 
 	for (Index at = first;;) {
+		SharedHome *const shared = pages.shared_home();
 		Index stop = at + min_of<Index>(last - at, Batch::max - 1);
 
 		/* Once for each block: what was used lately is not asked again behind its first pages. */
-		if (pages.home().large()) {
+		if (pages.home().large() || (shared && shared->large())) {
 			stop = min_of(stop, last_of_block(at));
-			const Index found = pages.next_resident(at, stop);
+			const Index found = decided != first_of_block(at)
+			                            ? next_large(pages, at, stop)
+			                            : no_index;
 
-			if (decided != first_of_block(at) && found != no_index &&
-			    pages.is_large(found)) {
+			if (found != no_index) {
 				large = how.forgets ? &forget_uses_of_large(pages, found, how,
 				                                            result, unused)
 				                    : &break_for_page_out(
@@ -877,9 +898,9 @@ void page_out(Pages &pages, Index first, Index last, const PageOut &how, PagedOu
 			}
 		}
 		page_out_cluster(pages, pages.home(), at, stop, how, true, *large, result);
-		if (SharedHome *shared = pages.shared_home())
-			stores &= page_out_cluster(pages, *shared, at, stop, how, stores,
-			                           result.busy, result);
+		if (shared)
+			stores &= page_out_cluster(pages, *shared, at, stop, how, stores, *large,
+			                           result);
 		kapi_cond_resched();
 		if (stop == last || kapi_signal_pending())
 			return;

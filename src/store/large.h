@@ -42,8 +42,8 @@ private:
 };
 
 /*
- * @large, an object's own and locked, of which the caller has one reference, becomes pages, as they were
- * named, mapped nowhere; parts without a name are freed. Faults map them again. Takes no memory. False: somebody
+ * @large, locked, of which the caller has one reference, becomes pages, as they were named, mapped nowhere; parts without a
+ * name are freed. Faults map them again. What is a family's the caller has unmapped. Takes no memory. False: somebody
  * else has a reference, and it stays. Sleeps. Kernel counterpart: split_huge_page_to_list_to_order().
  */
 bool break_large(folio *large);

@@ -160,6 +160,8 @@ void Check::member(Pages &pages)
 		if (seen.page && pages.owns(seen.page.get()) &&
 		    pages.tree().next_own(index, index) == no_index)
 			fail("an own page has no mark", pages, index);
+		if (seen && !pages.is_own(seen) && pages.tree().next_own(index, index) != no_index)
+			fail("what is the family's has a mark", pages, index);
 		kapi_cond_resched();
 	}
 	if (own_ != pages.own_pages())

@@ -225,7 +225,16 @@ extern "C" unsigned long cowmem_test_next_own(file *f, unsigned long from)
 	cowmem::Pages &pages = cowmem::Object::of(f).pages();
 	cowmem::Exclusive lock{pages};
 
-	return pages.tree().next_own(from, cowmem::no_index);
+	const cowmem::Index next = pages.tree().next_own(from, cowmem::no_index);
+	cowmem::Tree::OwnWalk walk{pages.tree(), 0, cowmem::no_index};
+	cowmem::Index skipped = walk.next();
+
+	/* The same for who goes on from another place. */
+	if (skipped < from) {
+		walk.skip_to(from);
+		skipped = walk.next();
+	}
+	return skipped == next ? next : cowmem::no_index - 1;
 }
 
 extern "C" void cowmem_test_lock(file *f)

@@ -220,8 +220,8 @@ struct cowmem_set_cow {
  * ever mapped by 4 KiB; otherwise by 4 KiB, as ever. One
  * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
  * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
- * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own
- * become 4 KiB pages first. Its clones are as it is. That is COWMEM_HUGE_ALWAYS (SET_HUGE).
+ * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own, and PAGE_OUT
+ * of a snapshot one that it shares, become 4 KiB pages first. Its clones are as it is. That is COWMEM_HUGE_ALWAYS (SET_HUGE).
  * EOPNOTSUPP: COWMEM_CREATE_HUGE, and not COWMEM_FEATURE_HUGE; or both flags, which do not go together yet.
  * ENAMETOOLONG: the name is longer than COWMEM_NAME_MAX. ENOMEM, EMFILE, ENFILE: no memory, or no
  * descriptor. Any descriptor will do.
