@@ -426,7 +426,7 @@ static bool the_oldest_first(void)
 		cold_page(p + i * PAGE, i, 2);
 	MUST(page_out_all(old, OLD) == OLD);
 	CHECK(COMES(has_room(young)));
-	CHECK(store_stat(young).backing_slots > 0);
+	CHECK(COMES(store_stat(young).backing_slots > 0));
 	for (uint64_t i = 0; i < YOUNG; i++)
 		CHECK((i >= OLD || cold_is(p + i * PAGE, i, 2)) && cold_is(q + i * PAGE, i, 1));
 	limit_store(store_default_mib());
@@ -458,7 +458,6 @@ static void a_device_that_is_full(void)
 	CHECK_EQ(write_back("0"), ENOSPC);
 	CHECK_EQ(store_stat(fd).backing_slots, PAGES / 2);
 	CHECK_EQ(SINCE(before, backing_moved), PAGES / 2);
-	/* At its limit the store has nobody try in vain again and again. */
 	for (uint64_t i = 0; i < PAGES; i++)
 		CHECK(cold_is(p + i * PAGE, i, 1));
 	MUST(page_out_all(fd, PAGES) == PAGES);
