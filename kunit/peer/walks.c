@@ -34,9 +34,8 @@ static unsigned long now(void)
 
 static void walk(struct folio *folio, bool kernels)
 {
+	static BEFORE_7_3(unsigned long) SINCE_7_3(vma_flags_t) flags;
 	const unsigned long start = now();
-	BEFORE_7_3(unsigned long flags;)
-	SINCE_7_3(vma_flags_t flags;)
 
 	if (kernels)
 		result.entries = static_call(kernel_walk)(folio, 1, NULL, &flags);

@@ -24,7 +24,7 @@ void kapi_inode_set_snapshot(struct inode *inode);
 void kapi_inode_set_object(struct inode *inode, void *object);
 void kapi_inode_put(struct inode *inode);
 bool kapi_inode_is_only(const struct inode *inode); /* the caller has its only reference */
-bool kapi_inode_try_get(struct inode *inode); /* false: it is on its way out */
+bool kapi_inode_try_get(struct inode *inode);       /* false: it is on its way out */
 /* The file system of @inode, which does not go then, or null: it is just going. */
 struct super_block *kapi_inode_super_try_get(const struct inode *inode);
 void kapi_super_put(struct super_block *super); /* sleeps */
