@@ -40,7 +40,12 @@ int kapi_comp_compress(struct crypto_acomp *comp, const void *from, unsigned int
 int kapi_comp_decompress(struct crypto_acomp *comp, const void *from, unsigned int n, void *to,
                          unsigned int *room);
 /* Of which kind, for lockdep: a lower one may be taken with a higher one held. */
-enum kapi_mutex_class { KAPI_MUTEX_RELOCATION, KAPI_MUTEX_CHANGING, KAPI_MUTEX_STREAM, KAPI_NR_MUTEXES };
+enum kapi_mutex_class {
+	KAPI_MUTEX_RELOCATION,
+	KAPI_MUTEX_CHANGING,
+	KAPI_MUTEX_STREAM,
+	KAPI_NR_MUTEXES
+};
 struct mutex *kapi_mutex_create(enum kapi_mutex_class of);
 void kapi_mutex_free(struct mutex *mutex);
 void kapi_mutex_lock(struct mutex *mutex);
