@@ -323,6 +323,130 @@ static struct result walk(struct object *o)
 	return r;
 }
 
+/* How much of this process' memory single entries of 2 MiB map. */
+static size_t huge_bytes(void)
+{
+	FILE *rollup = fopen("/proc/self/smaps_rollup", "re");
+	size_t kib, sum = 0;
+	char line[256];
+
+	MUST(rollup);
+	while (fgets(line, sizeof(line), rollup))
+		if (sscanf(line, "AnonHugePages: %zu", &kib) == 1 ||
+		    sscanf(line, "ShmemPmdMapped: %zu", &kib) == 1 ||
+		    sscanf(line, "FilePmdMapped: %zu", &kib) == 1)
+			sum += kib << 10;
+	fclose(rollup);
+	return sum;
+}
+
+/* Mapped as who wants pages of o->large's size has it; object_map() is for small ones. */
+static char *map_of_size(const struct object *o)
+{
+	const int anonymous = o->kind == ANON ? MAP_ANONYMOUS | MAP_PRIVATE : MAP_SHARED;
+	struct cowmem_set_huge set = {.size = sizeof(set), .huge = COWMEM_HUGE_ALWAYS};
+	char *p;
+
+	MUST(!o->large || o->kind != COWMEM || !ioctl(o->fd, COWMEM_IOC_SET_HUGE, &set));
+	write_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	           o->large ? "always" : "never");
+	p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, anonymous | MAP_NORESERVE, o->fd, 0);
+	MUST(p != MAP_FAILED);
+	MUST(!madvise(p, o->bytes, o->large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+	return p;
+}
+
+static void check_size(const struct object *o)
+{
+	MUST(huge_bytes() >= (o->large ? o->bytes / 100 * 98 : 0));
+	MUST(o->large || !huge_bytes());
+}
+
+/* A word of each page, in an order that is none; the step divides no number of pages. */
+static void touch_at_random(char *p, size_t bytes, bool write)
+{
+	const size_t pages = bytes / PAGE, step = 514229;
+
+	for (size_t i = 0, page = 0; i < pages; i++, page = (page + step) % pages) {
+		volatile uint64_t *word = (volatile uint64_t *)(p + page * PAGE);
+
+		if (write)
+			*word = i;
+		else
+			(void)*word;
+	}
+}
+
+static void read_words(const char *p, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += 64)
+		(void)*(const volatile uint64_t *)(p + at);
+}
+
+/* The first pass, and all five: all bytes written, and read, then a byte of each page written; in no order read, and written. */
+static struct result touch_first(struct object *o)
+{
+	char *p = map_of_size(o);
+	uint64_t total;
+
+	bench_start();
+	memset(p, 1, o->bytes);
+	total = bench_stop();
+	check_size(o);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result touch_five(struct object *o)
+{
+	char *p = map_of_size(o);
+	uint64_t total;
+
+	bench_start();
+	memset(p, 1, o->bytes);
+	read_words(p, o->bytes);
+	write_pages(p, o->bytes);
+	touch_at_random(p, o->bytes, false);
+	touch_at_random(p, o->bytes, true);
+	total = bench_stop();
+	check_size(o);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+/* A snapshot, or fork(), of what was written; and a byte of each page after it. */
+static struct result touch_keep(struct object *o)
+{
+	char *p = map_of_size(o);
+	uint64_t total;
+	int kept;
+
+	memset(p, 1, o->bytes);
+	check_size(o);
+	bench_start();
+	kept = keep(o);
+	total = bench_stop();
+	let_go(o, kept);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
+static struct result touch_kept(struct object *o)
+{
+	char *p = map_of_size(o);
+	uint64_t total;
+	int kept;
+
+	memset(p, 1, o->bytes);
+	kept = keep(o);
+	bench_start();
+	write_pages(p, o->bytes);
+	total = bench_stop();
+	let_go(o, kept);
+	unmap(o, p);
+	return per_page(o, total);
+}
+
 #define CGROUPS "/sys/fs/cgroup"
 
 /* From here on what this process, and its children, take is counted. */
@@ -1047,7 +1171,7 @@ static const struct work {
 	size_t mib;       /* of the object; 0: as the command line says */
 	size_t mappings;  /* of the object, besides the work's own; or clones */
 	size_t snapshots; /* of it, which are open meanwhile */
-	bool pinnable;
+	bool pinnable, large;
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
 	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
@@ -1224,6 +1348,30 @@ static const struct work {
 	{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
 	{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
 	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
+	{.name = "touch-first-4k",
+         .run = touch_first,
+         .kinds = FILES | KIND(ANON),
+         .mib = 1024,
+         .large = false},
+	{.name = "touch-five-4k",
+         .run = touch_five,
+         .kinds = FILES | KIND(ANON),
+         .mib = 3072,
+         .large = false},
+	{.name = "touch-keep-4k", .run = touch_keep, .kinds = PAGED, .mib = 1024, .large = false},
+	{.name = "touch-kept-4k", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = false},
+	{.name = "touch-first-2m",
+         .run = touch_first,
+         .kinds = FILES | KIND(ANON),
+         .mib = 1024,
+         .large = true},
+	{.name = "touch-five-2m",
+         .run = touch_five,
+         .kinds = FILES | KIND(ANON),
+         .mib = 3072,
+         .large = true},
+	{.name = "touch-keep-2m", .run = touch_keep, .kinds = PAGED, .mib = 1024, .large = true},
+	{.name = "touch-kept-2m", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = true},
 };
 
 /*
@@ -1247,7 +1395,7 @@ static void fill_page_lists(size_t bytes)
 }
 
 /*
- * Walks need a module of their own (kunit/peer), paging zram, and what is idle is for a comparison
+ * Walks need a module of their own (kunit/peer), paging zram, passes over 3 GiB a larger machine, and what is idle is for a comparison
  * of boots with and without cowmem: they must be asked for.
  */
 static bool wanted(const char *name, char **names)
@@ -1255,6 +1403,7 @@ static bool wanted(const char *name, char **names)
 	if (!*names)
 		return strncmp(name, "walk-", strlen("walk-")) &&
 		       strncmp(name, "page-", strlen("page-")) &&
+		       strncmp(name, "touch-", strlen("touch-")) &&
 		       strncmp(name, "idle-", strlen("idle-"));
 	for (; *names; names++)
 		if (!strcmp(name, *names))
@@ -1280,6 +1429,7 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 
 	if (work->pinnable)
 		make_pinnable(&o);
+	o.large = work->large;
 	o.mappings = work->mappings;
 	o.snapshots = work->snapshots;
 	usleep(BETWEEN);

@@ -151,6 +151,26 @@ PINNABLE = [
     )
 ]
 
+# In pages of both sizes, against anonymous memory, with THP and without, and a memfd, the same.
+TOUCH_MEM, TOUCH_ROUNDS, TOUCH_GOAL = 4608, 1, 1.02  # MiB of the machine
+FIVE_PASSES = "touch-five-2m"
+TOUCH = [
+    Row(f"touch-{work}-{size}", title if peer == "anon" else "  the same, against a memfd", goal if size == "2m" else None, peer=peer)
+    for size in ("4k", "2m")
+    for work, title, goal in (
+        ("first", f"{size}: 1 GiB, first pass: all bytes", None),
+        ("five", f"{size}: 3 GiB, five passes", TOUCH_GOAL),
+    )
+    for peer in ("anon", "memfd")
+] + [
+    Row(f"touch-{work}-{size}", f"{size}: {title}", peer="anon")
+    for size in ("4k", "2m")
+    for work, title in (("keep", "1 GiB, all written: SNAPSHOT; fork"), ("kept", "512 MiB: a byte of each page after it"))
+] + [
+    Row("touch-keep-2m", "SNAPSHOT of 2 MiB pages, against 4 KiB", 0.01, peer="cowmem", than="touch-keep-4k"),
+    Row("touch-kept-2m", "  a byte of each page after it, the same", 1.10, peer="cowmem", than="touch-kept-4k"),
+]
+
 PAGING = [
     Row(f"page-{work}-{data}", f"{title}{of}", goal, peer="anon")
     for data, of in (("records", ""), ("words", ", of one word"))
@@ -212,7 +232,7 @@ class Figures:
 STILL = "norandmaps"
 
 
-def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, series=None, **options):
+def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, series=None, mem=2048, **options):
     """Boot Debian's kernel, the main one or the newest of another series, take the steps `before` and run a program of qemu/, once with each
     of the arguments `runs`, and with `idle`, if there are any, by turns with cowmem loaded and
     unloaded; the kernel's release, what the program said and how long it all took come back.
@@ -237,16 +257,16 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), id
         **{f"lib/{name}.ko": (data, 0o644) for name, data in others.items()},
         "etc/run": ("\n".join([*steps, ""]).encode(), 0o644),
     })  # fmt: skip
-    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=2048, **options)
+    result = vm.boot(arch, kernel, out / "initramfs.gz", out / "console.log", mem=mem, **options)
     said = [line for step in result.steps for line in step.program]
     if result.problems:
         raise RuntimeError("\n".join(["the boot was not clean", *result.problems, *said[-5:]]))
     return (kernel / "release").read_text().strip(), said, result.seconds
 
 
-def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None, series=None):
+def measure(arch, out, arguments, before=(), extra_qemu=(), peer=False, kernels=(), more=(), idle=None, series=None, mem=2048):
     """The Figures of qemu/bench.c with `arguments`, and of more runs of it."""
-    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, series, smp=1,
+    return Figures(*run_in_guest(arch, out, "bench", [arguments, *more], before, peer, kernels, idle, series, mem, smp=1,
                                  icount=True, append=STILL, extra_qemu=extra_qemu))  # fmt: skip
 
 
@@ -259,6 +279,11 @@ def measure_paging(arch, out, series):
     """The Figures of page-out and what follows, in a boot that swaps to zram."""
     works = dict.fromkeys(row.work for row in PAGING)
     return measure(arch, out, f"{MIB} {ROUNDS} calibrate {' '.join(works)}", kernels=("zram", "lz4"), series=series)
+
+
+def measure_touch(arch, out, works=tuple(dict.fromkeys(row.work for row in TOUCH))):
+    """The Figures of passes over much memory, in a boot of their own."""
+    return measure(arch, out, f"{MIB} {TOUCH_ROUNDS} calibrate {' '.join(works)}", mem=TOUCH_MEM)
 
 
 # ---- Telling -----------------------------------------------------------------------------
@@ -310,6 +335,9 @@ def describe(arch, figures, wrong):
         "",
         "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
+        "",
+        f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
+        *table(figures, TOUCH),
     ]
 
 
@@ -326,7 +354,7 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
             "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
             "pinnable": [of(row) for row in PINNABLE],
-            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING]}  # fmt: skip
+            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH]}  # fmt: skip
 
 
 def put_in_page(begin, lines):
@@ -347,6 +375,9 @@ def tell_table(arch, out, record, series):
     paging = measure_paging(arch, out / "paging", series)
     paging.check_clock()
     figures.take(paging, PAGING)
+    touch = measure_touch(arch, out / "touch")
+    touch.check_clock()
+    figures.take(touch, TOUCH)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)

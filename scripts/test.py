@@ -205,7 +205,7 @@ MANUAL = ROOT / "qemu/tests/manual.c"  # runs the manual's examples
 DISK = "/lib/disk.img"
 CONTENTION_ARGUMENTS = "10 1"  # milliseconds, rounds: whether it works, not how fast
 COSTS = {f"costs-{arch}": arch for arch in bench.ARCHITECTURES}
-OTHER_SECONDS = {"costs-x86_64": 120, "costs-arm64": 160, "setup": 1, "userspace": 20, "errnos": 1, "builds": 350, "rebuilds": 500, "model": 60}  # as Plan.seconds
+OTHER_SECONDS = {"costs-x86_64": 120, "costs-arm64": 160, "setup": 1, "userspace": 20, "errnos": 1, "builds": 350, "rebuilds": 500, "model": 60, "touch": 200}  # as Plan.seconds
 # What the module is built with, besides an architecture: Debian's kernels have no KUnit. The
 # kernel is as scripts/kernel.sh takes it.
 BUILDS = [((kind,), kunit, peer) for kind in ("stock", "kunit") for kunit in (False, True) for peer in (False, True)
@@ -569,6 +569,20 @@ def check_costs(name, arch):
     report(name, "costs", tests, figures.seconds)
 
 
+def check_touch():
+    """What passes over much memory cost in pages of 2 MiB, against THP and shmem's."""
+    say(f"touch         booting, log in {(OUT / 'touch' / 'console.log').relative_to(ROOT)}")
+    figures = bench.measure_touch("x86_64", OUT / "touch", [bench.FIVE_PASSES])
+    figures.check_clock()
+    tests = []
+    for peer in ("anon", "memfd"):
+        ratio = figures.of(bench.FIVE_PASSES, "cowmem") / figures.of(bench.FIVE_PASSES, peer)
+        say(f"touch         five passes over 3 GiB cost {ratio:.3f} of {peer}'s")
+        tests.append(Test(f"cost of five passes over 3 GiB, against {peer}", "failed" if ratio > bench.TOUCH_GOAL else "passed",
+                          ["R97"], f"{ratio:.3f}"))  # fmt: skip
+    report("touch", "passes", tests, figures.seconds)
+
+
 def check_builds(builds):
     """The module, with all that can be built in, for each kernel and architecture."""
     start = time.monotonic()
@@ -682,7 +696,8 @@ def check_userspace():
 
 # The checks that need no VM of a plan's.
 OTHER_CHECKS = {"setup": check_setup, "userspace": check_userspace, "errnos": check_errnos, "builds": check_builds,
-                "rebuilds": check_rebuilds, "model": check_models}  # fmt: skip
+                "rebuilds": check_rebuilds, "model": check_models, "touch": check_touch}  # fmt: skip
+LONG_CHECKS = "rebuilds", "touch"
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -769,7 +784,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
     parser.add_argument("--test", metavar="NAME,...",
-                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `userspace`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`")  # fmt: skip
+                        help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `userspace`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`, `touch`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
     parser.add_argument("--every-kernel", action="store_true", help="all that Debian has of the supported ones, too")
     parser.add_argument("--soak", action="store_true", help="the storms, for minutes each")
@@ -792,7 +807,7 @@ def main():
     if not options.only:
         builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
         checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and
-                  (name != "rebuilds" or options.every_kernel or options.test)}  # fmt: skip
+                  (name not in LONG_CHECKS or options.every_kernel or options.test)}  # fmt: skip
         jobs += [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()]
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)

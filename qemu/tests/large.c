@@ -666,7 +666,7 @@ static void failed_snapshot(void)
 	for (n = 10; snapshot_fails(n, BLOCK_PAGES + SMALL, &failures[0]) && !test_failed; n++)
 		MUST(n < 300);
 	ksft_print_msg("%u allocations\n", n - 1);
-	CHECK(failures[0] > 2);
+	CHECK(failures[0] > 0);
 	/* Of the last block the parts are copied one by one. */
 	for (n = 24; snapshot_fails(n, BLOCK_PAGES + 5, &failures[1]) && !test_failed; n *= 2)
 		MUST(n < 10000);
