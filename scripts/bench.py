@@ -233,9 +233,9 @@ STILL = "norandmaps"
 
 
 def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), idle=None, series=None, mem=2048, **options):
-    """Boot Debian's kernel, the main one or the newest of another series, take the steps `before` and run a program of qemu/, once with each
-    of the arguments `runs`, and with `idle`, if there are any, by turns with cowmem loaded and
-    unloaded; the kernel's release, what the program said and how long it all took come back.
+    """Boot Debian's kernel, the main one or the newest of another series, take the steps `before` and
+    run a program of qemu/, once with each of the arguments `runs`, and with `idle`, if there are any, by turns
+    with cowmem loaded and unloaded; the kernel's release, what the program said and how long it all took come back.
     With `peer`, the module of kunit/peer is there, and cowmem built for tests; `kernels` are
     modules of the kernel's own.
     """
@@ -243,7 +243,8 @@ def run_in_guest(arch, out, program, runs, before=(), peer=False, kernels=(), id
     kernel = guest.kernel("stock", *filter(None, [series]), arch)
     module = guest.build_module(kernel, arch, peer=peer)
     modules = ["cowmem", *(["cowmem_peer"] if peer else [])]
-    others = guest.module_files(kernel, kernels)
+    needed = filter(None, guest.run("modinfo", "-F", "depends", module / "cowmem.ko").strip().split(","))
+    others = guest.module_files(kernel, (*needed, *kernels))
     programs = {name: guest.build_program(ROOT / f"qemu/{name}.c", arch) for name in ("init", program)}
     load = [f"load /lib/{name}.ko" for name in modules]
     unload = [f"unload {name}" for name in reversed(modules)]

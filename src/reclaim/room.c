@@ -31,7 +31,7 @@ static void ask(void)
 	rcu_read_unlock();
 }
 
-/* A run walks along all objects: four times as long as it took is for others, and more if it was of no use. */
+/* A run walks along all objects: as long as it took is for others, and more if it was of no use. */
 static void make_room(struct work_struct *work)
 {
 	const unsigned long began = jiffies;
@@ -39,7 +39,7 @@ static void make_room(struct work_struct *work)
 	if (time_before(began, READ_ONCE(not_before)))
 		return ask(); /* that was asked for while the one before ran */
 	in_vain = cowmem_make_room() ? 0 : min(in_vain + 1, LONGEST_REST);
-	WRITE_ONCE(not_before, jiffies + max(4 * (jiffies - began),
+	WRITE_ONCE(not_before, jiffies + max(jiffies - began,
 	                                     in_vain ? (unsigned long)HZ << (in_vain - 1) : 0UL));
 }
 
