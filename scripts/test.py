@@ -74,12 +74,14 @@ class Plan:
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
     contention: bool = False  # whether to run qemu/bench_smp.c, too
     kernel: str = ""  # as scripts/kernel.sh calls it, if it is not the main one
+    parameters: str = ""  # of cowmem's
     has_suites: bool = True  # of KUnit, if the kernel has that at all
     coverage: bool = False  # whether the module tells which of its branches have run, and the runner where they are
 
     @property
     def name(self):
         return "-".join(filter(None, [self.kind, self.kernel, self.arch, self.cpu, f"{self.mem}m" if self.mem != 1024 else "",
+                                      self.parameters.replace("=", "-"),
                                       "coverage" if self.coverage else ""]))  # fmt: skip
 
     @property
@@ -179,6 +181,10 @@ OTHER_KERNELS += [
 # Each series once: the architectures take turns.
 SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumerate(OTHER_KERNELS)
                     if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
+# Every object takes pages of 2 MiB where it can, but where a test says that it is about those of 4 KiB. Of the programs these are known
+# to ask for what they need.
+WITH_HUGE = ("copylimit", "cow", "diff", "dirty", "faults", "files", "fuzz", "large", "layerstorm", "memory", "move")
+OTHER_KERNELS += [Plan("stock", "x86_64", 600, 100, modules=MODULES["x86_64"], parameters="huge=always", programs=WITH_HUGE)]
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [
     Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""),
@@ -415,7 +421,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
     foreign = foreign_modules(plan) if MODULE in codes else {}
 
     steps = [f"limit {plan.program_limit}"]
-    steps += [f"load /lib/{name}.ko" for name in modules]
+    steps += [f"load /lib/{name}.ko {plan.parameters if name == 'cowmem' else ''}".rstrip() for name in modules]
     if set(DIRECT) <= set(plan.modules):
         steps.append(f"direct {DISK}")
     steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()

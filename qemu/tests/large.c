@@ -188,7 +188,7 @@ static void only_whole_blocks(void)
 	finish(fd, map, before);
 
 	fd = object_file(object_open());
-	MUST(fd >= 0 && !ftruncate(fd, SIZE));
+	MUST(fd >= 0 && !object_set_huge(fd, COWMEM_HUGE_NEVER) && !ftruncate(fd, SIZE));
 	map = map_shared(fd);
 	map[0] = 1;
 	CHECK_EQ(SINCE(before, large_allocated), 1);
@@ -1129,7 +1129,8 @@ static void collapsed_elsewhere(void)
 	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
 	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
 	MUST(!munlock(map, SIZE));
-	MUST(plain >= 0 && pinnable >= 0 && !ftruncate(plain, SIZE) && !ftruncate(pinnable, SIZE));
+	MUST(plain >= 0 && pinnable >= 0 && !object_set_huge(plain, COWMEM_HUGE_NEVER) &&
+	     !ftruncate(plain, SIZE) && !ftruncate(pinnable, SIZE));
 	CHECK_ERRNO(ioctl(pinnable, COWMEM_IOC_COLLAPSE, &answer), EOPNOTSUPP);
 	other = map_shared(plain);
 	fill_pages(other, 0, 2 * BLOCK_PAGES, 1);
@@ -1407,7 +1408,8 @@ static void costs(void)
 	struct counts before = counts_now();
 	const int fd = huge_create(16 * BLOCK), device = object_open(), small = object_file(device);
 
-	MUST(small >= 0 && !ftruncate(small, 16 * BLOCK));
+	MUST(small >= 0 && !object_set_huge(small, COWMEM_HUGE_NEVER) &&
+	     !ftruncate(small, 16 * BLOCK));
 	time_snapshots(fd, "large");
 	CHECK_EQ(SINCE(before, pages_copied_up), 0);
 	CHECK_EQ(SINCE(before, pages_taken_over), (debug_kernel() ? 1 : 4) * 16 * BLOCK_PAGES);
