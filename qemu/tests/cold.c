@@ -673,7 +673,7 @@ static void users_go_on(void)
 {
 	struct disk disk = use_disk(64 * PAGES);
 	struct counts before = counts_now();
-	const unsigned int rounds = fewer_if_debug(12);
+	const unsigned int rounds = debug_kernel() ? 2 : 12;
 	int fd, then, heavy;
 	char *p = cold_object(&fd, USERS * STRIPE), *ballast = cold_object(&heavy, BALLAST);
 	pid_t child[USERS + 1];

@@ -119,7 +119,7 @@ bool fill_block(Object &object, Index first)
 	if (object.huge() != COWMEM_HUGE_ALWAYS || !is_hole_block(pages, first))
 		return false;
 
-	FreshLarge fresh{kapi_large_alloc_on(KAPI_ANY_NODE)};
+	FreshLarge fresh{kapi_large_alloc_on(KAPI_ANY_NODE, true)};
 
 	if (!fresh) {
 		kapi_count(COWMEM_COUNT_large_fallbacks);

@@ -323,7 +323,7 @@ HELPER struct folio *kapi_folio_part(struct folio *large, unsigned int i) { retu
 HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_large(part) ? cowmem_large_all_names(part) : kapi_folio_names(part); }
 HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
-HELPER struct folio *kapi_large_alloc_on(int node) { return compat_has_large ? cowmem_large_alloc_on(node) : NULL; }
+HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }
 HELPER void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index) { if (compat_has_large) cowmem_free_empty_table(vma, index); }
 HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
 HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }

@@ -166,11 +166,11 @@ struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 	                          : folio_alloc(gfp, HPAGE_PMD_ORDER));
 }
 
-struct folio *cowmem_large_alloc_on(int node)
+struct folio *cowmem_large_alloc_on(int node, bool zeroed)
 {
 	/* Who asks for it waits until memory is put together, if that is soon. */
 	const gfp_t gfp = GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP | __GFP_NORETRY |
-	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+	                  __GFP_NOMEMALLOC | __GFP_NOWARN | (zeroed ? __GFP_ZERO : 0);
 
 	return with_names(node == NUMA_NO_NODE ? folio_alloc(gfp, HPAGE_PMD_ORDER)
 	                                       : __folio_alloc_node(gfp, HPAGE_PMD_ORDER, node));

@@ -250,7 +250,7 @@ int collapse_block(Object &object, Index first, Collapsed &result)
 	result = Collapsed::no_memory;
 
 	/* Before what is out is brought in: what there is little of goes out for it. */
-	FreshLarge fresh{kapi_large_alloc_on(node_of(pages, first))};
+	FreshLarge fresh{kapi_large_alloc_on(node_of(pages, first), false)};
 
 	if (!fresh)
 		return 0;
