@@ -75,7 +75,7 @@ def declared():
 
 # What is compiled into its caller, and always was; what came after 1.0.
 IN_HEADER = {"cowmem_object_collapse"}
-SINCE_1_1 = {"cowmem_object_set_huge"}
+SINCE_1_1 = {"cowmem_object_set_huge", "cowmem_object_prefetch_to_write"}
 
 
 def check_exports():
