@@ -166,6 +166,9 @@ int populate_block(Object &object, Index first, Index last, unsigned long long &
 int populate(Object &object, Index first, Index last, unsigned long long &count)
 {
 	for (;;) {
+		if (kapi_signal_pending())
+			return -KAPI_EINTR;
+		kapi_cond_resched();
 		object.let_sets_go_first();
 
 		const WriteLock writes{object};

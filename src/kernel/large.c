@@ -93,7 +93,7 @@ void cowmem_large_add_name(struct folio *part)
 	struct names *names = names_of(whole(part));
 
 	atomic_inc(&names->of[number_of(part)]);
-	smp_mb__after_atomic(); /* with that of the freeze */
+	smp_mb__after_atomic(); /* with cowmem_large_break() */
 	atomic_inc(&names->all);
 }
 
@@ -265,6 +265,7 @@ bool cowmem_large_break(struct folio *large, unsigned int *unnamed)
 		folio_ref_unfreeze(large, all + callers);
 		return false;
 	}
+	smp_rmb(); /* with cowmem_large_add_name(): those of the parts are not older than all */
 	/* Nobody comes to have a reference, so nobody can give it a name, take one, or map it. */
 	first = atomic_read(&names->of[0]);
 	share_owner(large);

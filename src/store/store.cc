@@ -146,9 +146,9 @@ int Store::select_cold(const char *compressor)
 
 	if (err || n == cold_)
 		return err;
-	__atomic_store_n(&turn_, static_cast<unsigned char>(turn_ % last_turn + 1),
-	                 __ATOMIC_RELAXED);
 	__atomic_store_n(&cold_, n, __ATOMIC_RELEASE);
+	__atomic_store_n(&turn_, static_cast<unsigned char>(turn_ % last_turn + 1),
+	                 __ATOMIC_RELEASE); /* whoever sees it sees that compressor, too */
 	return 0;
 }
 

@@ -43,7 +43,7 @@ public:
 	/* The number of that compressor, or 0. */
 	unsigned char cold() const { return __atomic_load_n(&cold_, __ATOMIC_ACQUIRE); }
 	/* It is another one each time that this compressor changes, until it comes round; never 0. */
-	unsigned char turn() const { return __atomic_load_n(&turn_, __ATOMIC_RELAXED); }
+	unsigned char turn() const { return __atomic_load_n(&turn_, __ATOMIC_ACQUIRE); }
 
 	/* How many slots have their bytes where none goes any more: in another compressor's form, or left by the backing store. */
 	unsigned long left() const;
