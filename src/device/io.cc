@@ -106,17 +106,12 @@ bool is_ready(const Object &object, Index index)
 	       !kapi_folio_poisoned(page.get());
 }
 
-bool is_hole_block(const Pages &pages, Index first)
-{
-	return pages.next_data(first, last_of_block(first)) == no_index;
-}
-
 /* Fills the block from @first on with a large folio. False: something is there, or there is none to be had. */
 bool fill_block(Object &object, Index first)
 {
 	Pages &pages = object.pages();
 
-	if (object.huge() != COWMEM_HUGE_ALWAYS || !is_hole_block(pages, first))
+	if (object.huge() != COWMEM_HUGE_ALWAYS || !pages.is_hole_block(first))
 		return false;
 
 	FreshLarge fresh{kapi_large_alloc_on(KAPI_ANY_NODE, true)};
@@ -128,7 +123,7 @@ bool fill_block(Object &object, Index first)
 
 	Shared lock{pages};
 
-	if (!is_hole_block(pages, first) || last_of_block(first) >= object.end_index() ||
+	if (!pages.is_hole_block(first) || last_of_block(first) >= object.end_index() ||
 	    !pages.home().charge(KAPI_LARGE_PAGES))
 		return false;
 

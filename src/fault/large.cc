@@ -28,7 +28,7 @@ Block look_at(const Fault &fault)
 {
 	const Pages &pages = fault.object->pages();
 	const Index first = first_of_block(fault.index());
-	Block block{first, {}, pages.next_data(first, last_of_block(first)) == no_index};
+	Block block{first, {}, pages.is_hole_block(first)};
 
 	if (block.is_hole)
 		return block;

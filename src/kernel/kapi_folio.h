@@ -138,7 +138,7 @@ unsigned long kapi_folio_all_names(const struct folio *part);
 bool kapi_folio_leave_part(struct folio *part);
 /* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
 struct folio *kapi_large_alloc(const struct vm_fault *vmf);
-/* One for whoever asks for it, and may wait for it, on @node or near that: not zeroed, with one reference; or null. Sleeps. */
+/* One for whoever asks for it, and may wait for it, on @node or near that, @zeroed or as it is, with one reference; or null. Sleeps. */
 struct folio *kapi_large_alloc_on(int node, bool zeroed);
 /* Frees one that is at no home. */
 void kapi_large_abandon(struct folio *large);

@@ -138,6 +138,11 @@ public:
 	/* The same for a page in memory, and for what is not in memory. */
 	Index next_resident(Index from, Index last) const;
 	Index next_out(Index from, Index last) const;
+	/* Whether nothing is in the block that begins at @first. */
+	bool is_hole_block(Index first) const
+	{
+		return next_data(first, last_of_block(first)) == no_index;
+	}
 	/* The same for a page in memory that is its own. */
 	Index next_own(Index from, Index last) const REQUIRES(this);
 	/* The first hole at or after @from; last + 1 if there is none up to @last. */
