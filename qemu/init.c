@@ -275,9 +275,10 @@ static int kmemleak(void)
 		say("no kmemleak in this kernel");
 		return 0;
 	}
-	/* Twice: what a first scan takes for a leak may only have been on its way. */
+	/* Twice: what a first scan takes for a leak may only have been on its way. Only the second one's age counts. */
 	for (int scan = 0; scan < 2; scan++) {
-		sleep(KMEMLEAK_MIN_AGE);
+		if (scan)
+			sleep(KMEMLEAK_MIN_AGE);
 		status = write_file(KMEMLEAK, "scan");
 		if (status)
 			return status;

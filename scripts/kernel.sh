@@ -182,18 +182,20 @@ count_steps() {
 # built KIND NAME ARCH: a kernel from Debian's source, allnoconfig plus the fragments, the last of
 # which is what only this one has otherwise
 built() {
-	local kind=$1 name=$2 arch=$3 fragments key dir tree
+	local kind=$1 name=$2 arch=$3 fragments key dir tree options=()
 	local more=$root/qemu/kunit-$name.config
 	fragments=("$root/qemu/kunit.config" "$root/qemu/kunit-$arch.config")
 	[[ $kind == kunit ]] || fragments+=("$root/qemu/$kind.config")
 	[[ ! -e $more ]] || fragments+=("$more")
+	# KASAN is to check the module and the kernel around it, not lockdep, whose checks it makes dear.
+	[[ $kind != kunit ]] || options=(KASAN_SANITIZE_lockdep.o=n)
 	tree=$(source_tree "$name")
-	key=$({ source_version "$name"; "clang$llvm" --version; cat "${fragments[@]}"; } | sha256sum | head -c 12)
+	key=$({ source_version "$name"; "clang$llvm" --version; cat "${fragments[@]}"; printf %s "${options[*]}"; } | sha256sum | head -c 12)
 	dir=$cache/$kind-$arch-$key
 	lock "$kind-$arch-$key"
 	# `release` comes last: without it the build is unfinished, and make takes it up where it stopped.
 	if [[ ! -e $dir/release ]]; then
-		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm")
+		local make=(make -C "$tree" O="$dir/build" ARCH="$arch" LLVM="$llvm" "${options[@]}")
 		mkdir -p "$dir/build"
 		progress "configuring the $kind kernel for $arch"
 		"${make[@]}" -s allnoconfig >&2
