@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define RESERVED_MAX (1UL << 40) /* bytes of addresses: of memory it takes none */
@@ -226,13 +227,20 @@ static uintptr_t find_free(size_t length)
 
 /* --- the object --- */
 
-/* Whether the program has left the object's descriptor alone. 0, or -EBADF. */
+/*
+ * Whether the program has left the object's descriptor alone. 0, or -EBADF. It is not asked for the
+ * object's blocks, which are counted one by one: a child may give back its memory value by value.
+ */
 static int check_fd(int fd)
 {
-	struct stat stat;
+	struct statx stat;
 
-	return fstat(fd, &stat) || stat.st_dev != heap.device || stat.st_ino != heap.inode ? -EBADF
-	                                                                                   : 0;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO, &stat))
+		return -EBADF;
+	return makedev(stat.stx_dev_major, stat.stx_dev_minor) == heap.device &&
+	                       stat.stx_ino == heap.inode
+	               ? 0
+	               : -EBADF;
 }
 
 /* Maps what the system call leaves out of a child, which is never to have the parent's. */
