@@ -59,7 +59,15 @@ Node *Node::copy(bool leaf, Node *memory)
 		copy_children(*memory);
 	for (unsigned int i = 0; leaf && i < entries; i++)
 		memory->slot_[i] = name(i).value_;
+	memory->count_ = count_;
 	return memory;
+}
+
+void Node::count_entries()
+{
+	count_ = 0;
+	for (unsigned int i = 0; i < entries; i++)
+		count_ += static_cast<bool>(entry(i));
 }
 
 void Node::clear_own_all(unsigned int level)

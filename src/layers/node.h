@@ -83,13 +83,20 @@ public:
 	void clear_own_all(unsigned int level);
 	bool is_empty(bool leaf) const;
 
+	/* How many entries it and what is below it have, modulo 2^32. With the lock of a tree that has it. */
+	long count() const { return count_; }
+	/* Of a node that the tree has alone. */
+	void count_more(long n) { count_ += static_cast<unsigned int>(n); }
+	/* The same for a leaf that was filled while nobody saw it. */
+	void count_entries();
+
 private:
 	void copy_children(Node &to) const;
 	static void destroy(Node *node, unsigned int level);
 
 	/* The allocator's RCU head takes the place of both when the node is freed: no look-up reads them. */
 	kapi_refcount references_;
-	[[maybe_unused]] unsigned int unused_;
+	unsigned int count_;
 	unsigned long own_;
 	unsigned long slot_[]; /* entries or children */
 };

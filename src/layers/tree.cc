@@ -204,26 +204,6 @@ Index Tree::next(Index from, Index last) const
 	});
 }
 
-unsigned long Tree::count() const
-{
-	unsigned long count = 0;
-
-	for (Index index = 0; index != no_index;) {
-		const Rcu rcu;
-
-		index = next(index, no_index);
-
-		const Node *node = index == no_index ? nullptr : leaf(index);
-
-		if (!node)
-			continue; /* it was just removed: the next look finds what is behind */
-		for (unsigned int i = 0; i < Node::entries; i++)
-			count += static_cast<bool>(node->entry(i));
-		index = end_of(index, 0) ?: no_index;
-	}
-	return count;
-}
-
 Tree::OwnWalk::OwnWalk(const Tree &tree, Index first, Index last) : first_{first}, last_{last}
 {
 	const auto [node, level] = tree.root();
@@ -366,6 +346,14 @@ Index Tree::next_difference(const Tree &a, const Tree &b, Index from, Index last
 
 /* --- changes: with the lock held --- */
 
+/* There are @n entries more below each node on @way, from the level @from on. */
+void Tree::count_more(const Way &way, unsigned int from, long n)
+{
+	for (unsigned int level = from; n && level <= way.level; level++)
+		way.node[level]->count_more(n);
+	set_count(count() + static_cast<unsigned long>(n));
+}
+
 /* Has a root at a level at which @index has a place. */
 bool Tree::grow(Index index, Spare &spare)
 {
@@ -385,6 +373,7 @@ bool Tree::grow(Index index, Spare &spare)
 		if (top.node->is_alone() && top.node->own())
 			above->set_own(0);
 		above->set(0, top.node);
+		above->count_more(top.node->count());
 		top = {above, top.level + 1};
 		set_root(top);
 	}
@@ -502,6 +491,7 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 		return Change::changed;
 	if (!way.node[0]->exchange(place(index, 0), old, entry))
 		return Change::changed;
+	count_more(way, 0, static_cast<long>(static_cast<bool>(entry)) - static_cast<bool>(old));
 	if (own)
 		mark(index, way);
 	else
@@ -521,7 +511,9 @@ Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
 		return Change::no_memory;
 	if (way.node[1]->child(place(index, 1)))
 		return Change::changed;
+	leaf->count_entries();
 	way.node[1]->set(place(index, 1), leaf);
+	count_more(way, 1, leaf->count());
 	for (unsigned int level = 1; level <= way.level; level++)
 		way.node[level]->set_own(place(index, level));
 	return Change::done;
@@ -625,6 +617,7 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 
 	if (is_within(level)) {
 		set_root({nullptr, 0});
+		set_count(0);
 		replaced.add(top.node, level);
 		return Step::some;
 	}
@@ -635,13 +628,19 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 	if (level) {
 		const unsigned int i = place(index, level);
 
-		replaced.add(way.node[level]->child(i), level - 1);
+		Node *child = way.node[level]->child(i);
+
 		way.node[level]->set(i, static_cast<Node *>(nullptr));
+		replaced.add(child, level - 1);
+		count_more(way, level, -child->count());
 	} else {
 		const Index end = min_of(last, end_of(index, 0) - 1);
 
 		for (Index at = index; at <= end; at++) {
-			removed.add(way.node[0]->take(place(at, 0)));
+			const Entry entry = way.node[0]->take(place(at, 0));
+
+			removed.add(entry);
+			count_more(way, 0, -static_cast<long>(static_cast<bool>(entry)));
 			way.node[0]->clear_own(place(at, 0));
 		}
 	}
@@ -676,6 +675,7 @@ void Tree::clear()
 
 		old = root();
 		set_root({nullptr, 0});
+		set_count(0);
 	}
 	if (old.node)
 		Node::put(old.node, old.level);
@@ -684,9 +684,11 @@ void Tree::clear()
 void Tree::become(const Tree &from)
 {
 	Root old, fresh;
+	unsigned long count;
 	{
 		const Spinning lock{from.lock_};
 
+		count = from.count();
 		fresh = from.root();
 		if (fresh.node)
 			fresh.node->get();
@@ -696,6 +698,7 @@ void Tree::become(const Tree &from)
 
 		old = root();
 		set_root(fresh);
+		set_count(count);
 	}
 	if (old.node)
 		Node::put(old.node, old.level);
@@ -737,13 +740,23 @@ bool Tree::try_become(Leaves &leaves, Part part, Spare &spare)
 		const unsigned int i = place(at, level);
 
 		if (whole) {
-			node.set(i, leaves.exchange(at, node.child(i)));
+			Node *old = node.child(i), *theirs = leaves.exchange(at, old);
+
+			node.set(i, theirs);
+			count_more(way, 1,
+			           (theirs ? theirs->count() : 0) - (old ? old->count() : 0));
 		} else {
 			const Node *theirs = leaves.at(at);
 
 			if (node.entry(i).same_as(theirs ? theirs->entry(i) : Entry{}))
 				continue;
-			removed.add(node.take(i, theirs ? theirs->name(i) : Entry{}));
+			const Entry fresh = theirs ? theirs->name(i) : Entry{},
+				    old = node.take(i, fresh);
+
+			removed.add(old);
+			count_more(way, 0,
+			           static_cast<long>(static_cast<bool>(fresh)) -
+			                   static_cast<bool>(old));
 		}
 		node.clear_own(i);
 	}

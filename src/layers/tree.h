@@ -34,8 +34,8 @@ public:
 
 	/* What is at @index. Under RCU, or with something that keeps it there. */
 	Entry at(Index index) const;
-	/* At how many indexes there is something. Not under RCU: it may take long. */
-	unsigned long count() const;
+	/* At how many indexes there is something, just now. */
+	unsigned long count() const { return __atomic_load_n(&count_, __ATOMIC_RELAXED); }
 	/* The first index at or after @from, and not after @last, where there is something; or no_index. Under RCU, too. */
 	Index next(Index from, Index last) const;
 	/* The same for what is its own. The caller keeps marks from being changed. */
@@ -255,8 +255,11 @@ private:
 	                                unsigned int &nodes);
 	template <class Has>
 	Index find(Index from, Index last, Has has) const;
+	void count_more(const Way &way, unsigned int from, long n);
+	void set_count(unsigned long count) { __atomic_store_n(&count_, count, __ATOMIC_RELAXED); }
 
-	unsigned long root_ = 0; /* a Root: nodes are at addresses that 16 divides */
+	unsigned long count_ = 0; /* written with the lock held */
+	unsigned long root_ = 0;  /* a Root: nodes are at addresses that 16 divides */
 	mutable kapi_spinlock lock_;
 };
 

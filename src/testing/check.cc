@@ -147,13 +147,14 @@ void Check::page(Pages &pages, Index index, const Seen &seen)
 /* P2 */
 void Check::member(Pages &pages)
 {
-	unsigned long own_slots = 0;
+	unsigned long own_slots = 0, data = 0;
 
 	own_ = 0;
 
 	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
 		const Seen seen = pages.see(index);
 
+		data += static_cast<bool>(seen);
 		if (seen.page)
 			page(pages, index, seen);
 		own_slots += seen.slot && &seen.slot->home() == &pages.home();
@@ -166,6 +167,8 @@ void Check::member(Pages &pages)
 	}
 	if (own_ != pages.own_pages())
 		fail("own_pages() is wrong", pages);
+	if (data != pages.count_data())
+		fail("count_data() is wrong", pages);
 	if (own_slots != pages.own_slots())
 		fail("the sum of slots is wrong", pages);
 	end(pages);
