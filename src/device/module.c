@@ -418,7 +418,7 @@ static int __init memory_init(void)
 
 	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 40, &slot, SLAB_TYPESAFE_BY_RCU);
 	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
-	cowmem_node_cache = kmem_cache_create("cowmem_node", 528, &tree, flags);
+	cowmem_node_cache = kmem_cache_create("cowmem_node", 536, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
 		return 0;
 	memory_exit();

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define RESERVED_MAX (1UL << 40) /* bytes of addresses: of memory it takes none */
@@ -227,20 +226,13 @@ static uintptr_t find_free(size_t length)
 
 /* --- the object --- */
 
-/*
- * Whether the program has left the object's descriptor alone. 0, or -EBADF. It is not asked for the
- * object's blocks, which are counted one by one: a child may give back its memory value by value.
- */
+/* Whether the program has left the object's descriptor alone. 0, or -EBADF. */
 static int check_fd(int fd)
 {
-	struct statx stat;
+	struct stat stat;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO, &stat))
-		return -EBADF;
-	return makedev(stat.stx_dev_major, stat.stx_dev_minor) == heap.device &&
-	                       stat.stx_ino == heap.inode
-	               ? 0
-	               : -EBADF;
+	return fstat(fd, &stat) || stat.st_dev != heap.device || stat.st_ino != heap.inode ? -EBADF
+	                                                                                   : 0;
 }
 
 /* Maps what the system call leaves out of a child, which is never to have the parent's. */

@@ -49,6 +49,7 @@ void Node::copy_children(Node &to) const
 			node->get();
 		to.slot_[i] = slot_[i];
 	}
+	to.slot_[children] = slot_[children];
 }
 
 Node *Node::copy(bool leaf, Node *memory)
@@ -59,15 +60,18 @@ Node *Node::copy(bool leaf, Node *memory)
 		copy_children(*memory);
 	for (unsigned int i = 0; leaf && i < entries; i++)
 		memory->slot_[i] = name(i).value_;
-	memory->count_ = count_;
 	return memory;
 }
 
-void Node::count_entries()
+long Node::count(unsigned int level) const
 {
-	count_ = 0;
+	long entries_there = 0;
+
+	if (level)
+		return static_cast<long>(slot_[children]);
 	for (unsigned int i = 0; i < entries; i++)
-		count_ += static_cast<bool>(entry(i));
+		entries_there += static_cast<bool>(entry(i));
+	return entries_there;
 }
 
 void Node::clear_own_all(unsigned int level)

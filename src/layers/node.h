@@ -83,12 +83,10 @@ public:
 	void clear_own_all(unsigned int level);
 	bool is_empty(bool leaf) const;
 
-	/* How many entries it and what is below it have, modulo 2^32. With the lock of a tree that has it. */
-	long count() const { return count_; }
-	/* Of a node that the tree has alone. */
-	void count_more(long n) { count_ += static_cast<unsigned int>(n); }
-	/* The same for a leaf that was filled while nobody saw it. */
-	void count_entries();
+	/* How many entries it and what is below it have. With the lock of a tree that has it. */
+	long count(unsigned int level) const;
+	/* Of an inner node that the tree has alone: so many more. */
+	void count_more(long n) { slot_[children] += static_cast<unsigned long>(n); }
 
 private:
 	void copy_children(Node &to) const;
@@ -96,9 +94,9 @@ private:
 
 	/* The allocator's RCU head takes the place of both when the node is freed: no look-up reads them. */
 	kapi_refcount references_;
-	unsigned int count_;
+	[[maybe_unused]] unsigned int unused_;
 	unsigned long own_;
-	unsigned long slot_[]; /* entries or children */
+	unsigned long slot_[]; /* entries; or children, and how many entries are below */
 };
 
 } /* namespace cowmem */

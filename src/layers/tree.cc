@@ -346,7 +346,7 @@ Index Tree::next_difference(const Tree &a, const Tree &b, Index from, Index last
 
 /* --- changes: with the lock held --- */
 
-/* There are @n entries more below each node on @way, from the level @from on. */
+/* There are @n entries more below each inner node on @way, from the level @from on. */
 void Tree::count_more(const Way &way, unsigned int from, long n)
 {
 	for (unsigned int level = from; n && level <= way.level; level++)
@@ -373,7 +373,7 @@ bool Tree::grow(Index index, Spare &spare)
 		if (top.node->is_alone() && top.node->own())
 			above->set_own(0);
 		above->set(0, top.node);
-		above->count_more(top.node->count());
+		above->count_more(top.node->count(top.level));
 		top = {above, top.level + 1};
 		set_root(top);
 	}
@@ -491,7 +491,7 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 		return Change::changed;
 	if (!way.node[0]->exchange(place(index, 0), old, entry))
 		return Change::changed;
-	count_more(way, 0, static_cast<long>(static_cast<bool>(entry)) - static_cast<bool>(old));
+	count_more(way, 1, static_cast<long>(static_cast<bool>(entry)) - static_cast<bool>(old));
 	if (own)
 		mark(index, way);
 	else
@@ -511,9 +511,8 @@ Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
 		return Change::no_memory;
 	if (way.node[1]->child(place(index, 1)))
 		return Change::changed;
-	leaf->count_entries();
 	way.node[1]->set(place(index, 1), leaf);
-	count_more(way, 1, leaf->count());
+	count_more(way, 1, leaf->count(0));
 	for (unsigned int level = 1; level <= way.level; level++)
 		way.node[level]->set_own(place(index, level));
 	return Change::done;
@@ -632,7 +631,7 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 
 		way.node[level]->set(i, static_cast<Node *>(nullptr));
 		replaced.add(child, level - 1);
-		count_more(way, level, -child->count());
+		count_more(way, level, -child->count(level - 1));
 	} else {
 		const Index end = min_of(last, end_of(index, 0) - 1);
 
@@ -640,7 +639,7 @@ Tree::Step Tree::remove_some(Index first, Index last, Spare &spare)
 			const Entry entry = way.node[0]->take(place(at, 0));
 
 			removed.add(entry);
-			count_more(way, 0, -static_cast<long>(static_cast<bool>(entry)));
+			count_more(way, 1, -static_cast<long>(static_cast<bool>(entry)));
 			way.node[0]->clear_own(place(at, 0));
 		}
 	}
@@ -744,7 +743,7 @@ bool Tree::try_become(Leaves &leaves, Part part, Spare &spare)
 
 			node.set(i, theirs);
 			count_more(way, 1,
-			           (theirs ? theirs->count() : 0) - (old ? old->count() : 0));
+			           (theirs ? theirs->count(0) : 0) - (old ? old->count(0) : 0));
 		} else {
 			const Node *theirs = leaves.at(at);
 
@@ -754,7 +753,7 @@ bool Tree::try_become(Leaves &leaves, Part part, Spare &spare)
 				    old = node.take(i, fresh);
 
 			removed.add(old);
-			count_more(way, 0,
+			count_more(way, 1,
 			           static_cast<long>(static_cast<bool>(fresh)) -
 			                   static_cast<bool>(old));
 		}
