@@ -354,6 +354,42 @@ MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
                  "with their neighbours, up to 16 (default 8); 1: no neighbours");
 
+static const char *const backing_reclaim_names[] = {
+	[COWMEM_RECLAIM_AUTO] = "auto",
+	[COWMEM_RECLAIM_ALWAYS] = "always",
+	[COWMEM_RECLAIM_NEVER] = "never",
+};
+
+static int backing_reclaim_set(const char *value, const struct kernel_param *kp)
+{
+	int mode = sysfs_match_string(backing_reclaim_names, value);
+
+	if (mode < 0)
+		return mode;
+	WRITE_ONCE(cowmem_parameters.backing_reclaim, mode);
+	return 0;
+}
+
+static int backing_reclaim_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+	                  backing_reclaim_names[READ_ONCE(cowmem_parameters.backing_reclaim)]);
+}
+
+static const struct kernel_param_ops backing_reclaim_ops = {
+	.set = backing_reclaim_set,
+	.get = backing_reclaim_get,
+};
+module_param_cb(backing_reclaim, &backing_reclaim_ops, NULL, 0644);
+MODULE_PARM_DESC(backing_reclaim,
+                 "Whether memory reclaim writes to the backing store, and waits for that: auto "
+                 "(default): if it is a block device that is not known to need a file system, a "
+                 "network or a process for it; always: if it is a block device; or never");
+module_param_named(backing_discard, cowmem_parameters.backing_discard, bool, 0644);
+MODULE_PARM_DESC(backing_discard,
+                 "Tell the device that is the backing store what is not in use there any more, "
+                 "some at a time (default N)");
+
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
@@ -473,6 +509,7 @@ static void store_exit(void)
 	kernel_param_lock(THIS_MODULE);
 	has_store = false;
 	cowmem_backing_set("");
+	cowmem_discard_exit();
 	cowmem_store_exit();
 	kernel_param_unlock(THIS_MODULE);
 }

@@ -667,9 +667,14 @@ HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a,
 static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
 HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
 HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
-HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, device)); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, enum cowmem_backing_kind *kind) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, kind)); }
 HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
-HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes, bool reserves) { return cowmem_transfer_start(file, place, folio, writes, reserves); }
+HELPER bool kapi_serves_reclaim(enum cowmem_backing_kind kind) { return cowmem_serves_reclaim(kind); }
+HELPER unsigned int kapi_backing_discards(const struct file *file) { return cowmem_backing_discards(file); }
+HELPER void kapi_backing_discard(struct file *file, unsigned long place, unsigned long n) { cowmem_backing_discard(file, place, n); }
+HELPER bool kapi_wants_discards(void) { return READ_ONCE(cowmem_parameters.backing_discard); }
+HELPER void kapi_discard_soon(void) { cowmem_discard_soon(); }
+HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, enum cowmem_transfer_for what, struct obj_cgroup *owner) { return cowmem_transfer_start(file, place, folio, what, owner); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
 HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return crc32c(~0U, bytes, n); }
@@ -679,6 +684,9 @@ HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
 HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }
 HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unlock(i, bits); }
+HELPER void kapi_bit_set(unsigned long *bits, unsigned long i) { set_bit(i, bits); }
+HELPER bool kapi_bit_test(const unsigned long *bits, unsigned long i) { return test_bit(i, bits); }
+HELPER unsigned long kapi_bits_next_set(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_bit(bits, n, from); }
 HELPER void kapi_make_room_soon(void) { cowmem_make_room_soon(); }
 HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 

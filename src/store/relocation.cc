@@ -74,7 +74,7 @@ int Relocation::read_all()
 int Relocation::place(Moving &at) const
 {
 	if (target_ == Target::backing)
-		return backing.write(at.page.get(), at.to, at.write, false);
+		return backing.write(at.page.get(), at.to, at.write, COWMEM_TRANSFER_MOVE);
 
 	const unsigned char turn = store.turn(); /* before it is seen which compressor that is */
 
