@@ -282,6 +282,8 @@ HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refu
 HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(whole(folio)); }
 HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(whole(folio)); }
 HELPER void kapi_folio_mark_referenced(struct folio *folio) { struct folio *all = whole(folio); if (!folio_test_referenced(all)) folio_set_referenced(all); }
+HELPER void kapi_folio_mark_ahead(struct folio *folio) { set_bit(PG_workingset, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_take_ahead(struct folio *folio) { return test_bit(PG_workingset, folio_flags_word(whole(folio))) && test_and_clear_bit(PG_workingset, folio_flags_word(whole(folio))); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(whole(folio)); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
@@ -443,7 +445,6 @@ HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(
 HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(softleaf_to_pte(make_hwpoison_entry(&folio->page))); }
 HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { int young = clear_young(vma, address, entry); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
-HELPER bool kapi_mm_young(struct mm_struct *mm, unsigned long address) { return mmu_notifier_test_young(mm, address); }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
@@ -573,7 +574,6 @@ HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_c
 HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
 HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(whole(folio))); }
-HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(whole(folio)->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
@@ -585,7 +585,6 @@ HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { i
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
-HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return true; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }

@@ -224,11 +224,7 @@ private:
 	void refuse(unsigned int i, unsigned long &why);
 	[[gnu::noinline]] void stay();
 	[[gnu::noinline]] void writeback(const Put *refused);
-	bool was_referenced(unsigned int i) const
-	{
-		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
-		                   : kapi_folio_referenced(claim_[i].get());
-	}
+	bool was_used(unsigned int i, bool young) const;
 	/* Whether it was refused, and not written since: nothing of that has to be done again. */
 	bool is_hopeless(unsigned int i, bool written) const
 	{
@@ -252,6 +248,7 @@ private:
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
+	void give_up_bytes(unsigned int i) const;
 	void finish(unsigned int i, Unmapped unmapped);
 
 	void give_up(unsigned int i)
@@ -322,8 +319,7 @@ void Cluster::drop_stale_slot(unsigned int i) const
 /* Whether it is at home in the cluster's home, and for the caller to take. */
 bool Cluster::may_take(const Seen &seen, unsigned int i) const
 {
-	return seen.page && home_.owns(seen.page.get()) &&
-	       (is_named(i) || kapi_folio_is_owned_by(seen.page.get(), how_.owner)) &&
+	return is_named(i) && seen.page && home_.owns(seen.page.get()) &&
 	       (how_.shared || !home_.is_shared() ||
 	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(first_ + i)));
 }
@@ -375,6 +371,34 @@ bool Cluster::claim_all()
 	return some;
 }
 
+/* Once for what was read ahead, which who reads in order uses when it comes by: that is as good as none. */
+bool Cluster::was_used(unsigned int i, bool young) const
+{
+	folio *page = claim_[i].get();
+	const bool used = kapi_folio_take_referenced(page) || young;
+
+	return used && !(kapi_folio_take_ahead(page) && !how_.waits);
+}
+
+/*
+ * A page that is in use stays, and of its own bytes in compressed memory there need be no second copy, which is charged as well.
+ * What is on a disk takes no memory, and would have to be written again. Kernel counterpart: mem_cgroup_swap_full().
+ */
+void Cluster::give_up_bytes(unsigned int i) const
+{
+	folio *page = claim_[i].get();
+
+	if (home_.is_shared() || !slot_[i] || !slot_[i]->location().is_in_memory() ||
+	    !kapi_folio_trylock(page))
+		return;
+
+	const Seen seen = pages_.see(first_ + i);
+
+	if (seen.slot && seen.page.get() == page && home_.owns(page))
+		pages_.leave_slot(first_ + i, seen);
+	kapi_folio_unlock(page);
+}
+
 /*
  * A page that somebody has locked is being used, and is not waited for (R66). PG_referenced tells
  * of uses that page tables do not tell of, or not any more.
@@ -383,7 +407,7 @@ void Cluster::spare_accessed()
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
-	Referenced found{nullptr, how_.named};
+	Referenced found;
 
 	for (unsigned int i = 0; i < count_; i++) {
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
@@ -393,9 +417,11 @@ void Cluster::spare_accessed()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
-		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
+		if (claim_[i] && (!locked[i] || was_used(i, found.young[i]))) {
+			if (!how_.waits)
+				give_up_bytes(i);
 			drop(i, result_.accessed);
-		else if (claim_[i] && is_hopeless(i, found.written[i]))
+		} else if (claim_[i] && is_hopeless(i, found.written[i]))
 			drop(i, result_.incompressible);
 	}
 }
