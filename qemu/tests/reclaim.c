@@ -165,6 +165,12 @@ static void use(const char *map, unsigned long nth)
 		(void)*(volatile const char *)(map + i * PAGE);
 }
 
+static void use_all(const char *map)
+{
+	for (unsigned long i = 0; i < o.pages; i++)
+		(void)*(volatile const char *)(map + i * PAGE);
+}
+
 /* Of how many of these PAGEMAP says that they are in memory, and how many of those are used. */
 static unsigned long resident_and_used(unsigned long nth, unsigned long *used)
 {
@@ -196,8 +202,8 @@ static void forget_uses(void)
 }
 
 /*
- * The pages that lie on the LRU one behind the other are of one cluster each. The others of a
- * cluster go along, but not the one of each that was used: and it is as used as it was.
+ * The pages that lie on the LRU one behind the other are of one cluster each. What was used stays, and is as used as it
+ * was, when others of its cluster go.
  */
 static void used_neighbours_stay(void)
 {
@@ -225,6 +231,56 @@ static void used_neighbours_stay(void)
 	               still);
 	CHECK_EQ(still, clusters);
 	munmap(map, o.pages * PAGE);
+	end(dying);
+}
+
+/* None of these goes along with another, whose turn it is: it was looked at later. */
+static void each_in_its_turn(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
+	char text[32];
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(clusters * CLUSTER, CLUSTER, "max");
+	forget_uses();
+	snprintf(text, sizeof(text), "%lu", 4 * clusters * PAGE);
+	CHECK(reclaim(CGROUP, text));
+	ksft_print_msg("of %lu each %lu of the first stayed, and %lu of the last\n", clusters,
+	               resident_of(0), resident_of(CLUSTER - 1));
+	CHECK(resident_of(0) < clusters / 4);
+	CHECK(resident_of(CLUSTER / 2) > clusters * 3 / 4);
+	CHECK(resident_of(CLUSTER - 1) > clusters * 3 / 4);
+	end(dying);
+}
+
+/* What is in memory, and in use, is not in the store, too, when reclaim has seen that. */
+static void what_is_used_has_no_second_copy(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long pages = mib / 16 * MIB / PAGE;
+	struct counts before;
+	char *map;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(pages, 1, "max");
+	MUST(page_out_all(o.fd, pages) == pages);
+	parameter_set("around_pages", "1");
+	map = object_map(o.fd, pages * PAGE, PROT_READ, MAP_SHARED);
+	use_all(map);
+	parameter_set("around_pages", "16");
+	CHECK_EQ(resident(o.fd), pages);
+	CHECK_EQ(store_stat(o.fd).slots, pages);
+	before = counts_now();
+	reclaim(CGROUP, "128K");
+	ksft_print_msg("of %lu pages %lu are in memory, and %lu in the store\n", pages,
+	               resident(o.fd), (unsigned long)store_stat(o.fd).slots);
+	CHECK(resident(o.fd) > pages * 3 / 4);
+	CHECK(store_stat(o.fd).slots < pages / 2);
+	CHECK(SINCE(before, pages_shrunk) > 0);
+	munmap(map, pages * PAGE);
 	end(dying);
 }
 
@@ -603,6 +659,8 @@ int main(void)
 		{"a writer at the limit", "", a_writer_at_the_limit},
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
+		{"each page goes in its turn", "", each_in_its_turn},
+		{"what is used has no second copy", "", what_is_used_has_no_second_copy},
 		{"neighbours that are another cgroup's stay", "", others_stay},
 		{"memory.min protects neighbours, too", "", by_memory_min},
 		{"memory.low protects neighbours, too", "", by_memory_low},

@@ -116,6 +116,7 @@
 	X(spinlock_waits, "times that the lock of a tree, or of a family's list, was not free") \
 	X(page_lock_waits, "times that a page lock was not free")                          \
 	X(drain_visits, "objects with slots that were looked through, since `backing` or `compressor` was set") \
+	X(leaves_walked, "leaves of trees looked through for slots that are to move, or may be") \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

@@ -728,7 +728,7 @@ HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_paramete
 HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
 HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
-HELPER bool kapi_is_interrupted(void) { return signal_pending(current); }
+HELPER bool kapi_is_interrupted(void) { return signal_pending(current) || (current->flags & PF_WQ_WORKER && READ_ONCE(cowmem_machine_goes_to_sleep)); }
 HELPER unsigned int kapi_default_huge(void) { return READ_ONCE(cowmem_default_huge); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }

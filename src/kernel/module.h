@@ -174,6 +174,7 @@ int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
 /* The task that has what is cold make room in the store (src/reclaim/room.c). */
+extern bool cowmem_machine_goes_to_sleep;
 void cowmem_make_room_soon(void);
 int cowmem_room_init(void);
 void cowmem_room_exit(void);

@@ -12,6 +12,7 @@ constexpr int stays = 1;
 } /* namespace */
 
 mutex *Relocating::one_relocates;
+unsigned int Relocating::walks;
 
 int Relocating::init()
 {
@@ -43,6 +44,14 @@ bool Relocation::add(SlotRef slot)
 	at.from = at.slot->location();
 	at.error = 0;
 	return count_ == max;
+}
+
+bool Relocation::has_failed(const StoreSlot *slot) const
+{
+	for (unsigned int i = 0; i < failures_; i++)
+		if (failed_[i] == slot)
+			return true;
+	return false;
 }
 
 /* Nobody else changes where they are, so that what is read is what was asked for. */
@@ -138,8 +147,11 @@ int Relocation::run(Relocated &result)
 		}
 		if (at.error == stays)
 			continue;
-		result.failed++;
 		result.error = at.error;
+		if (failures_ < max_failures && !has_failed(at.slot.get())) {
+			failed_[failures_++] = at.slot.get();
+			result.failed++;
+		}
 	}
 	if (!killed)
 		kapi_bytes_stay_wait();

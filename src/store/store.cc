@@ -389,9 +389,9 @@ Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclai
 
 	if (!made)
 		return Put::no_memory;
-	if (const int err = backing.write(
-		    page, to, transfer,
-		    reclaim ? COWMEM_TRANSFER_RECLAIM : COWMEM_TRANSFER_PAGE_OUT)) {
+	if (const int err =
+	            backing.write(page, to, transfer,
+	                          reclaim ? COWMEM_TRANSFER_RECLAIM : COWMEM_TRANSFER_PAGE_OUT)) {
 		drop_slot(made);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}
@@ -484,7 +484,7 @@ extern "C" int cowmem_backing_set(const char *path)
 /* By a worker: places of the backing store came free. */
 extern "C" void cowmem_discard(void)
 {
-	while (cowmem::store.discard_some())
+	while (!kapi_is_interrupted() && cowmem::store.discard_some())
 		kapi_cond_resched();
 }
 
