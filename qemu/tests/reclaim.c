@@ -165,12 +165,6 @@ static void use(const char *map, unsigned long nth)
 		(void)*(volatile const char *)(map + i * PAGE);
 }
 
-static void use_all(const char *map)
-{
-	for (unsigned long i = 0; i < o.pages; i++)
-		(void)*(volatile const char *)(map + i * PAGE);
-}
-
 /* Of how many of these PAGEMAP says that they are in memory, and how many of those are used. */
 static unsigned long resident_and_used(unsigned long nth, unsigned long *used)
 {
@@ -252,35 +246,6 @@ static void each_in_its_turn(void)
 	CHECK(resident_of(0) < clusters / 4);
 	CHECK(resident_of(CLUSTER / 2) > clusters * 3 / 4);
 	CHECK(resident_of(CLUSTER - 1) > clusters * 3 / 4);
-	end(dying);
-}
-
-/* What is in memory, and in use, is not in the store, too, when reclaim has seen that. */
-static void what_is_used_has_no_second_copy(void)
-{
-	const long dying = dying_cgroups();
-	const unsigned long pages = mib / 16 * MIB / PAGE;
-	struct counts before;
-	char *map;
-
-	if (!describes_its_types())
-		SKIP("this kernel has no description of its types");
-	begin(pages, 1, "max");
-	MUST(page_out_all(o.fd, pages) == pages);
-	parameter_set("around_pages", "1");
-	map = object_map(o.fd, pages * PAGE, PROT_READ, MAP_SHARED);
-	use_all(map);
-	parameter_set("around_pages", "16");
-	CHECK_EQ(resident(o.fd), pages);
-	CHECK_EQ(store_stat(o.fd).slots, pages);
-	before = counts_now();
-	reclaim(CGROUP, "128K");
-	ksft_print_msg("of %lu pages %lu are in memory, and %lu in the store\n", pages,
-	               resident(o.fd), (unsigned long)store_stat(o.fd).slots);
-	CHECK(resident(o.fd) > pages * 3 / 4);
-	CHECK(store_stat(o.fd).slots < pages / 2);
-	CHECK(SINCE(before, pages_shrunk) > 0);
-	munmap(map, pages * PAGE);
 	end(dying);
 }
 
@@ -660,7 +625,6 @@ int main(void)
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"each page goes in its turn", "", each_in_its_turn},
-		{"what is used has no second copy", "", what_is_used_has_no_second_copy},
 		{"neighbours that are another cgroup's stay", "", others_stay},
 		{"memory.min protects neighbours, too", "", by_memory_min},
 		{"memory.low protects neighbours, too", "", by_memory_low},

@@ -282,8 +282,10 @@ HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refu
 HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(whole(folio)); }
 HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(whole(folio)); }
 HELPER void kapi_folio_mark_referenced(struct folio *folio) { struct folio *all = whole(folio); if (!folio_test_referenced(all)) folio_set_referenced(all); }
-HELPER void kapi_folio_mark_ahead(struct folio *folio) { set_bit(PG_workingset, folio_flags_word(whole(folio))); }
-HELPER bool kapi_folio_take_ahead(struct folio *folio) { return test_bit(PG_workingset, folio_flags_word(whole(folio))) && test_and_clear_bit(PG_workingset, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_mark_ahead(struct folio *folio) { set_bit(PG_readahead, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_take_ahead(struct folio *folio) { return test_bit(PG_readahead, folio_flags_word(whole(folio))) && test_and_clear_bit(PG_readahead, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_mark_working(struct folio *folio) { if (!folio_test_workingset(whole(folio))) folio_set_workingset(whole(folio)); }
+HELPER bool kapi_folio_take_working(struct folio *folio) { return folio_test_workingset(whole(folio)) && test_and_clear_bit(PG_workingset, folio_flags_word(whole(folio))); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(whole(folio)); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }

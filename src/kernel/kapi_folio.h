@@ -88,9 +88,11 @@ void kapi_folio_forget_refused(struct folio *folio);
 bool kapi_folio_referenced(const struct folio *folio);
 bool kapi_folio_take_referenced(struct folio *folio);
 void kapi_folio_mark_referenced(struct folio *folio);
-/* It was read ahead. Until page-out has looked at it. */
+/* It was read ahead, until reclaim has seen a use; and it was in use when reclaim looked last. */
 void kapi_folio_mark_ahead(struct folio *folio);
 bool kapi_folio_take_ahead(struct folio *folio);
+void kapi_folio_mark_working(struct folio *folio);
+bool kapi_folio_take_working(struct folio *folio);
 bool kapi_folio_mlocked(const struct folio *folio); /* mlock() holds it: a hint */
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);

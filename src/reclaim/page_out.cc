@@ -248,7 +248,6 @@ private:
 	bool may_be_in_tlbs() const;
 	bool take_out(unsigned int i);
 	void drop_stale_slot(unsigned int i) const;
-	void give_up_bytes(unsigned int i) const;
 	void finish(unsigned int i, Unmapped unmapped);
 
 	void give_up(unsigned int i)
@@ -371,32 +370,24 @@ bool Cluster::claim_all()
 	return some;
 }
 
-/* Once for what was read ahead, which who reads in order uses when it comes by: that is as good as none. */
+/*
+ * In reclaim, what was used when it came by stays once more when it was not, as it may be used now and then; but what was read ahead,
+ * which who reads in order uses as he comes by, goes, unless it is used after that. So a hot set outlives a scan. Kernel counterpart:
+ * folio_check_references().
+ */
 bool Cluster::was_used(unsigned int i, bool young) const
 {
 	folio *page = claim_[i].get();
 	const bool used = kapi_folio_take_referenced(page) || young;
 
-	return used && !(kapi_folio_take_ahead(page) && !how_.waits);
-}
-
-/*
- * A page that is in use stays, and of its own bytes in compressed memory there need be no second copy, which is charged as well.
- * What is on a disk takes no memory, and would have to be written again. Kernel counterpart: mem_cgroup_swap_full().
- */
-void Cluster::give_up_bytes(unsigned int i) const
-{
-	folio *page = claim_[i].get();
-
-	if (home_.is_shared() || !slot_[i] || !slot_[i]->location().is_in_memory() ||
-	    !kapi_folio_trylock(page))
-		return;
-
-	const Seen seen = pages_.see(first_ + i);
-
-	if (seen.slot && seen.page.get() == page && home_.owns(page))
-		pages_.leave_slot(first_ + i, seen);
-	kapi_folio_unlock(page);
+	if (how_.waits)
+		return used;
+	if (!used)
+		return kapi_folio_take_working(page);
+	if (kapi_folio_take_ahead(page))
+		return false;
+	kapi_folio_mark_working(page);
+	return true;
 }
 
 /*
@@ -417,11 +408,9 @@ void Cluster::spare_accessed()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
-		if (claim_[i] && (!locked[i] || was_used(i, found.young[i]))) {
-			if (!how_.waits)
-				give_up_bytes(i);
+		if (claim_[i] && (!locked[i] || was_used(i, found.young[i])))
 			drop(i, result_.accessed);
-		} else if (claim_[i] && is_hopeless(i, found.written[i]))
+		else if (claim_[i] && is_hopeless(i, found.written[i]))
 			drop(i, result_.incompressible);
 	}
 }
