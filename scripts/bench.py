@@ -356,7 +356,7 @@ def describe(arch, figures, wrong):
         f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
         *table(figures, TOUCH),
         "",
-        "major faults of 1,000 accesses of a hot set of 80 % of a cgroup's memory.max, and of a scan of half as much besides:",
+        "major faults of 1,000 accesses of a hot set of 80 % of a cgroup's memory.max, and of a scan of twice as much as that besides:",
         *table(figures, HOT),
     ]
 

@@ -227,7 +227,7 @@ Index Tree::next_leaf_in(Node &node, unsigned int level, Index &from, unsigned i
 		Node *child = node.child(i);
 
 		/* Of one just above leaves all are looked at, or none. */
-		if (child && level > 1 && nodes < Node::children)
+		if (child && level > 1 && nodes <= Node::children)
 			return no_index;
 		if (child) {
 			nodes--;

@@ -380,6 +380,10 @@ bool Cluster::was_used(unsigned int i, bool young) const
 	folio *page = claim_[i].get();
 	const bool used = kapi_folio_take_referenced(page) || young;
 
+	if (how_.forgets) {
+		kapi_folio_take_working(page);
+		kapi_folio_take_ahead(page);
+	}
 	if (how_.waits)
 		return used;
 	if (!used)

@@ -114,11 +114,11 @@ bool Backing::Device::begin()
 	return false;
 }
 
-bool Backing::Device::take_place(unsigned long &place)
+int Backing::Device::take_place(unsigned long &place)
 {
 	/* Who would search all of it in vain sees that first. */
 	if (__atomic_load_n(&users, __ATOMIC_RELAXED) > count)
-		return false;
+		return -KAPI_ENOSPC;
 
 	const auto places = static_cast<unsigned long>(count);
 	unsigned long at = __atomic_load_n(&next, __ATOMIC_RELAXED);
@@ -130,12 +130,12 @@ bool Backing::Device::take_place(unsigned long &place)
 		if (at < places)
 			continue;
 		if (std::exchange(again, true))
-			return false;
+			return -KAPI_ENOMEM; /* what is free the device is just being told of */
 		at = 0;
 	}
 	__atomic_store_n(&next, at + 1, __ATOMIC_RELAXED);
 	place = at;
-	return true;
+	return 0;
 }
 
 namespace {
@@ -164,16 +164,19 @@ int Backing::write(folio *page, Location &to, Transfer &transfer, cowmem_transfe
 
 	if (n == no_device || !device_[n].begin())
 		return -KAPI_ENOSPC;
-	if ((reclaim && (!device_[n].serves_reclaim() || fails())) || !device_[n].take_place(place)) {
+	if (reclaim && (!device_[n].serves_reclaim() || fails())) {
 		device_[n].end();
 		return -KAPI_ENOSPC;
+	}
+	if (const int err = device_[n].take_place(place)) {
+		device_[n].end();
+		return err;
 	}
 	to = {0, static_cast<unsigned char>(Location::backed + n), pack(place, checksum_of(page))};
 
 	const OwnerOf owner{page};
 
-	transfer = Transfer{
-		kapi_transfer_start(device_[n].opened, place, page, what, owner.get())};
+	transfer = Transfer{kapi_transfer_start(device_[n].opened, place, page, what, owner.get())};
 	if (transfer)
 		return 0;
 	free(to);
@@ -204,8 +207,8 @@ BackingRead Backing::start_read(const StoreSlot &slot, folio *page) const
 		opened = device_[read.from.device()].opened;
 		kapi_file_get(opened);
 	}
-	read.transfer = Transfer{kapi_transfer_start(opened, place(read.from), page,
-	                                             COWMEM_TRANSFER_READ, nullptr)};
+	read.transfer = Transfer{
+		kapi_transfer_start(opened, place(read.from), page, COWMEM_TRANSFER_READ, nullptr)};
 	kapi_file_put(opened);
 	return read;
 }
@@ -246,6 +249,8 @@ void Backing::free(const Location &at)
 
 	kapi_bit_clear(device.taken, place(at));
 	if (device.granule && kapi_wants_discards()) {
+		/* Who takes the mark away finds the place free. */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		kapi_bit_set(device.freed, place(at));
 		kapi_discard_soon();
 	}
@@ -253,15 +258,16 @@ void Backing::free(const Location &at)
 }
 
 /*
- * Takes the places, as many as the device is told of at once, that begin at @place. False: some are in use. The last of these that
- * comes free has a mark again.
+ * Takes the places, as many as the device is told of at once, that begin at @place. False: some are in use. None of them has a mark
+ * then: the last of these that comes free has one again.
  */
 bool Backing::Device::take_granule(unsigned long place)
 {
 	const unsigned long end = min_of(place + granule, static_cast<unsigned long>(count));
 
-	for (unsigned long at = place; at < end; at++) {
+	for (unsigned long at = place; at < end; at++)
 		kapi_bit_clear(freed, at);
+	for (unsigned long at = place; at < end; at++) {
 		if (!kapi_bit_test_and_set(taken, at))
 			continue;
 		while (at-- > place)
@@ -273,11 +279,14 @@ bool Backing::Device::take_granule(unsigned long place)
 
 bool Backing::Device::discard_some()
 {
-	constexpr unsigned long most = 4096; /* places */
 	const auto places = static_cast<unsigned long>(count);
+	const long unused = count - __atomic_load_n(&users, __ATOMIC_RELAXED);
+	/* Places: half of what is free stays so. */
+	const unsigned long most =
+		min_of(4096UL, unused > 0 ? static_cast<unsigned long>(unused) / 2 : 0);
 	const unsigned long found = freed ? kapi_bits_next_set(freed, places, discarded) : places;
 
-	if (found >= places && !discarded)
+	if ((found >= places && !discarded) || most < granule)
 		return false;
 	if (found >= places) {
 		discarded = 0;
@@ -291,7 +300,7 @@ bool Backing::Device::discard_some()
 		if (!take_granule(end))
 			break;
 		end += granule;
-	} while (end < places && end - begin < most &&
+	} while (end < places && end - begin + granule <= most &&
 	         kapi_bits_next_set(freed, places, end) < end + granule);
 	end = min_of(end, places);
 	discarded = end == begin ? min_of(begin + granule, places) : end;

@@ -187,14 +187,16 @@ private:
 		long count = 0;                 /* places */
 		unsigned long *taken = nullptr; /* one bit each */
 		unsigned long next = 0; /* where to look for a free one, so that neighbours are */
-		unsigned int granule = 0; /* places of which the device is told at once that they are free, or 0 */
+		unsigned int granule =
+			0; /* places of which the device is told at once that they are free, or 0 */
 		/* A bit for each place that was in use, and the device does not know that it is not. */
 		unsigned long *freed = nullptr;
 		unsigned long discarded = 0; /* up to which that is done; then it begins anew */
 
 		bool begin();
 		void end() { __atomic_fetch_sub(&users, 1, __ATOMIC_RELEASE); }
-		bool take_place(unsigned long &place);
+		/* 0, or -ENOSPC; or -ENOMEM: soon there is one. */
+		int take_place(unsigned long &place);
 		bool serves_reclaim() const
 		{
 			return kapi_serves_reclaim(__atomic_load_n(&kind, __ATOMIC_RELAXED));

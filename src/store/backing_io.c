@@ -127,9 +127,7 @@ static struct cgroup_subsys_state *css_of_owner(struct obj_cgroup *owner)
 	return NULL;
 }
 
-static void put_css(struct cgroup_subsys_state *css)
-{
-}
+static void put_css(struct cgroup_subsys_state *css) {}
 #endif
 
 /* --- to a device --- */
@@ -225,10 +223,10 @@ static void give_to_worker(struct cowmem_transfer *transfer, unsigned long place
 /* Whether what is written there has to stay as it is until that is done: it is summed up, or mirrored, say. */
 static bool wants_stable_pages(const struct file *file)
 {
-	struct super_block *sb = file_inode(file)->i_sb;
-	struct block_device *bdev = is_device(file) ? file_bdev((struct file *)file) : sb->s_bdev;
+	struct block_device *bdev =
+		is_device(file) ? file_bdev((struct file *)file) : file_inode(file)->i_sb->s_bdev;
 
-	return (!is_device(file) && sb->s_iflags & SB_I_STABLE_WRITES) ||
+	return (!is_device(file) && mapping_stable_writes(file->f_mapping)) ||
 	       (bdev && bdev_stable_writes(bdev));
 }
 
@@ -263,9 +261,10 @@ struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long p
                                               struct obj_cgroup *owner)
 {
 	const bool may_wait = what == COWMEM_TRANSFER_READ || what == COWMEM_TRANSFER_MOVE;
-	const gfp_t gfp = may_wait ? GFP_KERNEL
-	                           : GFP_NOWAIT | __GFP_NOWARN |
-	                                     (what == COWMEM_TRANSFER_RECLAIM ? 0 : __GFP_NOMEMALLOC);
+	const gfp_t gfp =
+		may_wait ? GFP_KERNEL
+			 : GFP_NOWAIT | __GFP_NOWARN |
+				   (what == COWMEM_TRANSFER_RECLAIM ? 0 : __GFP_NOMEMALLOC);
 	struct cowmem_transfer *transfer = kmalloc(sizeof(*transfer), gfp);
 	struct page *page = transfer ? page_to_give(file, folio, what, gfp) : NULL;
 
@@ -314,7 +313,8 @@ int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable)
 /* Whether a disk of that name needs a file system, a network or a process to be written. */
 static bool is_name_of_one_that_waits(const char *name)
 {
-	static const char *const drivers[] = {"drbd", "etherd", "loop", "nbd", "rbd", "ublkb", "zd"};
+	static const char *const drivers[] = {"drbd", "etherd", "loop",  "nbd",
+	                                      "rbd",  "rnbd",   "ublkb", "zd"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
 		const size_t length = strlen(drivers[i]);

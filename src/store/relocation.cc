@@ -148,10 +148,11 @@ int Relocation::run(Relocated &result)
 		if (at.error == stays)
 			continue;
 		result.error = at.error;
-		if (failures_ < max_failures && !has_failed(at.slot.get())) {
+		if (has_failed(at.slot.get()))
+			continue;
+		if (failures_ < max_failures)
 			failed_[failures_++] = at.slot.get();
-			result.failed++;
-		}
+		result.failed++;
 	}
 	if (!killed)
 		kapi_bytes_stay_wait();
