@@ -260,7 +260,7 @@ static void an_entry_goes_before_its_reference(struct kunit *test)
 struct listener {
 	struct mmu_notifier notifier;
 	struct subject *subject;
-	unsigned int starts, ends, youngs, tests;
+	unsigned int starts, ends, youngs;
 	enum mmu_notifier_event event;
 	bool entry_at_start, entry_at_end, writable_at_start, writable_at_end;
 	int refs_at_end;
@@ -300,40 +300,11 @@ static compat_young on_young(struct mmu_notifier *notifier, struct mm_struct *mm
 	return 0;
 }
 
-static compat_young on_test(struct mmu_notifier *notifier, struct mm_struct *mm,
-                            unsigned long address)
-{
-	return ++container_of(notifier, struct listener, notifier)->tests > 0;
-}
-
 static const struct mmu_notifier_ops listener_ops = {
 	.invalidate_range_start = on_start,
 	.invalidate_range_end = on_end,
 	.clear_flush_young = on_young,
-	.test_young = on_test,
 };
-
-/* What is only looked at stays as young as it is, for secondary MMUs, too: they are asked, if need be. */
-static void neighbours_stay_as_young_as_they_are(struct kunit *test)
-{
-	struct subject s = subject_of(test);
-	struct listener l = {.notifier.ops = &listener_ops, .subject = &s};
-	pte_t *entry = entry_at(s.m, s.at);
-
-	SHOWS(test, "R63 R68");
-	folio_unlock(s.folio);
-	KUNIT_ASSERT_EQ(test, 0, mmu_notifier_register(&l.notifier, s.m->mm));
-	folio_lock(s.folio);
-	KUNIT_EXPECT_EQ(test, 1U, cowmem_test_looked_at(s.folio).result);
-	KUNIT_EXPECT_TRUE(test, pte_young(ptep_get(entry)));
-	*entry = pte_mkold(*entry);
-	KUNIT_EXPECT_EQ(test, 1U, cowmem_test_looked_at(s.folio).result);
-	KUNIT_EXPECT_EQ(test, 1U, l.tests);
-	KUNIT_EXPECT_EQ(test, 0U, l.youngs);
-	mmu_notifier_unregister(&l.notifier, s.m->mm);
-	KUNIT_EXPECT_EQ(test, 0U, cowmem_test_looked_at(s.folio).result);
-	subject_done(&s);
-}
 
 static void secondary_mmus_hear_of_every_change(struct kunit *test)
 {
@@ -553,7 +524,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(userfaultfd_s_marker_stays),
 	KUNIT_CASE(an_entry_goes_before_its_reference),
 #ifdef CONFIG_MMU_NOTIFIER
-	KUNIT_CASE(neighbours_stay_as_young_as_they_are),
 	KUNIT_CASE(secondary_mmus_hear_of_every_change),
 #endif
 	KUNIT_CASE(a_table_that_vanishes_is_noticed_under_its_lock),

@@ -185,6 +185,16 @@ PAGING = [
     Row("page-out-memory", "  the same, against anonymous memory", None, peer="anon", unit="bytes"),
 ]
 
+# What reclaim keeps: major faults of a thousand accesses, in a cgroup whose hot set takes 80 % of its limit.
+HOT_ROUNDS, HOT_GOAL = 1, 0.80
+HOT = [
+    Row(f"hot-{distribution}{of}", f"{title}{what}", HOT_GOAL if of != "-cold" else None, peer="anon", unit="faults",
+        than=f"hot-{distribution}{of}-{peer}")
+    for peer in ("zram", "zswap")
+    for distribution, title in (("uniform", "all alike"), ("fifth", "4 of 5 of a fifth"), ("zipf", "as one over the rank"))
+    for of, what in (("", f": {peer}"), ("-cold", ", the scan"), ("-all", ", both"))
+]  # fmt: skip
+
 
 # ---- Measuring ---------------------------------------------------------------------------
 
@@ -205,7 +215,7 @@ class Figures:
 
     def take(self, other, rows):
         """Add what another boot of the same kernel measured of `rows`."""
-        works = {row.work for row in rows}
+        works = {work for row in rows for work in (row.work, row.than)}
         self.rounds.update({key: rounds for key, rounds in other.rounds.items() if key[0] in works})
 
     def of(self, work, kind):
@@ -287,6 +297,12 @@ def measure_touch(arch, out, works=tuple(dict.fromkeys(row.work for row in TOUCH
     return measure(arch, out, f"{MIB} {TOUCH_ROUNDS} calibrate {' '.join(works)}", mem=TOUCH_MEM)
 
 
+def measure_hot(arch, out, series=None):
+    """The Figures of what reclaim keeps, beside swap to zram and to zswap, in a boot of their own."""
+    said = run_in_guest(arch, out, "bench_hot", [HOT_ROUNDS], kernels=("zram", "loop", "lz4"), series=series, smp=1, icount=True, append=STILL)
+    return Figures(*said)
+
+
 # ---- Telling -----------------------------------------------------------------------------
 
 
@@ -295,7 +311,7 @@ def table(figures, rows):
     lines = [head]
     for row in rows:
         ratio, floor = figures.ratio(row), figures.floor(row)
-        digits = 1 if row.unit == "bytes" else 0
+        digits = 0 if row.unit == "instructions" else 1
         lines.append(
             f"{row.title:42}{figures.of(row.work, 'cowmem'):9,.{digits}f}{figures.peer(row):11,.{digits}f}"
             f"  {row.peer:7}{ratio:5.2f}" + (f"{row.goal:7.2f}" if row.goal else " " * 7) +
@@ -339,6 +355,9 @@ def describe(arch, figures, wrong):
         "",
         f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
         *table(figures, TOUCH),
+        "",
+        "major faults of 1,000 accesses of a hot set of 80 % of a cgroup's memory.max, and of a scan of twice as much as that besides:",
+        *table(figures, HOT),
     ]
 
 
@@ -355,7 +374,8 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
             "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
             "pinnable": [of(row) for row in PINNABLE],
-            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH]}  # fmt: skip
+            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH],
+            "hot": [of(row) for row in HOT]}  # fmt: skip
 
 
 def put_in_page(begin, lines):
@@ -379,6 +399,7 @@ def tell_table(arch, out, record, series):
     touch = measure_touch(arch, out / "touch")
     touch.check_clock()
     figures.take(touch, TOUCH)
+    figures.take(measure_hot(arch, out / "hot", series), HOT)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
     result = as_json(arch, figures)

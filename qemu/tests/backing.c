@@ -485,6 +485,7 @@ static void a_failing_device_is_left_alone(void)
 	file = open("/small/store", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	MUST(file >= 0 && !ftruncate(file, PAGES * PAGE));
 	disk = make_disk_over(file);
+	parameter_set("backing_reclaim", "always");
 	MUST(!backing_set(disk.path));
 	noise.fd = object_open();
 	noise.pages = fewer_if_debug(512);
@@ -512,6 +513,7 @@ static void a_failing_device_is_left_alone(void)
 	CHECK(SINCE(before, backing_written) > 0);
 	close(noise.fd);
 	CHECK_EQ(backing_set(""), 0);
+	parameter_set("backing_reclaim", "auto");
 	MUST(!ioctl(disk.fd, LOOP_CLR_FD));
 	close(disk.fd);
 	close(disk.file);
@@ -538,20 +540,174 @@ static void shrink(void)
 		_exit(stat.backing_slots ? 100 : 101);
 }
 
-static void pressure_uses_devices_only(void)
+/* Whether memory reclaim writes to the backing store, if the parameter says so. */
+static bool pressure_writes(const char *reclaim)
 {
 	const long dying = dying_cgroups();
+	int how;
+
+	parameter_set("backing_reclaim", reclaim);
+	how = WEXITSTATUS(run_in_cgroup("max", shrink));
+	CHECK(how == 100 || how == 101);
+	check_cgroup_goes(dying);
+	return how == 100;
+}
+
+/* Of devices not to one that may wait for others, unless that is asked for: a loop device waits for a file system. */
+static void pressure_uses_devices_only(void)
+{
 	struct disk disk = use_disk(2 * PAGES);
 	struct counts before = counts_now();
 	int file;
 
-	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 100);
+	CHECK(pressure_writes("always"));
 	CHECK(SINCE(before, pages_shrunk) > 0);
+	CHECK(!pressure_writes("auto"));
+	CHECK(!pressure_writes("never"));
 	let_disk_go(disk);
-	check_cgroup_goes(dying);
 	file = use_file(2 * PAGES);
-	CHECK_EQ(WEXITSTATUS(run_in_cgroup("max", shrink)), 101);
+	CHECK(!pressure_writes("always"));
+	CHECK(!pressure_writes("auto"));
 	let_file_go(file);
+
+	MUST(write_text("/sys/block/zram0/disksize", "4M") && !backing_set("/dev/zram0"));
+	CHECK(pressure_writes("auto"));
+	CHECK(!pressure_writes("never"));
+	CHECK(pressure_writes("always"));
+	CHECK_EQ(backing_set(""), 0);
+	parameter_set("backing_reclaim", "auto");
+	MUST(write_text("/sys/block/zram0/reset", "1"));
+}
+
+/* --- what a device wants to know, and to have --- */
+static void lose_nothing_in_use(void);
+
+/* Pages of memory that the device's file has. */
+static uint64_t pages_of(const struct disk *disk)
+{
+	struct stat stat;
+
+	MUST(!fstat(disk->file, &stat));
+	return (uint64_t)stat.st_blocks * 512 / PAGE;
+}
+
+/* The device is told what is free, when that is asked for, and then only. */
+static void free_places_are_discarded(void)
+{
+	struct disk disk = use_disk(2 * PAGES);
+	struct counts before = counts_now();
+	int fd;
+	char *p = noise_object(&fd, PAGES);
+
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	MUST(COMES(pages_of(&disk) == PAGES));
+	MUST(!object_punch(fd, 0, PAGES / 4 * PAGE));
+	usleep(1500000);
+	CHECK_EQ(SINCE(before, backing_discarded), 0);
+	CHECK_EQ(pages_of(&disk), PAGES);
+
+	parameter_set("backing_discard", "Y");
+	MUST(!object_punch(fd, PAGES / 4 * PAGE, PAGES / 2 * PAGE));
+	CHECK(COMES(SINCE(before, backing_discarded) >= PAGES / 2));
+	CHECK_EQ(SINCE(before, backing_discarded), PAGES / 2);
+	CHECK_EQ(pages_of(&disk), PAGES / 2);
+	for (uint64_t i = PAGES * 3 / 4; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	/* They can be used again. */
+	for (uint64_t i = 0; i < PAGES; i++)
+		noise_page(p + i * PAGE, i, 2);
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 2));
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	/* What is left of it goes at the end. */
+	let_go(fd, p, PAGES);
+	CHECK_EQ(backing_set(""), 0);
+	CHECK(pages_of(&disk) <= PAGES / 4); /* what came free before anybody wanted to know, at most */
+	check_returned(before);
+	let_disk_go(disk);
+
+	disk = use_disk(2 * PAGES);
+	before = counts_now();
+	lose_nothing_in_use();
+	CHECK(SINCE(before, backing_discarded) > 0);
+	let_disk_go(disk);
+	parameter_set("backing_discard", "N");
+}
+
+/* A device that wants that gets copies, which nobody writes; one that does not gets the pages. */
+static void some_devices_get_copies(void)
+{
+	struct disk disk = use_disk(4 * PAGES);
+	struct counts before = counts_now();
+	char wants[64];
+	int fd;
+	char *p = noise_object(&fd, PAGES);
+
+	snprintf(wants, sizeof(wants), "/sys/block/loop%d/queue/stable_writes", disk.number);
+	CHECK_EQ(read_number(wants, ""), 0);
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	CHECK_EQ(SINCE(before, backing_written), PAGES);
+	CHECK_EQ(SINCE(before, backing_copied), 0);
+	MUST(write_text(wants, "1"));
+	for (uint64_t i = 0; i < PAGES; i++)
+		noise_page(p + i * PAGE, i, 2);
+	before = counts_now();
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	CHECK_EQ(SINCE(before, backing_written), PAGES);
+	CHECK_EQ(SINCE(before, backing_copied), PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 2));
+	/* What is moved nobody else has. */
+	for (uint64_t i = 0; i < PAGES; i++)
+		fill_page(p + i * PAGE, i, 3);
+	before = counts_now();
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	parameter_set("writeback", "0");
+	CHECK_EQ(SINCE(before, backing_moved), PAGES);
+	CHECK_EQ(SINCE(before, backing_copied), 0);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(page_is(p + i * PAGE, i, 3));
+	let_go(fd, p, PAGES);
+	lose_nothing_in_use();
+	CHECK(SINCE(before, backing_copied) > 0);
+	let_disk_go(disk);
+}
+
+/* Bytes that the cgroup's I/O controller says were written to a device. */
+static unsigned long written_by_cgroup(dev_t disk)
+{
+	char text[4096] = "", key[32], *found;
+	int fd = open(CGROUP "/io.stat", O_RDONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) >= 0);
+	close(fd);
+	snprintf(key, sizeof(key), "%u:%u ", major(disk), minor(disk));
+	found = strstr(text, key);
+	found = found ? strstr(found, "wbytes=") : NULL;
+	return found ? strtoul(found + strlen("wbytes="), NULL, 10) : 0;
+}
+
+/* Whoever has a cgroup's pages paged out, the I/O is that cgroup's. */
+static void io_is_the_pages_cgroups(void)
+{
+	const long dying = dying_cgroups();
+	struct counts before;
+
+	if (!use_slow_disk())
+		SKIP("this kernel tells no cgroup of its I/O");
+	before = counts_now();
+	noise.fd = object_open();
+	noise.pages = PAGES;
+	MUST(!object_resize(noise.fd, PAGES * PAGE));
+	CHECK_EQ(run_in_cgroup("max", fill_with_noise), 0);
+	CHECK_EQ(written_by_cgroup(slow_disk), 0);
+	MUST(page_out_all(noise.fd, PAGES) == PAGES);
+	CHECK_EQ(written_by_cgroup(slow_disk), PAGES * PAGE);
+	CHECK_EQ(SINCE(before, backing_copied), PAGES); /* zram compresses what must not change meanwhile */
+	close(noise.fd);
+	check_returned(before);
+	let_slow_disk_go();
 	check_cgroup_goes(dying);
 }
 
@@ -741,9 +897,8 @@ static void *be_busy(void *arg)
 	return NULL;
 }
 
-static void nothing_is_lost_in_use(void)
+static void lose_nothing_in_use(void)
 {
-	struct disk disk = use_disk(4 * PAGES);
 	struct counts before = counts_now();
 	const time_t end = time(NULL) + 4;
 	pthread_t threads[2];
@@ -771,6 +926,13 @@ static void nothing_is_lost_in_use(void)
 	CHECK_EQ(SINCE(before, checksum_errors) + SINCE(before, backing_errors), 0);
 	let_go(fd, busy_pages, PAGES);
 	check_returned(before);
+}
+
+static void nothing_is_lost_in_use(void)
+{
+	struct disk disk = use_disk(4 * PAGES);
+
+	lose_nothing_in_use();
 	let_disk_go(disk);
 }
 
@@ -1115,7 +1277,10 @@ static const struct test_case cases[] = {
 	{"a device that was cut short is an error of what was cut", "", a_device_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
 	{"memory reclaim leaves a failing device alone", "", a_failing_device_is_left_alone},
-	{"memory pressure writes to block devices only", "", pressure_uses_devices_only},
+	{"memory pressure writes to block devices that wait for nobody", "", pressure_uses_devices_only},
+	{"a device is told which places are free", "", free_places_are_discarded},
+	{"a device that wants stable pages gets copies", "", some_devices_get_copies},
+	{"what PAGE_OUT writes is the page's cgroup's I/O", "", io_is_the_pages_cgroups},
 	{"who waits for a page is in nobody's way, and can be killed", "",
          who_waits_is_in_nobodys_way},
 	{"pages in use go out and come back with every write", "R48 R59", nothing_is_lost_in_use},

@@ -192,6 +192,70 @@ static void relatives_share_it(void)
 	let_disk_go(disk);
 }
 
+/* However many see it, it is come by once; but what one has written has a leaf of its own. */
+static void what_is_shared_is_met_once(void)
+{
+	enum { LEAF = 16, SNAPSHOTS = 8, PARTS = 3 };
+	struct disk disk = use_disk(2 * PAGES);
+	struct counts before;
+	int fd, then[SNAPSHOTS];
+	char *p = cold_object(&fd, PAGES);
+
+	for (int i = 0; i < SNAPSHOTS; i++)
+		then[i] = snapshot(fd);
+	page_out_all(then[0], PAGES);
+	before = counts_now();
+	CHECK_EQ(write_back("0"), 0);
+	CHECK_EQ(SINCE(before, leaves_walked), PAGES / LEAF);
+	CHECK_EQ(SINCE(before, backing_moved), PAGES);
+	for (uint64_t i = 0; i < PARTS; i++)
+		cold_page(p + i * 2 * LEAF * PAGE, i, 5);
+	before = counts_now();
+	CHECK_EQ(write_back("0"), 0);
+	CHECK_EQ(SINCE(before, leaves_walked), PAGES / LEAF + PARTS);
+	CHECK_EQ(SINCE(before, backing_moved), 0);
+	for (int i = 0; i < SNAPSHOTS; i++)
+		close(then[i]);
+	let_go(fd, p, PAGES);
+	let_disk_go(disk);
+}
+
+/* --- memory for what moves --- */
+#define FAILSLAB "/sys/kernel/debug/failslab/"
+
+/* Whether all allocations of this thread fail that may not sleep. */
+static void fail_what_cannot_wait(bool fail)
+{
+	MUST(write_text(FAILSLAB "verbose", "0"));
+	MUST(write_text(FAILSLAB "ignore-gfp-wait", "Y"));
+	MUST(write_text(FAILSLAB "cache-filter", "N"));
+	MUST(write_text(FAILSLAB "task-filter", fail ? "Y" : "N"));
+	MUST(write_text(FAILSLAB "times", fail ? "-1" : "1"));
+	MUST(write_text("/proc/thread-self/make-it-fail", fail ? "1" : "0"));
+	MUST(write_text(FAILSLAB "probability", fail ? "100" : "0"));
+}
+
+static void who_moves_may_wait_for_memory(void)
+{
+	struct disk disk;
+	int fd;
+	char *p;
+
+	if (access(FAILSLAB "verbose", W_OK))
+		SKIP("this kernel has no fault injection");
+	disk = use_disk(2 * PAGES);
+	p = cold_object(&fd, PAGES);
+	MUST(page_out_all(fd, PAGES) == PAGES);
+	fail_what_cannot_wait(true);
+	CHECK_EQ(write_back("0"), 0);
+	fail_what_cannot_wait(false);
+	CHECK_EQ(store_stat(fd).backing_slots, PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(cold_is(p + i * PAGE, i, 1));
+	let_go(fd, p, PAGES);
+	let_disk_go(disk);
+}
+
 /* --- who is charged --- */
 /* The kernel keeps up to 64 pages' worth of charge for each CPU: these are many more. */
 enum { CHARGED = 16 * PAGES };
@@ -449,6 +513,47 @@ static void the_oldest_make_room(void)
 
 	while (!the_oldest_first())
 		MUST(++tries < 10);
+	let_disk_go(disk);
+}
+
+/* --- a machine that is put to sleep --- */
+#define POWER "/sys/power/"
+
+/* The worker ends what it is at, so that suspend need not wait for it; and goes on behind that. */
+static void suspend_need_not_wait(void)
+{
+	enum { MANY = 6000, EXCESS = 3000 };
+	struct counts before;
+	struct disk disk;
+	unsigned long moved;
+	int fd, err;
+	char *p;
+
+	/* Only as far as all are frozen, and back. */
+	if (!write_text(POWER "pm_test", "freezer"))
+		SKIP("this kernel cannot test its suspend");
+	write_text("/sys/module/suspend/parameters/pm_test_delay", "1");
+	MUST(write_text(POWER "pm_freeze_timeout", "1000"));
+	disk = use_disk(MANY);
+	p = cold_object(&fd, MANY);
+	MUST(page_out_all(fd, MANY) == MANY);
+	before = counts_now();
+	limit_store(1);
+	page_out_all(fd, 1); /* which is out: a page that goes in asks for room */
+	cold_page(p, 0, 1);
+	page_out_all(fd, 1);
+	MUST(COMES(SINCE(before, backing_moved) > 0));
+	err = ask(POWER "state", "freeze");
+	moved = SINCE(before, backing_moved);
+	ksft_print_msg("%lu pages had moved as the machine woke up\n", moved);
+	CHECK_EQ(err, 0);
+	CHECK(moved < EXCESS);
+	CHECK(COMES(SINCE(before, backing_moved) > EXCESS));
+	MUST(write_text(POWER "pm_freeze_timeout", "20000") && write_text(POWER "pm_test", "none"));
+	limit_store(store_default_mib());
+	for (uint64_t i = 0; i < MANY; i++)
+		CHECK(cold_is(p + i * PAGE, i, 1));
+	let_go(fd, p, MANY);
 	let_disk_go(disk);
 }
 
@@ -742,6 +847,9 @@ static const struct test_case cases[] = {
 	{"what is compressed goes to the device when that is asked for", "", goes_to_a_device},
 	{"to a file, too", "", goes_to_a_file},
 	{"what relatives share goes once", "", relatives_share_it},
+	{"what relatives have in common is met once", "", what_is_shared_is_met_once},
+	{"who moves pages may wait for memory", "", who_moves_may_wait_for_memory},
+	{"suspend need not wait for what makes room", "", suspend_need_not_wait},
 	{"the cgroup has that memory back", "", the_cgroup_has_it_back},
 	{"what was used lately stays", "", the_young_stay},
 	{"a stronger compressor makes less of what is cold", "", the_cold_get_smaller},

@@ -99,10 +99,12 @@ static inline struct disk make_disk_over(int file)
 	return disk;
 }
 
+/* Memory reclaim writes there: the file beneath is in memory, and needs nothing of anybody. */
 static inline struct disk use_disk(uint64_t pages)
 {
 	struct disk disk = make_disk_over(make_file(pages));
 
+	parameter_set("backing_reclaim", "always");
 	MUST(!backing_set(disk.path));
 	return disk;
 }
@@ -118,6 +120,7 @@ static inline void unmake_disk(struct disk disk)
 static inline void let_disk_go(struct disk disk)
 {
 	CHECK_EQ(backing_set(""), 0);
+	parameter_set("backing_reclaim", "auto");
 	unmake_disk(disk);
 	unlink(STORE);
 }

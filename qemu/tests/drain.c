@@ -274,6 +274,54 @@ static void a_page_that_cannot_be_read_stays(void)
 	let_other_disk_go(first);
 }
 
+/* One that several see, by leaves of their own, is tried once, and the others move. */
+static void what_several_see_fails_once(void)
+{
+	enum { LEAF = 16, RELATIVES = 4, SHARED = 5 };
+	struct disk first = use_disk(8 * PAGES), second = make_other_disk(8 * PAGES);
+	struct counts at_first = counts_now(), before;
+	int fd, then, other[RELATIVES];
+	char *p = noise_object(&fd, PAGES), byte;
+	off_t at;
+
+	then = snapshot(fd);
+	for (int n = 0; n < RELATIVES; n++) {
+		char page[PAGE];
+
+		other[n] = clone_of(then);
+		for (uint64_t i = 0; i < PAGES; i += LEAF) {
+			noise_page(page, i, 2 + n);
+			MUST(pwrite(other[n], page, PAGE, i * PAGE) == (ssize_t)PAGE);
+		}
+	}
+	page_out_all(then, PAGES);
+	for (int n = 0; n < RELATIVES; n++)
+		page_out_all(other[n], PAGES);
+	at = place_of(first.file, SHARED) + 100;
+	MUST(pread(first.file, &byte, 1, at) == 1);
+	byte ^= 4;
+	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	before = counts_now();
+	CHECK_EQ(backing_set(second.path), EIO);
+	CHECK_EQ(leaving(), 1);
+	/* Once more in another round, since there may be others to move then. */
+	CHECK(SINCE(before, checksum_errors) <= 2);
+	CHECK_EQ(SINCE(before, backing_written), PAGES + RELATIVES * (PAGES / LEAF) - 1);
+	byte ^= 4;
+	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	CHECK_EQ(backing_set(second.path), 0);
+	CHECK_EQ(leaving(), 0);
+	for (uint64_t i = 0; i < PAGES; i++)
+		CHECK(noise_is(p + i * PAGE, i, 1));
+	for (int n = 0; n < RELATIVES; n++)
+		close(other[n]);
+	close(then);
+	let_go(fd, p, PAGES);
+	check_returned(at_first);
+	let_disk_go(second);
+	let_other_disk_go(first);
+}
+
 /* Where memory may have no more, the rest stays; when it may, it follows. */
 static void a_store_that_is_full(void)
 {
@@ -476,6 +524,7 @@ static const struct test_case cases[] = {
 	{"what is in memory leaves its slot", "", what_is_in_memory_stays_there},
 	{"another compressor: each is made anew", "R88", compressor_changes},
 	{"a page that cannot be read stays, and is told", "R88", a_page_that_cannot_be_read_stays},
+	{"what several see, and cannot be read, is tried once", "", what_several_see_fails_once},
 	{"what memory may not have stays", "", a_store_that_is_full},
 	{"who drains can be killed, and others can go on with it", "R88", who_drains_can_be_killed},
 	{"processes write, snapshot, clone, page out and close meanwhile", "R88", users_go_on},

@@ -196,8 +196,8 @@ static void forget_uses(void)
 }
 
 /*
- * The pages that lie on the LRU one behind the other are of one cluster each. The others of a
- * cluster go along, but not the one of each that was used: and it is as used as it was.
+ * The pages that lie on the LRU one behind the other are of one cluster each. What was used stays, and is as used as it
+ * was, when others of its cluster go.
  */
 static void used_neighbours_stay(void)
 {
@@ -225,6 +225,27 @@ static void used_neighbours_stay(void)
 	               still);
 	CHECK_EQ(still, clusters);
 	munmap(map, o.pages * PAGE);
+	end(dying);
+}
+
+/* None of these goes along with another, whose turn it is: it was looked at later. */
+static void each_in_its_turn(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
+	char text[32];
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	begin(clusters * CLUSTER, CLUSTER, "max");
+	forget_uses();
+	snprintf(text, sizeof(text), "%lu", 4 * clusters * PAGE);
+	CHECK(reclaim(CGROUP, text));
+	ksft_print_msg("of %lu each %lu of the first stayed, and %lu of the last\n", clusters,
+	               resident_of(0), resident_of(CLUSTER - 1));
+	CHECK(resident_of(0) < clusters / 4);
+	CHECK(resident_of(CLUSTER / 2) > clusters * 3 / 4);
+	CHECK(resident_of(CLUSTER - 1) > clusters * 3 / 4);
 	end(dying);
 }
 
@@ -603,6 +624,7 @@ int main(void)
 		{"a writer at the limit", "", a_writer_at_the_limit},
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
+		{"each page goes in its turn", "", each_in_its_turn},
 		{"neighbours that are another cgroup's stay", "", others_stay},
 		{"memory.min protects neighbours, too", "", by_memory_min},
 		{"memory.low protects neighbours, too", "", by_memory_low},

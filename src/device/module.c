@@ -163,9 +163,17 @@ MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out ma
                                 "compressed and with what tells where they are, in all; 0: no "
                                 "limit (default: half of memory)");
 
-/* Before there is a store, the name is only noted. */
+/*
+ * Before there is a store, the name is only noted. While the module is being loaded it cannot be set, as the store may go again:
+ * parts of the module that come later may not be had.
+ */
 static char compressor[32] = "lzo-rle";
-static bool has_store;
+static enum { NO_STORE, STORE_COMES, HAS_STORE } stage;
+
+static bool has_store_now(void)
+{
+	return stage == HAS_STORE;
+}
 
 /* What takes as long as it takes is done between the two: other parameters can be read and set meanwhile. */
 static int let_parameters_go(void)
@@ -214,14 +222,16 @@ static int name_compressor(char *name, const char *value, int (*select)(const ch
 
 	if (err)
 		return -EINVAL;
-	if (has_store)
+	if (stage == STORE_COMES)
+		return -EAGAIN;
+	if (has_store_now())
 		err = select(copy);
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", copy);
 	if (err)
 		return err;
 	strscpy(name, copy, sizeof(compressor));
-	return has_store ? drain() : 0;
+	return has_store_now() ? drain() : 0;
 }
 
 static int compressor_set(const char *value, const struct kernel_param *kp)
@@ -270,10 +280,12 @@ static int backing_set(const char *value, const struct kernel_param *kp)
 
 	if (err)
 		return err;
-	if (has_store && !capable(CAP_SYS_ADMIN))
+	if (stage == STORE_COMES)
+		return -EAGAIN;
+	if (has_store_now() && !capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	/* The same once more goes on with what was interrupted. */
-	if (has_store && strcmp(path, backing))
+	if (has_store_now() && strcmp(path, backing))
 		err = cowmem_backing_set(path);
 	if (err == -EBUSY)
 		pr_err("%s is in use, or too many files and devices have pages that could not "
@@ -282,7 +294,7 @@ static int backing_set(const char *value, const struct kernel_param *kp)
 	if (err)
 		return err;
 	strscpy(backing, path, sizeof(backing));
-	return has_store ? drain() : 0;
+	return has_store_now() ? drain() : 0;
 }
 
 static int backing_get(char *buffer, const struct kernel_param *kp)
@@ -299,7 +311,7 @@ MODULE_PARM_DESC(backing,
 
 static int leaving_get(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%lu\n", has_store ? cowmem_store_left() : 0);
+	return sysfs_emit(buffer, "%lu\n", has_store_now() ? cowmem_store_left() : 0);
 }
 
 static const struct kernel_param_ops leaving_ops = {.get = leaving_get};
@@ -313,7 +325,7 @@ static int move_cold(const char *value, int (*move)(unsigned long age))
 	unsigned int seconds;
 	int err = kstrtouint(value, 0, &seconds);
 
-	if (!err && !has_store)
+	if (!err && !has_store_now())
 		err = -EINVAL;
 	if (!err)
 		err = let_parameters_go();
@@ -353,6 +365,42 @@ module_param_named(backing_readahead, cowmem_parameters.backing_readahead, uint,
 MODULE_PARM_DESC(backing_readahead,
                  "Pages that one read brings in from the backing store at most, "
                  "with their neighbours, up to 16 (default 8); 1: no neighbours");
+
+static const char *const backing_reclaim_names[] = {
+	[COWMEM_RECLAIM_AUTO] = "auto",
+	[COWMEM_RECLAIM_ALWAYS] = "always",
+	[COWMEM_RECLAIM_NEVER] = "never",
+};
+
+static int backing_reclaim_set(const char *value, const struct kernel_param *kp)
+{
+	int mode = sysfs_match_string(backing_reclaim_names, value);
+
+	if (mode < 0)
+		return mode;
+	WRITE_ONCE(cowmem_parameters.backing_reclaim, mode);
+	return 0;
+}
+
+static int backing_reclaim_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+	                  backing_reclaim_names[READ_ONCE(cowmem_parameters.backing_reclaim)]);
+}
+
+static const struct kernel_param_ops backing_reclaim_ops = {
+	.set = backing_reclaim_set,
+	.get = backing_reclaim_get,
+};
+module_param_cb(backing_reclaim, &backing_reclaim_ops, NULL, 0644);
+MODULE_PARM_DESC(backing_reclaim,
+                 "Whether memory reclaim writes to the backing store, and waits for that: auto "
+                 "(default): if it is a block device that is not known to need a file system, a "
+                 "network or a process for it; always: if it is a block device; or never");
+module_param_named(backing_discard, cowmem_parameters.backing_discard, bool, 0644);
+MODULE_PARM_DESC(backing_discard,
+                 "Tell the device that is the backing store what is not in use there any more, "
+                 "some at a time (default N)");
 
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
@@ -446,35 +494,47 @@ static int __init kernel_init(void)
 
 static int __init store_init(void)
 {
-	int err = cowmem_store_init(compressor);
+	int err;
 
+	kernel_param_lock(THIS_MODULE);
+	stage = STORE_COMES;
+	kernel_param_unlock(THIS_MODULE);
+	err = cowmem_store_init(compressor);
 	if (cowmem_parameters.store_max_pages == STORE_MAX_DEFAULT)
 		cowmem_parameters.store_max_pages = totalram_pages() / 2;
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor);
 	if (err)
 		return err;
-	kernel_param_lock(THIS_MODULE);
 	err = cowmem_store_select_cold(compressor_cold);
 	if (err == -ENOENT)
 		pr_err("this kernel has no compressor \"%s\"; see /proc/crypto\n", compressor_cold);
 	if (!err)
 		err = cowmem_backing_set(backing);
-	has_store = !err;
-	kernel_param_unlock(THIS_MODULE);
 	if (err)
 		cowmem_store_exit();
 	return err;
 }
 
-/* The parameters outlive it. */
+/* The parameters outlive it: whoever sets one at the same time finds that there is no store. */
 static void store_exit(void)
 {
 	kernel_param_lock(THIS_MODULE);
-	has_store = false;
+	if (stage == HAS_STORE)
+		stage = NO_STORE;
 	cowmem_backing_set("");
+	cowmem_discard_exit();
 	cowmem_store_exit();
 	kernel_param_unlock(THIS_MODULE);
+}
+
+/* From here on nothing fails any more. */
+static int __init parameters_init(void)
+{
+	kernel_param_lock(THIS_MODULE);
+	stage = HAS_STORE;
+	kernel_param_unlock(THIS_MODULE);
+	return 0;
 }
 
 static int __init objects_init(void)
@@ -516,6 +576,7 @@ static const struct {
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
 #endif
 	{device_init, device_exit},
+	{parameters_init, NULL},
 };
 
 static void exit_parts(int n)

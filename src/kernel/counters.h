@@ -95,6 +95,8 @@
 	X(backing_moved, "of these, those that had been compressed in memory, and were cold") \
 	X(backing_read, "pages that came from there")                                      \
 	X(backing_readahead, "of these, those that nobody had asked for yet")              \
+	X(backing_copied, "pages copied to be written, since the device wants what it is given to stay as it is") \
+	X(backing_discarded, "pages of the device, not in use any more, of which it was told so") \
 	X(backing_errors, "pages that could not be written or read there")                 \
 	X(checksum_errors, "pages that were not what had been written there")              \
 	X(pages_brought_in, "pages that came back into memory")                            \
@@ -114,6 +116,7 @@
 	X(spinlock_waits, "times that the lock of a tree, or of a family's list, was not free") \
 	X(page_lock_waits, "times that a page lock was not free")                          \
 	X(drain_visits, "objects with slots that were looked through, since `backing` or `compressor` was set") \
+	X(leaves_walked, "leaves of trees looked through for slots that are to move, or may be") \
 	X(objects_created, "objects made by open()")                                      \
 	X(objects_freed, "objects gone")
 

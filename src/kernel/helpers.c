@@ -282,6 +282,10 @@ HELPER void kapi_folio_forget_refused(struct folio *folio) { if (kapi_folio_refu
 HELPER bool kapi_folio_referenced(const struct folio *folio) { return folio_test_referenced(whole(folio)); }
 HELPER bool kapi_folio_take_referenced(struct folio *folio) { return folio_test_clear_referenced(whole(folio)); }
 HELPER void kapi_folio_mark_referenced(struct folio *folio) { struct folio *all = whole(folio); if (!folio_test_referenced(all)) folio_set_referenced(all); }
+HELPER void kapi_folio_mark_ahead(struct folio *folio) { set_bit(PG_readahead, folio_flags_word(whole(folio))); }
+HELPER bool kapi_folio_take_ahead(struct folio *folio) { return test_bit(PG_readahead, folio_flags_word(whole(folio))) && test_and_clear_bit(PG_readahead, folio_flags_word(whole(folio))); }
+HELPER void kapi_folio_mark_working(struct folio *folio) { if (!folio_test_workingset(whole(folio))) folio_set_workingset(whole(folio)); }
+HELPER bool kapi_folio_take_working(struct folio *folio) { return folio_test_workingset(whole(folio)) && test_and_clear_bit(PG_workingset, folio_flags_word(whole(folio))); }
 HELPER bool kapi_folio_mlocked(const struct folio *folio) { return folio_test_mlocked(whole(folio)); }
 HELPER void *kapi_folio_map(struct folio *folio) { return kmap_local_folio(folio, 0); }
 HELPER void kapi_folio_unmap(const void *bytes) { kunmap_local(bytes); }
@@ -443,7 +447,6 @@ HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(
 HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(softleaf_to_pte(make_hwpoison_entry(&folio->page))); }
 HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { int young = clear_young(vma, address, entry); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
-HELPER bool kapi_mm_young(struct mm_struct *mm, unsigned long address) { return mmu_notifier_test_young(mm, address); }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
@@ -573,7 +576,6 @@ HELPER struct obj_cgroup *get_owner(struct obj_cgroup *owner) { if (owner) obj_c
 HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !owner || !cowmem_symbol_call(obj_cgroup_charge)(owner, gfp, size); }
 HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(whole(folio))); }
-HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return READ_ONCE(whole(folio)->memcg_data) == (owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
@@ -585,7 +587,6 @@ HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { i
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
-HELPER bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner) { return true; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
@@ -667,9 +668,14 @@ HELPER bool kapi_same_name(const char *a, const char *b) { return sysfs_streq(a,
 static_assert(sizeof(struct kapi_plug) >= sizeof(struct blk_plug));
 HELPER void kapi_plug_begin(struct kapi_plug *plug) { blk_start_plug((struct blk_plug *)plug); }
 HELPER void kapi_plug_end(struct kapi_plug *plug) { blk_finish_plug((struct blk_plug *)plug); }
-HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, device)); }
+HELPER int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, enum cowmem_backing_kind *kind) { return PTR_ERR_OR_ZERO(*file = cowmem_backing_open(path, file, pages, kind)); }
 HELPER void kapi_backing_close(struct file *file) { cowmem_backing_close(file); }
-HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, bool writes, bool reserves) { return cowmem_transfer_start(file, place, folio, writes, reserves); }
+HELPER bool kapi_serves_reclaim(enum cowmem_backing_kind kind) { return cowmem_serves_reclaim(kind); }
+HELPER unsigned int kapi_backing_discards(const struct file *file) { return cowmem_backing_discards(file); }
+HELPER void kapi_backing_discard(struct file *file, unsigned long place, unsigned long n) { cowmem_backing_discard(file, place, n); }
+HELPER bool kapi_wants_discards(void) { return READ_ONCE(cowmem_parameters.backing_discard); }
+HELPER void kapi_discard_soon(void) { cowmem_discard_soon(); }
+HELPER struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place, struct folio *folio, enum cowmem_transfer_for what, struct obj_cgroup *owner) { return cowmem_transfer_start(file, place, folio, what, owner); }
 HELPER int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable) { return cowmem_transfer_wait(transfer, killable); }
 HELPER void kapi_transfer_leave(struct cowmem_transfer *transfer) { cowmem_transfer_leave(transfer); }
 HELPER unsigned int kapi_crc32c(const void *bytes, size_t n) { return crc32c(~0U, bytes, n); }
@@ -679,6 +685,9 @@ HELPER unsigned long *kapi_bits_alloc(unsigned long n) { return kvcalloc(BITS_TO
 HELPER unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_zero_bit(bits, n, from); }
 HELPER bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i) { return test_and_set_bit(i, bits); }
 HELPER void kapi_bit_clear(unsigned long *bits, unsigned long i) { clear_bit_unlock(i, bits); }
+HELPER void kapi_bit_set(unsigned long *bits, unsigned long i) { set_bit(i, bits); }
+HELPER bool kapi_bit_test(const unsigned long *bits, unsigned long i) { return test_bit(i, bits); }
+HELPER unsigned long kapi_bits_next_set(const unsigned long *bits, unsigned long n, unsigned long from) { return find_next_bit(bits, n, from); }
 HELPER void kapi_make_room_soon(void) { cowmem_make_room_soon(); }
 HELPER unsigned int kapi_backing_readahead(void) { return READ_ONCE(cowmem_parameters.backing_readahead); }
 
@@ -721,7 +730,7 @@ HELPER bool kapi_speculate_shared_write(void) { return READ_ONCE(cowmem_paramete
 HELPER unsigned int kapi_around_pages(void) { return READ_ONCE(cowmem_parameters.around_pages); }
 HELPER bool kapi_around_lock_free(void) { return READ_ONCE(cowmem_parameters.around_shared) == COWMEM_AROUND_LOCKFREE; }
 HELPER bool kapi_signal_pending(void) { return fatal_signal_pending(current); }
-HELPER bool kapi_is_interrupted(void) { return signal_pending(current); }
+HELPER bool kapi_is_interrupted(void) { return signal_pending(current) || (current->flags & PF_WQ_WORKER && READ_ONCE(cowmem_machine_goes_to_sleep)); }
 HELPER unsigned int kapi_default_huge(void) { return READ_ONCE(cowmem_default_huge); }
 HELPER unsigned int kapi_default_cow(void) { return READ_ONCE(cowmem_default_cow); }
 HELPER void kapi_count(enum cowmem_counter counter) { this_cpu_inc(cowmem_counts.value[counter]); }

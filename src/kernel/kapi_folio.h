@@ -88,6 +88,11 @@ void kapi_folio_forget_refused(struct folio *folio);
 bool kapi_folio_referenced(const struct folio *folio);
 bool kapi_folio_take_referenced(struct folio *folio);
 void kapi_folio_mark_referenced(struct folio *folio);
+/* It was read ahead, until reclaim has seen a use; and it was in use when reclaim looked last. */
+void kapi_folio_mark_ahead(struct folio *folio);
+bool kapi_folio_take_ahead(struct folio *folio);
+void kapi_folio_mark_working(struct folio *folio);
+bool kapi_folio_take_working(struct folio *folio);
 bool kapi_folio_mlocked(const struct folio *folio); /* mlock() holds it: a hint */
 /* Its bytes, for a short time in which nothing sleeps but what may be preempted. */
 void *kapi_folio_map(struct folio *folio);
@@ -174,8 +179,6 @@ bool kapi_lru_has(const struct folio *folio);
 /* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */
 struct obj_cgroup *kapi_folio_get_owner(struct folio *folio);
 void kapi_owner_put(struct obj_cgroup *owner);
-/* Whether it is charged to @owner: a hint, unless the caller has a reference on it. */
-bool kapi_folio_is_owned_by(const struct folio *folio, const struct obj_cgroup *owner);
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);

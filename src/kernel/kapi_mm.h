@@ -106,8 +106,6 @@ unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte);
 unsigned long kapi_swp_pte_poison(struct folio *folio);
 /* Makes an entry old, and asks and tells secondary MMUs: whether it was young. */
 bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
-/* Whether some secondary MMU says that @address was used. */
-bool kapi_mm_young(struct mm_struct *mm, unsigned long address);
 unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
                                      pte_t *entry);
 void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry);

@@ -50,7 +50,8 @@ bool kapi_speculate_shared_write(void);
 unsigned int kapi_around_pages(void);
 bool kapi_around_lock_free(void);
 bool kapi_signal_pending(void);
-bool kapi_is_interrupted(void); /* the same, by any signal */
+bool kapi_is_interrupted(
+	void); /* the same, by any signal; or, of a worker, since the machine is to sleep */
 unsigned int kapi_default_cow(void);
 unsigned int kapi_default_huge(void); /* enum cowmem_huge */
 void kapi_count(enum cowmem_counter counter);

@@ -4,6 +4,7 @@
 #define COWMEM_KAPI_STORE_H
 
 #include "kernel/kapi_types.h"
+#include "kernel/transfer.h"
 
 KAPI_BEGIN
 
@@ -65,12 +66,25 @@ struct kapi_plug {
 };
 void kapi_plug_begin(struct kapi_plug *plug);
 void kapi_plug_end(struct kapi_plug *plug);
-/* Its size in pages, and whether it is a device, which is had once for each @file. 0 or -errno, with a line in the log. */
-int kapi_backing_open(const char *path, struct file **file, unsigned long *pages, bool *device);
+/* Its size in pages, and what it is; a device is had once for each @file. 0 or -errno, with a line in the log. */
+int kapi_backing_open(const char *path, struct file **file, unsigned long *pages,
+                      enum cowmem_backing_kind *kind);
 void kapi_backing_close(struct file *file);
-/* Begins to read or write a page there; or null: no memory. @reserves: a write that is memory reclaim's. */
+/* Whether memory reclaim may write to such, and wait for that: the parameter. */
+bool kapi_serves_reclaim(enum cowmem_backing_kind kind);
+/* What can be given back to the device there, so many pages at a time, is what begins at a multiple of that; 0: nothing can. */
+unsigned int kapi_backing_discards(const struct file *file);
+/* Gives back @n pages from @place on, of which nobody knows any more what is in them. Sleeps. */
+void kapi_backing_discard(struct file *file, unsigned long place, unsigned long n);
+bool kapi_wants_discards(void);  /* the parameter */
+void kapi_discard_soon(void);    /* has Store::discard() be called soon. Never sleeps. */
+/*
+ * Begins to read or write a page there; or null: no memory. @owner: the cgroup that a write by PAGE_OUT is for, or null. Only a
+ * read and a move sleep for memory.
+ */
 struct cowmem_transfer *kapi_transfer_start(struct file *file, unsigned long place,
-                                            struct folio *folio, bool writes, bool reserves);
+                                            struct folio *folio, enum cowmem_transfer_for what,
+                                            struct obj_cgroup *owner);
 int kapi_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void kapi_transfer_leave(struct cowmem_transfer *transfer);
 unsigned int kapi_crc32c(const void *bytes, size_t n);
@@ -80,6 +94,9 @@ unsigned long *kapi_bits_alloc(unsigned long n); /* all clear; kapi_free_array()
 unsigned long kapi_bits_next_clear(const unsigned long *bits, unsigned long n, unsigned long from);
 bool kapi_bit_test_and_set(unsigned long *bits, unsigned long i);
 void kapi_bit_clear(unsigned long *bits, unsigned long i);
+void kapi_bit_set(unsigned long *bits, unsigned long i);
+bool kapi_bit_test(const unsigned long *bits, unsigned long i);
+unsigned long kapi_bits_next_set(const unsigned long *bits, unsigned long n, unsigned long from);
 /* What is cold is to make room in the store, soon, and by another task (src/reclaim/room.c). Never sleeps. */
 void kapi_make_room_soon(void);
 /* How many pages one read brings in at most, with their neighbours. */

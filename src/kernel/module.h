@@ -21,6 +21,7 @@
 #include "kernel/compat.h"
 #include "kernel/counters.h"
 #include "kernel/told.h"
+#include "kernel/transfer.h"
 
 /* Of mappings of the device, and of objects' own inodes. */
 extern const struct vm_operations_struct cowmem_vm_ops, cowmem_file_vm_ops, cowmem_private_vm_ops,
@@ -51,6 +52,9 @@ enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
 
 extern const struct vm_operations_struct cowmem_large_vm_ops;
 
+/* To which backing stores memory reclaim writes: devices that are not known to wait for others, all devices, or none. */
+enum cowmem_backing_reclaim { COWMEM_RECLAIM_AUTO, COWMEM_RECLAIM_ALWAYS, COWMEM_RECLAIM_NEVER };
+
 /* Parameters that can be set while faults are under way; each explained in src/device/module.c. */
 struct cowmem_parameters {
 	bool speculate_private;
@@ -62,8 +66,19 @@ struct cowmem_parameters {
 	bool make_room;
 	unsigned long store_max_pages;
 	unsigned int backing_readahead;
+	unsigned int backing_reclaim; /* enum cowmem_backing_reclaim */
+	bool backing_discard;
 };
 extern struct cowmem_parameters cowmem_parameters;
+
+static inline bool cowmem_serves_reclaim(enum cowmem_backing_kind kind)
+{
+	const unsigned int to = READ_ONCE(cowmem_parameters.backing_reclaim);
+
+	return kind != COWMEM_BACKING_FILE &&
+	       (to == COWMEM_RECLAIM_ALWAYS ||
+	        (to == COWMEM_RECLAIM_AUTO && kind == COWMEM_BACKING_DEVICE));
+}
 
 /* The largest object: whole pages, each with an index and a byte offset. */
 #define COWMEM_MAX_BYTES (MAX_LFS_FILESIZE & PAGE_MASK)
@@ -141,18 +156,25 @@ void cowmem_reclaim_account(unsigned long pages);
 
 /* The file or device of the backing store (src/store/backing_io.c). */
 struct cowmem_transfer;
+struct obj_cgroup;
 struct cowmem_transfer *cowmem_transfer_start(struct file *file, unsigned long place,
-                                              struct folio *folio, bool writes, bool reserves);
+                                              struct folio *folio, enum cowmem_transfer_for what,
+                                              struct obj_cgroup *owner);
 int cowmem_transfer_wait(struct cowmem_transfer *transfer, bool killable);
 void cowmem_transfer_leave(struct cowmem_transfer *transfer);
 struct file *cowmem_backing_open(const char *name, void *holder, unsigned long *pages,
-                                 bool *device);
+                                 enum cowmem_backing_kind *kind);
+unsigned int cowmem_backing_discards(const struct file *file);
+void cowmem_backing_discard(struct file *file, unsigned long place, unsigned long n);
+void cowmem_discard_soon(void);
+void cowmem_discard_exit(void);
 void cowmem_backing_close(struct file *file);
 extern struct srcu_struct cowmem_bytes_stay;
 int cowmem_backing_init(void);
 void cowmem_backing_exit(void);
 
 /* The task that has what is cold make room in the store (src/reclaim/room.c). */
+extern bool cowmem_machine_goes_to_sleep;
 void cowmem_make_room_soon(void);
 int cowmem_room_init(void);
 void cowmem_room_exit(void);
@@ -227,6 +249,7 @@ int cowmem_write_back(unsigned long age);
 int cowmem_recompress(unsigned long age);
 bool cowmem_make_room(void);
 int cowmem_backing_set(const char *path);
+void cowmem_discard(void);
 bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;
 unsigned long cowmem_shrink(struct kapi_isolated *isolated);

@@ -135,11 +135,6 @@ compat_young __mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned lon
 	return cowmem_symbol_call(__mmu_notifier_clear_flush_young)(mm, start, end);
 }
 
-compat_young __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
-{
-	return cowmem_symbol_call(__mmu_notifier_test_young)(mm, address);
-}
-
 #define CALL_TO(name)                                                           \
 	void name(struct mm_struct *mm, unsigned long start, unsigned long end) \
 	{                                                                       \

@@ -65,12 +65,11 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 #define COWMEM_SYMBOLS_SME(X)
 #endif
 #ifdef CONFIG_MMU_NOTIFIER
-/* secondary MMUs hear of changes first (R68); *the last three by inlines that read or clear entries */
+/* secondary MMUs hear of changes first (R68); *the last two by inlines that clear entries */
 #define COWMEM_SYMBOLS_NOTIFIER(X)               \
 	X(__mmu_notifier_invalidate_range_start) \
 	X(__mmu_notifier_invalidate_range_end)   \
 	X(__mmu_notifier_clear_flush_young)      \
-	X(__mmu_notifier_test_young)             \
 	SINCE_6_12(X(__mmu_notifier_arch_invalidate_secondary_tlbs))
 #else
 #define COWMEM_SYMBOLS_NOTIFIER(X)

@@ -88,13 +88,17 @@ public:
 	/* Of an inner node that the tree has alone: so many more. */
 	void count_more(long n) { slot_[children] += static_cast<unsigned long>(n); }
 
+	/* Whether walk number @walk along trees was here: of it, and what is below. With the lock of a tree that has the node. */
+	bool was_met_by(unsigned int walk) const { return met_by_ == walk; }
+	void meet(unsigned int walk) { met_by_ = walk; }
+
 private:
 	void copy_children(Node &to) const;
 	static void destroy(Node *node, unsigned int level);
 
-	/* The allocator's RCU head takes the place of both when the node is freed: no look-up reads them. */
+	/* The allocator's RCU head takes the place of these when the node is freed: no look-up reads them. */
 	kapi_refcount references_;
-	[[maybe_unused]] unsigned int unused_;
+	unsigned int met_by_; /* the last walk */
 	unsigned long own_;
 	unsigned long slot_[]; /* entries; or children, and how many entries are below */
 };

@@ -54,7 +54,7 @@ void Objects::let_go()
 		kapi_super_put(super_);
 }
 
-/* One that is just going leaves the list soon, and is waited for: behind it the list goes on. */
+/* One that is just going leaves the list soon, and is waited for: behind it the list goes on. Who was killed does not wait. */
 void Objects::next()
 {
 	for (;;) {
@@ -68,14 +68,14 @@ void Objects::next()
 			super = found ? kapi_inode_super_try_get(found->inode_) : nullptr;
 			kept = super && kapi_inode_try_get(found->inode_);
 		}
-		if (kept || !found) {
+		if (!kept && super)
+			kapi_super_put(super);
+		if (kept || !found || kapi_signal_pending()) {
 			let_go();
-			at_ = found;
-			super_ = super;
+			at_ = kept ? found : nullptr;
+			super_ = kept ? super : nullptr;
 			return;
 		}
-		if (super)
-			kapi_super_put(super);
 		kapi_sleep_killable();
 		kapi_cond_resched();
 	}

@@ -9,7 +9,7 @@ namespace cowmem {
 
 /*
  * All objects, one after the other, each kept while it is looked at, with what its inode is on. One
- * that is made meanwhile comes last. Sleeps.
+ * that is made meanwhile comes last. A fatal signal may end it before. Sleeps.
  */
 class Objects {
 public:

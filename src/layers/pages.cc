@@ -138,11 +138,14 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 	kapi_folio_set_owner(page, slot.owner);
 	home.attach(page, index);
 	kapi_folio_get(page);
+	if (fresh.ahead)
+		kapi_folio_mark_ahead(page);
 
 	const bool first = slot.come_in(page);
 
 	if (!first) {
 		home.unattach(page);
+		kapi_folio_take_ahead(page);
 		kapi_folio_put(page);
 		/* The caller may use it for something else. */
 		kapi_folio_return(page, allocated_for);

@@ -204,6 +204,66 @@ Index Tree::next(Index from, Index last) const
 	});
 }
 
+/*
+ * The same in @node, which is at @level and has @from. If none is left there, @from is behind it then; if @nodes have been looked
+ * at, it is where to go on. A node all of which was met is marked, so that it is not entered by way of another tree.
+ */
+Index Tree::next_leaf_in(Node &node, unsigned int level, Index &from, unsigned int walk,
+                         unsigned int &nodes)
+{
+	const unsigned int bits = shift_of(level + 1);
+	const bool whole = !(bits < 64 ? from & ((Index{1} << bits) - 1) : from);
+
+	if (node.was_met_by(walk)) {
+		from = end_of(from, level) ?: no_index;
+		return no_index;
+	}
+	if (!level) {
+		node.meet(walk);
+		return from - place(from, 0);
+	}
+	for (unsigned int i = place(from, level); i < Node::children; i++) {
+		const Index end = end_of(from, level - 1) ?: no_index;
+		Node *child = node.child(i);
+
+		/* Of one just above leaves all are looked at, or none. */
+		if (child && level > 1 && nodes <= Node::children)
+			return no_index;
+		if (child) {
+			nodes--;
+			if (const Index found = next_leaf_in(*child, level - 1, from, walk, nodes);
+			    found != no_index)
+				return found;
+			if (from != end)
+				return no_index;
+		}
+		from = end;
+	}
+	if (whole)
+		node.meet(walk);
+	return no_index;
+}
+
+Index Tree::next_leaf(Index from, unsigned int walk) const
+{
+	while (from != no_index) {
+		unsigned int nodes = 8 * Node::children;
+		{
+			const Spinning lock{lock_};
+			const Root top = root();
+
+			if (!top.node || !fits(from, top.level))
+				break;
+			if (const Index found =
+			            next_leaf_in(*top.node, top.level, from, walk, nodes);
+			    found != no_index)
+				return found;
+		}
+		kapi_cond_resched();
+	}
+	return no_index;
+}
+
 Tree::OwnWalk::OwnWalk(const Tree &tree, Index first, Index last) : first_{first}, last_{last}
 {
 	const auto [node, level] = tree.root();

@@ -38,7 +38,12 @@ public:
 	unsigned long count() const { return __atomic_load_n(&count_, __ATOMIC_RELAXED); }
 	/* The first index at or after @from, and not after @last, where there is something; or no_index. Under RCU, too. */
 	Index next(Index from, Index last) const;
-	/* The same for what is its own. The caller keeps marks from being changed. */
+	/*
+	 * The first index of the first leaf, among those that have @from or lie behind it, that walk number @walk, which is not 0,
+	 * has met in no tree: it has from now on; or no_index. So what several trees have in common is met once. One walk at a time. Sleeps.
+	 */
+	Index next_leaf(Index from, unsigned int walk) const;
+	/* As next(), for what is its own. The caller keeps marks from being changed. */
 	Index next_own(Index from, Index last) const { return OwnWalk{*this, from, last}.next(); }
 	/* Whether two trees have the same version of a page there, or both have none. The same. */
 	static bool have_same(const Tree &a, const Tree &b, Index index);
@@ -251,6 +256,8 @@ private:
 	Step remove_some(Index first, Index last, Spare &spare);
 	bool try_become(Leaves &leaves, Part part, Spare &spare);
 	static Root part(Root root, Index index, unsigned int level);
+	static Index next_leaf_in(Node &node, unsigned int level, Index &from, unsigned int walk,
+	                          unsigned int &nodes);
 	static Index next_difference_in(Root a, Root b, unsigned int level, Index from, Index last,
 	                                unsigned int &nodes);
 	template <class Has>

@@ -15,6 +15,7 @@ public:
 	{
 		for (;;) {
 			result_ = {};
+			relocation_.forget_failures();
 			if (const int err = look_through_all())
 				return err;
 			store.release_left();
@@ -37,7 +38,8 @@ private:
 		                                             store.left() <= result_.failed));
 	}
 	int look_through_all();
-	int look_through(Pages &pages);
+	int look_through(Pages &pages, unsigned int walk);
+	int look_at(Pages &pages, Index index, bool &has_slots);
 	int move_some()
 	{
 		const int err = relocation_.run(result_);
@@ -69,31 +71,39 @@ bool leave_slot(Pages &pages, Index index, const Seen &seen)
 	return leaves;
 }
 
-int Drain::look_through(Pages &pages)
+/* One that failed is seen again where a leaf of several was copied. */
+int Drain::look_at(Pages &pages, Index index, bool &has_slots)
+{
+	Seen seen = pages.see(index);
+
+	if (!seen.slot)
+		return 0;
+	if (!has_slots)
+		kapi_count(COWMEM_COUNT_drain_visits);
+	has_slots = true;
+	if (!store.is_left(seen.slot->location()) || relocation_.has_failed(seen.slot.get()))
+		return 0;
+	if (leave_slot(pages, index, seen)) {
+		result_.moved++;
+		return 0;
+	}
+	return relocation_.add(std::move(seen.slot)) ? move_some() : 0;
+}
+
+int Drain::look_through(Pages &pages, unsigned int walk)
 {
 	bool has_slots = false;
 
-	for (Index index = 0; (index = pages.next_data(index, no_index)) != no_index; index++) {
-		Seen seen = pages.see(index);
-
-		if (kapi_is_interrupted())
-			return -KAPI_EINTR;
-		kapi_cond_resched();
-		if (!seen.slot)
-			continue;
-		if (!has_slots)
-			kapi_count(COWMEM_COUNT_drain_visits);
-		has_slots = true;
-		if (!store.is_left(seen.slot->location()))
-			continue;
-		if (leave_slot(pages, index, seen)) {
-			result_.moved++;
-			continue;
+	for (Index leaf = 0; (leaf = pages.tree().next_leaf(leaf, walk)) != no_index;
+	     leaf += Node::entries) {
+		kapi_count(COWMEM_COUNT_leaves_walked);
+		for (Index index = leaf; index < leaf + Node::entries; index++) {
+			if (kapi_is_interrupted())
+				return -KAPI_EINTR;
+			if (const int err = look_at(pages, index, has_slots))
+				return err;
 		}
-		if (!relocation_.add(std::move(seen.slot)))
-			continue;
-		if (const int err = move_some())
-			return err;
+		kapi_cond_resched();
 	}
 	return 0;
 }
@@ -101,14 +111,16 @@ int Drain::look_through(Pages &pages)
 /* Slots are kept no longer than the object in which they were found, which keeps the homes of their pages. */
 int Drain::look_through_all()
 {
+	const unsigned int walk = Relocating::next_walk();
+
 	for (Objects at; at && store.left(); at.next()) {
-		const int err = look_through((*at).pages());
+		const int err = look_through((*at).pages(), walk);
 		const int last = move_some();
 
 		if (err || last)
 			return err ? err : last;
 	}
-	return 0;
+	return kapi_signal_pending() ? -KAPI_EINTR : 0;
 }
 
 } /* namespace */

@@ -3,7 +3,7 @@
  * Draining: when the backing store is another, or none, or the compressor is, what was stored before goes
  * where pages go now (store/relocation.h), while all that uses it goes on. Kernel counterpart: swapoff().
  *
- * Slots are found by their holders: all objects are looked through, one after the other, and each once.
+ * Slots are found by their holders: all objects are looked through, one after the other, and what they share once.
  * Only what came to one that had been looked through from one that had not, as RESTORE does, and what was
  * just being stored, is left for another round.
  */

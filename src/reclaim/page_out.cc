@@ -224,11 +224,7 @@ private:
 	void refuse(unsigned int i, unsigned long &why);
 	[[gnu::noinline]] void stay();
 	[[gnu::noinline]] void writeback(const Put *refused);
-	bool was_referenced(unsigned int i) const
-	{
-		return is_named(i) ? kapi_folio_take_referenced(claim_[i].get())
-		                   : kapi_folio_referenced(claim_[i].get());
-	}
+	bool was_used(unsigned int i, bool young) const;
 	/* Whether it was refused, and not written since: nothing of that has to be done again. */
 	bool is_hopeless(unsigned int i, bool written) const
 	{
@@ -322,8 +318,7 @@ void Cluster::drop_stale_slot(unsigned int i) const
 /* Whether it is at home in the cluster's home, and for the caller to take. */
 bool Cluster::may_take(const Seen &seen, unsigned int i) const
 {
-	return seen.page && home_.owns(seen.page.get()) &&
-	       (is_named(i) || kapi_folio_is_owned_by(seen.page.get(), how_.owner)) &&
+	return is_named(i) && seen.page && home_.owns(seen.page.get()) &&
 	       (how_.shared || !home_.is_shared() ||
 	        (kapi_folio_names(seen.page.get()) == 1 && pages_.tree().may_be_alone(first_ + i)));
 }
@@ -376,6 +371,30 @@ bool Cluster::claim_all()
 }
 
 /*
+ * In reclaim, what was used when it came by stays once more when it was not, as it may be used now and then; but what was read ahead,
+ * which who reads in order uses as he comes by, goes, unless it is used after that. So a hot set outlives a scan. Kernel counterpart:
+ * folio_check_references().
+ */
+bool Cluster::was_used(unsigned int i, bool young) const
+{
+	folio *page = claim_[i].get();
+	const bool used = kapi_folio_take_referenced(page) || young;
+
+	if (how_.forgets) {
+		kapi_folio_take_working(page);
+		kapi_folio_take_ahead(page);
+	}
+	if (how_.waits)
+		return used;
+	if (!used)
+		return kapi_folio_take_working(page);
+	if (kapi_folio_take_ahead(page))
+		return false;
+	kapi_folio_mark_working(page);
+	return true;
+}
+
+/*
  * A page that somebody has locked is being used, and is not waited for (R66). PG_referenced tells
  * of uses that page tables do not tell of, or not any more.
  */
@@ -383,7 +402,7 @@ void Cluster::spare_accessed()
 {
 	Batch batch{first_, count_};
 	bool locked[Batch::max];
-	Referenced found{nullptr, how_.named};
+	Referenced found;
 
 	for (unsigned int i = 0; i < count_; i++) {
 		locked[i] = claim_[i] && kapi_folio_trylock(claim_[i].get());
@@ -393,7 +412,7 @@ void Cluster::spare_accessed()
 	for (unsigned int i = 0; i < count_; i++) {
 		if (locked[i])
 			kapi_folio_unlock(claim_[i].get());
-		if (claim_[i] && (found.young[i] || !locked[i] || was_referenced(i)))
+		if (claim_[i] && (!locked[i] || was_used(i, found.young[i])))
 			drop(i, result_.accessed);
 		else if (claim_[i] && is_hopeless(i, found.written[i]))
 			drop(i, result_.incompressible);

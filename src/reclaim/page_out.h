@@ -36,12 +36,10 @@ struct PageOut {
 	bool shared;             /* pages, too, that relatives may see */
 	bool forgets = false;    /* that they were used, which is counted, and nothing goes */
 	/*
-	 * Of the pages of one cluster, those that are meant, by the bits of their places. The others
-	 * go with them if they were not used since they were last meant, and are charged to @owner;
-	 * those that stay are as used as before, but for a use of that very moment.
+	 * Of the pages of one cluster, those that are meant, by the bits of their places. Their neighbours, which were looked at
+	 * at another time, would go for having not been used since then, however short that is.
 	 */
 	unsigned int named = ~0U;
-	obj_cgroup *owner = nullptr;
 };
 
 /* What became of the pages, and why; a page that is not in memory is not counted. */

@@ -5,6 +5,7 @@
  */
 #include <linux/minmax.h>
 #include <linux/rcupdate.h>
+#include <linux/suspend.h>
 #include <linux/workqueue.h>
 
 #include "kernel/module.h"
@@ -50,14 +51,45 @@ void cowmem_make_room_soon(void)
 		ask();
 }
 
+/*
+ * A workqueue that can be frozen waits for what it is at, and so does suspend, but not for long: so workers end what they are at
+ * (kapi_is_interrupted()) from before user space is frozen, and go on when the machine wakes up.
+ */
+bool cowmem_machine_goes_to_sleep;
+
+static int note_sleep(struct notifier_block *block, unsigned long event, void *unused)
+{
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		WRITE_ONCE(cowmem_machine_goes_to_sleep, true);
+		break;
+	default:
+		WRITE_ONCE(cowmem_machine_goes_to_sleep, false);
+		cowmem_make_room_soon();
+		if (READ_ONCE(cowmem_parameters.backing_discard))
+			cowmem_discard_soon();
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block sleep_notifier = {.notifier_call = note_sleep};
+
 /* Not while the machine is put to sleep: then nobody writes to disks. */
 int cowmem_room_init(void)
 {
 	struct workqueue_struct *made =
 		alloc_workqueue("cowmem_room", WQ_UNBOUND | WQ_FREEZABLE, 1);
+	int err;
 
 	if (!made)
 		return -ENOMEM;
+	err = register_pm_notifier(&sleep_notifier);
+	if (err) {
+		destroy_workqueue(made);
+		return err;
+	}
 	not_before = jiffies;
 	WRITE_ONCE(queue, made);
 	return 0;
@@ -68,6 +100,7 @@ void cowmem_room_exit(void)
 {
 	struct workqueue_struct *was = queue;
 
+	unregister_pm_notifier(&sleep_notifier);
 	WRITE_ONCE(queue, NULL);
 	synchronize_rcu();
 	cancel_delayed_work_sync(&room);

@@ -16,7 +16,6 @@ public:
 	ClusterOf() = default;
 	~ClusterOf()
 	{
-		kapi_owner_put(owner_);
 		if (inode_)
 			kapi_inode_put(inode_);
 	}
@@ -55,8 +54,7 @@ public:
 		                  .accessed = false,
 		                  .max_slots = object().max_slots(),
 		                  .shared = true,
-		                  .named = named_,
-		                  .owner = owner_},
+		                  .named = named_},
 		                 result);
 		kapi_count_n(COWMEM_COUNT_pages_shrunk, result.out);
 		return static_cast<unsigned int>(result.out);
@@ -80,7 +78,6 @@ private:
 			keep(kapi_mapping_host(mapping));
 		mapping_ = mapping;
 		first_ = index / Batch::max * Batch::max;
-		kapi_owner_put(std::exchange(owner_, kapi_folio_get_owner(page)));
 	}
 	void find_member(const SharedHome &home, Index index, const folio *page)
 	{
@@ -93,7 +90,6 @@ private:
 	const address_space *mapping_ = nullptr;
 	Index first_ = 0;
 	unsigned int named_ = 0;
-	obj_cgroup *owner_ = nullptr;
 };
 
 /*

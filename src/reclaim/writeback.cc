@@ -55,36 +55,50 @@ bool has_slots(const Pages &pages)
 	return pages.own_slots() || (shared && shared->slot_count());
 }
 
+/* As visit_all() says. */
+template <class Visitor>
+int visit_leaf(Visitor &visitor, const Pages &pages, Index leaf)
+{
+	kapi_count(COWMEM_COUNT_leaves_walked);
+	for (Index index = leaf; index < leaf + Node::entries; index++) {
+		Seen seen = pages.see(index);
+		const bool is_cold =
+			seen.slot && !seen.page && seen.slot->location().is_in_memory();
+
+		if (const int err = is_cold ? visitor.visit(std::move(seen.slot)) : 0)
+			return err;
+		if (kapi_is_interrupted())
+			return -KAPI_EINTR;
+	}
+	kapi_cond_resched();
+	return 0;
+}
+
 /*
  * Shows @visitor all slots that have bytes in memory and whose page is out, until it says anything but 0, and that is the
- * answer, or -EINTR: a signal. Slots are kept no longer than the object in which they were found, which keeps
+ * answer, or -EINTR: a signal. What relatives have in common is met once, but for leaves that one has copied. Slots are kept no longer than the object in which they were found, which keeps
  * the homes of their pages: end() is told of the end of each.
  */
 template <class Visitor>
 int visit_all(Visitor &visitor)
 {
+	const unsigned int walk = Relocating::next_walk();
+
 	for (Objects at; at; at.next()) {
 		const Pages &pages = (*at).pages();
 		int err = 0;
 
-		for (Index index = 0; !err && !at.is_abandoned() && has_slots(pages) &&
-		                      (index = pages.next_data(index, no_index)) != no_index;
-		     index++) {
-			Seen seen = pages.see(index);
-
-			if (seen.slot && !seen.page && seen.slot->location().is_in_memory())
-				err = visitor.visit(std::move(seen.slot));
-			if (!err && kapi_is_interrupted())
-				err = -KAPI_EINTR;
-			kapi_cond_resched();
-		}
+		for (Index leaf = 0; !err && !at.is_abandoned() && has_slots(pages) &&
+		                     (leaf = pages.tree().next_leaf(leaf, walk)) != no_index;
+		     leaf += Node::entries)
+			err = visit_leaf(visitor, pages, leaf);
 
 		const int last = visitor.end();
 
 		if (err || last)
 			return err ? err : last;
 	}
-	return 0;
+	return kapi_signal_pending() ? -KAPI_EINTR : 0;
 }
 
 /* Adds up what is how old. */

@@ -39,7 +39,7 @@ struct Inspect : Visitor {
 };
 
 /*
- * Counts the young entries of each page, and makes those of @taken old. Mappings that say they
+ * Counts the young entries of each page, and makes them old. Mappings that say they
  * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use, and their entries stay young;
  * those of other memory cgroups than @group, if one is given, are passed over. Secondary MMUs are
  * asked, too. Kernel counterpart: folio_referenced_one().
@@ -47,11 +47,7 @@ struct Inspect : Visitor {
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
 
-	/* @taken: of which pages of the batch, by bits; of the others all stays as it is. */
-	explicit Referenced(mem_cgroup *only = nullptr, unsigned int taken = ~0U)
-		: group{only}, taken_{taken}
-	{
-	}
+	explicit Referenced(mem_cgroup *only = nullptr) : group{only} {}
 
 	bool enters(const vm_area_struct *vma)
 	{
@@ -64,7 +60,7 @@ struct Referenced : Visitor {
 		written[found.nth] |= found.pte.dirty() || (found.pte.writable() && is_told(found));
 		if (!kapi_vma_has_recency(found.vma))
 			return false;
-		young[found.nth] += is_young(found);
+		young[found.nth] += kapi_pte_clear_young(found.vma, found.address, found.ptep);
 		return false;
 	}
 
@@ -75,18 +71,10 @@ struct Referenced : Visitor {
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:
-	bool is_young(const FoundPte &found) const
-	{
-		if (taken_ >> found.nth & 1)
-			return kapi_pte_clear_young(found.vma, found.address, found.ptep);
-		return found.pte.young() || kapi_mm_young(kapi_vma_mm(found.vma), found.address);
-	}
 	static bool is_told(const FoundPte &found)
 	{
 		return kapi_mm_has_notifiers(kapi_vma_mm(found.vma));
 	}
-
-	const unsigned int taken_;
 };
 
 /*

@@ -2,6 +2,7 @@
 /* The backing store (store/backing.h): its places and checksums. */
 #include "store/backing.h"
 #include "kernel/folio.h"
+#include "kernel/minmax.h"
 
 namespace cowmem {
 
@@ -40,13 +41,20 @@ int Backing::set(const char *path)
 		at = &device_[n];
 
 		unsigned long count = 0;
+		cowmem_backing_kind kind;
 
-		if (const int err = kapi_backing_open(path, &at->opened, &count, &at->is_device)) {
+		if (const int err = kapi_backing_open(path, &at->opened, &count, &kind)) {
 			at->opened = nullptr;
 			return err;
 		}
+		__atomic_store_n(&at->kind, kind, __ATOMIC_RELAXED);
+		at->granule = kapi_backing_discards(at->opened);
+		at->discarded = 0;
 		at->taken = kapi_bits_alloc(count);
-		if (!at->taken) {
+		at->freed = at->granule ? kapi_bits_alloc(count) : nullptr;
+		if (!at->taken || (at->granule && !at->freed)) {
+			kapi_free_array(std::exchange(at->taken, nullptr));
+			kapi_free_array(std::exchange(at->freed, nullptr));
 			kapi_backing_close(std::exchange(at->opened, nullptr));
 			return -KAPI_ENOMEM;
 		}
@@ -86,7 +94,10 @@ void Backing::close_left()
 		    !__atomic_compare_exchange_n(&at.users, &unused, none, false, __ATOMIC_ACQUIRE,
 		                                 __ATOMIC_RELAXED))
 			continue;
+		while (kapi_wants_discards() && at.discard_some()) {
+		}
 		kapi_free_array(std::exchange(at.taken, nullptr));
+		kapi_free_array(std::exchange(at.freed, nullptr));
 		kapi_backing_close(at.opened);
 		__atomic_store_n(&at.opened, nullptr, __ATOMIC_RELEASE);
 	}
@@ -103,11 +114,11 @@ bool Backing::Device::begin()
 	return false;
 }
 
-bool Backing::Device::take_place(unsigned long &place)
+int Backing::Device::take_place(unsigned long &place)
 {
 	/* Who would search all of it in vain sees that first. */
 	if (__atomic_load_n(&users, __ATOMIC_RELAXED) > count)
-		return false;
+		return -KAPI_ENOSPC;
 
 	const auto places = static_cast<unsigned long>(count);
 	unsigned long at = __atomic_load_n(&next, __ATOMIC_RELAXED);
@@ -119,27 +130,53 @@ bool Backing::Device::take_place(unsigned long &place)
 		if (at < places)
 			continue;
 		if (std::exchange(again, true))
-			return false;
+			return -KAPI_ENOMEM; /* what is free the device is just being told of */
 		at = 0;
 	}
 	__atomic_store_n(&next, at + 1, __ATOMIC_RELAXED);
 	place = at;
-	return true;
+	return 0;
 }
 
-int Backing::write(folio *page, Location &to, Transfer &transfer, bool reclaim)
+namespace {
+
+/* What keeps the cgroup, or nothing, that a page is charged to, for a scope. */
+class OwnerOf {
+public:
+	explicit OwnerOf(folio *page) : owner_{kapi_folio_get_owner(page)} {}
+	~OwnerOf() { kapi_owner_put(owner_); }
+	OwnerOf(const OwnerOf &) = delete;
+	OwnerOf &operator=(const OwnerOf &) = delete;
+
+	obj_cgroup *get() const { return owner_; }
+
+private:
+	obj_cgroup *const owner_;
+};
+
+} /* namespace */
+
+int Backing::write(folio *page, Location &to, Transfer &transfer, cowmem_transfer_for what)
 {
+	const bool reclaim = what == COWMEM_TRANSFER_RECLAIM;
 	const unsigned int n = current();
 	unsigned long place;
 
 	if (n == no_device || !device_[n].begin())
 		return -KAPI_ENOSPC;
-	if ((reclaim && (!device_[n].is_device || fails())) || !device_[n].take_place(place)) {
+	if (reclaim && (!device_[n].serves_reclaim() || fails())) {
 		device_[n].end();
 		return -KAPI_ENOSPC;
 	}
+	if (const int err = device_[n].take_place(place)) {
+		device_[n].end();
+		return err;
+	}
 	to = {0, static_cast<unsigned char>(Location::backed + n), pack(place, checksum_of(page))};
-	transfer = Transfer{kapi_transfer_start(device_[n].opened, place, page, true, reclaim)};
+
+	const OwnerOf owner{page};
+
+	transfer = Transfer{kapi_transfer_start(device_[n].opened, place, page, what, owner.get())};
 	if (transfer)
 		return 0;
 	free(to);
@@ -170,7 +207,8 @@ BackingRead Backing::start_read(const StoreSlot &slot, folio *page) const
 		opened = device_[read.from.device()].opened;
 		kapi_file_get(opened);
 	}
-	read.transfer = Transfer{kapi_transfer_start(opened, place(read.from), page, false, false)};
+	read.transfer = Transfer{
+		kapi_transfer_start(opened, place(read.from), page, COWMEM_TRANSFER_READ, nullptr)};
 	kapi_file_put(opened);
 	return read;
 }
@@ -204,10 +242,83 @@ int Backing::finish_read(BackingRead read, StoreSlot &slot, folio *page, Wait ho
 	return 0;
 }
 
+/* Whoever is given it before the mark is there frees it once more. */
 void Backing::free(const Location &at)
 {
-	kapi_bit_clear(device_[at.device()].taken, place(at));
-	device_[at.device()].end();
+	Device &device = device_[at.device()];
+
+	kapi_bit_clear(device.taken, place(at));
+	if (device.granule && kapi_wants_discards()) {
+		/* Who takes the mark away finds the place free. */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		kapi_bit_set(device.freed, place(at));
+		kapi_discard_soon();
+	}
+	device.end();
+}
+
+/*
+ * Takes the places, as many as the device is told of at once, that begin at @place. False: some are in use. None of them has a mark
+ * then: the last of these that comes free has one again.
+ */
+bool Backing::Device::take_granule(unsigned long place)
+{
+	const unsigned long end = min_of(place + granule, static_cast<unsigned long>(count));
+
+	for (unsigned long at = place; at < end; at++)
+		kapi_bit_clear(freed, at);
+	for (unsigned long at = place; at < end; at++) {
+		if (!kapi_bit_test_and_set(taken, at))
+			continue;
+		while (at-- > place)
+			kapi_bit_clear(taken, at);
+		return false;
+	}
+	return true;
+}
+
+bool Backing::Device::discard_some()
+{
+	const auto places = static_cast<unsigned long>(count);
+	const long unused = count - __atomic_load_n(&users, __ATOMIC_RELAXED);
+	/* Places: half of what is free stays so. */
+	const unsigned long most =
+		min_of(4096UL, unused > 0 ? static_cast<unsigned long>(unused) / 2 : 0);
+	const unsigned long found = freed ? kapi_bits_next_set(freed, places, discarded) : places;
+
+	if ((found >= places && !discarded) || most < granule)
+		return false;
+	if (found >= places) {
+		discarded = 0;
+		return true;
+	}
+
+	const unsigned long begin = found - found % granule;
+	unsigned long end = begin;
+
+	do {
+		if (!take_granule(end))
+			break;
+		end += granule;
+	} while (end < places && end - begin + granule <= most &&
+	         kapi_bits_next_set(freed, places, end) < end + granule);
+	end = min_of(end, places);
+	discarded = end == begin ? min_of(begin + granule, places) : end;
+	if (end > begin) {
+		kapi_backing_discard(opened, begin, end - begin);
+		kapi_count_n(COWMEM_COUNT_backing_discarded, end - begin);
+	}
+	for (unsigned long at = begin; at < end; at++)
+		kapi_bit_clear(taken, at);
+	return true;
+}
+
+bool Backing::discard_some()
+{
+	for (Device &device : device_)
+		if (device.opened && device.discard_some())
+			return true;
+	return false;
 }
 
 } /* namespace cowmem */

@@ -117,7 +117,7 @@ public:
 
 		const Device &at = device_[now];
 
-		return reclaim ? takes_more() && __atomic_load_n(&at.is_device, __ATOMIC_RELAXED)
+		return reclaim ? takes_more() && at.serves_reclaim()
 		               : __atomic_load_n(&at.users, __ATOMIC_ACQUIRE) >= 0;
 	}
 	/* Whether there is one with a free place, whose writes do not fail. The same. */
@@ -135,11 +135,11 @@ public:
 	}
 
 	/*
-	 * Begins to write @page, and says in @to where that is. 0; -ENOSPC: no place is
-	 * free, or there is no backing store, or none for memory reclaim; -ENOMEM. Does not
-	 * sleep for memory.
+	 * Begins to write @page, for a COWMEM_TRANSFER_ that is a write, and says in @to where that is. 0; -ENOSPC: no place is
+	 * free, or there is no backing store, or none for memory reclaim; -ENOMEM. Only to move a page it
+	 * sleeps for memory.
 	 */
-	int write(folio *page, Location &to, Transfer &transfer, bool reclaim);
+	int write(folio *page, Location &to, Transfer &transfer, cowmem_transfer_for what);
 
 	/*
 	 * How a write that began ended. After some failures in a row memory reclaim leaves it alone,
@@ -164,6 +164,12 @@ public:
 
 	/* That place is free. Never sleeps. */
 	void free(const Location &at);
+	/*
+	 * Tells the device of some places that they are free, if it wants to know, and there are any of which it was not told yet:
+	 * whether that was so. Nobody is given them meanwhile. Sleeps; one call at a time, also with set() and close_left().
+	 * Kernel counterpart: swap_do_scheduled_discard().
+	 */
+	bool discard_some();
 
 	/* The number of a place: neighbours differ by one. */
 	static unsigned int place(const Location &at) { return static_cast<unsigned int>(at.what); }
@@ -177,14 +183,26 @@ private:
 		/* While it is not `none` the rest stands still. Places in use, and who is about to take one. */
 		long users = none;
 		file *opened = nullptr;
-		bool is_device = false;
+		cowmem_backing_kind kind = COWMEM_BACKING_FILE;
 		long count = 0;                 /* places */
 		unsigned long *taken = nullptr; /* one bit each */
 		unsigned long next = 0; /* where to look for a free one, so that neighbours are */
+		unsigned int granule =
+			0; /* places of which the device is told at once that they are free, or 0 */
+		/* A bit for each place that was in use, and the device does not know that it is not. */
+		unsigned long *freed = nullptr;
+		unsigned long discarded = 0; /* up to which that is done; then it begins anew */
 
 		bool begin();
 		void end() { __atomic_fetch_sub(&users, 1, __ATOMIC_RELEASE); }
-		bool take_place(unsigned long &place);
+		/* 0, or -ENOSPC; or -ENOMEM: soon there is one. */
+		int take_place(unsigned long &place);
+		bool serves_reclaim() const
+		{
+			return kapi_serves_reclaim(__atomic_load_n(&kind, __ATOMIC_RELAXED));
+		}
+		bool take_granule(unsigned long place);
+		bool discard_some();
 	};
 
 	unsigned int current() const { return __atomic_load_n(&current_, __ATOMIC_ACQUIRE); }

@@ -12,6 +12,7 @@ constexpr int stays = 1;
 } /* namespace */
 
 mutex *Relocating::one_relocates;
+unsigned int Relocating::walks;
 
 int Relocating::init()
 {
@@ -45,6 +46,14 @@ bool Relocation::add(SlotRef slot)
 	return count_ == max;
 }
 
+bool Relocation::has_failed(const StoreSlot *slot) const
+{
+	for (unsigned int i = 0; i < failures_; i++)
+		if (failed_[i] == slot)
+			return true;
+	return false;
+}
+
 /* Nobody else changes where they are, so that what is read is what was asked for. */
 int Relocation::read_all()
 {
@@ -74,7 +83,7 @@ int Relocation::read_all()
 int Relocation::place(Moving &at) const
 {
 	if (target_ == Target::backing)
-		return backing.write(at.page.get(), at.to, at.write, false);
+		return backing.write(at.page.get(), at.to, at.write, COWMEM_TRANSFER_MOVE);
 
 	const unsigned char turn = store.turn(); /* before it is seen which compressor that is */
 
@@ -138,8 +147,12 @@ int Relocation::run(Relocated &result)
 		}
 		if (at.error == stays)
 			continue;
-		result.failed++;
 		result.error = at.error;
+		if (has_failed(at.slot.get()))
+			continue;
+		if (failures_ < max_failures)
+			failed_[failures_++] = at.slot.get();
+		result.failed++;
 	}
 	if (!killed)
 		kapi_bytes_stay_wait();

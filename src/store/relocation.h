@@ -30,12 +30,20 @@ public:
 
 	/* Whether it was to be had. */
 	explicit operator bool() const { return has_; }
+	/* The number of a walk along trees, of who has it: another one each time, until they come round; never 0. */
+	static unsigned int next_walk()
+	{
+		if (!++walks)
+			walks++;
+		return walks;
+	}
 
 	static int init();
 	static void exit() { kapi_mutex_free(one_relocates); }
 
 private:
 	static mutex *one_relocates;
+	static unsigned int walks;
 	const bool has_;
 };
 
@@ -48,8 +56,10 @@ enum class Target : unsigned char {
 
 /* How far it has come. */
 struct Relocated {
-	unsigned long moved = 0, failed = 0; /* and what would take no less stays */
-	int error = 0;                       /* of what failed: -EIO, -ENOMEM, -ENOSPC */
+	unsigned long moved = 0;
+	unsigned long failed =
+		0;     /* each slot once, as far as is noted; and what would take no less stays */
+	int error = 0; /* of what failed: -EIO, -ENOMEM, -ENOSPC */
 };
 
 /* Some slots, relocated together. */
@@ -62,9 +72,13 @@ public:
 	[[nodiscard]] bool add(SlotRef slot);
 	/* Relocates them, and has none any more. 0; -EINTR: a fatal signal, they are where they were, and it was the last run. Sleeps. */
 	int run(Relocated &result);
+	/* Whether that slot failed, as far as is noted: for who comes by it once more. */
+	bool has_failed(const StoreSlot *slot) const;
+	/* It may be tried again. */
+	void forget_failures() { failures_ = 0; }
 
 private:
-	static constexpr unsigned int max = 32;
+	static constexpr unsigned int max = 32, max_failures = 256;
 
 	/* One slot on its way. */
 	struct Moving {
@@ -84,6 +98,9 @@ private:
 	const Target target_;
 	unsigned int count_ = 0;
 	Moving moving_[max];
+	/* The first of those that failed. One that is gone by now is no other's that could move: what is new is where it is to be. */
+	unsigned int failures_ = 0;
+	const StoreSlot *failed_[max_failures];
 };
 
 } /* namespace cowmem */

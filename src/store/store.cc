@@ -105,6 +105,13 @@ int Store::set_backing(const char *path)
 	return backing.set(path);
 }
 
+bool Store::discard_some()
+{
+	const Changing scope{changing_};
+
+	return backing.discard_some();
+}
+
 /* Has @compressor, whose number is @n then. As select(). With changing_ held. */
 int Store::have(const char *compressor, unsigned char &n)
 {
@@ -327,7 +334,7 @@ Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location 
 	if (result == Put::stored || result == Put::no_memory)
 		return result;
 
-	const int err = backing.write(page, to, transfer, false);
+	const int err = backing.write(page, to, transfer, COWMEM_TRANSFER_MOVE);
 
 	if (err != -KAPI_ENOSPC)
 		return err ? Put::no_memory : Put::stored;
@@ -382,7 +389,9 @@ Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclai
 
 	if (!made)
 		return Put::no_memory;
-	if (const int err = backing.write(page, to, transfer, reclaim)) {
+	if (const int err =
+	            backing.write(page, to, transfer,
+	                          reclaim ? COWMEM_TRANSFER_RECLAIM : COWMEM_TRANSFER_PAGE_OUT)) {
 		drop_slot(made);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}
@@ -470,6 +479,13 @@ extern "C" int cowmem_store_select_cold(const char *compressor)
 extern "C" int cowmem_backing_set(const char *path)
 {
 	return cowmem::store.set_backing(path);
+}
+
+/* By a worker: places of the backing store came free. */
+extern "C" void cowmem_discard(void)
+{
+	while (!kapi_is_interrupted() && cowmem::store.discard_some())
+		kapi_cond_resched();
 }
 
 /* The parameter `leaving`. */

@@ -35,6 +35,8 @@ public:
 	void exit();
 	/* As Backing::set(). */
 	int set_backing(const char *path);
+	/* As Backing::discard_some(). */
+	bool discard_some();
 	/* Compresses with @compressor from now on. 0, -ENOMEM, -ENOENT, -EINTR; -ENOSPC: too many. */
 	int select(const char *compressor);
 

@@ -20,7 +20,6 @@ EXPORT_SYMBOL_GPL(cowmem_test_punch);
 EXPORT_SYMBOL_GPL(cowmem_test_set_cow);
 EXPORT_SYMBOL_GPL(cowmem_test_check);
 EXPORT_SYMBOL_GPL(cowmem_test_referenced);
-EXPORT_SYMBOL_GPL(cowmem_test_looked_at);
 EXPORT_SYMBOL_GPL(cowmem_test_clean);
 EXPORT_SYMBOL_GPL(cowmem_test_unmap);
 EXPORT_SYMBOL_GPL(cowmem_test_sharers);

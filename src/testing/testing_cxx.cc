@@ -36,16 +36,6 @@ extern "C" cowmem_test_walk cowmem_test_referenced(folio *page, mem_cgroup *grou
 	return walk;
 }
 
-extern "C" cowmem_test_walk cowmem_test_looked_at(folio *page)
-{
-	constexpr unsigned int none = 0;
-	cowmem::Referenced visitor{nullptr, none};
-	cowmem_test_walk walk = walk_page(page, visitor);
-
-	walk.result = visitor.young[0];
-	return walk;
-}
-
 extern "C" cowmem_test_walk cowmem_test_clean(folio *page)
 {
 	cowmem::Clean visitor;
