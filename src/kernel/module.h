@@ -61,6 +61,7 @@ struct cowmem_parameters {
 	bool reuse;
 	bool make_room;
 	unsigned long store_max_pages;
+	unsigned int share;
 	unsigned int backing_readahead;
 };
 extern struct cowmem_parameters cowmem_parameters;
@@ -220,6 +221,8 @@ int cowmem_store_select(const char *compressor);
 int cowmem_store_select_cold(const char *compressor);
 unsigned long cowmem_store_left(void);
 void cowmem_objects_init(void);
+int cowmem_debug_init(void);
+void cowmem_debug_exit(void);
 int cowmem_relocation_init(void);
 void cowmem_relocation_exit(void);
 int cowmem_drain(void);
@@ -230,5 +233,7 @@ int cowmem_backing_set(const char *path);
 bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;
 unsigned long cowmem_shrink(struct kapi_isolated *isolated);
+struct kapi_group;
+bool cowmem_group_next(unsigned long *from, struct kapi_group *found);
 
 #endif /* COWMEM_MODULE_H */
