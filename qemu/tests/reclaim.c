@@ -533,7 +533,7 @@ static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
 /* What it has of pages that are hardly anything is half slots. Who came to its limit waits for a tenth of it. */
 static void a_limit_counts_slots(void)
 {
-	enum { LIMIT = 1 * MIB, SLOT = 40, ALL = LIMIT / SLOT / 2, MORE = 64 };
+	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT / 2, MORE = 64 };
 	const struct counts before = counts_now();
 	const int fd = object_open();
 	uint64_t full, out, takes;
@@ -541,6 +541,7 @@ static void a_limit_counts_slots(void)
 
 	CHECK_EQ(read_number(PARAMETERS "store_max_mib", ""), store_default_mib());
 	limit_store(1);
+	parameter_set("share", "0");
 	for (unsigned long i = 0; i < ALL; i++) {
 		fill_cold(page, i + 1);
 		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
@@ -562,6 +563,7 @@ static void a_limit_counts_slots(void)
 	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
 	CHECK_EQ(full, 0);
 	close(fd);
+	parameter_set("share", SHARE_DEFAULT);
 	limit_store(store_default_mib());
 	check_returned(before);
 }
@@ -575,6 +577,7 @@ static void a_limit_closes_gaps(void)
 	uint64_t full, out, had, has;
 
 	limit_store(4);
+	parameter_set("share", "0");
 	for (uint64_t i = 0; i < PAGES; i++)
 		write_noise(fd, i, PAGE / 4);
 	out = out_of(fd, 0, PAGES, &full);
@@ -590,6 +593,7 @@ static void a_limit_closes_gaps(void)
 	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
 	CHECK(store_stat(fd).pool_bytes < had / 2);
 	close(fd);
+	parameter_set("share", SHARE_DEFAULT);
 	limit_store(store_default_mib());
 	check_returned(before);
 }

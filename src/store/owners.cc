@@ -29,7 +29,7 @@ bool Group::has_share(unsigned long limit, unsigned long share)
 {
 	const bool was_over = __atomic_load_n(&is_over_, __ATOMIC_RELAXED);
 	const unsigned long most = this->most(limit, share);
-	const bool is_over = used() >= (was_over ? most - most / 4 : most);
+	const bool is_over = used() >= (was_over ? most - most / 10 : most);
 
 	if (is_over != was_over)
 		__atomic_store_n(&is_over_, is_over, __ATOMIC_RELAXED);

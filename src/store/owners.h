@@ -43,7 +43,7 @@ public:
 	}
 	/* How many bytes it may have now, of a store that may have @limit. */
 	unsigned long most(unsigned long limit, unsigned long share) const;
-	/* Whether it may have more than it has. Once it may not, only when it has three quarters of what it may. */
+	/* Whether it may have more than it has. Once it may not, only when it has a tenth less than it may. */
 	bool has_share(unsigned long limit, unsigned long share);
 
 	static constexpr unsigned int max_level = 32; /* cgroups deeper than that are of the one there */

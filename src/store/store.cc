@@ -196,11 +196,9 @@ unsigned long Store::excess() const
 }
 
 /* That is begun before there is somebody for whom nothing more goes in, so that memory reclaim need not write and wait itself. */
-void Store::make_room_in_time(unsigned long max, unsigned long has) const
+void Store::make_room_in_time(unsigned long all, unsigned long has) const
 {
-	const unsigned long all = most(max);
-
-	if (kapi_makes_room() && max && has >= all - all / 20 && excess() && backing.takes_more())
+	if (kapi_makes_room() && has >= all - all / 20 && excess() && backing.takes_more())
 		kapi_make_room_soon();
 }
 
@@ -212,12 +210,12 @@ void Store::make_room_in_time(unsigned long max, unsigned long has) const
  */
 Store::Room Store::room()
 {
-	const unsigned long max = kapi_store_max_pages();
+	const unsigned long max = kapi_store_max_pages(), all = most(max);
 	unsigned long has = memory();
 
 	if (!max)
 		return Room::everybody;
-	make_room_in_time(max, has);
+	make_room_in_time(all, has);
 
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
@@ -234,7 +232,7 @@ Store::Room Store::room()
 		__atomic_store_n(&full_, full, __ATOMIC_RELAXED);
 	if (full)
 		return Room::nobody;
-	return has <= most(max) ? Room::everybody : Room::who_has_a_share;
+	return has <= all ? Room::everybody : Room::who_has_a_share;
 }
 
 /* Where not everybody has. */

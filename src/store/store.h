@@ -127,7 +127,7 @@ private:
 	}
 	/* For whom it has room. */
 	enum class Room { everybody, who_has_a_share, nobody };
-	void make_room_in_time(unsigned long max, unsigned long has) const;
+	void make_room_in_time(unsigned long all, unsigned long has) const;
 	Room room();
 	bool has_share(Owner &owner) const;
 	StoreSlot *new_slot(folio *page, Owner *&owner, bool reserves);
