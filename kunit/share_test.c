@@ -11,8 +11,8 @@ static unsigned long most(const unsigned long *own, unsigned int levels)
 	return cowmem_test_most(own, levels, LIMIT, SHARE);
 }
 
-#define MOST(...)                                                                           \
-	most((const unsigned long[]){__VA_ARGS__},                                          \
+#define MOST(...)                                  \
+	most((const unsigned long[]){__VA_ARGS__}, \
 	     sizeof((const unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
 
 /* Eight times what is left, and never more than what it is in. */

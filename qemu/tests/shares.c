@@ -176,15 +176,14 @@ static double part_of_limit(unsigned long bytes)
 	return (double)bytes / LIMIT;
 }
 
-#define CHECK_PART(bytes, least, most)                                                   \
-	do {                                                                             \
-		const double part_ = part_of_limit(bytes);                               \
-		if (part_ < (least) || part_ > (most)) {                                 \
-			test_failed = true;                                              \
-			ksft_print_msg("%s:%d: %.3f of the limit, not %.3f to %.3f\n",   \
-			               __FILE__, __LINE__, part_, (double)(least),       \
-			               (double)(most));                                  \
-		}                                                                        \
+#define CHECK_PART(bytes, least, most)                                                           \
+	do {                                                                                     \
+		const double part_ = part_of_limit(bytes);                                       \
+		if (part_ < (least) || part_ > (most)) {                                         \
+			test_failed = true;                                                      \
+			ksft_print_msg("%s:%d: %.3f of the limit, not %.3f to %.3f\n", __FILE__, \
+			               __LINE__, part_, (double)(least), (double)(most));        \
+		}                                                                                \
 	} while (0)
 
 /* --- what a slot takes, and what is told --- */
@@ -193,7 +192,8 @@ static unsigned long slot_size(void)
 	struct utsname name;
 
 	MUST(!uname(&name));
-	return strncmp(name.release, "6.1.", 4) ? 32 : 40; /* there the allocator needs 8 of its own */
+	/* There the allocator needs 8 of its own. */
+	return strncmp(name.release, "6.1.", 4) ? 32 : 40;
 }
 
 /* What one of the cache takes, with the allocator's part. */

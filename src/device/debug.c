@@ -30,9 +30,7 @@ static void show_path(struct seq_file *file, unsigned long id)
 	cgroup_put(cgroup);
 }
 #else
-static void show_path(struct seq_file *file, unsigned long id)
-{
-}
+static void show_path(struct seq_file *file, unsigned long id) {}
 #endif
 
 static int cgroups_show(struct seq_file *file, void *unused)

@@ -182,9 +182,11 @@ static int share_set(const char *value, const struct kernel_param *kp)
 
 static const struct kernel_param_ops share_ops = {.set = share_set, .get = param_get_uint};
 module_param_cb(share, &share_ops, &cowmem_parameters.share, 0644);
-MODULE_PARM_DESC(share, "How many times what is left of that a memory cgroup, and what is charged to none, may have at "
-                        "most: the only one has 8/9, if that is 8 (default), two have 8/17 each; and the same of "
-                        "what its parent may have; from 2 to 1024; 0: whoever comes first has it all");
+MODULE_PARM_DESC(share,
+                 "How many times what is left of that a memory cgroup may have, and what is in "
+                 "none: the only one has 8/9, if it is 8 (default), two have 8/17 each; and "
+                 "the same of what the parent may have; 2 to 1024; 0: first come, first "
+                 "served");
 
 /* Before there is a store, the name is only noted. */
 static char compressor[32] = "lzo-rle";

@@ -19,8 +19,9 @@ enum class Gfp {
 struct Allocated {
 	static void *operator new(size_t size, Gfp how) noexcept
 	{
-		return how == Gfp::kernel_account ? kapi_zalloc(size)
-		                                  : kapi_zalloc_nowait(size, how == Gfp::nowait_reserves);
+		return how == Gfp::kernel_account
+		               ? kapi_zalloc(size)
+		               : kapi_zalloc_nowait(size, how == Gfp::nowait_reserves);
 	}
 	static void operator delete(void *p) { kapi_free(p); }
 };

@@ -181,7 +181,7 @@ void kapi_owner_get(struct obj_cgroup *owner);
 const struct mem_cgroup *kapi_owner_group(struct obj_cgroup *owner);
 /* The one that it is in, or null. */
 const struct mem_cgroup *kapi_group_parent(const struct mem_cgroup *group);
-unsigned int kapi_group_level(const struct mem_cgroup *group); /* 1: it is in the root */
+unsigned int kapi_group_level(const struct mem_cgroup *group);   /* 1: it is in the root */
 unsigned long kapi_group_serial(const struct mem_cgroup *group); /* no other has it, ever */
 unsigned long kapi_group_id(const struct mem_cgroup *group);     /* its directory's inode */
 /* Whether it is charged to @owner: a hint, unless the caller has a reference on it. */

@@ -17,7 +17,7 @@ bool kapi_makes_room(void);
 bool kapi_has_dirty_bit(void);
 unsigned long kapi_store_max_pages(void);
 unsigned long kapi_share(void); /* 0: none */
-void kapi_warn_if(bool wrong); /* in the log, once */
+void kapi_warn_if(bool wrong);  /* in the log, once */
 unsigned long kapi_jiffies(void);
 void kapi_event_major_fault(struct mm_struct *mm);
 /* The task waits for memory that it had: what PSI tells of. */

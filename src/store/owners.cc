@@ -142,7 +142,8 @@ Group *Owners::get_group(obj_cgroup *cgroup, bool reserves)
 	while (at && kapi_group_level(at) > Group::max_level)
 		at = kapi_group_parent(at);
 	for (; at; at = kapi_group_parent(at)) {
-		auto *group = static_cast<Group *>(kapi_table_get(&serials_, kapi_group_serial(at)));
+		auto *group =
+			static_cast<Group *>(kapi_table_get(&serials_, kapi_group_serial(at)));
 
 		if (group) {
 			group->references_++;

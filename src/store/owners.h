@@ -46,7 +46,8 @@ public:
 	/* Whether it may have more than it has. Once it may not, only when it has a tenth less than it may. */
 	bool has_share(unsigned long limit, unsigned long share);
 
-	static constexpr unsigned int max_level = 32; /* cgroups deeper than that are of the one there */
+	/* Cgroups that are deeper are of the one there. */
+	static constexpr unsigned int max_level = 32;
 
 private:
 	friend class Owners;
@@ -113,7 +114,7 @@ private:
 
 /* What is told of a group. */
 struct GroupFigures {
-	unsigned long id;     /* the inode of its cgroup's directory; 0: what is charged to no cgroup */
+	unsigned long id;     /* the inode of its cgroup's directory; 0: what is in none */
 	unsigned long slots;  /* of all below it, as the rest */
 	unsigned long memory; /* bytes that it has, slots included */
 	unsigned long most;   /* bytes that it may have now */
@@ -145,7 +146,8 @@ public:
 	}
 
 	/* What the first group has whose serial number is @from or higher, and that number. False: there is none. @limit, @share: as of Group::most(). */
-	bool next(unsigned long &from, unsigned long limit, unsigned long share, GroupFigures &found);
+	bool next(unsigned long &from, unsigned long limit, unsigned long share,
+	          GroupFigures &found);
 
 private:
 	static constexpr unsigned int bucket_bits = 8;

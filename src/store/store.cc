@@ -347,8 +347,8 @@ Put Store::compress(folio *page, Owner &owner, const unsigned char &by, unsigned
 Put Store::place(folio *page, Owner &owner, const Location &from, Location &to, Transfer &transfer)
 {
 	const Room room = from.is_backed() ? this->room() : Room::everybody;
-	const bool has_room = room == Room::everybody ||
-	                      (room == Room::who_has_a_share && has_share(owner));
+	const bool has_room =
+		room == Room::everybody || (room == Room::who_has_a_share && has_share(owner));
 	Put result = has_room ? compress(page, owner, current_, any, to, false) : Put::full;
 
 	if (result == Put::stored || result == Put::no_memory)
@@ -535,7 +535,16 @@ extern "C" bool cowmem_group_next(unsigned long *from, kapi_group *found)
 
 	if (!cowmem::store.next_group(*from, figures))
 		return false;
-	*found = {figures.id, figures.slots, figures.slots * KAPI_PAGE_SIZE,
-	          figures.memory - figures.slots * kapi_slot_size(), figures.memory, figures.most};
+
+	/* One that has just come counts as a slot before its memory does. */
+	const unsigned long slots =
+		cowmem::min_of(figures.slots * kapi_slot_size(), figures.memory);
+
+	*found = {.id = figures.id,
+	          .slots = figures.slots,
+	          .original = figures.slots * KAPI_PAGE_SIZE,
+	          .compressed = figures.memory - slots,
+	          .memory = figures.memory,
+	          .most = figures.most};
 	return true;
 }
