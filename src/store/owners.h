@@ -22,7 +22,6 @@
 #define COWMEM_OWNERS_H
 
 #include "kernel/alloc.h"
-#include "kernel/index.h"
 
 namespace cowmem {
 
