@@ -404,8 +404,9 @@ static bool has_room(int old, int young)
 static bool the_oldest_first(void)
 {
 	const struct counts before = counts_now();
+	const unsigned int pages = YOUNG * all_of_it / 1000 / 8 * 8;
 	int old, young;
-	char *q = cold_object(&young, YOUNG), *p = cold_object(&old, OLD);
+	char *q = cold_object(&young, pages), *p = cold_object(&old, OLD);
 	struct cowmem_page_out out;
 	double begin;
 	bool in_time;
@@ -415,14 +416,14 @@ static bool the_oldest_first(void)
 	CHECK_EQ(SINCE(before, backing_written), 0);
 	sleep(3);
 	begin = seconds();
-	for (uint64_t i = 0; i < YOUNG; i += 8) {
+	for (uint64_t i = 0; i < pages; i += 8) {
 		MUST(!page_out_ask(young, &out, COWMEM_PAGE_OUT_ACCESSED, i, 8));
 		CHECK_EQ(out.out, 8);
 		CHECK(COMES(has_room(old, young)));
 	}
 	in_time = seconds() - begin < 15;
-	ksft_print_msg("of %d old pages %lu moved, of %d young ones %lu\n", OLD,
-	               (unsigned long)store_stat(old).backing_slots, YOUNG,
+	ksft_print_msg("of %d old pages %lu moved, of %u young ones %lu\n", OLD,
+	               (unsigned long)store_stat(old).backing_slots, pages,
 	               (unsigned long)store_stat(young).backing_slots);
 	if (in_time) {
 		CHECK(store_stat(old).backing_slots > OLD / 2);
@@ -437,11 +438,11 @@ static bool the_oldest_first(void)
 	MUST(page_out_all(old, OLD) == OLD);
 	CHECK(COMES(has_room(old, young)));
 	CHECK(COMES(store_stat(young).backing_slots > 0));
-	for (uint64_t i = 0; i < YOUNG; i++)
+	for (uint64_t i = 0; i < pages; i++)
 		CHECK((i >= OLD || cold_is(p + i * PAGE, i, 2)) && cold_is(q + i * PAGE, i, 1));
 	limit_store(store_default_mib());
 	let_go(old, p, OLD);
-	let_go(young, q, YOUNG);
+	let_go(young, q, pages);
 	check_returned(before);
 	return in_time;
 }
