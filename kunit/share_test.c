@@ -15,7 +15,7 @@ static unsigned long most(const unsigned long *own, unsigned int levels)
 	most((const unsigned long[]){__VA_ARGS__}, \
 	     sizeof((const unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
 
-/* Eight times what is left, and never more than what it is in. */
+/* Eight times what is left, and never more than what it is in has. */
 static void a_multiple_of_what_is_left(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, (unsigned long)LIMIT, MOST(0));
@@ -54,11 +54,9 @@ static void of_a_sole_one(struct kunit *test)
 static void nobody_is_refused_where_an_eighth_is_left(struct kunit *test)
 {
 	for (unsigned long a = 0; a <= LIMIT * 7 / 8; a += 91)
-		for (unsigned long b = 0; a + b <= LIMIT * 7 / 8; b += 89) {
-			const unsigned long own[] = {0, LIMIT * 7 / 8 - a - b, a, b};
-
-			KUNIT_ASSERT_EQ(test, (unsigned long)LIMIT, most(own, 4));
-		}
+		for (unsigned long b = 0; a + b <= LIMIT * 7 / 8; b += 89)
+			KUNIT_ASSERT_EQ(test, (unsigned long)LIMIT,
+			                MOST(0, LIMIT * 7 / 8 - a - b, a, b));
 }
 
 /* Who came to his share has some more only when there is more than a little. */
@@ -67,7 +65,7 @@ static void not_for_each_page_that_goes(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, cowmem_test_has_share_again(LIMIT, LIMIT, SHARE));
 	KUNIT_EXPECT_FALSE(test, cowmem_test_has_share_again(6480, LIMIT, SHARE));
 	KUNIT_EXPECT_FALSE(test, cowmem_test_has_share_again(6415, LIMIT, SHARE));
-	KUNIT_EXPECT_TRUE(test, cowmem_test_has_share_again(6408, LIMIT, SHARE)); /* 36/41 */
+	KUNIT_EXPECT_TRUE(test, cowmem_test_has_share_again(6408, LIMIT, SHARE));
 }
 
 static struct kunit_case share_cases[] = {

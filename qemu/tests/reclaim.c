@@ -502,7 +502,7 @@ static void full_store_costs_no_faults(void)
 	for (unsigned long i = 0; i < pages; i++)
 		map[i * PAGE + 1] = 'y';
 	limit_store(1);
-	parameter_set("share", "0"); /* or there would be some */
+	parameter_set("share", "0");        /* or there would be some */
 	for (uint64_t i = 0; i < 1024; i++) /* more than there is room for */
 		write_noise(fill_fd, i, PAGE / 2);
 	MUST(!page_out_ask(fill_fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 1024));
