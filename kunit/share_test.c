@@ -60,7 +60,7 @@ static void nobody_is_refused_where_an_eighth_is_left(struct kunit *test)
 }
 
 /* Who came to his share has some more only when there is more than a little. */
-static void not_for_each_page_that_goes(struct kunit *test)
+static void not_with_each_page_that_goes(struct kunit *test)
 {
 	KUNIT_EXPECT_FALSE(test, cowmem_test_has_share_again(LIMIT, LIMIT, SHARE));
 	KUNIT_EXPECT_FALSE(test, cowmem_test_has_share_again(6480, LIMIT, SHARE));
@@ -72,7 +72,7 @@ static struct kunit_case share_cases[] = {
 	KUNIT_CASE(a_multiple_of_what_is_left),
 	KUNIT_CASE(of_a_sole_one),
 	KUNIT_CASE(nobody_is_refused_where_an_eighth_is_left),
-	KUNIT_CASE(not_for_each_page_that_goes),
+	KUNIT_CASE(not_with_each_page_that_goes),
 	{},
 };
 
