@@ -523,6 +523,7 @@ static void full_store_costs_no_faults(void)
 	for (unsigned long i = 0; i < pages; i++)
 		map[i * PAGE + 1] = 'y';
 	limit_store(1);
+	parameter_set("share", "0");        /* or there would be some */
 	for (uint64_t i = 0; i < 1024; i++) /* more than there is room for */
 		write_noise(fill_fd, i, PAGE / 2);
 	MUST(!page_out_ask(fill_fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, 1024));
@@ -535,6 +536,7 @@ static void full_store_costs_no_faults(void)
 		map[i * PAGE + 1] = 'z';
 	CHECK(minor_faults() - faults < 8);
 	CHECK_EQ(SINCE(before, mkwrite), 0);
+	parameter_set("share", SHARE_DEFAULT);
 	limit_store(store_default_mib());
 	munmap(map, pages * PAGE);
 	close(fill_fd);
@@ -554,7 +556,7 @@ static uint64_t out_of(int fd, uint64_t index, uint64_t pages, uint64_t *full)
 /* What it has of pages that are hardly anything is half slots. Who came to its limit waits for a tenth of it. */
 static void a_limit_counts_slots(void)
 {
-	enum { LIMIT = 1 * MIB, SLOT = 40, ALL = LIMIT / SLOT / 2, MORE = 64 };
+	enum { LIMIT = 1 * MIB, SLOT = 32, ALL = LIMIT / SLOT / 2, MORE = 64 };
 	const struct counts before = counts_now();
 	const int fd = object_open();
 	uint64_t full, out, takes;
@@ -562,6 +564,7 @@ static void a_limit_counts_slots(void)
 
 	CHECK_EQ(read_number(PARAMETERS "store_max_mib", ""), store_default_mib());
 	limit_store(1);
+	parameter_set("share", "0");
 	for (unsigned long i = 0; i < ALL; i++) {
 		fill_cold(page, i + 1);
 		MUST(pwrite(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
@@ -583,6 +586,7 @@ static void a_limit_counts_slots(void)
 	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
 	CHECK_EQ(full, 0);
 	close(fd);
+	parameter_set("share", SHARE_DEFAULT);
 	limit_store(store_default_mib());
 	check_returned(before);
 }
@@ -596,6 +600,7 @@ static void a_limit_closes_gaps(void)
 	uint64_t full, out, had, has;
 
 	limit_store(4);
+	parameter_set("share", "0");
 	for (uint64_t i = 0; i < PAGES; i++)
 		write_noise(fd, i, PAGE / 4);
 	out = out_of(fd, 0, PAGES, &full);
@@ -611,6 +616,7 @@ static void a_limit_closes_gaps(void)
 	CHECK_EQ(out_of(fd, out, MORE, &full), MORE);
 	CHECK(store_stat(fd).pool_bytes < had / 2);
 	close(fd);
+	parameter_set("share", SHARE_DEFAULT);
 	limit_store(store_default_mib());
 	check_returned(before);
 }

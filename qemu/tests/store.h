@@ -12,6 +12,9 @@ static inline unsigned long store_default_mib(void)
 	return sysconf(_SC_PHYS_PAGES) / 2 >> 8;
 }
 
+/* How many times what is left a cgroup may have, unless it is told otherwise. */
+#define SHARE_DEFAULT "8"
+
 /* How much the store may have from now on. */
 static inline void limit_store(unsigned long mib)
 {

@@ -89,6 +89,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.make_room = true,
 	.backing_readahead = 8,
 	.store_max_pages = STORE_MAX_DEFAULT,
+	.share = 8,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -162,6 +163,30 @@ module_param_cb(store_max_mib, &store_max_ops, NULL, 0644);
 MODULE_PARM_DESC(store_max_mib, "MiB of memory that pages which are paged out may take, "
                                 "compressed and with what tells where they are, in all; 0: no "
                                 "limit (default: half of memory)");
+
+/* One would have a store that makes room for itself begin with that as it is empty. */
+#define SHARE_LEAST 2U
+#define SHARE_MOST 1024U
+
+static int share_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned int share;
+	int err = kstrtouint(value, 0, &share);
+
+	if (!err && share && (share < SHARE_LEAST || share > SHARE_MOST))
+		err = -ERANGE;
+	if (!err)
+		WRITE_ONCE(cowmem_parameters.share, share);
+	return err;
+}
+
+static const struct kernel_param_ops share_ops = {.set = share_set, .get = param_get_uint};
+module_param_cb(share, &share_ops, &cowmem_parameters.share, 0644);
+MODULE_PARM_DESC(share,
+                 "How many times what is left of that a memory cgroup may have, and what is in "
+                 "none: the only one has 8/9, if it is 8 (default), two have 8/17 each; and "
+                 "the same of what the parent may have; 2 to 1024; 0: first come, first "
+                 "served");
 
 /*
  * Before there is a store, the name is only noted. While the module is being loaded it cannot be set, as the store may go again:
@@ -464,7 +489,7 @@ static int __init memory_init(void)
 	struct kmem_cache_args tree = {.align = 16};
 	const slab_flags_t flags = SLAB_ACCOUNT | SLAB_NO_MERGE;
 
-	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 40, &slot, SLAB_TYPESAFE_BY_RCU);
+	cowmem_slot_cache = kmem_cache_create("cowmem_slot", 32, &slot, SLAB_TYPESAFE_BY_RCU);
 	cowmem_leaf_cache = kmem_cache_create("cowmem_leaf", 144, &tree, flags);
 	cowmem_node_cache = kmem_cache_create("cowmem_node", 536, &tree, flags);
 	if (cowmem_slot_cache && cowmem_leaf_cache && cowmem_node_cache)
@@ -567,6 +592,7 @@ static const struct {
 	{cowmem_relocation_init, cowmem_relocation_exit},
 	{objects_init, NULL},
 	{store_init, store_exit},
+	{cowmem_debug_init, cowmem_debug_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
 	{cowmem_mount_init, cowmem_mount_exit},
 	{cowmem_scan_control_init, NULL},

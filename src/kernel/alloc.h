@@ -11,11 +11,18 @@
 namespace cowmem {
 
 enum class Gfp {
-	kernel_account, /* may sleep; charged to the caller's memory cgroup */
+	kernel_account,  /* may sleep; charged to the caller's memory cgroup */
+	nowait,          /* never sleeps */
+	nowait_reserves, /* the same, of memory reclaim */
 };
 
 struct Allocated {
-	static void *operator new(size_t size, Gfp) noexcept { return kapi_zalloc(size); }
+	static void *operator new(size_t size, Gfp how) noexcept
+	{
+		return how == Gfp::kernel_account
+		               ? kapi_zalloc(size)
+		               : kapi_zalloc_nowait(size, how == Gfp::nowait_reserves);
+	}
 	static void operator delete(void *p) { kapi_free(p); }
 };
 

@@ -86,7 +86,7 @@
 #define compat_reclaimed(state) ((state)->reclaimed)
 /* Whether vmscan counts what shrinkers free in reclaim of a cgroup, too. */
 #define compat_shrinkers_count_for_cgroups false
-#define compat_slot_size 40
+#define compat_slot_size 32
 
 /* The block device at @path, had alone. An ERR_PTR. */
 static inline struct file *compat_open_device(const struct path *path, void *holder)

@@ -49,7 +49,7 @@ static inline void compat_range_init(struct mmu_notifier_range *range,
 #define mmu_notifier_range_init compat_range_init
 
 /* --- slabs: the freed object's link has no place within --- */
-#define compat_slot_size (40 + sizeof(void *))
+#define compat_slot_size (32 + sizeof(void *))
 #define SLAB_NO_MERGE \
 	SLAB_NOLEAKTRACE /* which keeps from it, and is nothing else without kmemleak */
 

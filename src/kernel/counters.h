@@ -88,6 +88,7 @@
 	X(pages_paged_out, "pages that went out of memory")                               \
 	X(pages_stored, "pages that were put into the store for it")                       \
 	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \
+	X(pages_over_share, "pages that the store refused: their cgroup has its share of it")  \
 	X(pages_incompressible, "pages that the store refused: they take no less there")   \
 	X(pages_recompressed, "pages of the store that the compressor for what is cold made smaller") \
 	X(pages_shrunk, "of those paged out, those that memory pressure took")             \

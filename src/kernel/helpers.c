@@ -369,6 +369,9 @@ HELPER bool kapi_spinlock_is_locked(struct kapi_spinlock *lock) { return spin_is
 HELPER void kapi_spinlock_lock(struct kapi_spinlock *lock) { spin_lock(spinlock_of(lock)); }
 HELPER void kapi_spinlock_unlock(struct kapi_spinlock *lock) { spin_unlock(spinlock_of(lock)); }
 
+/* What need not come out of the reserves is had without, also by who may. */
+#define STORE_GFP(reserves) (GFP_NOWAIT | __GFP_NOWARN | ((reserves) ? 0 : __GFP_NOMEMALLOC))
+
 /* --- a few numbers by their index --- */
 static_assert(sizeof(struct kapi_values) >= sizeof(struct xarray));
 HELPER struct xarray *values_of(const struct kapi_values *values) { return (struct xarray *)values; }
@@ -379,6 +382,16 @@ HELPER unsigned long kapi_values_get(struct kapi_values *values, unsigned long i
 HELPER bool kapi_values_make(struct kapi_values *values, unsigned long index) { return xa_insert(values_of(values), index, xa_mk_value(0), GFP_KERNEL) != -ENOMEM; }
 HELPER bool kapi_values_take_next(struct kapi_values *values, unsigned long *index) { return xa_find(values_of(values), index, ULONG_MAX, XA_PRESENT) && xa_erase(values_of(values), *index); }
 HELPER bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old, unsigned long fresh) { return xa_cmpxchg(values_of(values), index, xa_mk_value(old), xa_mk_value(fresh), 0) == xa_mk_value(old); }
+
+/* --- a few things by their number --- */
+HELPER struct xarray *table_of(const struct kapi_table *table) { return values_of(&table->xarray); }
+HELPER void kapi_table_init(struct kapi_table *table) { xa_init_flags(table_of(table), XA_FLAGS_ALLOC1); }
+HELPER void kapi_table_destroy(struct kapi_table *table) { xa_destroy(table_of(table)); }
+HELPER void *kapi_table_get(struct kapi_table *table, unsigned long number) { return xa_load(table_of(table), number); }
+HELPER bool kapi_table_put(struct kapi_table *table, unsigned long number, void *thing, bool reserves) { return !xa_insert(table_of(table), number, thing, STORE_GFP(reserves)); }
+HELPER bool kapi_table_number(struct kapi_table *table, void *thing, unsigned int *number, bool reserves) { return !xa_alloc(table_of(table), number, thing, xa_limit_32b, STORE_GFP(reserves)); }
+HELPER void kapi_table_remove(struct kapi_table *table, unsigned long number) { xa_erase(table_of(table), number); }
+HELPER void *kapi_table_next(struct kapi_table *table, unsigned long *number) { return xa_find(table_of(table), number, ULONG_MAX, XA_PRESENT); }
 
 /* --- nodes of trees --- */
 HELPER void *kapi_node_alloc(bool leaf, bool may_reclaim) { return kmem_cache_alloc(leaf ? cowmem_leaf_cache : cowmem_node_cache, __GFP_ZERO | (may_reclaim ? GFP_KERNEL : GFP_NOWAIT | __GFP_NOWARN)); }
@@ -577,6 +590,13 @@ HELPER bool charge(struct obj_cgroup *owner, gfp_t gfp, size_t size) { return !o
 HELPER void set_owner(struct folio *folio, struct obj_cgroup *owner) { WRITE_ONCE(folio->memcg_data, owner ? (unsigned long)owner | MEMCG_DATA_KMEM : 0); }
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return get_owner(owner_of(whole(folio))); }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { if (owner) obj_cgroup_put(owner); }
+HELPER struct obj_cgroup *kapi_folio_owner(struct folio *folio) { return owner_of(whole(folio)); }
+HELPER void kapi_owner_get(struct obj_cgroup *owner) { obj_cgroup_get(owner); }
+HELPER const struct mem_cgroup *kapi_group_parent(const struct mem_cgroup *group) { return group->css.parent && group->css.parent->parent ? container_of(group->css.parent, struct mem_cgroup, css) : NULL; }
+HELPER const struct mem_cgroup *kapi_owner_group(struct obj_cgroup *owner) { const struct mem_cgroup *group = obj_cgroup_memcg(owner); return group->css.parent ? group : NULL; }
+HELPER unsigned int kapi_group_level(const struct mem_cgroup *group) { return group->css.cgroup->level; }
+HELPER unsigned long kapi_group_serial(const struct mem_cgroup *group) { return group->css.serial_nr; }
+HELPER unsigned long kapi_group_id(const struct mem_cgroup *group) { return cgroup_id(group->css.cgroup); }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return charge(owner, FORCED_CHARGE_GFP, size); }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { if (owner) cowmem_symbol_call(obj_cgroup_uncharge)(owner, size); }
 HELPER void replace_owner(struct folio *folio, struct obj_cgroup *old, struct obj_cgroup *owner) { set_owner(folio, get_owner(owner)); kapi_owner_uncharge(old, PAGE_SIZE); kapi_owner_put(old); }
@@ -588,6 +608,13 @@ HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struc
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
+HELPER struct obj_cgroup *kapi_folio_owner(struct folio *folio) { return NULL; }
+HELPER void kapi_owner_get(struct obj_cgroup *owner) { }
+HELPER const struct mem_cgroup *kapi_group_parent(const struct mem_cgroup *group) { return NULL; }
+HELPER const struct mem_cgroup *kapi_owner_group(struct obj_cgroup *owner) { return NULL; }
+HELPER unsigned int kapi_group_level(const struct mem_cgroup *group) { return 0; }
+HELPER unsigned long kapi_group_serial(const struct mem_cgroup *group) { return 0; }
+HELPER unsigned long kapi_group_id(const struct mem_cgroup *group) { return 0; }
 HELPER bool kapi_owner_charge(struct obj_cgroup *owner, size_t size) { return true; }
 HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
@@ -596,8 +623,6 @@ HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
 #endif
 
 /* --- slots of paged-out pages --- */
-/* What need not come out of the reserves is had without, also by who may. */
-#define STORE_GFP(reserves) (GFP_NOWAIT | __GFP_NOWARN | ((reserves) ? 0 : __GFP_NOMEMALLOC))
 static_assert(sizeof(struct kapi_refcount) == sizeof(refcount_t));
 HELPER refcount_t *ref_of(struct kapi_refcount *ref) { return (refcount_t *)ref; }
 HELPER void kapi_ref_init(struct kapi_refcount *ref) { smp_wmb(); refcount_set(ref_of(ref), 1); } /* pairs with the one below */
@@ -700,10 +725,13 @@ HELPER bool kapi_reuse(void) { return READ_ONCE(cowmem_parameters.reuse); }
 HELPER bool kapi_has_dirty_bit(void) { return cowmem_has_dirty_bit(); }
 HELPER unsigned long kapi_jiffies(void) { return jiffies; }
 HELPER unsigned long kapi_store_max_pages(void) { return READ_ONCE(cowmem_parameters.store_max_pages); }
+HELPER unsigned long kapi_share(void) { return READ_ONCE(cowmem_parameters.share); }
+HELPER void kapi_warn_if(bool wrong) { WARN_ON_ONCE(wrong); }
 HELPER void kapi_event_major_fault(struct mm_struct *mm) { count_vm_event(PGMAJFAULT); count_memcg_event_mm(mm, PGMAJFAULT); }
 HELPER void kapi_stall_begin(unsigned long *flags) { psi_memstall_enter(flags); }
 HELPER void kapi_stall_end(unsigned long *flags) { psi_memstall_leave(flags); }
 HELPER void *kapi_zalloc(size_t size) { return kzalloc(size, GFP_KERNEL_ACCOUNT); }
+HELPER void *kapi_zalloc_nowait(size_t size, bool reserves) { return kzalloc(size, STORE_GFP(reserves)); }
 HELPER void kapi_free(const void *p) { kfree(p); }
 HELPER void kapi_free_rcu(const void *p) { kvfree_rcu_mightsleep(p); }
 HELPER void *kapi_alloc_array(size_t n, size_t size) { return kvmalloc_array(n, size, GFP_KERNEL_ACCOUNT); }

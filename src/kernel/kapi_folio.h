@@ -179,6 +179,16 @@ bool kapi_lru_has(const struct folio *folio);
 /* A reference on whom @folio, one of the allocator's or of an object's, is charged to. */
 struct obj_cgroup *kapi_folio_get_owner(struct folio *folio);
 void kapi_owner_put(struct obj_cgroup *owner);
+/* The same without a reference: it stays as long as the folio does. */
+struct obj_cgroup *kapi_folio_owner(struct folio *folio);
+void kapi_owner_get(struct obj_cgroup *owner);
+/* The cgroup that is charged for it now, or null: the root. Under RCU. */
+const struct mem_cgroup *kapi_owner_group(struct obj_cgroup *owner);
+/* The one that it is in, or null. */
+const struct mem_cgroup *kapi_group_parent(const struct mem_cgroup *group);
+unsigned int kapi_group_level(const struct mem_cgroup *group);   /* 1: it is in the root */
+unsigned long kapi_group_serial(const struct mem_cgroup *group); /* no other has it, ever */
+unsigned long kapi_group_id(const struct mem_cgroup *group);     /* its directory's inode */
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);

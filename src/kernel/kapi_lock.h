@@ -89,10 +89,27 @@ bool kapi_values_take_next(struct kapi_values *values, unsigned long *index);
 bool kapi_values_exchange(struct kapi_values *values, unsigned long index, unsigned long old,
                           unsigned long fresh);
 
+/* --- a few things by their number --- */
+/* struct xarray. What changes one never sleeps, and its caller keeps others from it. */
+struct kapi_table {
+	struct kapi_values xarray;
+};
+void kapi_table_init(struct kapi_table *table);
+void kapi_table_destroy(struct kapi_table *table);
+void *kapi_table_get(struct kapi_table *table, unsigned long number); /* or null */
+/* Has @thing there, where nothing is. False: no memory. */
+bool kapi_table_put(struct kapi_table *table, unsigned long number, void *thing, bool reserves);
+/* The same, where the first free number is, but 0. */
+bool kapi_table_number(struct kapi_table *table, void *thing, unsigned int *number, bool reserves);
+void kapi_table_remove(struct kapi_table *table, unsigned long number);
+/* The first that there is at or behind @number, which is its number then; or null. */
+void *kapi_table_next(struct kapi_table *table, unsigned long *number);
+
 /* --- nodes of trees --- */
 /* Zeroed, at an address that 16 divides. May reclaim, or never sleeps. */
 void *kapi_node_alloc(bool leaf, bool may_reclaim);
-void kapi_node_free(void *node); /* after a grace period */
+/* After a grace period. Also for another that was allocated, of which no look-up reads the first two words. */
+void kapi_node_free(void *node);
 
 KAPI_END
 

@@ -16,12 +16,15 @@ bool kapi_makes_room(void);
 /* Whether the hardware sets dirty bits; without, a write through a clean entry is a fault. */
 bool kapi_has_dirty_bit(void);
 unsigned long kapi_store_max_pages(void);
+unsigned long kapi_share(void); /* 0: none */
+void kapi_warn_if(bool wrong);  /* in the log, once */
 unsigned long kapi_jiffies(void);
 void kapi_event_major_fault(struct mm_struct *mm);
 /* The task waits for memory that it had: what PSI tells of. */
 void kapi_stall_begin(unsigned long *flags);
 void kapi_stall_end(unsigned long *flags);
 void *kapi_zalloc(size_t size);
+void *kapi_zalloc_nowait(size_t size, bool reserves); /* as kapi_slot_alloc_nowait() */
 void kapi_free(const void *p);
 void kapi_free_rcu(const void *p); /* after a grace period */
 void *kapi_alloc_array(size_t n, size_t size);

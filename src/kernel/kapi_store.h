@@ -19,6 +19,16 @@ int kapi_bytes_stay_begin(void);
 void kapi_bytes_stay_end(int which);
 void kapi_bytes_stay_wait(void);
 
+/* What is told of a memory cgroup's part of the store (store/owners.h), with all below it; but for the first two, in bytes. */
+struct kapi_group {
+	unsigned long id; /* the inode of its directory; 0: what is charged to none */
+	unsigned long slots;
+	unsigned long original;   /* of the pages, before */
+	unsigned long compressed; /* in memory, behind it */
+	unsigned long memory;     /* and slots */
+	unsigned long most;       /* that it may have now */
+};
+
 /* --- compressed memory: zsmalloc, and the crypto API's compressors --- */
 struct zs_pool *kapi_zs_create(void);
 void kapi_zs_destroy(struct zs_pool *pool);

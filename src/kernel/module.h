@@ -65,6 +65,7 @@ struct cowmem_parameters {
 	bool reuse;
 	bool make_room;
 	unsigned long store_max_pages;
+	unsigned int share;
 	unsigned int backing_readahead;
 	unsigned int backing_reclaim; /* enum cowmem_backing_reclaim */
 	bool backing_discard;
@@ -242,6 +243,8 @@ int cowmem_store_select(const char *compressor);
 int cowmem_store_select_cold(const char *compressor);
 unsigned long cowmem_store_left(void);
 void cowmem_objects_init(void);
+int cowmem_debug_init(void);
+void cowmem_debug_exit(void);
 int cowmem_relocation_init(void);
 void cowmem_relocation_exit(void);
 int cowmem_drain(void);
@@ -253,5 +256,7 @@ void cowmem_discard(void);
 bool cowmem_memory_failed(struct folio *folio);
 struct kapi_isolated;
 unsigned long cowmem_shrink(struct kapi_isolated *isolated);
+struct kapi_group;
+bool cowmem_group_next(unsigned long *from, struct kapi_group *found);
 
 #endif /* COWMEM_MODULE_H */

@@ -135,7 +135,7 @@ FolioRef Pages::fill_slot(Index index, Seen &seen, Fresh &fresh)
 	Home &home = slot.home();
 	obj_cgroup *const allocated_for = kapi_folio_get_owner(page);
 
-	kapi_folio_set_owner(page, slot.owner);
+	kapi_folio_set_owner(page, slot.owner().cgroup());
 	home.attach(page, index);
 	kapi_folio_get(page);
 	if (fresh.ahead)

@@ -88,8 +88,8 @@ int Relocation::place(Moving &at) const
 	const unsigned char turn = store.turn(); /* before it is seen which compressor that is */
 
 	switch (target_ == Target::cold
-	                ? store.recompress(at.page.get(), at.slot->owner, at.from, at.to)
-	                : store.place(at.page.get(), at.slot->owner, at.from, at.to, at.write)) {
+	                ? store.recompress(at.page.get(), at.slot->owner(), at.from, at.to)
+	                : store.place(at.page.get(), at.slot->owner(), at.from, at.to, at.write)) {
 	case Put::stored:
 		return 0;
 	case Put::incompressible:
@@ -134,7 +134,7 @@ int Relocation::run(Relocated &result)
 			kapi_count(at.error ? COWMEM_COUNT_backing_errors
 			                    : COWMEM_COUNT_backing_written);
 			if (at.error)
-				store.free_bytes(at.to, at.slot->owner);
+				store.free_bytes(at.to, at.slot->owner());
 		}
 		if (!at.error) {
 			at.slot->set_location(at.to);
@@ -160,7 +160,7 @@ int Relocation::run(Relocated &result)
 		Moving &at = moving_[i];
 
 		if (!killed && !at.error)
-			store.free_bytes(at.from, at.slot->owner);
+			store.free_bytes(at.from, at.slot->owner());
 		at.slot = {};
 	}
 	count_ = 0;

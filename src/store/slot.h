@@ -21,6 +21,7 @@
 
 #include "kernel/rcu.h"
 #include "store/home.h"
+#include "store/owners.h"
 
 namespace cowmem {
 
@@ -56,8 +57,10 @@ struct StoreSlot {
 	unsigned char marks; /* written, counted, lost; tried() */
 	unsigned long what;
 	unsigned long where; /* the page, which this is a name of; or, out of memory, its home */
-	obj_cgroup *owner;   /* whom it is charged to, and the page when it comes back */
-	unsigned long used;  /* when the page went out, or was last copied from here, in jiffies */
+	unsigned int owner_number; /* whom it is charged to, and the page when it comes back */
+	unsigned int used; /* when the page went out, or was last copied from here: tick() */
+
+	Owner &owner() const { return owners.at(owner_number); }
 
 	/* Whether its bytes are in the backing store: a hint. */
 	bool is_backed() const
@@ -91,13 +94,17 @@ struct StoreSlot {
 		touch();
 	}
 	/* It is used now: what is not goes on to the backing store first (reclaim/writeback.h). */
-	void touch() { __atomic_store_n(&used, kapi_jiffies(), __ATOMIC_RELAXED); }
-	/* For how many jiffies it was not used at @now; 0, if it has been since. */
+	void touch() { __atomic_store_n(&used, tick(kapi_jiffies()), __ATOMIC_RELAXED); }
+	/*
+	 * For how many jiffies it was not used at @now, to the next tick; 0, if it has been since. After more than two years, at the
+	 * least, it begins anew.
+	 */
 	unsigned long age(unsigned long now) const
 	{
-		const auto age = static_cast<long>(now - __atomic_load_n(&used, __ATOMIC_RELAXED));
+		constexpr unsigned int longest = ~0U - (1U << 16); /* what is more was used since */
+		const unsigned int age = tick(now) - __atomic_load_n(&used, __ATOMIC_RELAXED);
 
-		return age < 0 ? 0 : static_cast<unsigned long>(age);
+		return age > longest ? 0 : static_cast<unsigned long>(age) << tick_shift;
 	}
 	/* They are at @to from now on; they were put there before. Of who alone does that. */
 	void set_location(const Location &to)
@@ -218,7 +225,12 @@ private:
 	/* `marks`: of the page; among the slots of its home; of the bytes; and above these a number. */
 	static constexpr unsigned char written = 1, counted = 2, lost = 4;
 	static constexpr unsigned int tried_at = 4;
+	static constexpr unsigned int tick_shift = 4; /* 16 jiffies */
 
+	static unsigned int tick(unsigned long jiffies)
+	{
+		return static_cast<unsigned int>(jiffies >> tick_shift);
+	}
 	void set(unsigned char mark, bool value)
 	{
 		if (value)
@@ -233,7 +245,7 @@ private:
 		       mark;
 	}
 };
-static_assert(sizeof(StoreSlot) == 40, "slots are metadata of every paged-out page");
+static_assert(sizeof(StoreSlot) == 32, "slots are metadata of every paged-out page");
 
 /* While one lives, bytes of a slot stay where the slot said behind its beginning that they are. May sleep; below all locks. */
 class BytesStay {

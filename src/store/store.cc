@@ -33,6 +33,7 @@ std::optional<unsigned long> only_word(const unsigned long *page)
 
 int Store::init(const char *compressor)
 {
+	owners.init();
 	changing_ = kapi_mutex_create(KAPI_MUTEX_CHANGING);
 	pool_ = changing_ ? kapi_zs_create() : nullptr;
 	if (!pool_) {
@@ -80,6 +81,7 @@ void Store::exit()
 	backing.close_left();
 	kapi_zs_destroy(pool_);
 	kapi_mutex_free(changing_);
+	owners.exit();
 }
 
 namespace {
@@ -191,105 +193,129 @@ void Store::release_left()
 	backing.close_left();
 }
 
-/* With a gap between the two, so that what is at the limit does not try for each page that goes. */
-bool Store::is_at_limit(bool was_full) const
-{
-	const unsigned long max = kapi_store_max_pages();
-
-	return max && memory() >= (was_full ? max - max / 10 : max);
-}
-
 /* What is cold makes room to five hundredths below where a full store takes pages again. Slots stay, wherever the bytes are. */
 unsigned long Store::excess() const
 {
-	const unsigned long max = kapi_store_max_pages(), most = max - max / 10;
-	const unsigned long aim = most - max / 20, has = memory();
+	const unsigned long max = kapi_store_max_pages(), all = most(max), most = all - all / 10;
+	const unsigned long aim = most - all / 20, has = memory();
 
 	return max && has >= most && memory_of_slots() < aim ? (has - aim) * KAPI_PAGE_SIZE : 0;
 }
 
-/* That is begun before nothing more goes in, so that memory reclaim need not write and wait itself. */
-void Store::make_room_in_time() const
+/* That is begun before there is somebody for whom nothing more goes in, so that memory reclaim need not write and wait itself. */
+void Store::make_room_in_time(unsigned long all, unsigned long has) const
 {
-	const unsigned long max = kapi_store_max_pages();
-
-	if (kapi_makes_room() && max && memory() >= max - max / 20 && excess() &&
-	    backing.takes_more())
+	if (kapi_makes_room() && has >= all - all / 20 && excess() && backing.takes_more())
 		kapi_make_room_soon();
 }
 
 /*
  * What is freed leaves gaps, which zsmalloc closes by itself only if the whole machine has no
  * memory: that is asked for at the limit, and again whenever a tenth of the slots has gone. It has
- * to be worth as much as is asked of who waits, so that it is not done for each page.
+ * to be worth as much as is asked of who waits, so that it is not done for each page. Once the store is full, it
+ * is until there is a tenth less, so that what is at the limit does not try for each page that goes.
  */
-bool Store::has_room()
+Store::Room Store::room()
 {
-	make_room_in_time();
+	const unsigned long max = kapi_store_max_pages(), all = most(max);
+	unsigned long has = memory();
+
+	if (!max)
+		return Room::everybody;
+	make_room_in_time(all, has);
 
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
 	const unsigned long compacted_at = __atomic_load_n(&compacted_at_, __ATOMIC_RELAXED);
-	bool full = is_at_limit(was_full);
+	bool full = has >= (was_full ? max - max / 10 : max);
 
 	if (full && (!was_full || slots < compacted_at - compacted_at / 10)) {
 		__atomic_store_n(&compacted_at_, slots, __ATOMIC_RELAXED);
 		kapi_zs_compact(pool_);
-		full = is_at_limit(true);
+		has = memory();
+		full = has >= max - max / 10;
 	}
 	if (full != was_full)
 		__atomic_store_n(&full_, full, __ATOMIC_RELAXED);
-	return !full;
+	if (full)
+		return Room::nobody;
+	return has <= all ? Room::everybody : Room::who_has_a_share;
+}
+
+/* Where not everybody has. */
+bool Store::has_share(Owner &owner) const
+{
+	const unsigned long max = kapi_store_max_pages(), share = kapi_share();
+
+	if (!max || !share || owner.group().has_share(max * KAPI_PAGE_SIZE, share))
+		return true;
+	kapi_count(COWMEM_COUNT_pages_over_share);
+	return false;
 }
 
 bool Store::has_room_for(folio *page)
 {
-	if (has_room())
+	const Room room = this->room();
+
+	if (room == Room::everybody)
 		return true;
+	{
+		const Mapped mapped{page};
 
-	const Mapped mapped{page};
+		if (only_word(mapped.words()))
+			return true;
+	}
+	if (room == Room::nobody)
+		return false;
 
-	return only_word(mapped.words()).has_value();
+	/* Who has nothing here yet is owner of one slot for that. */
+	Owner *owner = owners.get(kapi_folio_owner(page), false);
+	const bool has = owner && has_share(*owner);
+
+	if (owner)
+		owners.put(*owner);
+	return has;
 }
 
-void Store::drop_slot(StoreSlot *slot)
+void Store::drop_slot(StoreSlot *slot, Owner &owner)
 {
 	__atomic_fetch_sub(&slots_, 1, __ATOMIC_RELAXED);
-	kapi_owner_uncharge(slot->owner, kapi_slot_size());
-	kapi_owner_put(slot->owner);
+	owners.put(owner);
 	kapi_slot_free(slot);
 }
 
-/* A slot of @page that has nothing yet. Nobody else sees it until its count is set. */
-StoreSlot *Store::new_slot(folio *page, bool reserves)
+/* A slot of @page that has nothing yet, and is charged to nobody. Nobody else sees it until its count is set. */
+StoreSlot *Store::new_slot(folio *page, Owner *&owner, bool reserves)
 {
 	auto *made = static_cast<StoreSlot *>(kapi_slot_alloc_nowait(reserves));
 
 	if (!made)
 		return nullptr;
+	owner = owners.get(kapi_folio_owner(page), reserves);
+	if (!owner) {
+		kapi_slot_free(made);
+		return nullptr;
+	}
 	made->marks = 0;
 	made->where = 0;
-	made->owner = kapi_folio_get_owner(page);
-	if (kapi_owner_charge(made->owner, kapi_slot_size())) {
-		__atomic_fetch_add(&slots_, 1, __ATOMIC_RELAXED);
-		return made;
-	}
-	kapi_owner_put(made->owner);
-	kapi_slot_free(made);
-	return nullptr;
+	made->owner_number = owner->number();
+	__atomic_fetch_add(&slots_, 1, __ATOMIC_RELAXED);
+	return made;
 }
 
-/* Puts @bytes into new memory of the pool's, which @owner is charged for. */
-Put Store::copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
-                   Location &to, bool reserves)
+/* Puts @bytes into new memory of the pool's, which @owner is charged for, and for @besides bytes. */
+Put Store::copy_in(void *bytes, unsigned int length, unsigned char how, Owner &owner, Location &to,
+                   bool reserves, unsigned long besides)
 {
-	if (!kapi_owner_charge(owner, taken_by(length)))
+	const unsigned long takes = taken_by(length) + besides;
+
+	if (!owner.charge(takes))
 		return Put::no_memory;
 
 	const unsigned long handle = kapi_zs_alloc(pool_, length, reserves);
 
 	if (!handle) {
-		kapi_owner_uncharge(owner, taken_by(length));
+		owner.uncharge(takes);
 		return Put::no_memory;
 	}
 	kapi_zs_write(pool_, handle, bytes, length);
@@ -298,8 +324,8 @@ Put Store::copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgro
 }
 
 /* By compressor @by, where it takes less than @bound bytes of memory then. */
-Put Store::compress(folio *page, obj_cgroup *owner, const unsigned char &by, unsigned int bound,
-                    Location &to, bool reserves)
+Put Store::compress(folio *page, Owner &owner, const unsigned char &by, unsigned int bound,
+                    Location &to, bool reserves, unsigned long besides)
 {
 	const BytesStay compressors_stay;
 	const unsigned char how = __atomic_load_n(&by, __ATOMIC_ACQUIRE);
@@ -317,7 +343,7 @@ Put Store::compress(folio *page, obj_cgroup *owner, const unsigned char &by, uns
 	if (!length || length >= too_long_ || taken_by(length) >= bound)
 		return Put::incompressible;
 
-	const Put result = copy_in(stream->buffer(), length, how, owner, to, reserves);
+	const Put result = copy_in(stream->buffer(), length, how, owner, to, reserves, besides);
 
 	if (result == Put::stored)
 		compressors_[how]->add_slots(1);
@@ -325,10 +351,11 @@ Put Store::compress(folio *page, obj_cgroup *owner, const unsigned char &by, uns
 }
 
 /* What takes the place of bytes in memory does not make those more. */
-Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
-                 Transfer &transfer)
+Put Store::place(folio *page, Owner &owner, const Location &from, Location &to, Transfer &transfer)
 {
-	const bool has_room = !from.is_backed() || this->has_room();
+	const Room room = from.is_backed() ? this->room() : Room::everybody;
+	const bool has_room =
+		room == Room::everybody || (room == Room::who_has_a_share && has_share(owner));
 	Put result = has_room ? compress(page, owner, current_, any, to, false) : Put::full;
 
 	if (result == Put::stored || result == Put::no_memory)
@@ -346,7 +373,7 @@ Put Store::place(folio *page, obj_cgroup *owner, const Location &from, Location 
 	return copy_in(mapped.bytes(), KAPI_PAGE_SIZE, Location::raw, owner, to, false);
 }
 
-Put Store::recompress(folio *page, obj_cgroup *owner, const Location &from, Location &to)
+Put Store::recompress(folio *page, Owner &owner, const Location &from, Location &to)
 {
 	return compress(page, owner, cold_, memory_of(from), to, false);
 }
@@ -359,10 +386,13 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 
 		word = only_word(mapped.words());
 	}
-	if (!word && !has_room())
+	const Room room = word ? Room::everybody : this->room();
+
+	if (room == Room::nobody)
 		return Put::full;
 
-	StoreSlot *made = new_slot(page, reclaim);
+	Owner *owner;
+	StoreSlot *made = new_slot(page, owner, reclaim);
 
 	if (!made)
 		return Put::no_memory;
@@ -370,29 +400,39 @@ Put Store::put(folio *page, SlotRef &slot, bool reclaim)
 	Put result = Put::stored;
 	Location to{0, Location::same_filled, word.value_or(0)};
 
-	if (!word)
-		result = compress(page, made->owner, current_, any, to, reclaim);
+	if (word)
+		result = owner->charge(kapi_slot_size()) ? Put::stored : Put::no_memory;
+	else if (room == Room::who_has_a_share && !has_share(*owner))
+		result = Put::full;
+	else
+		result = compress(page, *owner, current_, any, to, reclaim, kapi_slot_size());
 	if (result == Put::stored) {
 		made->begin_at(to);
 		kapi_ref_init(&made->references); /* and with it everything else is visible */
 		slot = SlotRef{made};
 	} else {
-		drop_slot(made);
+		drop_slot(made, *owner);
 	}
 	return result;
 }
 
 Put Store::writeback(folio *page, SlotRef &slot, Transfer &transfer, bool reclaim)
 {
-	StoreSlot *made = new_slot(page, reclaim);
+	Owner *owner;
+	StoreSlot *made = new_slot(page, owner, reclaim);
 	Location to;
 
 	if (!made)
 		return Put::no_memory;
+	if (!owner->charge(kapi_slot_size())) {
+		drop_slot(made, *owner);
+		return Put::no_memory;
+	}
 	if (const int err =
 	            backing.write(page, to, transfer,
 	                          reclaim ? COWMEM_TRANSFER_RECLAIM : COWMEM_TRANSFER_PAGE_OUT)) {
-		drop_slot(made);
+		owner->uncharge(kapi_slot_size());
+		drop_slot(made, *owner);
 		return err == -KAPI_ENOSPC ? Put::full : Put::no_memory;
 	}
 	made->begin_at(to);
@@ -432,22 +472,32 @@ int Store::read(const StoreSlot &slot, folio *page)
 	return good ? 0 : -KAPI_EIO;
 }
 
-void Store::free_bytes(const Location &at, obj_cgroup *owner)
+void Store::free_bytes(const Location &at, Owner &owner, unsigned long besides)
 {
+	const unsigned long takes = memory_of(at) + besides;
+
 	if (at.is_backed())
-		return backing.free(at);
-	if (at.how == Location::same_filled)
-		return;
-	kapi_zs_free(pool_, at.what);
-	kapi_owner_uncharge(owner, taken_by(at.length));
+		backing.free(at);
+	else if (at.is_in_memory())
+		kapi_zs_free(pool_, at.what);
 	if (at.is_compressed())
 		compressors_[at.how]->add_slots(~0UL);
+	if (takes)
+		owner.uncharge(takes);
 }
 
 void Store::free(StoreSlot *slot)
 {
-	free_bytes(slot->location(), slot->owner);
-	drop_slot(slot);
+	Owner &owner = slot->owner();
+
+	free_bytes(slot->location(), owner, kapi_slot_size());
+	drop_slot(slot, owner);
+}
+
+bool Store::next_group(unsigned long &from, GroupFigures &found) const
+{
+	return owners.next(from, kapi_store_max_pages() * KAPI_PAGE_SIZE,
+	                   kapi_store_max_pages() ? kapi_share() : 0, found);
 }
 
 } /* namespace cowmem */
@@ -492,4 +542,25 @@ extern "C" void cowmem_discard(void)
 extern "C" unsigned long cowmem_store_left(void)
 {
 	return cowmem::store.left();
+}
+
+/* For the list of cgroups (src/device/debug.c): the first at or behind *@from, which is its place then. False: there is none. */
+extern "C" bool cowmem_group_next(unsigned long *from, kapi_group *found)
+{
+	cowmem::GroupFigures figures;
+
+	if (!cowmem::store.next_group(*from, figures))
+		return false;
+
+	/* One that has just come counts as a slot before its memory does. */
+	const unsigned long slots =
+		cowmem::min_of(figures.slots * kapi_slot_size(), figures.memory);
+
+	*found = {.id = figures.id,
+	          .slots = figures.slots,
+	          .original = figures.slots * KAPI_PAGE_SIZE,
+	          .compressed = figures.memory - slots,
+	          .memory = figures.memory,
+	          .most = figures.most};
+	return true;
 }

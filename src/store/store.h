@@ -22,7 +22,7 @@ namespace cowmem {
 enum class Put {
 	stored,
 	incompressible, /* it would take as much memory as it gives back */
-	full,           /* the store has as much memory as it may: store_max_mib */
+	full, /* the store has as much memory as it may: store_max_mib; or the page's cgroup has: share */
 	no_memory,
 	io_error, /* of the backing store */
 };
@@ -61,15 +61,15 @@ public:
 	 * @owner is charged for: `stored`, if @transfer, if there is one, ends well. Puts them into memory as
 	 * they are if they go nowhere else. `full`: the store may have no more. Sleeps.
 	 */
-	Put place(folio *page, obj_cgroup *owner, const Location &from, Location &to,
+	Put place(folio *page, Owner &owner, const Location &from, Location &to,
 	          Transfer &transfer);
 	/*
 	 * The same in memory, by the compressor for what is cold. `incompressible`: there is none, or it would take no less than
 	 * at @from.
 	 */
-	Put recompress(folio *page, obj_cgroup *owner, const Location &from, Location &to);
-	/* Gives back what is at @at, where nobody reads any more. Never sleeps. */
-	void free_bytes(const Location &at, obj_cgroup *owner);
+	Put recompress(folio *page, Owner &owner, const Location &from, Location &to);
+	/* Gives back what is at @at, where nobody reads any more, and @besides bytes of @owner's charge. Never sleeps. */
+	void free_bytes(const Location &at, Owner &owner, unsigned long besides = 0);
 
 	/*
 	 * Stores what @page holds, in @slot. If somebody writes the page meanwhile, it is
@@ -89,8 +89,8 @@ public:
 	void free(StoreSlot *slot);
 
 	/*
-	 * Whether it has less memory than it may have (once it has not, some less than that), or
-	 * @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
+	 * Whether it has less memory than it may have (once it has not, some less than that), and the
+	 * cgroup of @page has less than its share; or @page is of one word, which gives back more than it takes at any time. A hint. Sleeps.
 	 */
 	bool has_room_for(folio *page);
 	/* By how many bytes it has more memory than it is to have when what was cold has made room. 0: it has room. */
@@ -102,6 +102,8 @@ public:
 	}
 	/* Gives back memory that is between bytes. Sleeps. */
 	void compact() { kapi_zs_compact(pool_); }
+	/* Owners::next() of its owners. */
+	bool next_group(unsigned long &from, GroupFigures &found) const;
 	/* The memory that it has for bytes, in pages. */
 	unsigned long pages() const { return kapi_zs_pages(pool_); }
 
@@ -118,21 +120,30 @@ private:
 		       KAPI_PAGE_SIZE;
 	}
 	unsigned long memory() const { return pages() + memory_of_slots(); }
-	bool is_at_limit(bool was_full) const;
-	void make_room_in_time() const;
-	bool has_room();
-	StoreSlot *new_slot(folio *page, bool reserves);
-	void drop_slot(StoreSlot *slot);
+	/* How much memory it may have for nobody to come to his share: in pages; of the limit @max. */
+	static unsigned long most(unsigned long max)
+	{
+		const unsigned long share = kapi_share();
+
+		return share ? max - max / share : max;
+	}
+	/* For whom it has room. */
+	enum class Room { everybody, who_has_a_share, nobody };
+	void make_room_in_time(unsigned long all, unsigned long has) const;
+	Room room();
+	bool has_share(Owner &owner) const;
+	StoreSlot *new_slot(folio *page, Owner *&owner, bool reserves);
+	void drop_slot(StoreSlot *slot, Owner &owner);
 	int have(const char *compressor, unsigned char &n);
 	bool is_in_use(unsigned char compressor) const
 	{
 		return compressor == __atomic_load_n(&current_, __ATOMIC_ACQUIRE) ||
 		       compressor == cold();
 	}
-	Put compress(folio *page, obj_cgroup *owner, const unsigned char &by, unsigned int bound,
-	             Location &to, bool reserves);
-	Put copy_in(void *bytes, unsigned int length, unsigned char how, obj_cgroup *owner,
-	            Location &to, bool reserves);
+	Put compress(folio *page, Owner &owner, const unsigned char &by, unsigned int bound,
+	             Location &to, bool reserves, unsigned long besides = 0);
+	Put copy_in(void *bytes, unsigned int length, unsigned char how, Owner &owner, Location &to,
+	            bool reserves, unsigned long besides = 0);
 	bool measure();
 	/* Of one that is raw zsmalloc has the handle elsewhere. */
 	unsigned int taken_by(unsigned int length) const

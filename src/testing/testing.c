@@ -32,6 +32,8 @@ EXPORT_SYMBOL_GPL(cowmem_test_restore);
 EXPORT_SYMBOL_GPL(cowmem_test_restore_range);
 EXPORT_SYMBOL_GPL(cowmem_test_dedupe);
 EXPORT_SYMBOL_GPL(cowmem_test_empty_again);
+EXPORT_SYMBOL_GPL(cowmem_test_most);
+EXPORT_SYMBOL_GPL(cowmem_test_has_share_again);
 EXPORT_SYMBOL_GPL(cowmem_test_seen);
 EXPORT_SYMBOL_GPL(cowmem_test_next_own);
 EXPORT_SYMBOL_GPL(cowmem_test_exchange);

@@ -76,6 +76,15 @@ bool cowmem_test_exchange(struct file *file, unsigned long index, struct folio *
 /* The first index at or after @from where the object's tree marks something as its own, or ~0UL. */
 unsigned long cowmem_test_next_own(struct file *file, unsigned long from);
 
+/*
+ * How much a group may have (store/owners.h) of a store of @limit, which is in @levels - 1 others, one in the other: those, from the root on,
+ * have @own themselves, besides what is in them.
+ */
+unsigned long cowmem_test_most(const unsigned long *own, unsigned int levels, unsigned long limit,
+                               unsigned long share);
+/* Whether a group that had what it may have, of the root, which has as much, may have more when it has @used of that. */
+bool cowmem_test_has_share_again(unsigned long used, unsigned long limit, unsigned long share);
+
 /* Holds the object's lock alone, but with its count even. */
 void cowmem_test_lock(struct file *file);
 void cowmem_test_unlock(struct file *file);

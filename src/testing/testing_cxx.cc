@@ -227,6 +227,29 @@ extern "C" unsigned long cowmem_test_next_own(file *f, unsigned long from)
 	return skipped == next ? next : cowmem::no_index - 1;
 }
 
+extern "C" unsigned long cowmem_test_most(const unsigned long *own, unsigned int levels,
+                                          unsigned long limit, unsigned long share)
+{
+	cowmem::Group root{nullptr}, first{&root}, second{&first}, third{&second};
+	cowmem::Group *const way[] = {&root, &first, &second, &third};
+
+	for (unsigned int i = 0; i < levels; i++)
+		way[i]->add(own[i]);
+	return way[levels - 1]->most(limit, share);
+}
+
+extern "C" bool cowmem_test_has_share_again(unsigned long used, unsigned long limit,
+                                            unsigned long share)
+{
+	cowmem::Group root{nullptr}, first{&root};
+
+	first.add(limit);
+	if (first.has_share(limit, share))
+		return false;
+	first.add(used - limit);
+	return first.has_share(limit, share);
+}
+
 extern "C" void cowmem_test_lock(file *f)
 {
 	cowmem::Object::of(f).pages().lock_quietly();

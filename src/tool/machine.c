@@ -247,6 +247,7 @@ static void check_parameters(void)
 	         "near its limit the store leaves it to reclaim to write, and wait"},
 		{"compressor", NULL, NULL},
 		{"store_max_mib", NULL, NULL},
+		{"share", NULL, NULL},
 		{"backing", NULL, NULL},
 		{"leaving", "0",
 	         "write the same to the parameter backing, or compressor, once more; dmesg says "
