@@ -662,8 +662,7 @@ static void failed_snapshot(void)
 	set_all(injection, ARRAY_LENGTH(injection));
 	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	MUST(fail_nth >= 0);
-	/* Of the last block most has become the family's by then. */
-	for (n = 10; snapshot_fails(n, BLOCK_PAGES + SMALL, &failures[0]) && !test_failed; n++)
+	for (n = 1; snapshot_fails(n, BLOCK_PAGES + SMALL, &failures[0]) && !test_failed; n++)
 		MUST(n < 300);
 	ksft_print_msg("%u allocations\n", n - 1);
 	CHECK(failures[0] > 0);
