@@ -623,7 +623,8 @@ static void free_places_are_discarded(void)
 	/* What is left of it goes at the end. */
 	let_go(fd, p, PAGES);
 	CHECK_EQ(backing_set(""), 0);
-	CHECK(pages_of(&disk) <= PAGES / 4); /* what came free before anybody wanted to know, at most */
+	CHECK(pages_of(&disk) <=
+	      PAGES / 4); /* what came free before anybody wanted to know, at most */
 	check_returned(before);
 	let_disk_go(disk);
 
@@ -704,7 +705,8 @@ static void io_is_the_pages_cgroups(void)
 	CHECK_EQ(written_by_cgroup(slow_disk), 0);
 	MUST(page_out_all(noise.fd, PAGES) == PAGES);
 	CHECK_EQ(written_by_cgroup(slow_disk), PAGES * PAGE);
-	CHECK_EQ(SINCE(before, backing_copied), PAGES); /* zram compresses what must not change meanwhile */
+	CHECK_EQ(SINCE(before, backing_copied),
+	         PAGES); /* zram compresses what must not change meanwhile */
 	close(noise.fd);
 	check_returned(before);
 	let_slow_disk_go();
@@ -1277,7 +1279,8 @@ static const struct test_case cases[] = {
 	{"a device that was cut short is an error of what was cut", "", a_device_cut_short},
 	{"I/O errors lose nothing", "", io_errors},
 	{"memory reclaim leaves a failing device alone", "", a_failing_device_is_left_alone},
-	{"memory pressure writes to block devices that wait for nobody", "", pressure_uses_devices_only},
+	{"memory pressure writes to block devices that wait for nobody", "",
+         pressure_uses_devices_only},
 	{"a device is told which places are free", "", free_places_are_discarded},
 	{"a device that wants stable pages gets copies", "", some_devices_get_copies},
 	{"what PAGE_OUT writes is the page's cgroup's I/O", "", io_is_the_pages_cgroups},

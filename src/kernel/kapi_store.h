@@ -86,8 +86,8 @@ bool kapi_serves_reclaim(enum cowmem_backing_kind kind);
 unsigned int kapi_backing_discards(const struct file *file);
 /* Gives back @n pages from @place on, of which nobody knows any more what is in them. Sleeps. */
 void kapi_backing_discard(struct file *file, unsigned long place, unsigned long n);
-bool kapi_wants_discards(void);  /* the parameter */
-void kapi_discard_soon(void);    /* has Store::discard() be called soon. Never sleeps. */
+bool kapi_wants_discards(void); /* the parameter */
+void kapi_discard_soon(void);   /* has Store::discard() be called soon. Never sleeps. */
 /*
  * Begins to read or write a page there; or null: no memory. @owner: the cgroup that a write by PAGE_OUT is for, or null. Only a
  * read and a move sleep for memory.

@@ -12,7 +12,7 @@ enum cowmem_backing_kind {
 enum cowmem_transfer_for {
 	COWMEM_TRANSFER_READ,
 	COWMEM_TRANSFER_PAGE_OUT, /* a write that somebody has asked for */
-	COWMEM_TRANSFER_RECLAIM,  /* a write that is memory reclaim's: out of the reserves, if it must */
+	COWMEM_TRANSFER_RECLAIM, /* a write that is memory reclaim's: out of the reserves, if it must */
 	COWMEM_TRANSFER_MOVE, /* a write of bytes that nobody else has: nobody changes them; may reclaim */
 };
 
