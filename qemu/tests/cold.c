@@ -475,19 +475,20 @@ static bool the_oldest_first(void)
 	char *q = cold_object(&young, pages), *p = cold_object(&old, OLD);
 	struct cowmem_page_out out;
 	double begin;
-	bool in_time;
+	bool in_time = true;
+	uint64_t gone = 0;
 
 	limit_store(LIMIT >> 20);
 	MUST(page_out_all(old, OLD) == OLD);
 	CHECK_EQ(SINCE(before, backing_written), 0);
 	sleep(3);
 	begin = seconds();
-	for (uint64_t i = 0; i < pages; i += 8) {
+	for (uint64_t i = 0; in_time && i < pages; i += 8) {
 		MUST(!page_out_ask(young, &out, COWMEM_PAGE_OUT_ACCESSED, i, 8));
 		CHECK_EQ(out.out, 8);
-		CHECK(COMES(has_room(old, young)));
+		while (in_time && !has_room(old, young))
+			in_time = seconds() - begin < 15 && !usleep(1000);
 	}
-	in_time = seconds() - begin < 15;
 	ksft_print_msg("of %d old pages %lu moved, of %u young ones %lu\n", OLD,
 	               (unsigned long)store_stat(old).backing_slots, pages,
 	               (unsigned long)store_stat(young).backing_slots);
@@ -495,15 +496,16 @@ static bool the_oldest_first(void)
 		CHECK(store_stat(old).backing_slots > OLD / 2);
 		CHECK_EQ(store_stat(young).backing_slots, 0);
 	}
-	CHECK_EQ(SINCE(before, backing_moved), SINCE(before, backing_written));
+	CHECK(COMES(SINCE(before, backing_moved) == SINCE(before, backing_written)));
 	/* Where nothing is left that is older, the young follow. */
 	for (uint64_t i = 0; i < OLD; i++)
 		CHECK(cold_is(p + i * PAGE, i, 1));
 	for (uint64_t i = 0; i < OLD; i++)
 		cold_page(p + i * PAGE, i, 2);
-	MUST(page_out_all(old, OLD) == OLD);
-	CHECK(COMES(has_room(old, young)));
-	CHECK(COMES(store_stat(young).backing_slots > 0));
+	/* What stays while room is made goes when it is asked for again. */
+	MUST(COMES((gone += page_out_all(old, OLD)) == OLD));
+	if (in_time)
+		CHECK(COMES(store_stat(young).backing_slots > 0));
 	for (uint64_t i = 0; i < pages; i++)
 		CHECK((i >= OLD || cold_is(p + i * PAGE, i, 2)) && cold_is(q + i * PAGE, i, 1));
 	limit_store(store_default_mib());
