@@ -196,13 +196,14 @@ static void work(struct work_struct *item)
 {
 	struct cowmem_transfer *transfer = container_of(item, struct cowmem_transfer, work);
 	struct cgroup_subsys_state *css = transfer->css;
-	const unsigned int before = memalloc_noio_save();
+	/* What the task's flags are to others is the kernel's to say: its tick reads them in between. */
+	const unsigned int before = data_race(memalloc_noio_save());
 
 	kthread_associate_blkcg(css);
 	submit_to_file(transfer);
 	kthread_associate_blkcg(NULL);
 	put_css(css);
-	memalloc_noio_restore(before);
+	data_race((memalloc_noio_restore(before), 0));
 }
 
 static void give_to_worker(struct cowmem_transfer *transfer, unsigned long place,
