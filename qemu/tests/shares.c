@@ -481,6 +481,32 @@ static void of_a_removed_cgroup(void)
 	check_returned(before);
 }
 
+/* The kernel gives the list a page, and then twice as much, until it is enough. */
+static void a_long_list(void)
+{
+	enum { MANY = 150 };
+	const struct counts before = counts_now();
+	const long dying = dying_cgroups();
+	char path[MANY][64];
+	int fd[MANY];
+
+	make_cgroups();
+	for (int i = 0; i < MANY; i++) {
+		snprintf(path[i], sizeof(path[i]), PARENT "/one-of-many-%d", i);
+		make_cgroup(path[i]);
+		fd[i] = object_of(path[i], 1, NOISE);
+		CHECK_EQ(page_out_some(fd[i], 1), 1);
+	}
+	CHECK_EQ(group_of(PARENT).slots, MANY);
+	for (int i = 0; i < MANY; i++) {
+		CHECK_EQ(group_of(path[i]).slots, 1);
+		close(fd[i]);
+		MUST(!rmdir(path[i]));
+	}
+	remove_cgroups(dying);
+	check_returned(before);
+}
+
 /* --- many that come and go at once --- */
 enum { TASKS = 4, ROUNDS = 60, EACH = 24 };
 
@@ -569,6 +595,7 @@ int main(void)
 	         among_children_and_nobody},
 		{"without shares the first one has it all", "", without_shares},
 		{"a cgroup is removed while it has slots", "", of_a_removed_cgroup},
+		{"a list of many", "", a_long_list},
 		{"many cgroups come and go at once", "", many_come_and_go},
 	};
 

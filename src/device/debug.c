@@ -25,7 +25,8 @@ static void show_path(struct seq_file *file, unsigned long id)
 		return;
 	seq_puts(file, " path=");
 	room = seq_get_buf(file, &to);
-	length = cgroup_path(cgroup, to, room);
+	/* Without room there is no buffer, either: all is shown again then, into a larger one. */
+	length = room ? cgroup_path(cgroup, to, room) : -1;
 	seq_commit(file, length >= 0 && length < room ? length : -1);
 	cgroup_put(cgroup);
 }

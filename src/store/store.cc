@@ -213,7 +213,8 @@ void Store::make_room_in_time(unsigned long all, unsigned long has) const
  * What is freed leaves gaps, which zsmalloc closes by itself only if the whole machine has no
  * memory: that is asked for at the limit, and again whenever a tenth of the slots has gone. It has
  * to be worth as much as is asked of who waits, so that it is not done for each page. Once the store is full, it
- * is until there is a tenth less, so that what is at the limit does not try for each page that goes.
+ * is until there is a tenth less, so that what is at the limit does not try for each page that goes; with shares, which have that of
+ * their own, a hundredth, or who comes late would find nothing of what the others' shares leave.
  */
 Store::Room Store::room()
 {
@@ -227,13 +228,14 @@ Store::Room Store::room()
 	const bool was_full = __atomic_load_n(&full_, __ATOMIC_RELAXED);
 	const unsigned long slots = __atomic_load_n(&slots_, __ATOMIC_RELAXED);
 	const unsigned long compacted_at = __atomic_load_n(&compacted_at_, __ATOMIC_RELAXED);
-	bool full = has >= (was_full ? max - max / 10 : max);
+	const unsigned long again = max - max / (kapi_share() ? 100 : 10);
+	bool full = has >= (was_full ? again : max);
 
 	if (full && (!was_full || slots < compacted_at - compacted_at / 10)) {
 		__atomic_store_n(&compacted_at_, slots, __ATOMIC_RELAXED);
 		kapi_zs_compact(pool_);
 		has = memory();
-		full = has >= max - max / 10;
+		full = has >= again;
 	}
 	if (full != was_full)
 		__atomic_store_n(&full_, full, __ATOMIC_RELAXED);
@@ -350,12 +352,10 @@ Put Store::compress(folio *page, Owner &owner, const unsigned char &by, unsigned
 	return result;
 }
 
-/* What takes the place of bytes in memory does not make those more. */
+/* What takes the place of bytes in memory does not make those more. Who has all of it move is not told of shares. */
 Put Store::place(folio *page, Owner &owner, const Location &from, Location &to, Transfer &transfer)
 {
-	const Room room = from.is_backed() ? this->room() : Room::everybody;
-	const bool has_room =
-		room == Room::everybody || (room == Room::who_has_a_share && has_share(owner));
+	const bool has_room = !from.is_backed() || room() != Room::nobody;
 	Put result = has_room ? compress(page, owner, current_, any, to, false) : Put::full;
 
 	if (result == Put::stored || result == Put::no_memory)
