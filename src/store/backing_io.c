@@ -203,7 +203,7 @@ static void work(struct work_struct *item)
 	submit_to_file(transfer);
 	kthread_associate_blkcg(NULL);
 	put_css(css);
-	data_race((memalloc_noio_restore(before), 0));
+	data_race((memalloc_noio_restore(before), 0)); /* as above */
 }
 
 static void give_to_worker(struct cowmem_transfer *transfer, unsigned long place,
