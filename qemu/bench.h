@@ -44,6 +44,20 @@ static inline void write_text(const char *path, const char *text)
 	close(fd);
 }
 
+#define COUNTERS "/sys/class/misc/cowmem/counters"
+static inline unsigned long counter(const char *name)
+{
+	unsigned long value;
+	char path[sizeof(COUNTERS) + 256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), COUNTERS "/%s", name);
+	file = fopen(path, "re");
+	MUST(file && fscanf(file, "%lu", &value) == 1);
+	fclose(file);
+	return value;
+}
+
 static inline uint64_t microseconds(void)
 {
 	struct timespec t;

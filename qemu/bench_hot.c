@@ -19,7 +19,6 @@
 
 #define CGROUPS "/sys/fs/cgroup"
 #define CGROUP CGROUPS "/hot"
-#define COUNTERS "/sys/class/misc/cowmem/counters/"
 #define ZSWAP "/sys/module/zswap/parameters/"
 #define SWAP_FILE "/tmp/hot-swap"
 #define COMPRESSOR "lz4"
@@ -177,19 +176,6 @@ static void be_in_cgroup(enum kind kind, const struct distribution *d, const cha
 	say(d, over, "-all", kind_names[kind], PASSES * COLD * (1 + HOT_FOR_COLD),
 	    sum.hot + sum.cold);
 	exit(0);
-}
-
-static unsigned long counter(const char *name)
-{
-	char path[128];
-	unsigned long value;
-	FILE *file;
-
-	snprintf(path, sizeof(path), COUNTERS "%s", name);
-	file = fopen(path, "re");
-	MUST(file && fscanf(file, "%lu", &value) == 1);
-	fclose(file);
-	return value;
 }
 
 static void run(enum kind kind, const struct distribution *d, const char *over)

@@ -62,20 +62,6 @@ static void set_speculation(bool on)
 	}
 }
 
-#define COUNTERS "/sys/class/misc/cowmem/counters"
-static unsigned long counter(const char *name)
-{
-	unsigned long value;
-	char path[sizeof(COUNTERS) + 256];
-	FILE *file;
-
-	snprintf(path, sizeof(path), COUNTERS "/%s", name);
-	file = fopen(path, "re");
-	MUST(file && fscanf(file, "%lu", &value) == 1);
-	fclose(file);
-	return value;
-}
-
 /* The aborts, whatever the reason. */
 static unsigned long aborts(void)
 {

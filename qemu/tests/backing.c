@@ -288,16 +288,14 @@ static void damage_is_found(void)
 	struct disk disk = use_disk(PAGES);
 	int file = disk.file, fd;
 	struct counts before = counts_now();
-	char *p = noise_object(&fd, 64), *private, byte, page[PAGE];
+	char *p = noise_object(&fd, 64), *private, page[PAGE];
 	off_t place;
 
 	private = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	MUST(private != MAP_FAILED);
 	MUST(page_out_all(fd, 64) == 64);
 	place = place_of(file, 20);
-	MUST(pread(file, &byte, 1, place + 4000) == 1);
-	byte ^= 4;
-	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+	damage(file, place + 4000);
 
 	CHECK_EQ(mlock_error(p + 20 * PAGE), ENOMEM);
 	CHECK_EQ(mlock_error(p + 21 * PAGE), 0);
@@ -315,15 +313,13 @@ static void damage_is_found(void)
 		CHECK(i == 20 || noise_is(p + i * PAGE, i, 1));
 
 	/* Its slot stays: what is repaired can be read. */
-	byte ^= 4;
-	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+	damage(file, place + 4000);
 	CHECK(noise_is(private + 20 * PAGE, 20, 1));
 	CHECK(noise_is(p + 20 * PAGE, 20, 1));
 
 	/* And so does what is punched. */
 	MUST(page_out_all(fd, 64) == 64);
-	byte ^= 4;
-	MUST(pwrite(file, &byte, 1, place + 4000) == 1);
+	damage(file, place + 4000);
 	CHECK(touch(p + 20 * PAGE, false));
 	MUST(!object_punch(fd, 20 * PAGE, PAGE));
 	CHECK_EQ(p[20 * PAGE], 0);

@@ -158,6 +158,16 @@ static inline void let_go(int fd, char *p, uint64_t pages)
 	close(fd);
 }
 
+/* Makes another byte of that at @at; once more, and it is what it was. */
+static inline void damage(int file, off_t at)
+{
+	char byte;
+
+	MUST(pread(file, &byte, 1, at) == 1);
+	byte ^= 4;
+	MUST(pwrite(file, &byte, 1, at) == 1);
+}
+
 #define SLOWLY \
 	"8" /* bytes that are read in a second: a page takes eight minutes, unless that is changed */
 #define ZRAM_CONTROL "/sys/class/zram-control/"

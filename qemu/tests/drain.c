@@ -237,11 +237,8 @@ static void a_page_that_cannot_be_read_stays(void)
 	struct holders all = make_holders(noise_page);
 	const off_t at = 5 * PAGE + 100; /* whichever page that is of */
 	unsigned int lost = 0;
-	char byte;
 
-	MUST(pread(first.file, &byte, 1, at) == 1);
-	byte ^= 4;
-	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	damage(first.file, at);
 	before = counts_now();
 	CHECK_EQ(backing_set(second.path), EIO);
 	CHECK_EQ(leaving(), 1);
@@ -262,8 +259,7 @@ static void a_page_that_cannot_be_read_stays(void)
 	CHECK_EQ(backing_set(second.path), EIO);
 	CHECK_EQ(leaving(), 1);
 
-	byte ^= 4;
-	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	damage(first.file, at);
 	CHECK_EQ(backing_set(second.path), 0);
 	CHECK_EQ(leaving(), 0);
 	CHECK(is_free(&first));
@@ -281,7 +277,7 @@ static void what_several_see_fails_once(void)
 	struct disk first = use_disk(8 * PAGES), second = make_other_disk(8 * PAGES);
 	struct counts at_first = counts_now(), before;
 	int fd, then, other[RELATIVES];
-	char *p = noise_object(&fd, PAGES), byte;
+	char *p = noise_object(&fd, PAGES);
 	off_t at;
 
 	then = snapshot(fd);
@@ -298,17 +294,14 @@ static void what_several_see_fails_once(void)
 	for (int n = 0; n < RELATIVES; n++)
 		page_out_all(other[n], PAGES);
 	at = place_of(first.file, SHARED) + 100;
-	MUST(pread(first.file, &byte, 1, at) == 1);
-	byte ^= 4;
-	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	damage(first.file, at);
 	before = counts_now();
 	CHECK_EQ(backing_set(second.path), EIO);
 	CHECK_EQ(leaving(), 1);
 	/* Once more in another round, since there may be others to move then. */
 	CHECK(SINCE(before, checksum_errors) <= 2);
 	CHECK_EQ(SINCE(before, backing_written), PAGES + RELATIVES * (PAGES / LEAF) - 1);
-	byte ^= 4;
-	MUST(pwrite(first.file, &byte, 1, at) == 1);
+	damage(first.file, at);
 	CHECK_EQ(backing_set(second.path), 0);
 	CHECK_EQ(leaving(), 0);
 	for (uint64_t i = 0; i < PAGES; i++)

@@ -1076,7 +1076,7 @@ static void unreadable_is_not_collapsed(void)
 
 	struct counts before = counts_now();
 	struct disk disk;
-	char page[PAGE], byte;
+	char page[PAGE];
 	off_t place;
 	int fd;
 
@@ -1090,9 +1090,7 @@ static void unreadable_is_not_collapsed(void)
 	}
 	CHECK_EQ(page_out_all(fd, 64), 64);
 	place = place_of(disk.file, 20) + 4000;
-	MUST(pread(disk.file, &byte, 1, place) == 1);
-	byte ^= 4;
-	MUST(pwrite(disk.file, &byte, 1, place) == 1);
+	damage(disk.file, place);
 	CHECK_EQ(one_answer(fd).io_error, 1);
 	CHECK(SINCE(before, checksum_errors) > 0);
 	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
@@ -1101,8 +1099,7 @@ static void unreadable_is_not_collapsed(void)
 		else
 			CHECK(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE &&
 			      noise_is(page, i, 1));
-	byte ^= 4;
-	MUST(pwrite(disk.file, &byte, 1, place) == 1);
+	damage(disk.file, place);
 	CHECK_EQ(one_answer(fd).collapsed, 1);
 	CHECK_EQ(store_stat(fd).slots, 0);
 	for (unsigned long i = 0; i < BLOCK_PAGES; i++)

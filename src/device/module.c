@@ -111,26 +111,36 @@ static const char *const around_names[] = {
 	[COWMEM_AROUND_LOCKFREE] = "lockfree",
 };
 
-static int around_shared_set(const char *value, const struct kernel_param *kp)
-{
-	int mode = sysfs_match_string(around_names, value);
+/* A parameter that is one of some words. */
+struct choice {
+	const char *const *names; /* by their values */
+	size_t count;
+	unsigned int *value;
+};
 
-	if (mode < 0)
-		return mode;
-	WRITE_ONCE(cowmem_parameters.around_shared, mode);
+static int choice_set(const char *value, const struct kernel_param *kp)
+{
+	const struct choice *choice = kp->arg;
+	int chosen = __sysfs_match_string(choice->names, choice->count, value);
+
+	if (chosen < 0)
+		return chosen;
+	WRITE_ONCE(*choice->value, chosen);
 	return 0;
 }
 
-static int around_shared_get(char *buffer, const struct kernel_param *kp)
+static int choice_get(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%s\n", around_names[READ_ONCE(cowmem_parameters.around_shared)]);
+	const struct choice *choice = kp->arg;
+
+	return sysfs_emit(buffer, "%s\n", choice->names[READ_ONCE(*choice->value)]);
 }
 
-static const struct kernel_param_ops around_shared_ops = {
-	.set = around_shared_set,
-	.get = around_shared_get,
-};
-module_param_cb(around_shared, &around_shared_ops, NULL, 0644);
+static const struct kernel_param_ops choice_ops = {.set = choice_set, .get = choice_get};
+
+static struct choice around_shared = {around_names, ARRAY_SIZE(around_names),
+                                      &cowmem_parameters.around_shared};
+module_param_cb(around_shared, &choice_ops, &around_shared, 0644);
 MODULE_PARM_DESC(around_shared,
                  "Whether fault-around of shared mappings tries the page lock: trylock "
                  "(default), passing over pages that are locked, or lockfree");
@@ -397,27 +407,9 @@ static const char *const backing_reclaim_names[] = {
 	[COWMEM_RECLAIM_NEVER] = "never",
 };
 
-static int backing_reclaim_set(const char *value, const struct kernel_param *kp)
-{
-	int mode = sysfs_match_string(backing_reclaim_names, value);
-
-	if (mode < 0)
-		return mode;
-	WRITE_ONCE(cowmem_parameters.backing_reclaim, mode);
-	return 0;
-}
-
-static int backing_reclaim_get(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%s\n",
-	                  backing_reclaim_names[READ_ONCE(cowmem_parameters.backing_reclaim)]);
-}
-
-static const struct kernel_param_ops backing_reclaim_ops = {
-	.set = backing_reclaim_set,
-	.get = backing_reclaim_get,
-};
-module_param_cb(backing_reclaim, &backing_reclaim_ops, NULL, 0644);
+static struct choice backing_reclaim = {backing_reclaim_names, ARRAY_SIZE(backing_reclaim_names),
+                                        &cowmem_parameters.backing_reclaim};
+module_param_cb(backing_reclaim, &choice_ops, &backing_reclaim, 0644);
 MODULE_PARM_DESC(backing_reclaim,
                  "Whether memory reclaim writes to the backing store, and waits for that: auto "
                  "(default): if it is a block device that is not known to need a file system, a "

@@ -25,7 +25,6 @@ struct cowmem_test_walk {
 	unsigned long probes, mismatched;
 };
 struct cowmem_test_walk cowmem_test_referenced(struct folio *folio, struct mem_cgroup *group);
-/* The same of a neighbour, which is not meant: all stays as young as it is. */
 struct cowmem_test_walk cowmem_test_clean(struct folio *folio);
 struct cowmem_test_walk cowmem_test_unmap(struct folio *folio, bool despite_mlock,
                                           bool despite_access);
