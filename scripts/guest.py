@@ -2,16 +2,28 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build what goes into a guest: the kernel, the module, programs and the kernel's
 own modules, for the scripts that boot one.
+
+What was built of the same files, by the same tools, is not built again, in another tree either: it is kept in the cache.
 """
+import functools
+import hashlib
 import lzma
+import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAMS = ROOT / "build" / "guest"
+TOOLS = ROOT / "build" / "guest"
 MODULES = ROOT / "build" / "modules"
+# As scripts/lib.sh has it.
+CACHE = pathlib.Path(os.environ.get("COWMEM_CACHE") or
+                     pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "cowmem")  # fmt: skip
+VERSIONS_KEPT = 4  # of each thing that is built
+# How the names begin of Debian's packages of compilers, of what comes with them, and of what is linked.
+BUILD_TOOLS = ("binutils", "clang-", "g++", "gcc", "libc6-dev", "libstdc++", "libzstd-dev", "lld-", "llvm-")
 COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 CXX_COMPILER = {"x86_64": "g++", "arm64": "aarch64-linux-gnu-g++"}
 CXXFLAGS = ["-std=c++20", "-fno-exceptions"]
@@ -45,29 +57,79 @@ def other_kernels():
     return names[1:]
 
 
-# Two boots may want the same module.
-module_locks = {}
-module_locks_lock = threading.Lock()
+@functools.cache
+def tools_installed():
+    return [line for line in run("dpkg-query", "-W").splitlines() if line.startswith(BUILD_TOOLS)]
+
+
+@functools.cache
+def content(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+locks = {}
+locks_lock = threading.Lock()
+
+
+def lock_of(place):
+    """Two boots may want the same."""
+    with locks_lock:
+        return locks.setdefault(place, threading.Lock())
+
+
+def kept(name, made_of, how, make):
+    """The folder of the cache that has what make(folder) makes of some files. It is made once for all trees in which the
+    files are the same, and the words that say how it is made, this file, and the tools."""
+    files = [(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name), content(path))
+             for path in sorted({*made_of, pathlib.Path(__file__)})]  # fmt: skip
+    key = hashlib.sha256(repr((files, [str(word) for word in how], tools_installed())).encode()).hexdigest()
+    folder = CACHE / "made" / name / key[:16]
+    with lock_of(folder):
+        if not folder.exists():
+            fresh = folder.with_suffix(f".{os.getpid()}")
+            fresh.mkdir(parents=True)
+            try:
+                make(fresh)
+                fresh.rename(folder)
+            except OSError:
+                if not folder.exists():  # otherwise a run in another tree was faster
+                    raise
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+            by_age = sorted(folder.parent.iterdir(), key=lambda version: version.stat().st_mtime)
+            for version in by_age[:-VERSIONS_KEPT]:
+                shutil.rmtree(version, ignore_errors=True)
+        os.utime(folder)
+    return folder
 
 
 def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=None):
-    """The folder that has cowmem.ko for a kernel, `out` if given; with `kunit`, its suites too; with `peer`,
-    cowmem_peer.ko; with `coverage`, the module tells which of its branches have run (coverage.py)."""
-    options = [name for name, wanted in (("KUNIT", kunit), ("PEER", peer), ("COVERAGE", coverage)) if wanted]
-    # With suites or the peer, cowmem.ko is the same: what one of these builds has compiled is there for the next.
-    kinds = [name for name, is_one in (("tested", kunit or peer), ("coverage", coverage)) if is_one]
-    out = out or MODULES / "-".join([kernel_dir.name, *kinds])
-    with module_locks_lock:
-        lock = module_locks.setdefault(out, threading.Lock())
-    with lock:
-        run("make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", f"OUT={out}",
-            *(f"{option}=1" for option in options))  # fmt: skip
-    return out
+    """The folder that has cowmem.ko for a kernel; with `kunit`, its suites too; with `peer`, cowmem_peer.ko; with `coverage`,
+    the module tells which of its branches have run (coverage.py). It is built in `out`, if given, and the module is left there."""
+    options = [f"{name}=1" for name, wanted in (("KUNIT", kunit), ("PEER", peer), ("COVERAGE", coverage)) if wanted]
+    command = ["make", "-s", "module", f"KDIR={kernel_dir / 'build'}", f"ARCH={arch}", *options]
+    if out:
+        run(*command, f"OUT={out}")
+        return out
+
+    def make(folder):
+        # With suites or the peer, cowmem.ko is the same: what one of these builds has compiled is there for the next.
+        kinds = [name for name, is_one in (("tested", kunit or peer), ("coverage", coverage)) if is_one]
+        place = MODULES / "-".join([kernel_dir.name, *kinds])
+        with lock_of(place):
+            run(*command, f"OUT={place}")
+            for module in place.glob("*.ko"):
+                shutil.copy2(module, folder)
+
+    made_of = [ROOT / "Kbuild", ROOT / "Makefile", *(ROOT / "scripts").glob("*.sh")]
+    made_of += [path for room in ("src", "include", "kunit") for path in (ROOT / room).rglob("*") if path.suffix in (".c", ".cc", ".h", ".hpp")]
+    how = [kernel_dir.name, (kernel_dir / "release").read_text(), *options, os.environ.get("CLANG", "")]
+    return kept("-".join(["module", kernel_dir.name, *options]), made_of, how, make)
 
 
 def build_tools(arch):
     """The folder that has libcowmem.a and the tool `cowmem`, static."""
-    out = PROGRAMS / arch / "tools"
+    out = TOOLS / arch
     zstd = []
     if arch != platform.machine():
         folder = kernel("package", "libzstd-dev", arch)
@@ -113,21 +175,18 @@ def binding(arch, code):
 
 
 def build_program(code, arch, source=None):
-    """A static guest program from one file of C or C++, built again only if something it is made of is newer.
-
-    One that uses kselftest.h needs the kernel's `source`.
-    """
-    program = PROGRAMS / arch / code.stem
+    """A static guest program from one file of C or C++. One that uses kselftest.h needs the kernel's `source`."""
     library = [build_tools(arch) / "libcowmem.a"] if uses_library(code) else []
-    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "src/examples").glob("*.h"), *(ROOT / "include").rglob("*.h"), ROOT / "src/kernel/counters.h", *library]
-    if not program.exists() or any(path.stat().st_mtime > program.stat().st_mtime for path in made_of):
-        program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_suffix(f".{threading.get_ident()}")
-        include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
-        compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
-        run(*compiler, *CFLAGS, *LINKED_OF.get(code.stem, LINKED), *include, code, *library, "-o", fresh)
-        fresh.rename(program)
-    return program
+    include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
+    compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
+    command = [*compiler, *CFLAGS, *LINKED_OF.get(code.stem, LINKED), *include, code, *library]
+
+    def make(folder):
+        run(*command, "-o", folder / code.stem)
+
+    made_of = [code, *code.parent.glob("*.h"), *(ROOT / "src/examples").glob("*.h"), *(ROOT / "include").rglob("*.h*"), ROOT / "src/kernel/counters.h", *library]
+    how = [compiler, LINKED_OF.get(code.stem, LINKED), *(path.name for path in (source, *library) if path)]
+    return kept(f"program-{code.stem}-{arch}", made_of, how, make) / code.stem
 
 
 def disk_image(path, mib):
