@@ -205,15 +205,6 @@ bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Pr
 	return true;
 }
 
-/* Whether @batch has any page for the span. */
-inline bool is_asked_for(const Span &span, const Batch &batch)
-{
-	for (unsigned int i = 0; i < span.pages(); i++)
-		if (batch.page[span.nth + i])
-			return true;
-	return false;
-}
-
 /* False: one entry maps all of it, and has to be split first. */
 template <class V>
 bool try_visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
@@ -222,15 +213,14 @@ bool try_visit_table(const Span &span, const Batch &batch, V &visitor, Probes &p
 		PageTable table{kapi_vma_mm(span.vma), span.start};
 
 		if (!table) {
-			if (!table.is_huge()) {
-				if (V::racy || !table.fills_late())
-					return true;
-				continue;
-			}
-			if constexpr (V::splits)
-				return !is_asked_for(span, batch);
-			else if (visit_huge(span, batch, table.pmd(), visitor, probes))
+			if (!table.is_huge() && (V::racy || !table.fills_late()))
 				return true;
+			if (table.is_huge() && V::splits)
+				return !batch.has_some(span.nth, span.pages());
+			if constexpr (!V::splits)
+				if (table.is_huge() &&
+				    visit_huge(span, batch, table.pmd(), visitor, probes))
+					return true;
 			continue;
 		}
 		if constexpr (V::racy)
