@@ -327,6 +327,74 @@ static void snapshot_and_write(void)
 	finish(fd, map, before);
 }
 
+/*
+ * The first write to a block that one entry mapped leaves the other pages mapped, to read: each write to one of these takes
+ * one fault, for which the core asks only to write, and reads take none.
+ */
+static void written_after_snapshot(void)
+{
+	enum { REST = BLOCK_PAGES - 1 };
+	NEED_HUGE();
+
+	struct counts before = counts_now(), then;
+	const int fd = huge_create(SIZE);
+	char *map = map_shared(fd);
+	int seen;
+	long faults;
+
+	fill_pages(map, 0, 2 * BLOCK_PAGES, 1);
+	seen = snapshot(fd);
+	then = counts_now();
+	faults = minor_faults();
+	fill_page(map + 3 * PAGE, 3, 2);
+	CHECK_EQ(SINCE(then, around_mapped), REST);
+	CHECK_EQ(SINCE(then, fault_shared_write), 1);
+	CHECK(pages_are(map, 0, 3, 1) && pages_are(map, 4, BLOCK_PAGES - 4, 1));
+	CHECK_EQ(minor_faults() - faults, 1);
+	CHECK_EQ(smaps(map, "Rss:"), SIZE / 1024);
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	fill_pages(map, 0, BLOCK_PAGES, 3);
+	CHECK_EQ(minor_faults() - faults, 1 + REST);
+	CHECK_EQ(SINCE(then, fault_shared_write), 1);
+	CHECK_EQ(SINCE(then, around_mapped), REST);
+	CHECK_EQ(SINCE(then, pages_copied_up), BLOCK_PAGES);
+	CHECK(layers_are_sound(fd));
+	/* What is the object's own by then is left out. */
+	{
+		char page[PAGE];
+
+		fill_page(page, BLOCK_PAGES + 7, 4);
+		MUST(pwrite(fd, page, PAGE, (off_t)((BLOCK_PAGES + 7) * PAGE)) == PAGE);
+	}
+	fill_page(map + SIZE - PAGE, 2 * BLOCK_PAGES - 1, 4);
+	CHECK_EQ(SINCE(then, around_mapped), REST + REST - 1);
+	CHECK(pages_are(map, BLOCK_PAGES, 7, 1) &&
+	      page_is(map + (BLOCK_PAGES + 7) * PAGE, BLOCK_PAGES + 7, 4) &&
+	      pages_are(map, BLOCK_PAGES + 8, BLOCK_PAGES - 9, 1) &&
+	      pages_are(map, 0, BLOCK_PAGES, 3) && file_is(seen, 0, 2 * BLOCK_PAGES, 1));
+	fill_pages(map, BLOCK_PAGES, BLOCK_PAGES, 5);
+	CHECK(pages_are(map, BLOCK_PAGES, BLOCK_PAGES, 5) && file_is(seen, 0, 2 * BLOCK_PAGES, 1));
+	/* Of a mapping that has half of a block, and not at a block's address. */
+	{
+		const size_t half = BLOCK / 2;
+		char *part = mmap(NULL, half, PROT_READ | PROT_WRITE, MAP_SHARED, fd, BLOCK / 4);
+
+		MUST(part != MAP_FAILED);
+		CHECK_EQ(restore(fd, seen), 0);
+		then = counts_now();
+		fill_page(part, BLOCK_PAGES / 4, 6);
+		CHECK(SINCE(then, around_mapped) < BLOCK_PAGES / 2);
+		CHECK(pages_are(part - BLOCK_PAGES / 4 * PAGE, BLOCK_PAGES / 4 + 1,
+		                BLOCK_PAGES / 2 - 1, 1) &&
+		      page_is(map + BLOCK / 4, BLOCK_PAGES / 4, 6) &&
+		      file_is(seen, 0, 2 * BLOCK_PAGES, 1));
+		CHECK(layers_are_sound(fd));
+		munmap(part, half);
+	}
+	close(seen);
+	finish(fd, map, before);
+}
+
 /* What nobody else sees any more is the object's again, whole and without a copy. */
 static void whole_again(void)
 {
@@ -1754,6 +1822,7 @@ static const struct test_case cases[] = {
 	{"halves are protected, dropped, moved and unmapped", "R84", halves},
 	{"private mappings and children", "R28", private_and_fork},
 	{"a snapshot shares it, and a write copies 4 KiB", "R84", snapshot_and_write},
+	{"a write leaves the rest of a block mapped, to read", "R28 R84", written_after_snapshot},
 	{"what nobody else sees is written as it is", "", whole_again},
 	{"clones of clones", "", clones},
 	{"what is punched or cut off is given back", "R85", punched},

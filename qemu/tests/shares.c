@@ -433,6 +433,39 @@ static void without_shares(void)
 	check_returned(before);
 }
 
+/* Who has all compressed anew asks for nothing more for anybody: whoever has his share keeps what is out. */
+static void a_drain_asks_for_no_share(void)
+{
+	const struct counts before = counts_now();
+	const long dying = dying_cgroups();
+	unsigned long slots;
+	struct counts then;
+	char page[PAGE], expected[PAGE];
+	int greedy;
+
+	make_cgroups();
+	greedy = object_of(CGROUP, GREEDY, NOISE);
+	page_out_some(greedy, GREEDY);
+	CHECK_EQ(page_out_some(greedy, GREEDY), 0); /* over the share */
+	slots = group_of(CGROUP).slots;
+	then = counts_now();
+	parameter_set("compressor", "lzo");
+	CHECK_EQ(read_number(PARAMETERS "leaving", ""), 0);
+	CHECK_EQ(SINCE(then, drain_visits), 1);
+	CHECK_EQ(SINCE(then, pages_brought_in), 0);
+	CHECK_EQ(SINCE(then, pages_over_share), 0);
+	CHECK_EQ(group_of(CGROUP).slots, slots);
+	for (uint64_t i = 0; i < GREEDY; i += 50) {
+		MUST(pread(greedy, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+		fill(expected, i, NOISE);
+		CHECK(!memcmp(page, expected, PAGE));
+	}
+	parameter_set("compressor", "lzo-rle");
+	close(greedy);
+	remove_cgroups(dying);
+	check_returned(before);
+}
+
 /* --- a cgroup that is removed --- */
 static void of_a_removed_cgroup(void)
 {
@@ -594,6 +627,7 @@ int main(void)
 		{"among children of one, and with what is charged to none", "",
 	         among_children_and_nobody},
 		{"without shares the first one has it all", "", without_shares},
+		{"who has all moved asks for no share", "R88", a_drain_asks_for_no_share},
 		{"a cgroup is removed while it has slots", "", of_a_removed_cgroup},
 		{"a list of many", "", a_long_list},
 		{"many cgroups come and go at once", "", many_come_and_go},

@@ -266,6 +266,39 @@ static void the_last_takes_over(void)
 	check_returned(before);
 }
 
+/* The same where nothing is mapped: the fault's own look at the page is no reference that keeps it from being taken over. */
+static void the_last_takes_over_unmapped(void)
+{
+	struct counts before = counts_now();
+	int fd = object_open(), then;
+	char *map = map_all(fd, PROT_READ | PROT_WRITE);
+
+	fill(map, 1);
+	then = snapshot(fd);
+	munmap(map, PAGES * PAGE);
+	close(then);
+	usleep(20000);
+	map = map_all(fd, PROT_READ | PROT_WRITE);
+	fill(map, 2);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK_EQ(SINCE(before, pages_taken_over), PAGES);
+	CHECK_EQ(SINCE(before, pages_allocated), PAGES);
+	CHECK(map_is(map, 2) && file_is(fd, 2));
+	/* And what is out: it comes back as the object's own. */
+	then = snapshot(fd);
+	munmap(map, PAGES * PAGE);
+	CHECK_EQ(page_out_all(then, PAGES), PAGES);
+	close(then);
+	usleep(20000);
+	map = map_all(fd, PROT_READ | PROT_WRITE);
+	fill(map, 3);
+	CHECK_EQ(SINCE(before, pages_copied_up), 0);
+	CHECK(map_is(map, 3) && file_is(fd, 3));
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	check_returned(before);
+}
+
 /* Snapshots that come and go cost what was written between them, not what lies around that. */
 static void takes_over_what_is_written(void)
 {
@@ -1230,6 +1263,7 @@ int main(void)
 		{"clones go their own way", "", clones_go_their_own_way},
 		{"who writes waits for no relative", "", relatives_wait_for_no_relative},
 		{"the last to see a page gets it without a copy", "", the_last_takes_over},
+		{"also where nothing is mapped", "", the_last_takes_over_unmapped},
 		{"who writes here and there takes over no more than that", "",
 	         takes_over_what_is_written},
 		{"who has a reference goes on seeing what was", "", a_pipe_keeps_what_was},

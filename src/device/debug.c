@@ -14,13 +14,17 @@
 static struct dentry *directory;
 
 #ifdef CONFIG_MEMCG
+/* Of a cgroup of the one hierarchy, of which the kernel finds one by that number. */
 static void show_path(struct seq_file *file, unsigned long id)
 {
-	struct cgroup *cgroup = cgroup_get_from_id(id);
+	struct cgroup *cgroup;
 	char *to;
 	size_t room;
 	int length;
 
+	if (!cgroup_subsys_on_dfl(memory_cgrp_subsys))
+		return;
+	cgroup = cgroup_get_from_id(id);
 	if (IS_ERR(cgroup))
 		return;
 	seq_puts(file, " path=");
@@ -47,6 +51,8 @@ static int cgroups_show(struct seq_file *file, void *unused)
 		seq_putc(file, '\n');
 		if (seq_has_overflowed(file))
 			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 	return 0;

@@ -29,6 +29,7 @@
 
 #include "fault/around.h"
 #include "kernel/minmax.h"
+#include "kernel/rcu.h"
 #include "kernel/steps.h"
 
 namespace cowmem {
@@ -43,13 +44,11 @@ struct Window {
 
 /*
  * As the kernel has it: from the aligned address, or the mapping's first if that comes
- * later, as many pages as the parameter says; cut to mapping, page table and object's
+ * later, as many pages as @pages, or as the parameter says; cut to mapping, page table and object's
  * end (R25).
  */
-Window window_of(const Fault &fault)
+Window window_of(const Fault &fault, unsigned long pages)
 {
-	const unsigned long pages =
-		std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table));
 	const unsigned long pte_index = kapi_vmf_pte_index(fault.vmf);
 	const unsigned long before = min_of(pte_index % pages, fault.index() - fault.mapping.first);
 	const unsigned long length = min_of(pages, entries_per_table - (pte_index - before));
@@ -59,6 +58,11 @@ Window window_of(const Fault &fault)
 	if (fault.index() >= end)
 		return {1, 0};
 	return {first, min_of(first + length, end) - 1};
+}
+
+Window window_of(const Fault &fault)
+{
+	return window_of(fault, std::bit_floor(clamp(kapi_around_pages(), 1U, entries_per_table)));
 }
 
 /* A page lock for a scope, if there is a page and it is to be had at once. */
@@ -128,11 +132,7 @@ public:
 
 private:
 	/* Where the page that the walk is at belongs. */
-	unsigned long address_of_page() const
-	{
-		return kapi_vmf_address(fault_.vmf) +
-		       ((walk_.index() - fault_.index()) << KAPI_PAGE_SHIFT);
-	}
+	unsigned long address_of_page() const { return fault_.address_of(walk_.index()); }
 
 	/*
 	 * What became of a candidate: mapped, or the reason why not. The order is R19's; but
@@ -284,6 +284,61 @@ bool map_around(const Fault &fault)
 	return Around{fault, table, window, For::reading}.map_all();
 }
 
+/* Parts of one large folio that follow each other, where nothing is mapped in the locked table. */
+class Run {
+public:
+	Run(const Fault &fault, FaultTable &table) : fault_{fault}, table_{table} {}
+	~Run() { map(); }
+	Run(const Run &) = delete;
+	Run &operator=(const Run &) = delete;
+
+	void add(folio *part, Index index)
+	{
+		if (!count_ || index != first_ + count_) {
+			map();
+			part_ = part;
+			first_ = index;
+		}
+		count_++;
+	}
+
+private:
+	void map()
+	{
+		if (!count_)
+			return;
+		table_.install_parts(part_, fault_.address_of(first_), count_);
+		kapi_count_n(COWMEM_COUNT_around_mapped, count_);
+		count_ = 0;
+	}
+
+	const Fault &fault_;
+	FaultTable &table_;
+	folio *part_ = nullptr;
+	Index first_ = 0;
+	unsigned int count_ = 0;
+};
+
+/* Whether @page, of @index, is of the same large folio as @part is. */
+bool is_part(folio *part, const folio *page, Index index)
+{
+	return page == kapi_folio_part(kapi_folio_whole(part),
+	                               static_cast<unsigned int>(index - first_of_block(index)));
+}
+
+/* A reference on @page, which @walk has found, if it is a part of a large folio that may be mapped. */
+FolioRef part_found(const Tree::Walk &walk, folio *page)
+{
+	if (!kapi_folio_is_large(page) || !kapi_folio_try_get(page))
+		return {};
+
+	FolioRef part{page};
+
+	return walk.finds(page) && kapi_folio_is_large(page) && !kapi_large_poisoned(page)
+	               ? std::move(part)
+	               : FolioRef{};
+}
+
 } /* namespace */
 
 Index last_around(const Fault &fault)
@@ -302,6 +357,48 @@ void map_written_around(const Fault &fault, FaultTable &table)
 
 	if (window.first < window.last && table.may_write_ahead())
 		Around{fault, table, window, For::writing}.map_all();
+}
+
+/*
+ * SNAPSHOT, and who else takes something away, comes before or behind this, by the object's lock; a copy of another part
+ * (layers/break_cow.cc) is in the tree, or its walk waits for the table. Of a large folio that is broken or goes out
+ * meanwhile there is no reference to be had, or the one that was keeps the parts.
+ */
+void map_parts_around(const Fault &fault)
+{
+	Pages &pages = fault.object->pages();
+	const Index first = first_of_block(fault.index());
+	const Window window = window_of(fault, entries_per_table);
+
+	if (!kapi_vmf_has_table(fault.vmf) || !fault.mapping.flags.may_map_around() ||
+	    fault.mapping.pinnable || !pages.try_lock_shared())
+		return;
+
+	Shared lock{pages, held};
+	const Rcu rcu;
+
+	install_allocated_table(fault.vmf);
+
+	FaultTable table{fault};
+
+	if (!table)
+		return;
+	kapi_smp_mb_after_lock();
+	if (fault.reaped())
+		return;
+
+	Tree::Walk walk{pages.tree(), max_of(window.first, first),
+	                min_of(window.last, last_of_block(first))};
+	FolioRef large;
+	Run run{fault, table};
+
+	while (folio *page = walk.next()) {
+		if (!large)
+			large = part_found(walk, page);
+		if (large && is_part(large.get(), page, walk.index()) &&
+		    table.empty_at(fault.address_of(walk.index())))
+			run.add(page, walk.index());
+	}
 }
 
 } /* namespace cowmem */

@@ -22,6 +22,15 @@ void map_written_around(const Fault &fault, FaultTable &table);
  */
 void map_read_around(const Fault &fault, FaultTable &table);
 
+/*
+ * For a write fault, once the object has a page of its own where it saw a part of a large folio: the entry that mapped all of
+ * the block to read has gone with that, or there was none. Where the core has allocated a page table for the fault, maps the
+ * other parts that the object sees there, to read, so that the next write finds an entry, which is the cheaper fault, and a
+ * read needs none. Takes the object's lock, shared, if it is to be had at once, and the PTE lock. Kernel counterpart:
+ * __split_huge_pmd_locked(), for anonymous memory.
+ */
+void map_parts_around(const Fault &fault);
+
 /* The last index that fault-around would map beside the fault's own. */
 Index last_around(const Fault &fault);
 

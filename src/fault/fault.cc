@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "fault/fault.h"
+#include "fault/around.h"
 #include "fault/fault_table.h"
 #include "rmap/visitors.h"
 #include "fault/speculate.h"
@@ -175,6 +176,22 @@ bool may_come_again(const Fault &fault, const SlotRef &slot)
 		return false;
 	return flags & KAPI_FAULT_FLAG_RETRY_NOWAIT ||
 	       (flags & KAPI_FAULT_FLAG_ALLOW_RETRY && !(flags & KAPI_FAULT_FLAG_TRIED));
+}
+
+/* What the object sees at the fault's index, of which no reference is kept: whoever has one keeps others from taking it over. */
+struct State {
+	bool out;            /* it is in the store */
+	bool may_come_again; /* and the fault may end with that not changed yet */
+	bool large;          /* a part of a large folio */
+};
+
+State state_of(const Fault &fault)
+{
+	const Seen seen = fault.object->pages().see(fault.index());
+
+	return {.out = seen && !seen.page,
+	        .may_come_again = !seen.page && may_come_again(fault, seen.slot),
+	        .large = seen.page && kapi_folio_is_large(seen.page.get())};
 }
 
 /*
@@ -394,20 +411,22 @@ std::optional<Outcome> lock_page_of(Fault &fault, Fresh &fresh, bool &shared)
 std::optional<Outcome> break_cow_for_fault(Fault &fault)
 {
 	Pages &pages = fault.object->pages();
+	const State state = state_of(fault);
 
-	const Seen seen = pages.see(fault.index());
-	const bool out = seen && !seen.page;
-
-	if (out && may_come_again(fault, seen.slot))
+	if (state.may_come_again)
 		return swap_in_unlocked(fault);
-	fault.major |= out;
+	fault.major |= state.out;
 
 	const int err =
 		pages.break_cow(fault.index(), {.vmf = fault.vmf, .killable = is_killable(fault)});
 
 	if (err == -KAPI_EINTR)
 		return unlock_mapping(fault, Outcome::killed);
-	return err ? std::optional{outcome_of_fill(err)} : std::nullopt;
+	if (err)
+		return outcome_of_fill(err);
+	if (state.large)
+		map_parts_around(fault);
+	return std::nullopt;
 }
 
 /*
@@ -432,9 +451,7 @@ Outcome return_page(Fault &fault)
 				return *outcome;
 			continue;
 		}
-		const Seen seen = fault.object->pages().see(fault.index());
-
-		if (!seen.page && may_come_again(fault, seen.slot))
+		if (state_of(fault).may_come_again)
 			return swap_in_unlocked(fault);
 		if (fresh.error == -KAPI_EAGAIN)
 			if (const auto outcome = read_backed(fault, fresh.backed, fresh.page.get()))

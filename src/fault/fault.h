@@ -101,6 +101,11 @@ struct Fault {
 	}
 
 	Index index() const { return kapi_vmf_pgoff(vmf); }
+	/* Where the same mapping has the page @index of the object. */
+	unsigned long address_of(Index index) const
+	{
+		return kapi_vmf_address(vmf) + ((index - this->index()) << KAPI_PAGE_SHIFT);
+	}
 	/* Only to hand on: what it is like, @mapping says. */
 	vm_area_struct *vma() const { return kapi_vmf_vma(vmf); }
 	/* Whether the OOM reaper has been through what is mapped: that has to be seen as it is now. */

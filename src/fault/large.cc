@@ -64,6 +64,20 @@ bool may_map_block(const Fault &fault)
 	       fault.object->holds(last_of_block(fault.index()));
 }
 
+/* Whether another thread's fault was faster: the entry that is there maps @large, and lets the access through. The pmd is locked. */
+bool is_served(const Fault &fault, const folio *large)
+{
+	const unsigned long value = kapi_pmd_get(kapi_vmf_pmd(fault.vmf));
+
+	if (!kapi_pmd_is_huge(value))
+		return false;
+
+	const Pte first{
+		kapi_pmd_part(fault.vma(), value, fault.address_of(first_of_block(fault.index())))};
+
+	return first.maps(large) && (!is_write(fault) || first.writable());
+}
+
 /*
  * Maps @large, which the object's lock keeps in its tree if it is own; @filled: this has put it there, so that all of the block
  * is known to be it. A reader is let through to write, too, where nobody wants to see the first store.
@@ -79,12 +93,20 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 
 	if (is_write(fault) && !own)
 		return false;
+	{
+		const PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
+
+		if (is_served(fault, large))
+			return true;
+	}
 	/* What is there does not let the store through. */
 	split_huge(fault.vma(), kapi_vmf_address(fault.vmf));
 
 	const PmdLock lock{kapi_vma_mm(fault.vma()), kapi_vmf_pmd(fault.vmf)};
 
 	kapi_smp_mb_after_lock();
+	if (is_served(fault, large))
+		return true;
 	/* Who marks it as poisoned walks behind a barrier, and takes the lock of the pmd. */
 	if (!kapi_vmf_pmd_none(fault.vmf) || fault.reaped() || kapi_large_poisoned(large))
 		return false;
@@ -93,6 +115,8 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 
 	if (!filled && !pages.sees_block(first, large))
 		return false;
+	if (is_write(fault) && !kapi_folio_dirty(large))
+		kapi_folio_mark_dirty(large);
 	kapi_vmf_map_block(fault.vmf, large, write);
 	kapi_count(COWMEM_COUNT_large_mapped);
 	return true;

@@ -260,7 +260,7 @@ bool worth_speculating(const Fault &fault, Kind kind)
 	case Kind::mkwrite:
 		/* Without an entry it is the second half of a shared write by the locked path; and
 		   a page of the family has to be copied first. */
-		return kapi_vmf_entry_present(fault.vmf) && kapi_speculate_shared_write() &&
+		return kapi_vmf_entry_maps_page(fault.vmf) && kapi_speculate_shared_write() &&
 		       fault.object->pages().owns(kapi_vmf_folio(fault.vmf));
 	}
 	__builtin_unreachable();

@@ -196,7 +196,7 @@ HELPER unsigned int kapi_finish_fault(struct vm_fault *vmf) { return (__force un
 
 /* --- the page table under a fault --- */
 HELPER bool kapi_vmf_has_table(const struct vm_fault *vmf) { return vmf->prealloc_pte; }
-HELPER bool kapi_vmf_entry_present(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte); }
+HELPER bool kapi_vmf_entry_maps_page(const struct vm_fault *vmf) { return pte_present(vmf->orig_pte) && vmf->page && pte_pfn(vmf->orig_pte) == page_to_pfn(vmf->page); }
 HELPER unsigned long kapi_vmf_address(const struct vm_fault *vmf) { return vmf->address; }
 HELPER unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf) { return pte_index(vmf->address); }
 HELPER struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf) { return page_folio(vmf->cow_page); }
@@ -463,6 +463,7 @@ HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long addre
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }
+HELPER void kapi_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *entries, struct folio *part, unsigned long first, unsigned int count) { if (compat_has_large) cowmem_map_parts(vma, address, entries, part, first, count); }
 HELPER void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { if (userfaultfd_wp(vma) && (pte_present(__pte(pte)) ? pte_uffd(__pte(pte)) : pte_swp_uffd_any(__pte(pte)))) set_pte_at(vma->vm_mm, address, entry, make_pte_marker(PTE_MARKER_UFFD_WP)); }
 /* Others who change these page tables know then that TLBs may not yet have what the tables say. */
 HELPER void kapi_mm_begin_flush_later(struct mm_struct *mm) { inc_tlb_flush_pending(mm); }

@@ -65,7 +65,8 @@ unsigned int kapi_finish_fault(struct vm_fault *vmf);
 
 /* --- the page table under a fault (fault/fault_table.h) --- */
 bool kapi_vmf_has_table(const struct vm_fault *vmf);
-bool kapi_vmf_entry_present(const struct vm_fault *vmf);
+/* In page_mkwrite: whether the fault found an entry with its page. Without one, what the core saw is of another level, or nothing. */
+bool kapi_vmf_entry_maps_page(const struct vm_fault *vmf);
 unsigned long kapi_vmf_address(const struct vm_fault *vmf);
 unsigned long kapi_vmf_pte_index(const struct vm_fault *vmf);
 struct folio *kapi_vmf_cow_folio(const struct vm_fault *vmf);

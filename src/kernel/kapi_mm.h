@@ -111,6 +111,12 @@ unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long a
 void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
                   unsigned long pte);
+/*
+ * @entries, where nothing is, map @count parts of a large folio, from @part on, with the value @first of the first; a reference
+ * each is taken, and the mm and the folio count them. With the PTE lock.
+ */
+void kapi_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *entries,
+                    struct folio *part, unsigned long first, unsigned int count);
 /* Leaves the marker of userfaultfd's write protection in an empty entry that was @pte. */
 void kapi_pte_leave_marker(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
                            unsigned long pte);

@@ -339,12 +339,26 @@ void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write)
 	flush_icache_pages(vma, &large->page, HPAGE_PMD_NR);
 	entry = mk_huge_pmd(&large->page, vma->vm_page_prot);
 	if (write)
-		entry = pmd_mkdirty(pmd_mkwrite_novma(entry));
+		entry = pmd_mkwrite_novma(entry);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		entry = pmd_mkdirty(entry);
 	folio_get(large);
 	compat_add_rss(vma->vm_mm, MM_FILEPAGES, HPAGE_PMD_NR);
 	cowmem_symbol_call(folio_add_file_rmap_pmd)(large, &large->page, vma);
 	set_pmd_at(vma->vm_mm, address, vmf->pmd, entry);
 	update_mmu_cache_pmd(vma, address, vmf->pmd);
+}
+
+/* As set_pte_range(), but for who takes no references before. */
+void cowmem_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *entries,
+                      struct folio *part, unsigned long first, unsigned int count)
+{
+	struct folio *large = whole(part);
+
+	folio_ref_add(large, count);
+	compat_add_rss(vma->vm_mm, MM_FILEPAGES, count);
+	cowmem_symbol_call(folio_add_file_rmap_ptes)(large, &part->page, count, vma);
+	set_ptes(vma->vm_mm, address, entries, __pte(first), count);
 }
 
 /* Where the entry for a block at @address is, or NULL: there is no table for it. The VMA keeps what there is. */

@@ -36,6 +36,8 @@ void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long addr
 bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty);
 bool cowmem_fits_block(const struct vm_fault *vmf);
 void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write);
+void cowmem_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *entries,
+                      struct folio *part, unsigned long first, unsigned int count);
 void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index);
 void cowmem_set_large_ops(struct vm_area_struct *vma, bool always);
 

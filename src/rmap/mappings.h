@@ -29,6 +29,14 @@ struct Batch {
 	Batch(Index at, unsigned int places) : first{at}, count{places} {}
 	Index last() const { return first + count - 1; }
 	Index end() const { return first + count; }
+	/* Whether any of @pages places from @nth on has a page. */
+	bool has_some(unsigned int nth, unsigned int pages) const
+	{
+		for (unsigned int i = nth; i < nth + pages; i++)
+			if (page[i])
+				return true;
+		return false;
+	}
 
 	const Index first;
 	const unsigned int count;

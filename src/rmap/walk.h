@@ -205,38 +205,42 @@ bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Pr
 	return true;
 }
 
+/* False: one entry maps all of it, and has to be split first. */
 template <class V>
-void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
+bool try_visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
 {
-	probes.looked_at += span.pages();
 	for (;;) {
 		PageTable table{kapi_vma_mm(span.vma), span.start};
 
 		if (!table) {
-			if (!table.is_huge()) {
-				if (V::racy || !table.fills_late())
-					return;
-				continue;
-			}
+			if (!table.is_huge() && (V::racy || !table.fills_late()))
+				return true;
+			if (table.is_huge() && V::splits)
+				return !batch.has_some(span.nth, span.pages());
 			if constexpr (!V::splits)
-				if (visit_huge(span, batch, table.pmd(), visitor, probes))
-					return;
-			if constexpr (V::splits)
-				break;
+				if (table.is_huge() &&
+				    visit_huge(span, batch, table.pmd(), visitor, probes))
+					return true;
 			continue;
 		}
 		if constexpr (V::racy)
 			if (!occupied(table, span))
-				return;
+				return true;
 		kapi_test_step(COWMEM_STEP_TABLE, nullptr);
 		if (!table.lock())
 			continue;
 		visit_entries(table, span, batch, visitor, probes);
-		return;
+		return true;
 	}
+}
+
+template <class V>
+void visit_table(const Span &span, const Batch &batch, V &visitor, Probes &probes)
+{
+	probes.looked_at += span.pages();
 	/* Not with the table looked for, which is under RCU. */
-	split_huge(span.vma, span.start);
-	visit_table(span, batch, visitor, probes);
+	while (!try_visit_table(span, batch, visitor, probes))
+		split_huge(span.vma, span.start);
 }
 
 /* @first: the index of the VMA's first page, as the source of the walk counts. */

@@ -94,8 +94,9 @@ void Backing::close_left()
 		    !__atomic_compare_exchange_n(&at.users, &unused, none, false, __ATOMIC_ACQUIRE,
 		                                 __ATOMIC_RELAXED))
 			continue;
-		while (kapi_wants_discards() && at.discard_some()) {
-		}
+		/* A large device takes its time: who waits for that may end it. */
+		while (kapi_wants_discards() && !kapi_is_interrupted() && at.discard_some())
+			kapi_cond_resched();
 		kapi_free_array(std::exchange(at.taken, nullptr));
 		kapi_free_array(std::exchange(at.freed, nullptr));
 		kapi_backing_close(at.opened);
@@ -282,8 +283,8 @@ bool Backing::Device::discard_some()
 	const auto places = static_cast<unsigned long>(count);
 	const long unused = count - __atomic_load_n(&users, __ATOMIC_RELAXED);
 	/* Places: half of what is free stays so. */
-	const unsigned long most =
-		min_of(4096UL, unused > 0 ? static_cast<unsigned long>(unused) / 2 : 0);
+	const unsigned long most = min_of(max_of<unsigned long>(4096, granule),
+	                                  unused > 0 ? static_cast<unsigned long>(unused) / 2 : 0);
 	const unsigned long found = freed ? kapi_bits_next_set(freed, places, discarded) : places;
 
 	if ((found >= places && !discarded) || most < granule)

@@ -503,9 +503,10 @@ void cowmem_discard_soon(void)
 	queue_delayed_work(system_freezable_wq, &discards, HZ);
 }
 
-/* No slot is left, and so no place comes free any more. */
+/* No slot is left, and so no place comes free any more. What the device has not been told by then, it is not. */
 void cowmem_discard_exit(void)
 {
+	WRITE_ONCE(cowmem_parameters.backing_discard, false);
 	cancel_delayed_work_sync(&discards);
 }
 

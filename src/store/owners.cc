@@ -20,7 +20,10 @@ constinit Owners owners;
 	while (n) {
 		const unsigned long used = way[--n]->used();
 
-		limit = used < limit ? min_of(limit, (limit - used) * share) : 0;
+		if (used >= limit)
+			return 0;
+		if (limit - used < limit / share)
+			limit = (limit - used) * share;
 	}
 	return limit;
 }
@@ -193,17 +196,17 @@ void Owners::put_group(Group *group)
 }
 
 /* With the lock held. */
-unsigned long Owners::slots_of(const Group &group)
+void Owners::add_slots_up()
 {
-	unsigned long sum = 0, number = 0;
+	unsigned long at = 0;
 
-	while (auto *owner = static_cast<const Owner *>(kapi_table_next(&numbers_, &number))) {
-		for (const Group *at = owner->group_; at; at = at->parent_)
-			if (at == &group)
-				sum += __atomic_load_n(&owner->slots_, __ATOMIC_RELAXED);
-		number++;
-	}
-	return sum;
+	root_.slots_ = of_nobody_.slots_ = 0;
+	for (; auto *group = static_cast<Group *>(kapi_table_next(&serials_, &at)); at++)
+		group->slots_ = 0;
+	at = 0;
+	of_nobody_.add_slots(__atomic_load_n(&nobody_.slots_, __ATOMIC_RELAXED));
+	for (; auto *owner = static_cast<const Owner *>(kapi_table_next(&numbers_, &at)); at++)
+		owner->group_->add_slots(__atomic_load_n(&owner->slots_, __ATOMIC_RELAXED));
 }
 
 bool Owners::next(unsigned long &from, unsigned long limit, unsigned long share,
@@ -211,16 +214,16 @@ bool Owners::next(unsigned long &from, unsigned long limit, unsigned long share,
 {
 	const Spinning scope{lock_};
 	const Group *group = &of_nobody_;
-	unsigned long slots = slots_of(of_nobody_);
 
-	slots += __atomic_load_n(&nobody_.slots_, __ATOMIC_RELAXED);
-	if (from || !slots) {
+	if (!from)
+		add_slots_up();
+	if (from || !of_nobody_.slots_) {
 		group = static_cast<const Group *>(kapi_table_next(&serials_, &from));
 		if (!group)
 			return false;
-		slots = slots_of(*group);
 	}
-	found = {group->id_, slots, group->used(), share ? group->most(limit, share) : limit};
+	found = {group->id_, group->slots_, group->used(),
+	         share ? group->most(limit, share) : limit};
 	return true;
 }
 

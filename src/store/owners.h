@@ -51,11 +51,19 @@ public:
 private:
 	friend class Owners;
 
+	void add_slots(unsigned long slots)
+	{
+		for (Group *at = this; at; at = at->parent_)
+			at->slots_ += slots;
+	}
+
 	Group *parent_;
 	unsigned long used_ = 0;
 	unsigned long references_ = 1; /* of owners, and of groups in it; with the lock held */
 	unsigned long serial_ = 0;     /* of its cgroup: no other ever has it */
 	unsigned long id_ = 0;         /* the inode of its cgroup's directory */
+	unsigned long slots_ =
+		0; /* of all below it, when they were last added up; with the lock held */
 	bool is_over_ = false;
 };
 
@@ -144,7 +152,10 @@ public:
 		return number ? *static_cast<Owner *>(kapi_table_get(&numbers_, number)) : nobody_;
 	}
 
-	/* What the first group has whose serial number is @from or higher, and that number. False: there is none. @limit, @share: as of Group::most(). */
+	/*
+	 * What the first group has whose serial number is @from or higher, and that number. False: there is none. With @from 0 the slots of
+	 * all are added up; later calls tell of that. @limit, @share: as of Group::most().
+	 */
 	bool next(unsigned long &from, unsigned long limit, unsigned long share,
 	          GroupFigures &found);
 
@@ -164,7 +175,7 @@ private:
 	Group *get_group(obj_cgroup *cgroup, bool reserves);
 	Group *make_group(const mem_cgroup *cgroup, bool reserves);
 	void put_group(Group *group);
-	unsigned long slots_of(const Group &group);
+	void add_slots_up();
 
 	kapi_spinlock lock_ = {};
 	kapi_table numbers_ = {}; /* of owners */

@@ -272,7 +272,8 @@ bool Store::has_room_for(folio *page)
 
 	/* Who has nothing here yet is owner of one slot for that. */
 	Owner *owner = owners.get(kapi_folio_owner(page), false);
-	const bool has = owner && has_share(*owner);
+	/* Where there is no memory for that now, there may be as it is stored, which has the reserves. */
+	const bool has = !owner || has_share(*owner);
 
 	if (owner)
 		owners.put(*owner);
@@ -534,7 +535,7 @@ extern "C" int cowmem_backing_set(const char *path)
 /* By a worker: places of the backing store came free. */
 extern "C" void cowmem_discard(void)
 {
-	while (!kapi_is_interrupted() && cowmem::store.discard_some())
+	while (kapi_wants_discards() && !kapi_is_interrupted() && cowmem::store.discard_some())
 		kapi_cond_resched();
 }
 
