@@ -218,6 +218,9 @@ class Figures:
         works = {work for row in rows for work in (row.work, row.than)}
         self.rounds.update({key: rounds for key, rounds in other.rounds.items() if key[0] in works})
 
+    def has(self, rows):
+        return (rows[0].work, "cowmem") in self.rounds
+
     def of(self, work, kind):
         return statistics.median(self.rounds[work, kind])
 
@@ -353,9 +356,8 @@ def describe(arch, figures, wrong):
         "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
         "",
-        f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
-        *table(figures, TOUCH),
-        "",
+        *([f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
+           *table(figures, TOUCH), ""] if figures.has(TOUCH) else []),
         "major faults of 1,000 accesses of a hot set of 80 % of a cgroup's memory.max, and of a scan of twice as much as that besides:",
         *table(figures, HOT),
     ]
@@ -374,7 +376,7 @@ def as_json(arch, figures):
             "rows": [of(row) for row in ROWS], "scaling": [of(row) for row in SCALING],
             "clones": [of(row) for row in CLONES], "children": [of(row) for row in CHILDREN], "snapshots": [of(row) for row in AMONG_SNAPSHOTS],
             "pinnable": [of(row) for row in PINNABLE],
-            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH],
+            "walks": [of(row) for row in WALKS], "paging": [of(row) for row in PAGING], "touch": [of(row) for row in TOUCH if figures.has(TOUCH)],
             "hot": [of(row) for row in HOT]}  # fmt: skip
 
 
@@ -396,9 +398,10 @@ def tell_table(arch, out, record, series):
     paging = measure_paging(arch, out / "paging", series)
     paging.check_clock()
     figures.take(paging, PAGING)
-    touch = measure_touch(arch, out / "touch")
-    touch.check_clock()
-    figures.take(touch, TOUCH)
+    if not series:  # the others have no pages of 2 MiB
+        touch = measure_touch(arch, out / "touch")
+        touch.check_clock()
+        figures.take(touch, TOUCH)
     figures.take(measure_hot(arch, out / "hot", series), HOT)
     lines = describe(arch, figures, figures.check_clock())
     print("\n" + "\n".join(lines) + "\n")
