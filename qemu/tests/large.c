@@ -771,6 +771,9 @@ static void paged_out(void)
 	CHECK_EQ(out.accessed, 2 * BLOCK_PAGES);
 	CHECK_EQ(out.out, 0);
 	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
+	/* And no entry goes for that; TLBs have none that would keep the next use from being seen. */
+	CHECK_EQ(SINCE(before, large_unmapped), 0);
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
 	CHECK(pages_are(map, 0, 1, 1));
 	MUST(!page_out_ask(fd, &out, 0, 0, 2 * BLOCK_PAGES));
 	CHECK_EQ(out.accessed, BLOCK_PAGES);

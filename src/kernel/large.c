@@ -324,6 +324,29 @@ bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long ad
 	return true;
 }
 
+/* As src/kernel/helpers.c has them for single pages. */
+#ifdef CONFIG_X86
+#define clear_young(vma, address, pmd) \
+	test_and_clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)(pmd))
+#define flush(vma, start)                                                                     \
+	cowmem_symbol_call(flush_tlb_mm_range)((vma)->vm_mm, start, (start) + HPAGE_PMD_SIZE, \
+	                                       PMD_SHIFT, false)
+#else
+#define clear_young pmdp_test_and_clear_young
+#define flush(vma, start) flush_tlb_range(vma, start, (start) + HPAGE_PMD_SIZE)
+#endif
+
+/* As pmdp_clear_flush_young(): an entry of 2 MiB can stay in TLBs for long, where nothing says that it is used. */
+bool cowmem_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd)
+{
+	const unsigned long start = address & HPAGE_PMD_MASK;
+
+	if (!pmd_young(*pmd) || !clear_young(vma, start, pmd))
+		return false;
+	flush(vma, start);
+	return true;
+}
+
 bool cowmem_fits_block(const struct vm_fault *vmf)
 {
 	return thp_vma_suitable_order(vmf->vma, vmf->address & HPAGE_PMD_MASK, HPAGE_PMD_ORDER);

@@ -42,10 +42,12 @@ struct Inspect : Visitor {
  * Counts the young entries of each page, and makes them old. Mappings that say they
  * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use, and their entries stay young;
  * those of other memory cgroups than @group, if one is given, are passed over. Secondary MMUs are
- * asked, too. Kernel counterpart: folio_referenced_one().
+ * asked, too. What maps a large folio by one entry is not counted: what that says of all parts is left with
+ * the folio, in PG_referenced. Kernel counterpart: folio_referenced_one().
  */
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
+	static constexpr bool splits = false;
 
 	explicit Referenced(mem_cgroup *only = nullptr) : group{only} {}
 
@@ -60,6 +62,11 @@ struct Referenced : Visitor {
 		written[found.nth] |= found.pte.dirty() || (found.pte.writable() && is_told(found));
 		if (!kapi_vma_has_recency(found.vma))
 			return false;
+		if (found.huge) {
+			if (kapi_pmd_clear_young(found.vma, found.address, found.huge))
+				kapi_folio_mark_referenced(found.page);
+			return false;
+		}
 		young[found.nth] += kapi_pte_clear_young(found.vma, found.address, found.ptep);
 		return false;
 	}

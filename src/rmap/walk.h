@@ -4,10 +4,9 @@
  *
  * One engine, walk(). It asks a *source* for the VMAs that can see a batch of
  * neighbouring pages, finds each VMA's page tables, and shows a *visitor* the entries
- * that really are about those pages: the trees give false positives, so each
- * candidate is confirmed under the PTE lock (R61). Visitors are classes, and each is
- * compiled into a walk of its own: no function pointer stands between the walk and
- * the entry. A table that is empty, gone, or replaced by a huge page is a normal result.
+ * that really are about those pages: the trees give false positives, so each candidate is confirmed
+ * under the PTE lock (R61). Visitors are classes, and each is compiled into a walk of its own: no function pointer stands
+ * between the walk and the entry. A table that is empty, gone, or replaced by a huge page is a normal result.
  *
  * The sources are in rmap/mappings.h.
  *
@@ -48,6 +47,7 @@ struct FoundPte {
 	Pte pte;          /* what it held */
 	unsigned int nth; /* the page's place in the batch */
 	folio *page;
+	pmd_t *huge = nullptr; /* which that is */
 };
 
 /*
@@ -195,7 +195,8 @@ bool visit_huge(const Span &span, const Batch &batch, pmd_t *pmd, V &visitor, Pr
 		const unsigned long address = span.start + (i * 1UL << KAPI_PAGE_SHIFT);
 		FoundPte found{span.vma,     address,
 		               nullptr,      Pte{kapi_pmd_part(span.vma, value, address)},
-		               span.nth + i, batch.page[span.nth + i]};
+		               span.nth + i, batch.page[span.nth + i],
+		               pmd};
 
 		if (visitor.matches(found.pte, found.page))
 			visitor.visit(found);
@@ -223,9 +224,8 @@ bool try_visit_table(const Span &span, const Batch &batch, V &visitor, Probes &p
 					return true;
 			continue;
 		}
-		if constexpr (V::racy)
-			if (!occupied(table, span))
-				return true;
+		if (V::racy && !occupied(table, span))
+			return true;
 		kapi_test_step(COWMEM_STEP_TABLE, nullptr);
 		if (!table.lock())
 			continue;
