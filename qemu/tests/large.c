@@ -957,6 +957,36 @@ static void collapsed(void)
 	finish(fd, map, before);
 }
 
+/* An entry that a read made lets stores through, and says nothing of one until it comes. */
+static void a_read_leaves_it_clean(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = small_create(1);
+	char *map = map_shared(fd);
+	struct cowmem_page page[BLOCK_PAGES];
+	long faults;
+
+	MUST(!pagemap_ask(fd, COWMEM_PAGEMAP_CLEAR_DIRTY, 0, BLOCK_PAGES, page));
+	CHECK_EQ(collapse(fd, 0, SIZE).collapsed, 2);
+	CHECK(page_is(map, 0, 1));
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, page));
+	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
+		CHECK(!(page[i].flags & COWMEM_PAGE_DIRTY));
+	faults = minor_faults();
+	fill_page(map + 5 * PAGE, 5, 3);
+	CHECK_EQ(minor_faults() - faults, 0);
+	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
+	munmap(map, SIZE);
+	map = map_shared(fd);
+	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, page));
+	CHECK(page[5].flags & COWMEM_PAGE_DIRTY);
+	CHECK(page_is(map + 5 * PAGE, 5, 3));
+	finish(fd, map, before);
+}
+
 /* What somebody has a reference to is not exchanged for another page: who has it sees what is written. */
 static void pinned_is_not_collapsed(void)
 {
@@ -1837,6 +1867,7 @@ static const struct test_case cases[] = {
 	{"what is shared is paged out, and comes back", "R84 R85", shared_paged_out},
 	{"RMAP and PAGEMAP tell of each page", "", told_of},
 	{"COLLAPSE makes one page of 512, with the same bytes", "R86", collapsed},
+	{"an entry to read says nothing of stores", "R86", a_read_leaves_it_clean},
 	{"a page that somebody has is not collapsed", "R86", pinned_is_not_collapsed},
 	{"what is collapsed, and what is not", "R86", what_is_collapsed},
 	{"a damaged page is not collapsed", "", poisoned_is_not_collapsed},
