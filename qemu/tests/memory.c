@@ -1543,6 +1543,50 @@ static void failed_memory_is_poisoned(void)
 	check_returned(before);
 }
 
+/* A part of a large folio: all others live on, mapped each for itself. */
+static void failed_memory_of_a_large_page(void)
+{
+	enum { BAD = 100 };
+	const unsigned long pages = 1024;
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
+	struct counts before = counts_now();
+	int device, fd, then;
+	char *p, byte;
+
+	if (access(INJECT "bank", W_OK))
+		SKIP("this kernel injects no machine checks");
+	device = object_open();
+	fd = ioctl(device, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+	close(device);
+	if (fd < 0)
+		SKIP("no large pages");
+	MUST(!ftruncate(fd, PAGES(pages)));
+	p = object_map(fd, PAGES(pages), PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (unsigned long i = 0; i < pages; i++)
+		fill_page(p + PAGES(i), i, 1);
+	CHECK_EQ(object_stat(fd).large_pages, pages);
+	then = snapshot(fd);
+	fail_memory(p + PAGES(BAD), UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_EQ(bus_code(p + PAGES(BAD), false), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(p + PAGES(BAD), true), BUS_MCEERR_AR);
+	CHECK_ERRNO(pread(fd, &byte, 1, PAGES(BAD)), EIO);
+	CHECK_ERRNO(pread(then, &byte, 1, PAGES(BAD)), EIO);
+	/* Also where a store to a neighbour has all of the block mapped. */
+	fill_page(p + PAGES(BAD + 1), BAD + 1, 2);
+	CHECK_EQ(bus_code(p + PAGES(BAD), false), BUS_MCEERR_AR);
+	for (unsigned long i = 0; i < pages; i++)
+		CHECK(i == BAD || page_is(p + PAGES(i), i, 1 + (i == BAD + 1)));
+	close(then);
+	MUST(!object_punch(fd, PAGES(BAD), PAGE));
+	CHECK_EQ(bus_code(p + PAGES(BAD), false), 0);
+	CHECK_EQ(p[PAGES(BAD)], 0);
+	CHECK_EQ(SINCE(before, pages_poisoned), 1);
+	munmap(p, PAGES(pages));
+	close(fd);
+	check_returned(before);
+}
+
 /* The kernel's own memory_failure() marks a page, and unmaps it nowhere: the rest is ours. */
 static void failed_memory_that_is_marked(void)
 {
@@ -1659,6 +1703,7 @@ static const struct test_case cases[] = {
 	{"userfaultfd write protection of unpopulated pages", "", protection_of_unpopulated_pages},
 	{"soft-dirty: the exact written set", "", soft_dirty},
 	{"memory that fails is unmapped, and who touches it told", "", failed_memory_is_poisoned},
+	{"the same of a part of a large page", "", failed_memory_of_a_large_page},
 	{"the same of what the kernel has marked already", "", failed_memory_that_is_marked},
 	{"the same of what a snapshot has", "", failed_memory_of_relatives},
 };

@@ -175,7 +175,7 @@ struct inode *cowmem_inode_create_like(const struct inode *like)
 /* Whether @folio, which may be any page and is locked, is one of an object or a family. */
 bool cowmem_folio_is_ours(const struct folio *folio)
 {
-	const struct address_space *mapping = folio->mapping;
+	const struct address_space *mapping = page_folio(&folio->page)->mapping;
 
 	return mapping && !((unsigned long)mapping & FOLIO_MAPPING_FLAGS) &&
 	       mapping->a_ops == &address_space_operations;

@@ -640,8 +640,8 @@ int rmap(Object &object, Argument<cowmem_rmap> &rmap)
 	cowmem_page answer[Batch::max];
 	unsigned int count;
 
-	/* What is cleared is about each page. */
-	if (flags && object.pages().home().large())
+	/* Whether it changed is told of each page. */
+	if (flags & COWMEM_PAGEMAP_CLEAR_DIRTY && object.pages().home().large())
 		object.pages().break_blocks(index, min_of(last, index + Batch::max - 1));
 	{
 		Shared lock{object.pages()};

@@ -11,21 +11,32 @@
 #include <linux/notifier.h>
 #include <asm/mce.h>
 
+#include "kernel/kapi_folio.h"
+#include "kernel/large.h"
 #include "kernel/module.h"
 
-/* The page at @pfn, referenced, if it may be an object's: in use, single, of no other kind. */
+/* Single, or a part of what may be a large one of ours. */
+static bool may_be_ours(const struct page *page, const struct folio *folio)
+{
+	if (page_folio(page) != folio || page_has_type(page))
+		return false;
+	return !folio_test_large(folio) ||
+	       (READ_ONCE(cowmem_large_used) && folio_order(folio) == KAPI_LARGE_SHIFT);
+}
+
+/* The page at @pfn, or the part of a large folio, which is referenced, if it may be an object's: in use, and of no other kind. */
 static struct folio *get_folio(unsigned long pfn)
 {
 	struct page *page = pfn_to_online_page(pfn);
 	struct folio *folio;
 
-	if (!page || PageLRU(page) || PageCompound(page) || page_has_type(page))
+	if (!page || PageLRU(page) || page_has_type(page))
 		return NULL;
 	folio = page_folio(page);
 	if (!folio_try_get(folio))
 		return NULL;
-	if (&folio->page == page && !folio_test_large(folio) && !page_has_type(page))
-		return folio;
+	if (may_be_ours(page, folio))
+		return (struct folio *)page;
 	folio_put(folio);
 	return NULL;
 }
@@ -49,7 +60,7 @@ static int hear(struct notifier_block *nb, unsigned long val, void *data)
 		       folio_pfn(folio));
 		mce->kflags |= MCE_HANDLED_UC;
 	}
-	folio_put(folio);
+	folio_put(page_folio(&folio->page));
 	return NOTIFY_OK;
 }
 

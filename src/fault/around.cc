@@ -326,15 +326,16 @@ bool is_part(folio *part, const folio *page, Index index)
 	                               static_cast<unsigned int>(index - first_of_block(index)));
 }
 
-/* A reference on @page, which @walk has found, if it is a part of a large folio that may be mapped. */
-FolioRef part_found(const Tree::Walk &walk, folio *page)
+/* A reference on @page, which @walk has found in @pages, if it is a part of a large folio that relatives see, and may be mapped. */
+FolioRef part_found(const Pages &pages, const Tree::Walk &walk, folio *page)
 {
 	if (!kapi_folio_is_large(page) || !kapi_folio_try_get(page))
 		return {};
 
 	FolioRef part{page};
 
-	return walk.finds(page) && kapi_folio_is_large(page) && !kapi_large_poisoned(page)
+	return walk.finds(page) && kapi_folio_is_large(page) && !kapi_large_poisoned(page) &&
+	                       !pages.owns(page)
 	               ? std::move(part)
 	               : FolioRef{};
 }
@@ -394,9 +395,9 @@ void map_parts_around(const Fault &fault)
 
 	while (folio *page = walk.next()) {
 		if (!large)
-			large = part_found(walk, page);
+			large = part_found(pages, walk, page);
 		if (large && is_part(large.get(), page, walk.index()) &&
-		    table.empty_at(fault.address_of(walk.index())))
+		    !kapi_folio_poisoned(page) && table.empty_at(fault.address_of(walk.index())))
 			run.add(page, walk.index());
 	}
 }

@@ -82,11 +82,11 @@ public:
 		store(page, address, reusable(page, to_read(page, old)));
 	}
 
-	/* The same for @count parts of a large folio, from @part at @address on, each old; and the references are taken here. */
+	/* The same for @count parts of a large folio, from @part at @address on; and the references are taken here. */
 	void install_parts(folio *part, unsigned long address, unsigned int count)
 	{
 		kapi_map_parts(kapi_vmf_vma(vmf_), address, table_.at(address), part,
-		               to_read(part, true), count);
+		               to_read(part, kapi_neighbours_start_old()), count);
 	}
 
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */

@@ -79,6 +79,16 @@ bool is_served(const Fault &fault, const folio *large)
 }
 
 /*
+ * Whether a read may let the stores that follow through: nobody wants to see the first, and that it changed is known
+ * of the folio, of which a store in a secondary MMU would tell nobody.
+ */
+bool may_write_ahead(const Fault &fault, const folio *large)
+{
+	return kapi_reuse() && kapi_folio_dirty(large) && kapi_folio_written(large) &&
+	       may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()));
+}
+
+/*
  * Maps @large, which the object's lock keeps in its tree if it is own; @filled: this has put it there, so that all of the block
  * is known to be it. A reader is let through to write, too, where nobody wants to see the first store.
  */
@@ -86,10 +96,8 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 {
 	const Pages &pages = fault.object->pages();
 	const bool own = pages.owns(large);
-	const bool write =
-		own && fault.mapping.flags.shared() &&
-		(is_write(fault) ||
-	         (kapi_reuse() && may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()))));
+	const bool write = own && fault.mapping.flags.shared() &&
+	                   (is_write(fault) || may_write_ahead(fault, large));
 
 	if (is_write(fault) && !own)
 		return false;

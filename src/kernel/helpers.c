@@ -460,7 +460,7 @@ HELPER unsigned long kapi_swp_pte_mkuffd_wp(unsigned long pte) { return pte_val(
 HELPER unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte) { return pte_val(pte_swp_mksoft_dirty(__pte(pte))); }
 HELPER unsigned long kapi_swp_pte_poison(struct folio *folio) { return pte_val(softleaf_to_pte(make_hwpoison_entry(&folio->page))); }
 HELPER bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { int young = clear_young(vma, address, entry); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
-HELPER bool kapi_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd) { bool young = compat_has_large && cowmem_pmd_clear_young(vma, address, pmd); young |= mmu_notifier_clear_flush_young(vma->vm_mm, address, address + PAGE_SIZE); return young; }
+HELPER bool kapi_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd) { return compat_has_large && cowmem_pmd_clear_young(vma, address, pmd); }
 HELPER unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { return pte_val(ptep_get_and_clear(vma->vm_mm, address, entry)); }
 HELPER void kapi_pte_clear(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { pte_clear(vma->vm_mm, address, entry); }
 HELPER void kapi_pte_set(struct vm_area_struct *vma, unsigned long address, pte_t *entry, unsigned long pte) { set_pte_at(vma->vm_mm, address, entry, __pte(pte)); }

@@ -106,7 +106,7 @@ unsigned long kapi_swp_pte_mksoft_dirty(unsigned long pte);
 unsigned long kapi_swp_pte_poison(struct folio *folio);
 /* Makes an entry old, and asks and tells secondary MMUs: whether it was young. */
 bool kapi_pte_clear_young(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
-/* The same of an entry that maps a large folio; secondary MMUs are asked for the page at @address only. */
+/* The same of the entry that maps a large folio at @address, but what it says is what secondary MMUs do, of all of that. */
 bool kapi_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd);
 unsigned long kapi_pte_get_and_clear(struct vm_area_struct *vma, unsigned long address,
                                      pte_t *entry);

@@ -8,6 +8,7 @@
 #include <linux/kmemleak.h>
 #include <linux/memcontrol.h>
 #include <linux/mm_inline.h>
+#include <linux/mmu_notifier.h>
 #include <linux/rmap.h>
 #include <linux/userfaultfd_k.h>
 
@@ -326,25 +327,26 @@ bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long ad
 
 /* As src/kernel/helpers.c has them for single pages. */
 #ifdef CONFIG_X86
+#undef flush_pmd_tlb_range
+#define flush_pmd_tlb_range(vma, start, end) \
+	cowmem_symbol_call(flush_tlb_mm_range)((vma)->vm_mm, start, end, PMD_SHIFT, false)
 #define clear_young(vma, address, pmd) \
 	test_and_clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)(pmd))
-#define flush(vma, start)                                                                     \
-	cowmem_symbol_call(flush_tlb_mm_range)((vma)->vm_mm, start, (start) + HPAGE_PMD_SIZE, \
-	                                       PMD_SHIFT, false)
 #else
 #define clear_young pmdp_test_and_clear_young
-#define flush(vma, start) flush_tlb_range(vma, start, (start) + HPAGE_PMD_SIZE)
 #endif
 
-/* As pmdp_clear_flush_young(): an entry of 2 MiB can stay in TLBs for long, where nothing says that it is used. */
+/*
+ * As pmdp_clear_flush_young_notify(): an entry of 2 MiB can stay in TLBs for long, where nothing says that it is used. True:
+ * a secondary MMU has used some of it.
+ */
 bool cowmem_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd)
 {
-	const unsigned long start = address & HPAGE_PMD_MASK;
+	const unsigned long start = address & HPAGE_PMD_MASK, end = start + HPAGE_PMD_SIZE;
 
-	if (!pmd_young(*pmd) || !clear_young(vma, start, pmd))
-		return false;
-	flush(vma, start);
-	return true;
+	if (pmd_young(*pmd) && clear_young(vma, start, pmd))
+		flush_pmd_tlb_range(vma, start, end);
+	return mmu_notifier_clear_flush_young(vma->vm_mm, start, end);
 }
 
 bool cowmem_fits_block(const struct vm_fault *vmf)

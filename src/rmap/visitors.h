@@ -42,8 +42,8 @@ struct Inspect : Visitor {
  * Counts the young entries of each page, and makes them old. Mappings that say they
  * read in order (MADV_SEQUENTIAL, MADV_RANDOM) are no sign of use, and their entries stay young;
  * those of other memory cgroups than @group, if one is given, are passed over. Secondary MMUs are
- * asked, too. What maps a large folio by one entry is not counted: what that says of all parts is left with
- * the folio, in PG_referenced. Kernel counterpart: folio_referenced_one().
+ * asked, too. One entry that maps a large folio is young for each part, and becomes old with the last; what
+ * secondary MMUs say of the whole is left with it, in PG_referenced. Kernel counterpart: folio_referenced_one().
  */
 struct Referenced : Visitor {
 	static constexpr bool racy = true;
@@ -62,11 +62,8 @@ struct Referenced : Visitor {
 		written[found.nth] |= found.pte.dirty() || (found.pte.writable() && is_told(found));
 		if (!kapi_vma_has_recency(found.vma))
 			return false;
-		if (found.huge) {
-			if (kapi_pmd_clear_young(found.vma, found.address, found.huge))
-				kapi_folio_mark_referenced(found.page);
-			return false;
-		}
+		if (found.huge)
+			return visit_huge(found);
 		young[found.nth] += kapi_pte_clear_young(found.vma, found.address, found.ptep);
 		return false;
 	}
@@ -78,6 +75,15 @@ struct Referenced : Visitor {
 	bool locked = false; /* some page is really mapped where mlock() holds it (R64) */
 
 private:
+	bool visit_huge(const FoundPte &found)
+	{
+		young[found.nth] += found.pte.young();
+		if (kapi_folio_index(found.page) % KAPI_LARGE_PAGES == KAPI_LARGE_PAGES - 1 &&
+		    kapi_pmd_clear_young(found.vma, found.address, found.huge))
+			kapi_folio_mark_referenced(found.page);
+		return false;
+	}
+
 	static bool is_told(const FoundPte &found)
 	{
 		return kapi_mm_has_notifiers(kapi_vma_mm(found.vma));

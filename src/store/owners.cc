@@ -22,7 +22,7 @@ constinit Owners owners;
 
 		if (used >= limit)
 			return 0;
-		if (limit - used < limit / share)
+		if (limit - used <= limit / share)
 			limit = (limit - used) * share;
 	}
 	return limit;
