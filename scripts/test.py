@@ -113,7 +113,7 @@ FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
 # is left to the other three kernels.
-ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
 # and half of `reclaim` is skipped there.
