@@ -730,6 +730,29 @@ static void a_clean_page_is_not_the_kernels_to_drop(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, page, mapping_folio(m, 0));
 }
 
+/* --- what memory reclaim does with what was used --- */
+
+/* The first page: whether it went. */
+static unsigned long reclaimed(struct mapping *m)
+{
+	cowmem_test_reclaim(m->file, 0, 0, &out);
+	KUNIT_EXPECT_EQ(m->test, 1ULL, out.out + out.accessed);
+	return out.out;
+}
+
+/* What was in use as it came by stays, and once more when it was not. */
+static void reclaim_spares_what_was_used_twice(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	shared = mapping_source(m, 1, 0x11);
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+	KUNIT_EXPECT_EQ(test, 0UL, reclaimed(m));
+	KUNIT_EXPECT_EQ(test, 0UL, reclaimed(m));
+	KUNIT_EXPECT_EQ(test, 1UL, reclaimed(m));
+	KUNIT_EXPECT_EQ(test, 0x11, peek(shared));
+}
+
 static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_store_meanwhile_keeps_the_page),
 	KUNIT_CASE(a_write_meanwhile_keeps_the_page),
@@ -743,6 +766,7 @@ static struct kunit_case page_out_cases[] = {
 	KUNIT_CASE(a_private_write_meanwhile_lets_the_page_go),
 	KUNIT_CASE(a_foreign_reference_keeps_the_page),
 	KUNIT_CASE(each_result_is_told_apart),
+	KUNIT_CASE(reclaim_spares_what_was_used_twice),
 	KUNIT_CASE(many_may_share_a_slot),
 	KUNIT_CASE(a_slot_that_another_replaced_is_not_counted),
 	KUNIT_CASE(two_read_faults_bring_in_one_page),

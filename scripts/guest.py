@@ -122,7 +122,7 @@ def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=
                 shutil.copy2(module, folder)
 
     made_of = [ROOT / "Kbuild", ROOT / "Makefile", *(ROOT / "scripts").glob("*.sh")]
-    made_of += [path for room in ("src", "include", "kunit") for path in (ROOT / room).rglob("*") if path.suffix in (".c", ".cc", ".h", ".hpp")]
+    made_of += [path for room in ("src", "include", *(["kunit"] if options else [])) for path in (ROOT / room).rglob("*") if path.suffix in (".c", ".cc", ".h", ".hpp")]
     how = [kernel_dir.name, (kernel_dir / "release").read_text(), *options, os.environ.get("CLANG", "")]
     return kept("-".join(["module", kernel_dir.name, *options]), made_of, how, make)
 
@@ -179,7 +179,7 @@ def build_program(code, arch, source=None):
     library = [build_tools(arch) / "libcowmem.a"] if uses_library(code) else []
     include = ["-Iinclude/uapi", *(["-Iinclude"] if library else []), *(["-isystem", source / "tools/testing/selftests"] if source else [])]
     compiler = [CXX_COMPILER[arch], *CXXFLAGS] if code.suffix == ".cc" else [COMPILER[arch]]
-    command = [*compiler, *CFLAGS, *LINKED_OF.get(code.stem, LINKED), *include, code, *library]
+    command = [*compiler, *CFLAGS, *LINKED_OF.get(code.stem, LINKED), *include, code.relative_to(ROOT), *library]
 
     def make(folder):
         run(*command, "-o", folder / code.stem)

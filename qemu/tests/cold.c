@@ -484,8 +484,11 @@ static bool the_oldest_first(void)
 	sleep(3);
 	begin = seconds();
 	for (uint64_t i = 0; in_time && i < pages; i += 8) {
-		MUST(!page_out_ask(young, &out, COWMEM_PAGE_OUT_ACCESSED, i, 8));
-		CHECK_EQ(out.out, 8);
+		uint64_t went = 0;
+
+		/* One that finds none just now does the next time. */
+		CHECK(COMES(!page_out_ask(young, &out, COWMEM_PAGE_OUT_ACCESSED, i, 8) &&
+		            (went += out.out) == 8));
 		while (in_time && !has_room(old, young))
 			in_time = seconds() - begin < 15 && !usleep(1000);
 	}

@@ -41,6 +41,7 @@ EXPORT_SYMBOL_GPL(cowmem_test_count);
 EXPORT_SYMBOL_GPL(cowmem_test_lock);
 EXPORT_SYMBOL_GPL(cowmem_test_unlock);
 EXPORT_SYMBOL_GPL(cowmem_test_page_out);
+EXPORT_SYMBOL_GPL(cowmem_test_reclaim);
 EXPORT_SYMBOL_GPL(cowmem_test_slots);
 EXPORT_SYMBOL_GPL(cowmem_test_share_slot);
 EXPORT_SYMBOL_GPL(cowmem_test_race);

@@ -40,6 +40,9 @@ void cowmem_test_describe(struct file *file, unsigned long index, unsigned int c
 struct cowmem_page_out;
 void cowmem_test_page_out(struct file *file, unsigned long first, unsigned long last, bool accessed,
                           struct cowmem_page_out *answer);
+/* The same as memory reclaim does it. */
+void cowmem_test_reclaim(struct file *file, unsigned long first, unsigned long last,
+                         struct cowmem_page_out *answer);
 /* How many slots the object has in the store. */
 unsigned long cowmem_test_slots(struct file *file);
 /*

@@ -91,25 +91,34 @@ extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
 	cowmem::Object::of(f).set_cow(cow);
 }
 
-extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long last,
-                                     bool accessed, cowmem_page_out *answer)
+static void page_out(cowmem::Object &object, unsigned long first, unsigned long last,
+                     cowmem::PageOut how, cowmem_page_out *answer)
 {
-	cowmem::Object &object = cowmem::Object::of(f);
 	cowmem::PagedOut result;
 
 	kapi_drain_folio_batches_everywhere();
-	cowmem::page_out(object.pages(), first, last,
-	                 {.waits = true,
-	                  .accessed = accessed,
-	                  .max_slots = object.max_slots(),
-	                  .shared = true},
-	                 result);
+	how.max_slots = object.max_slots();
+	cowmem::page_out(object.pages(), first, last, how, result);
 	answer->out = result.out;
 	answer->reused = result.reused;
 	answer->accessed = result.accessed;
 	answer->locked = result.mlocked;
 	answer->busy = result.busy;
 	answer->tracked = result.tracked;
+}
+
+extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long last,
+                                     bool accessed, cowmem_page_out *answer)
+{
+	page_out(cowmem::Object::of(f), first, last,
+	         {.waits = true, .accessed = accessed, .max_slots = 0, .shared = true}, answer);
+}
+
+extern "C" void cowmem_test_reclaim(file *f, unsigned long first, unsigned long last,
+                                    cowmem_page_out *answer)
+{
+	page_out(cowmem::Object::of(f), first, last,
+	         {.waits = false, .accessed = false, .max_slots = 0, .shared = true}, answer);
 }
 
 extern "C" unsigned long cowmem_test_slots(file *f)
