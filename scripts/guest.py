@@ -5,6 +5,8 @@ own modules, for the scripts that boot one.
 
 What was built of the same files, by the same tools, is not built again, in another tree either: it is kept in the cache.
 """
+import contextlib
+import fcntl
 import functools
 import hashlib
 import lzma
@@ -13,7 +15,6 @@ import pathlib
 import platform
 import shutil
 import subprocess
-import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "build" / "guest"
@@ -28,7 +29,6 @@ COMPILER = {"x86_64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 CXX_COMPILER = {"x86_64": "g++", "arm64": "aarch64-linux-gnu-g++"}
 CXXFLAGS = ["-std=c++20", "-fno-exceptions"]
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
-tools_lock = threading.Lock()  # one make at a time
 LINKED = ["-static"]
 # Where no other program has code: what is traced is known by its address only (bench_profile.py).
 # A library that is to be preloaded into a program is linked to it as it starts.
@@ -67,14 +67,13 @@ def content(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-locks = {}
-locks_lock = threading.Lock()
-
-
-def lock_of(place):
-    """Two boots may want the same."""
-    with locks_lock:
-        return locks.setdefault(place, threading.Lock())
+@contextlib.contextmanager
+def locked(path):
+    """Two boots may want the same, of this run or of another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def kept(name, made_of, how, make):
@@ -84,21 +83,16 @@ def kept(name, made_of, how, make):
              for path in sorted({*made_of, pathlib.Path(__file__)})]  # fmt: skip
     key = hashlib.sha256(repr((files, [str(word) for word in how], tools_installed())).encode()).hexdigest()
     folder = CACHE / "made" / name / key[:16]
-    with lock_of(folder):
+    with locked(folder.parent / "lock"):
         if not folder.exists():
-            fresh = folder.with_suffix(f".{os.getpid()}")
-            fresh.mkdir(parents=True)
-            try:
-                make(fresh)
-                fresh.rename(folder)
-            except OSError:
-                if not folder.exists():  # otherwise a run in another tree was faster
-                    raise
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-            by_age = sorted(folder.parent.iterdir(), key=lambda version: version.stat().st_mtime)
-            for version in by_age[:-VERSIONS_KEPT]:
-                shutil.rmtree(version, ignore_errors=True)
+            fresh = folder.parent / "fresh"
+            shutil.rmtree(fresh, ignore_errors=True)  # what a run that was killed has left
+            fresh.mkdir()
+            make(fresh)
+            fresh.rename(folder)
+            versions = sorted(filter(pathlib.Path.is_dir, folder.parent.iterdir()), key=lambda version: version.stat().st_mtime)
+            for version in versions[:-VERSIONS_KEPT]:
+                shutil.rmtree(version)
         os.utime(folder)
     return folder
 
@@ -116,7 +110,7 @@ def build_module(kernel_dir, arch, kunit=False, peer=False, coverage=False, out=
         # With suites or the peer, cowmem.ko is the same: what one of these builds has compiled is there for the next.
         kinds = [name for name, is_one in (("tested", kunit or peer), ("coverage", coverage)) if is_one]
         place = MODULES / "-".join([kernel_dir.name, *kinds])
-        with lock_of(place):
+        with locked(MODULES / f"{place.name}.lock"):
             run(*command, f"OUT={place}")
             for module in place.glob("*.ko"):
                 shutil.copy2(module, folder)
@@ -134,7 +128,7 @@ def build_tools(arch):
     if arch != platform.machine():
         folder = kernel("package", "libzstd-dev", arch)
         zstd = [f"ZSTD_CFLAGS=-I{folder}/usr/include", f"ZSTD_LIBS={next(folder.glob('usr/lib/*/libzstd.a'))}"]
-    with tools_lock:
+    with locked(TOOLS / f"{arch}.lock"):
         run("make", "-s", "-f", "src/tool/Makefile", "tools", f"ARCH={arch}", f"CC={COMPILER[arch]}", f"TOOLS={out}", "STATIC=1", *zstd)
     return out
 
