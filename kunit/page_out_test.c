@@ -740,7 +740,7 @@ static unsigned long reclaimed(struct mapping *m)
 	return out.out;
 }
 
-/* What was in use as it came by stays, and once more when it was not. */
+/* A page that is in use as reclaim comes by stays, and once more when it is not. */
 static void reclaim_spares_what_was_used_twice(struct kunit *test)
 {
 	struct mapping *m = test->priv;

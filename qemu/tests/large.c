@@ -968,7 +968,7 @@ static void collapsed(void)
 	finish(fd, map, before);
 }
 
-/* What did not change is not told to have by a read, also where the first store takes another fault for that. */
+/* A read has PAGEMAP tell of no change, also where the first store takes another fault for that. */
 static void a_read_leaves_it_clean(void)
 {
 	NEED_HUGE();

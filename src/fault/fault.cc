@@ -352,8 +352,8 @@ Outcome map_here(const Fault &fault, FolioRef page)
 	if (table.entry_changed() ||
 	    fault.object->pages().resident_rcu(fault.index()) != page.get())
 		return Outcome::lost_race;
-	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE && !kapi_folio_dirty(page.get()))
-		kapi_folio_mark_dirty(page.get());
+	if (kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE)
+		mark_dirty(page.get());
 	table.install(page.release());
 	return Outcome::mapped;
 }

@@ -123,6 +123,19 @@ struct Fault {
 };
 static_assert(sizeof(Fault) <= 64, "the fault context is one cache line (R11)");
 
+/* As the core has it: an entry that is dirty has a page that is. */
+inline void mark_dirty(folio *page)
+{
+	if (!kapi_folio_dirty(page))
+		kapi_folio_mark_dirty(page);
+}
+
+/* Whether pages that nobody shares may be mapped writable before they are written. */
+inline bool may_write_ahead(const Attributes &mapping, vm_area_struct *vma)
+{
+	return kapi_reuse() && may_store_untold(mapping.flags, kapi_vma_mm(vma));
+}
+
 /* A page for a place that has none, if there is memory: zeroed, if it is for a hole. */
 inline Fresh fresh_page(const Fault &fault, bool zeroed)
 {

@@ -92,11 +92,9 @@ public:
 	/* Makes the fault's entry, which is as the core saw it, writable and dirty. */
 	void make_writable() { kapi_pte_make_writable(vmf_); }
 
-	/* Whether pages that nobody shares may be mapped writable before they are written. */
 	bool may_write_ahead() const
 	{
-		return kapi_reuse() &&
-		       may_store_untold(mapping_.flags, kapi_vma_mm(kapi_vmf_vma(vmf_)));
+		return cowmem::may_write_ahead(mapping_, kapi_vmf_vma(vmf_));
 	}
 
 	/* Maps @page, which nobody shares, writable and clean at @address, where nothing is. */

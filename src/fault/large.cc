@@ -79,13 +79,13 @@ bool is_served(const Fault &fault, const folio *large)
 }
 
 /*
- * Whether a read may let the stores that follow through: nobody wants to see the first, and that it changed is known
- * of the folio, of which a store in a secondary MMU would tell nobody.
+ * Whether a read may let the stores that follow through: that @large changed is known of it, since a store in a secondary
+ * MMU would tell nobody.
  */
-bool may_write_ahead(const Fault &fault, const folio *large)
+bool lets_stores_through(const Fault &fault, const folio *large)
 {
-	return kapi_reuse() && kapi_folio_dirty(large) && kapi_folio_written(large) &&
-	       may_store_untold(fault.mapping.flags, kapi_vma_mm(fault.vma()));
+	return may_write_ahead(fault.mapping, fault.vma()) && kapi_folio_dirty(large) &&
+	       kapi_folio_written(large);
 }
 
 /*
@@ -97,7 +97,7 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 	const Pages &pages = fault.object->pages();
 	const bool own = pages.owns(large);
 	const bool write = own && fault.mapping.flags.shared() &&
-	                   (is_write(fault) || may_write_ahead(fault, large));
+	                   (is_write(fault) || lets_stores_through(fault, large));
 
 	if (is_write(fault) && !own)
 		return false;
@@ -123,8 +123,8 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 
 	if (!filled && !pages.sees_block(first, large))
 		return false;
-	if (is_write(fault) && !kapi_folio_dirty(large))
-		kapi_folio_mark_dirty(large);
+	if (is_write(fault))
+		mark_dirty(large);
 	kapi_vmf_map_block(fault.vmf, large, write);
 	kapi_count(COWMEM_COUNT_large_mapped);
 	return true;

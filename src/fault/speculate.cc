@@ -153,13 +153,6 @@ Abort may_not_commit(const Fault &fault, Kind kind, const Attempt &attempt, cons
 	return std::nullopt;
 }
 
-/* As the core has it: an entry that is dirty has a page that is. */
-void mark_dirty(folio *page)
-{
-	if (!kapi_folio_dirty(page))
-		kapi_folio_mark_dirty(page);
-}
-
 /* Stores the entry, which is as the core saw it, in the locked table. */
 Outcome store_entry(const Fault &fault, Kind kind, Attempt &attempt, FaultTable &table)
 {

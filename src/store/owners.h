@@ -62,8 +62,7 @@ private:
 	unsigned long references_ = 1; /* of owners, and of groups in it; with the lock held */
 	unsigned long serial_ = 0;     /* of its cgroup: no other ever has it */
 	unsigned long id_ = 0;         /* the inode of its cgroup's directory */
-	unsigned long slots_ =
-		0; /* of all below it, when they were last added up; with the lock held */
+	unsigned long slots_ = 0;      /* of all below it, as last added up; with the lock held */
 	bool is_over_ = false;
 };
 

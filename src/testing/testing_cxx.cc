@@ -91,14 +91,19 @@ extern "C" void cowmem_test_set_cow(file *f, unsigned int cow)
 	cowmem::Object::of(f).set_cow(cow);
 }
 
-static void page_out(cowmem::Object &object, unsigned long first, unsigned long last,
-                     cowmem::PageOut how, cowmem_page_out *answer)
+static void page_out(file *f, unsigned long first, unsigned long last, bool waits, bool accessed,
+                     cowmem_page_out *answer)
 {
+	cowmem::Object &object = cowmem::Object::of(f);
 	cowmem::PagedOut result;
 
 	kapi_drain_folio_batches_everywhere();
-	how.max_slots = object.max_slots();
-	cowmem::page_out(object.pages(), first, last, how, result);
+	cowmem::page_out(object.pages(), first, last,
+	                 {.waits = waits,
+	                  .accessed = accessed,
+	                  .max_slots = object.max_slots(),
+	                  .shared = true},
+	                 result);
 	answer->out = result.out;
 	answer->reused = result.reused;
 	answer->accessed = result.accessed;
@@ -110,15 +115,13 @@ static void page_out(cowmem::Object &object, unsigned long first, unsigned long 
 extern "C" void cowmem_test_page_out(file *f, unsigned long first, unsigned long last,
                                      bool accessed, cowmem_page_out *answer)
 {
-	page_out(cowmem::Object::of(f), first, last,
-	         {.waits = true, .accessed = accessed, .max_slots = 0, .shared = true}, answer);
+	page_out(f, first, last, true, accessed, answer);
 }
 
 extern "C" void cowmem_test_reclaim(file *f, unsigned long first, unsigned long last,
                                     cowmem_page_out *answer)
 {
-	page_out(cowmem::Object::of(f), first, last,
-	         {.waits = false, .accessed = false, .max_slots = 0, .shared = true}, answer);
+	page_out(f, first, last, false, false, answer);
 }
 
 extern "C" unsigned long cowmem_test_slots(file *f)
