@@ -111,8 +111,7 @@ class Plan:
 # debug kernel on arm64. Debian's kernel has that switched on.
 FASTER = {"arm64": "pauth=off"}
 
-# What no architecture has a say in. arm64's debug kernel is the slowest to emulate: there it
-# is left to the other three kernels.
+# What no architecture has a say in: on arm64 that is left to those who ask for everything.
 ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
@@ -152,7 +151,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
     Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 300, modules=MODULES["arm64"], contention=True, leaves_out=LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + LIMIT + NO_KVM),
+    Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + LIMIT + NO_KVM),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
     Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]
@@ -703,7 +702,7 @@ def check_userspace():
 # The checks that need no VM of a plan's.
 OTHER_CHECKS = {"setup": check_setup, "userspace": check_userspace, "errnos": check_errnos, "builds": check_builds,
                 "rebuilds": check_rebuilds, "model": check_models, "touch": check_touch}  # fmt: skip
-LONG_CHECKS = "rebuilds", "touch"
+LONG_CHECKS = "rebuilds", "touch", "costs-arm64"
 
 
 # ---- All of it ---------------------------------------------------------------------------
@@ -808,12 +807,12 @@ def main():
     jobs = [(plan.name, boot, plan, plan.wants(codes, everything),
              "kunit" in tests and plan.has_suites and not plan.programs and plan.kind != "stock")
             for plan in possible if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
-    jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests]
+    left_out = () if options.every_kernel or options.test or options.only else LONG_CHECKS
+    jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests and name not in left_out]
     jobs = [job for job in jobs if job[0] in boots]
     if not options.only:
         builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
-        checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and
-                  (name not in LONG_CHECKS or options.every_kernel or options.test)}  # fmt: skip
+        checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and name not in left_out}
         jobs += [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()]
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)

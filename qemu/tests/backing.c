@@ -576,7 +576,7 @@ static void pressure_uses_devices_only(void)
 }
 
 /* --- what a device wants to know, and to have --- */
-static void lose_nothing_in_use(void);
+static void lose_nothing_in_use(unsigned int seconds);
 
 /* Pages of memory that the device's file has. */
 static uint64_t pages_of(const struct disk *disk)
@@ -626,7 +626,7 @@ static void free_places_are_discarded(void)
 
 	disk = use_disk(2 * PAGES);
 	before = counts_now();
-	lose_nothing_in_use();
+	lose_nothing_in_use(2);
 	CHECK(SINCE(before, backing_discarded) > 0);
 	let_disk_go(disk);
 	parameter_set("backing_discard", "N");
@@ -666,7 +666,7 @@ static void some_devices_get_copies(void)
 	for (uint64_t i = 0; i < PAGES; i++)
 		CHECK(page_is(p + i * PAGE, i, 3));
 	let_go(fd, p, PAGES);
-	lose_nothing_in_use();
+	lose_nothing_in_use(2);
 	CHECK(SINCE(before, backing_copied) > 0);
 	let_disk_go(disk);
 }
@@ -895,10 +895,10 @@ static void *be_busy(void *arg)
 	return NULL;
 }
 
-static void lose_nothing_in_use(void)
+static void lose_nothing_in_use(unsigned int seconds)
 {
 	struct counts before = counts_now();
-	const time_t end = time(NULL) + 4;
+	const time_t end = time(NULL) + seconds;
 	pthread_t threads[2];
 	uint64_t out = 0;
 	void *lost;
@@ -930,7 +930,7 @@ static void nothing_is_lost_in_use(void)
 {
 	struct disk disk = use_disk(4 * PAGES);
 
-	lose_nothing_in_use();
+	lose_nothing_in_use(4);
 	let_disk_go(disk);
 }
 

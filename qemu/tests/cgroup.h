@@ -82,11 +82,10 @@ static inline void check_cgroup_goes(long dying_before)
 	check_removed_go(dying_before);
 }
 
-/* Everything in CGROUP is looked at as often as it takes to be said to be unused, and once more. */
+/* Everything in CGROUP is looked at until nothing goes any more, however often: so also what was used. */
 static inline void reclaim_all(void)
 {
-	for (int i = 0; i < 3; i++)
-		write_text(CGROUP "/memory.reclaim", "1G"); /* EAGAIN: there is not as much */
+	write_text(CGROUP "/memory.reclaim", "1G"); /* EAGAIN: there is not as much */
 }
 
 /* Runs @body in a child in CGROUP; @limit: memory.max. Returns how the child ended: a wait status. */

@@ -716,7 +716,7 @@ static void *read_until_dropped(void *unused)
 static void dropped_while_it_is_read(void)
 {
 	struct counts before = counts_now();
-	const int rounds = 100;
+	const int rounds = (int)fewer_if_debug(100);
 
 	for (int round = 0; round < rounds; round++) {
 		int fd = object_open();

@@ -102,7 +102,7 @@ static void check_in_step(int first, int second, unsigned long page, uint64_t *l
  */
 static void one_instant(void)
 {
-	const unsigned int rounds = fewer_if_debug(200);
+	const unsigned int rounds = fewer_if_debug(80);
 	struct counts before = counts_now();
 	int fd[2] = {object_open(), object_open()}, then[2];
 	char *map[2] = {map_all(fd[0]), map_all(fd[1])};
@@ -143,7 +143,7 @@ static void one_instant(void)
 }
 
 /* --- locks: sets in each other's way, in whatever order they name their objects, and what holds two locks --- */
-enum { FELLOWS = 4, MEETINGS = 2000 };
+enum { FELLOWS = 4, MEETINGS = 1000 };
 
 static int fellow[FELLOWS];
 
