@@ -5,6 +5,7 @@
  */
 #include "cgroup.h"
 #include "counts.h"
+#include "disks.h"
 #include "parameters.h"
 #include "relatives.h"
 #include "store.h"
@@ -267,6 +268,54 @@ static void what_is_read_stays(void)
 	ksft_print_msg("%lu of %lu stayed, of all %lu\n", resident_of(0), clusters, resident(o.fd));
 	CHECK_EQ(resident_of(0), clusters);
 	end(dying);
+}
+
+/*
+ * Who reads in order uses each page once, as he comes by: what was read ahead of him goes, also when it is younger than what was
+ * used without being read ahead.
+ */
+static void what_was_read_ahead_goes(void)
+{
+	const long dying = dying_cgroups();
+	const unsigned long pages = mib / 16 * MIB / PAGE, used = pages / 4;
+	struct counts before;
+	unsigned long stayed = 0, still;
+	struct cowmem_page *states = malloc(pages * sizeof(*states));
+	int file;
+	char text[32], *map;
+
+	if (!describes_its_types())
+		SKIP("this kernel has no description of its types");
+	file = use_file(pages);
+	begin(pages, 1, "max");
+	MUST(page_out_all(o.fd, pages) == pages && write_text(PARAMETERS "writeback", "0"));
+	MUST(store_stat(o.fd).backing_slots == pages);
+	map = object_map(o.fd, pages * PAGE, PROT_READ, MAP_SHARED);
+	before = counts_now();
+	parameter_set("backing_readahead", "1");
+	for (unsigned long i = 0; i < used; i++)
+		(void)*(volatile char *)(map + i * PAGE);
+	CHECK_EQ(SINCE(before, backing_readahead), 0);
+	parameter_set("backing_readahead", "8");
+	for (unsigned long i = used; i < pages; i++)
+		(void)*(volatile char *)(map + i * PAGE);
+	CHECK(SINCE(before, backing_readahead) >= (pages - used) / 4 * 3);
+	MUST(resident(o.fd) == pages);
+
+	snprintf(text, sizeof(text), "%lu", pages / 2 * PAGE);
+	CHECK(reclaim(CGROUP, text));
+	still = resident(o.fd);
+	MUST(states && !pagemap_ask(o.fd, 0, 0, used, states));
+	for (unsigned long i = 0; i < used; i++)
+		stayed += (states[i].flags & COWMEM_PAGE_RESIDENT) != 0;
+	ksft_print_msg("of %lu that were used %lu stayed, of %lu that were read in order %lu\n", used,
+	               stayed, pages - used, still - stayed);
+	CHECK(still <= pages / 2);
+	CHECK_EQ(stayed, used);
+	free(states);
+	munmap(map, pages * PAGE);
+	end(dying);
+	let_file_go(file);
 }
 
 /* Runs @body in a cgroup that there is. */
@@ -631,6 +680,7 @@ int main(void)
 		{"used neighbours of a victim stay, and are used", "", used_neighbours_stay},
 		{"what is used by read() stays", "", what_is_read_stays},
 		{"each page goes in its turn", "", each_in_its_turn},
+		{"what was read ahead goes first", "", what_was_read_ahead_goes},
 		{"neighbours that are another cgroup's stay", "", others_stay},
 		{"memory.min protects neighbours, too", "", by_memory_min},
 		{"memory.low protects neighbours, too", "", by_memory_low},
