@@ -317,8 +317,8 @@ static void what_was_read_ahead_goes(void)
 	MUST(states && !pagemap_ask(o.fd, 0, 0, used, states));
 	for (unsigned long i = 0; i < used; i++)
 		stayed += (states[i].flags & COWMEM_PAGE_RESIDENT) != 0;
-	ksft_print_msg("of %lu that were used %lu stayed, of %lu that were read in order %lu\n", used,
-	               stayed, pages - used, still - stayed);
+	ksft_print_msg("of %lu that were used %lu stayed, of %lu that were read in order %lu\n",
+	               used, stayed, pages - used, still - stayed);
 	CHECK(still <= pages / 2);
 	CHECK_EQ(stayed, used);
 	free(states);
