@@ -112,7 +112,7 @@ class Plan:
 FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in: on arm64 that is left to those who ask for everything.
-ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "fileops", "files", "forks", "limits", "memory", "module", "names", "object", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "fileops", "files", "forks", "fuzz", "layerstorm", "limits", "memory", "module", "move", "names", "numa", "object", "populate", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
 # and half of `reclaim` is skipped there.

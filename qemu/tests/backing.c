@@ -526,8 +526,7 @@ static void shrink(void)
 	int fd;
 	char *p = noise_object(&fd, pages);
 
-	for (int i = 0; i < 3 && !store_stat(fd).backing_slots; i++)
-		write_text(CGROUP "/memory.reclaim", "100K"); /* EAGAIN: not as much as that */
+	reclaim_all();
 	stat = store_stat(fd);
 	for (uint64_t i = 0; i < pages; i++)
 		CHECK(noise_is(p + i * PAGE, i, 1));
