@@ -148,8 +148,8 @@ LIMIT = ("depth",)
 DIRECT = ("ext4",)
 
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900, operations=1_500, leaves_out=MEASURES + USERS + NO_KVM),
-    Plan("kunit", "arm64", 600, 700, operations=1_500, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
+    Plan("kunit", "x86_64", 600, 900, operations=1_000, leaves_out=MEASURES + USERS + NO_KVM),
+    Plan("kunit", "arm64", 600, 700, operations=1_000, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
     Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + LIMIT + NO_KVM),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.

@@ -1670,7 +1670,7 @@ static void clones_ranges(void)
 	from = image_of("from", 1);
 	get(from, &was);
 	for (size_t o = 0; o < ARRAY_LENGTH(offsets); o++)
-		for (size_t l = 0; l < ARRAY_LENGTH(lengths); l++)
+		for (size_t l = 0; l < ARRAY_LENGTH(lengths); l += (step + 1) / 2)
 			for (size_t s = 0; s < ARRAY_LENGTH(outs); s += step)
 				for (int shift = -1; shift < 2; shift++) {
 					const uint64_t offset = offsets[o], length = lengths[l];
