@@ -537,7 +537,8 @@ static void the_oldest_make_room(void)
 
 		parameter_set("share", shared ? SHARE_DEFAULT : "0");
 		all_of_it = shared ? 875 : 1000;
-		while (!the_oldest_first())
+		/* A debug kernel may never be in time: it looks at the bytes, and at its locks. */
+		while (!the_oldest_first() && !debug_kernel())
 			MUST(++tries < 10);
 	}
 	let_disk_go(disk);
