@@ -377,11 +377,13 @@ static void ask_for_rcu(struct mapping *m, struct vm_fault *vmf)
  */
 static void a_table_is_looked_at_under_rcu(struct kunit *test)
 {
-	struct subject s = subject_of(test);
-	unsigned long again = mapping_map(s.m, 1, MAP_SHARED);
+	struct subject s;
+	unsigned long again;
 
 	if (!IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC))
 		kunit_skip(test, "nobody notes who is under RCU");
+	s = subject_of(test);
+	again = mapping_map(s.m, 1, MAP_SHARED);
 	SHOWS(test, "R37");
 	mapping_at(s.m, COWMEM_STEP_TABLE, ask_for_rcu);
 	KUNIT_EXPECT_EQ(test, 1U, cowmem_test_clean(s.folio).result);

@@ -66,6 +66,7 @@ RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
 RULER = "======"
 PLAIN = re.compile(r"\b(?:read|write) (?:\(reordered\) )?to 0x")  # not "(marked)"; where it is comes next
 OURS = re.compile(r"\[cowmem\w*\]")
+SLOW = "blocked for more than"  # seconds: a task of the kernel's
 INT3 = "Oops: int3"
 RIP = re.compile(r"\bRIP: 0010:(\S+)")
 
@@ -124,6 +125,8 @@ class Console:
                 pass  # how the kernel ended for it
             elif self.race or RACE in line:
                 self.feed_race(line)
+            elif SLOW in line and not self.result.steps:
+                pass  # before PID 1 the kernel waits for its own initramfs, on a busy machine for minutes
             elif BAD.search(line):
                 self.judge(line)
 
