@@ -142,8 +142,6 @@ SHORT_SCRIPTS = ("sqlite", "fork", "send")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
-# A limit of the module's own, which takes long to reach: once is enough.
-LIMIT = ("depth",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
@@ -151,7 +149,7 @@ PLANS = [
     Plan("kunit", "x86_64", 600, 900, operations=1_000, leaves_out=MEASURES + USERS + NO_KVM),
     Plan("kunit", "arm64", 600, 700, operations=1_000, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + LIMIT + NO_KVM),
+    Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + NO_KVM),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
     Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]

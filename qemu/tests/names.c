@@ -1662,6 +1662,7 @@ static void clones_ranges(void)
 	static const uint64_t outs[] = {0, PAGE, PAGES(3), IMAGE, PAGES(9) + 5};
 	static struct content was, mine;
 	const size_t step = debug_kernel() ? 4 : 1;
+	const size_t length_step = debug_kernel() ? 2 : 1;
 	unsigned int done = 0, asked = 0;
 	int from;
 
@@ -1670,7 +1671,7 @@ static void clones_ranges(void)
 	from = image_of("from", 1);
 	get(from, &was);
 	for (size_t o = 0; o < ARRAY_LENGTH(offsets); o++)
-		for (size_t l = 0; l < ARRAY_LENGTH(lengths); l += (step + 1) / 2)
+		for (size_t l = 0; l < ARRAY_LENGTH(lengths); l += length_step)
 			for (size_t s = 0; s < ARRAY_LENGTH(outs); s += step)
 				for (int shift = -1; shift < 2; shift++) {
 					const uint64_t offset = offsets[o], length = lengths[l];

@@ -159,22 +159,23 @@ static void a_writer_at_the_limit(void)
 	end(dying);
 }
 
-/* Reads a byte of one page of each cluster. */
-static void use(const char *map, unsigned long nth)
+/* Reads a byte of each of the pages from @first to @end, every @step. */
+static void use(const char *map, unsigned long first, unsigned long end, unsigned long step)
 {
-	for (unsigned long i = nth; i < o.pages; i += CLUSTER)
+	for (unsigned long i = first; i < end; i += step)
 		(void)*(volatile const char *)(map + i * PAGE);
 }
 
-/* Of how many of these PAGEMAP says that they are in memory, and how many of those are used. */
-static unsigned long resident_and_used(unsigned long nth, unsigned long *used)
+/* Of how many pages from @first to @end, every @step, PAGEMAP says that they are in memory, and how many of those are used. */
+static unsigned long resident_and_used(unsigned long first, unsigned long end, unsigned long step,
+                                       unsigned long *used)
 {
-	struct cowmem_page *states = malloc(o.pages * sizeof(*states));
+	struct cowmem_page *states = malloc(end * sizeof(*states));
 	unsigned long found = 0;
 
-	MUST(states && !pagemap_ask(o.fd, 0, 0, o.pages, states));
+	MUST(states && !pagemap_ask(o.fd, 0, 0, end, states));
 	*used = 0;
-	for (unsigned long i = nth; i < o.pages; i += CLUSTER) {
+	for (unsigned long i = first; i < end; i += step) {
 		found += (states[i].flags & COWMEM_PAGE_RESIDENT) != 0;
 		*used += states[i].referenced != 0;
 	}
@@ -186,7 +187,7 @@ static unsigned long resident_of(unsigned long nth)
 {
 	unsigned long used;
 
-	return resident_and_used(nth, &used);
+	return resident_and_used(nth, o.pages, CLUSTER, &used);
 }
 
 /* What each page got when it was made is forgotten: then none is said to be used. */
@@ -215,13 +216,13 @@ static void used_neighbours_stay(void)
 	forget_uses();
 	parameter_set("around_pages", "1"); /* what a fault maps besides may count as used, too */
 	map = object_map(o.fd, o.pages * PAGE, PROT_READ, MAP_SHARED);
-	use(map, used);
+	use(map, used, o.pages, CLUSTER);
 	parameter_set("around_pages", "16");
 	for (int i = 0; i < 3; i++) {
 		snprintf(text, sizeof(text), "%lu", (CLUSTER - 4) / 3 * clusters * PAGE);
 		CHECK(reclaim(CGROUP, text));
 	}
-	CHECK_EQ(resident_and_used(used, &still), clusters);
+	CHECK_EQ(resident_and_used(used, o.pages, CLUSTER, &still), clusters);
 	ksft_print_msg("of all %lu stayed, of %lu used ones %lu are\n", resident(o.fd), clusters,
 	               still);
 	CHECK_EQ(still, clusters);
@@ -288,8 +289,7 @@ static void what_was_read_ahead_goes(void)
 	const long dying = dying_cgroups();
 	const unsigned long pages = mib / 16 * MIB / PAGE, used = pages / 4;
 	struct counts before;
-	unsigned long stayed = 0, still;
-	struct cowmem_page *states = malloc(pages * sizeof(*states));
+	unsigned long stayed, still, referenced;
 	int file;
 	char text[32], *map;
 
@@ -297,31 +297,27 @@ static void what_was_read_ahead_goes(void)
 		SKIP("this kernel has no description of its types");
 	file = use_file(pages);
 	begin(pages, 1, "max");
-	MUST(page_out_all(o.fd, pages) == pages && write_text(PARAMETERS "writeback", "0"));
+	MUST(page_out_all(o.fd, pages) == pages);
+	parameter_set("writeback", "0");
 	MUST(store_stat(o.fd).backing_slots == pages);
 	map = object_map(o.fd, pages * PAGE, PROT_READ, MAP_SHARED);
 	before = counts_now();
 	parameter_set("backing_readahead", "1");
-	for (unsigned long i = 0; i < used; i++)
-		(void)*(volatile char *)(map + i * PAGE);
+	use(map, 0, used, 1);
 	CHECK_EQ(SINCE(before, backing_readahead), 0);
 	parameter_set("backing_readahead", "8");
-	for (unsigned long i = used; i < pages; i++)
-		(void)*(volatile char *)(map + i * PAGE);
+	use(map, used, pages, 1);
 	CHECK(SINCE(before, backing_readahead) >= (pages - used) / 4 * 3);
 	MUST(resident(o.fd) == pages);
 
 	snprintf(text, sizeof(text), "%lu", pages / 2 * PAGE);
 	CHECK(reclaim(CGROUP, text));
 	still = resident(o.fd);
-	MUST(states && !pagemap_ask(o.fd, 0, 0, used, states));
-	for (unsigned long i = 0; i < used; i++)
-		stayed += (states[i].flags & COWMEM_PAGE_RESIDENT) != 0;
+	stayed = resident_and_used(0, used, 1, &referenced);
 	ksft_print_msg("of %lu that were used %lu stayed, of %lu that were read in order %lu\n",
 	               used, stayed, pages - used, still - stayed);
 	CHECK(still <= pages / 2);
 	CHECK_EQ(stayed, used);
-	free(states);
 	munmap(map, pages * PAGE);
 	end(dying);
 	let_file_go(file);

@@ -256,15 +256,17 @@ static void fault_all(unsigned int *random)
 	unsigned char *map = object_map(many, MANY * PAGE, PROT_READ | PROT_WRITE,
 	                                private ? MAP_PRIVATE : MAP_SHARED);
 
-	for (unsigned int page = 0; page < MANY && !atomic_load(&stop); page++) {
+	unsigned int page;
+
+	for (page = 0; page < MANY && !atomic_load(&stop); page++) {
 		volatile uint64_t *word = (volatile uint64_t *)(map + page * PAGE);
 
 		if (next(random, 8))
 			*word = word_of(private ? PRIVATE_WORD : OBJECT_WORD, page, *random);
 		if (!belongs(*word, page))
 			complain(*word, page);
-		atomic_fetch_add_explicit(&accesses, 1, memory_order_relaxed);
 	}
+	atomic_fetch_add(&accesses, page);
 	MUST(!munmap(map, MANY * PAGE));
 }
 

@@ -216,10 +216,9 @@ static void track_with_userfaultfd(bool private, uint32_t cow)
 	uffd = wp_register(t.map, PAGES);
 	MUST(uffd >= 0 && pagemap_fd >= 0);
 	scan_written(pagemap_fd, t.map, PAGES, told); /* arms all of it, mapped or not */
-	for (unsigned int round = 0;
-	     !test_failed &&
-	     (round < ROUNDS || (round < MOST_ROUNDS && !has_met_the_store(before, private, cow)));
-	     round++) {
+	for (unsigned int round = 0; round < MOST_ROUNDS && !test_failed; round++) {
+		if (round >= ROUNDS && has_met_the_store(before, private, cow))
+			break;
 		/* Half of them with nobody else at work, where the order is the same each time. */
 		if (round % 2)
 			start_paging(&t);
