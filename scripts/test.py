@@ -124,7 +124,7 @@ USERS = ("library", "library_cxx", "binding", "tool", "manual")
 # KVM is not built into the debug kernels; on arm64 it needs a CPU that begins in EL2, which is
 # slower, so that one boot there has that.
 KVM = ROOT / "qemu/tests/kvm.c"
-NO_KVM = (KVM.stem,)
+NOT_DEBUGGED = (*MEASURES, *USERS, KVM.stem)
 MICROVM = ROOT / "src/examples/microvm.c"  # which it runs
 
 # What a kernel of Debian's has as modules, and tests or cowmem itself need.
@@ -146,10 +146,10 @@ TIMED = ("bench_smp",)
 DIRECT = ("ext4",)
 
 PLANS = [
-    Plan("kunit", "x86_64", 600, 900, operations=1_000, leaves_out=MEASURES + USERS + NO_KVM),
-    Plan("kunit", "arm64", 600, 700, operations=1_000, without=FASTER["arm64"], leaves_out=ALIKE + MEASURES + USERS + NO_KVM),
+    Plan("kunit", "x86_64", 600, 900, operations=1_000, leaves_out=NOT_DEBUGGED),
+    Plan("kunit", "arm64", 600, 700, operations=1_000, without=FASTER["arm64"], leaves_out=NOT_DEBUGGED + ALIKE),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
-    Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + NO_KVM),
+    Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + (KVM.stem,)),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
     Plan("stock", "arm64", 600, 40, cpu="cortex-a72", machine="virtualization=on", programs=("pageout", "dirty", "kvm")),
 ]
@@ -172,7 +172,7 @@ CHECKS = {"PREEMPT": "preemption", "PREEMPT_RT": "PREEMPT_RT", "PROVE_LOCKING": 
           "KASAN": "KASAN", "KCSAN": "KCSAN", "UBSAN": "UBSAN"}  # fmt: skip
 DEBUG_KERNELS = {"kunit": "", "rt": "", "kcsan": "kcsan.skip_watch=300"}  # and what is appended to their command lines
 OTHER_KERNELS += [
-    Plan(kind, arch, 900, 900, operations=1_500, append=append, without=FASTER.get(arch, ""), leaves_out=MEASURES + USERS + NO_KVM)
+    Plan(kind, arch, 900, 900, operations=1_500, append=append, without=FASTER.get(arch, ""), leaves_out=NOT_DEBUGGED)
     for kind, append in DEBUG_KERNELS.items() if kind != "kunit" for arch in ("x86_64", "arm64")
 ]
 # Each series once: the architectures take turns.
@@ -185,7 +185,7 @@ OTHER_KERNELS += [Plan("stock", "x86_64", 600, 100, modules=MODULES["x86_64"], p
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [
     Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""),
-         leaves_out=MEASURES + USERS + NO_KVM)  # fmt: skip
+         leaves_out=NOT_DEBUGGED)  # fmt: skip
     for kind, append in DEBUG_KERNELS.items() for arch in ("x86_64", "arm64")
 ]
 # Millions of operations against the model, of RESTOREs, and of other programs', which a debug
@@ -785,7 +785,7 @@ def run_all(jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64")
+    parser.add_argument("--only", metavar="BOOT,...", help="e.g. stock-x86_64,kunit-arm64,model")
     parser.add_argument("--test", metavar="NAME,...",
                         help="programs of qemu/tests, `kunit` for the KUnit suites, `costs`, `setup`, `userspace`, `errnos`, `builds` (for every kernel), `rebuilds`, `model`, `touch`")  # fmt: skip
     parser.add_argument("--everything", action="store_true", help="what a debug kernel leaves to others, too")
@@ -798,7 +798,10 @@ def main():
         programs[CONTENTION.stem] = CONTENTION
     others = OTHER_KERNELS if options.every_kernel or options.only else SELECTED_KERNELS
     possible = SOAK if options.soak else PLANS + others
-    boots = choose(options.only, [*(plan.name for plan in possible), *COSTS], "boot")
+    if options.every_kernel:
+        # What all debug kernels have run is the whole suite.
+        possible = [dataclasses.replace(plan, leaves_out=NOT_DEBUGGED) if plan.kind in DEBUG_KERNELS else plan for plan in possible]
+    boots = choose(options.only, [*(plan.name for plan in possible), *COSTS, *OTHER_CHECKS], "boot")
     tests = choose(options.test, [*programs, "kunit", *(() if options.soak else ("costs", *OTHER_CHECKS))], "test")
     codes = [programs[name] for name in tests if name in programs]
     everything = options.everything or bool(options.test)
@@ -807,11 +810,10 @@ def main():
             for plan in possible if plan.wants(codes, everything) or "kunit" in tests and not plan.programs]  # fmt: skip
     left_out = () if options.every_kernel or options.test or options.only else LONG_CHECKS
     jobs += [(name, check_costs, name, arch) for name, arch in COSTS.items() if "costs" in tests and name not in left_out]
+    builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
+    jobs += [(name, check, *([builds] if name == "builds" else [])) for name, check in OTHER_CHECKS.items()
+             if name in tests and name not in left_out]  # fmt: skip
     jobs = [job for job in jobs if job[0] in boots]
-    if not options.only:
-        builds = BUILDS + (OTHER_BUILDS if options.every_kernel or options.test else [])
-        checks = {name: check for name, check in OTHER_CHECKS.items() if name in tests and name not in left_out}
-        jobs += [(name, check, *([builds] if name == "builds" else [])) for name, check in checks.items()]
     for name, _, *arguments in jobs:
         plan, codes, suites = arguments if len(arguments) == 3 else (None, (), False)
         # Each program, the suites, and the log.
