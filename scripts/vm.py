@@ -64,6 +64,8 @@ BAD = re.compile(
 
 RACE = "BUG: KCSAN:"  # the first line of a report, which a ruler ends
 RULER = "======"
+# KCSAN is at a loss how to print a report, which follows: a new task goes on with an access that its parent was just watched for.
+LOST = re.compile(r"WARNING: .* at kernel/kcsan/report\.c")
 PLAIN = re.compile(r"\b(?:read|write) (?:\(reordered\) )?to 0x")  # not "(marked)"; where it is comes next
 OURS = re.compile(r"\[cowmem\w*\]")
 SLOW = "blocked for more than"  # seconds: a task of the kernel's
@@ -125,6 +127,8 @@ class Console:
                 pass  # how the kernel ended for it
             elif self.race or RACE in line:
                 self.feed_race(line)
+            elif LOST.search(line):
+                self.result.foreign.append(line)
             elif SLOW in line and not self.result.steps:
                 pass  # before PID 1 the kernel waits for its own initramfs, on a busy machine for minutes
             elif BAD.search(line):
