@@ -343,9 +343,12 @@ static void loads_and_unloads(void)
 	MUST(write_text("/sys/kernel/rcu_expedited", "0"));
 	CHECK(labs(trend(at[0].free, at[1].free, at[2].free)) < bound_kb);
 	CHECK(labs(trend(at[0].slab, at[1].slab, at[2].slab)) < bound_kb);
-	/* Nobody else takes of these: exact, but for what the kernel itself maps meanwhile. */
-	CHECK(labs(at[2].vmalloc - at[0].vmalloc) < 128);
-	CHECK(labs(at[2].percpu - at[0].percpu) < 64);
+	/*
+	 * Nobody else takes of these, but for what the kernel itself maps meanwhile; others may give something back, as the
+	 * stacks of tasks that have ended.
+	 */
+	CHECK(at[2].vmalloc - at[0].vmalloc < 128);
+	CHECK(at[2].percpu - at[0].percpu < 64);
 }
 
 static void parameters(void)
