@@ -112,7 +112,7 @@ class Plan:
 FASTER = {"arm64": "pauth=off"}
 
 # What no architecture has a say in: on arm64 that is left to those who ask for everything.
-ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "fileops", "files", "forks", "fuzz", "layerstorm", "limits", "memory", "module", "move", "names", "numa", "object", "populate", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares")  # fmt: skip
+ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "escape", "fileops", "files", "forks", "fuzz", "layerstorm", "limits", "manual", "memory", "module", "move", "names", "numa", "object", "populate", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares", "tool")  # fmt: skip
 
 # What measures the machine's memory: a debug kernel's red zones and quarantine are charged to nobody,
 # and half of `reclaim` is skipped there.
@@ -146,9 +146,9 @@ TIMED = ("bench_smp",)
 DIRECT = ("ext4",)
 
 # What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel.
-LONG = ("backing", "calls", "cold", "drain", "fileops", "memory", "module", "names", "shares")
+LONG = ("backing", "calls", "cold", "drain", "fileops", "memory", "module", "names", "pressure", "ranges", "reflink", "restorestorm", "shares")
 # The same on arm64, of what the debug kernel of x86_64 runs, too.
-LONG_ON_ARM64 = ("large", "pageout", "snapshot")
+LONG_ON_ARM64 = ("large", "pageout", "races", "snapshot")
 
 PLANS = [
     Plan("kunit", "x86_64", 600, 600, operations=1_000, leaves_out=NOT_DEBUGGED + LONG),
