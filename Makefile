@@ -43,7 +43,7 @@ demo: ## boot Debian's kernel in QEMU and serve a real file out of /dev/cowmem
 	@scripts/setup.sh test
 	@scripts/demo.py
 
-test: ## all tests, in ten VMs: stock and debug kernels, x86_64 and arm64, each series, and costs; ALL=1: all on each
+test: ## the tests, in ten VMs: stock and debug kernels, x86_64 and arm64, each series, and costs; ALL=1: all on each
 	@scripts/setup.sh test
 	@scripts/test.py $(if $(ALL),--everything)
 

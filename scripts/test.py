@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run all tests: boot each kernel in a VM, load cowmem, run every program of
+"""Run the tests: boot each kernel in a VM, load cowmem, run the programs of
 qemu/tests and, on the KUnit kernels, the KUnit suites; on stock ones programs of Debian's on
-a mount of cowmem's (qemu/debian); hold what a few works cost
+a mount of cowmem's (qemu/debian); all of them with --every-kernel --everything; hold what a few works cost
 against the record of it; check the models of kunit/model, and that the tests show every
 errno of the interface; check the library and the tool on this machine; then say what passed and which requirements of kunit/requirements.md
 that shows. With --soak: all of it on the debug kernels of each kind, the storms for minutes, and
