@@ -124,6 +124,7 @@ USERS = ("library", "library_cxx", "binding", "tool", "manual")
 # KVM is not built into the debug kernels; on arm64 it needs a CPU that begins in EL2, which is
 # slower, so that one boot there has that.
 KVM = ROOT / "qemu/tests/kvm.c"
+# What no debug kernel runs, but for who asks for everything.
 NOT_DEBUGGED = (*MEASURES, *USERS, KVM.stem)
 MICROVM = ROOT / "src/examples/microvm.c"  # which it runs
 
@@ -145,7 +146,7 @@ TIMED = ("bench_smp",)
 # A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
 DIRECT = ("ext4",)
 
-# What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel.
+# What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel, or --everything.
 LONG = ("backing", "calls", "cold", "drain", "fileops", "memory", "module", "names", "pressure", "ranges", "reflink", "restorestorm", "shares")
 # The same on arm64, of what the debug kernel of x86_64 runs, too.
 LONG_ON_ARM64 = ("large", "pageout", "races", "snapshot")
