@@ -1260,6 +1260,136 @@ static void collapsed_elsewhere(void)
 	finish(fd, map, before);
 }
 
+/* Holds a mapping of @fd, of which soft-dirty bits were cleared, in a child, until @until is closed. */
+static pid_t hold_tracked(int fd, const int *until)
+{
+	char *map = map_shared(fd), done;
+	int ready[2];
+	pid_t pid;
+
+	MUST(!pipe(ready));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid) {
+		close(until[1]);
+		forget_soft_dirty();
+		MUST(write(ready[1], "", 1) == 1);
+		_exit(read(until[0], &done, 1) != 0);
+	}
+	MUST(read(ready[0], &done, 1) == 1);
+	close(ready[0]);
+	close(ready[1]);
+	munmap(map, SIZE);
+	return pid;
+}
+
+/* Why the worker leaves blocks as they are. */
+enum reason { NEVER, UNASKED, REFUSED, TOLD, SOFT_DIRTY_TOLD, OUT, SHARED, PUNCHED, HELD, REASONS };
+
+/*
+ * It looks at objects in the order in which they were made: as the last is collapsed, those before it have been left. They are not,
+ * when nothing is in the way any more.
+ */
+static void collapsed_unasked(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	struct cowmem_page told[BLOCK_PAGES];
+	int fds[REASONS], last, then, until[2], ends[2], status;
+	char *map[REASONS], *last_map, page[PAGE];
+	struct iovec from;
+	pid_t child;
+
+	MUST(!pipe(until) && !pipe(ends));
+	for (unsigned int i = 0; i < REASONS; i++)
+		fds[i] = small_create(i);
+	child = hold_tracked(fds[SOFT_DIRTY_TOLD], until);
+	for (unsigned int i = 0; i < REASONS; i++)
+		map[i] = map_shared(fds[i]);
+	MUST(!object_set_huge(fds[NEVER], COWMEM_HUGE_NEVER));
+	MUST(!object_set_huge(fds[UNASKED], COWMEM_HUGE_ADVISE));
+	MUST(!madvise(map[REFUSED], SIZE, MADV_NOHUGEPAGE));
+	MUST(!pagemap_ask(fds[TOLD], COWMEM_PAGEMAP_CLEAR_DIRTY, 0, BLOCK_PAGES, told));
+	CHECK_EQ(page_out_all(fds[OUT], BLOCK_PAGES + 1), BLOCK_PAGES + 1);
+	then = snapshot(fds[SHARED]);
+	for (unsigned long at = PAGE; at < SIZE; at += BLOCK) {
+		CHECK_EQ(object_punch(fds[PUNCHED], at, PAGE), 0);
+		from = (struct iovec){.iov_base = map[HELD] + at, .iov_len = PAGE};
+		MUST(vmsplice(ends[1], &from, 1, 0) == (ssize_t)PAGE);
+	}
+	last = small_create(99);
+	last_map = map_shared(last);
+	CHECK(pages_are(last_map, 0, 2 * BLOCK_PAGES, 99));
+
+	CHECK_EQ(read_number(PARAMETERS "collapse", ""), 0);
+	parameter_set("collapse", "1");
+	CHECK(COMES(object_stat(last).large_pages == 2 * BLOCK_PAGES));
+	CHECK(pages_are(last_map, 0, 2 * BLOCK_PAGES, 99));
+	CHECK_EQ(pmd_mapped(last_map), SIZE / 1024);
+	for (unsigned int i = 0; i < REASONS; i++)
+		if (i != SOFT_DIRTY_TOLD || have_soft_dirty())
+			CHECK_EQ(object_stat(fds[i]).large_pages, 0);
+	CHECK_EQ(store_stat(fds[OUT]).slots, BLOCK_PAGES + 1);
+	CHECK_EQ(SINCE(before, large_refused), 0); /* of whom asked */
+
+	MUST(!object_set_huge(fds[NEVER], COWMEM_HUGE_ALWAYS));
+	MUST(!madvise(map[UNASKED], SIZE, MADV_HUGEPAGE));
+	MUST(!madvise(map[REFUSED], SIZE, MADV_HUGEPAGE));
+	close(until[1]);
+	MUST(waitpid(child, &status, 0) == child && status == 0);
+	CHECK(pages_are(map[OUT], 0, 2 * BLOCK_PAGES, OUT));
+	close(then);
+	fill_pages(map[SHARED], 0, 2 * BLOCK_PAGES, SHARED);
+	for (unsigned long i = 1; i < 2 * BLOCK_PAGES; i += BLOCK_PAGES) {
+		fill_page(map[PUNCHED] + i * PAGE, i, PUNCHED);
+		MUST(read(ends[0], page, PAGE) == (ssize_t)PAGE);
+	}
+	for (unsigned int i = 0; i < REASONS; i++) {
+		if (i != TOLD)
+			CHECK(COMES(object_stat(fds[i]).large_pages == 2 * BLOCK_PAGES));
+		CHECK(pages_are(map[i], 0, 2 * BLOCK_PAGES, i));
+		CHECK(layers_are_sound(fds[i]));
+	}
+	CHECK_EQ(object_stat(fds[TOLD]).large_pages, 0);
+	parameter_set("collapse", "0");
+	for (unsigned int i = 0; i < REASONS; i++) {
+		munmap(map[i], SIZE);
+		close(fds[i]);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		close(ends[i]);
+	close(until[0]);
+	finish(last, last_map, before);
+}
+
+static void own_in_cgroup(void)
+{
+	const int fd = small_create(1);
+	const long charged = read_number(CGROUP "/memory.current", "");
+
+	CHECK(charged >= (long)SIZE);
+	parameter_set("collapse", "1");
+	CHECK(COMES(object_stat(fd).large_pages == 2 * BLOCK_PAGES));
+	parameter_set("collapse", "0");
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	CHECK(COMES(read_number(CGROUP "/memory.current", "") < charged + (long)BLOCK));
+	CHECK(read_number(CGROUP "/memory.current", "") >= (long)SIZE);
+}
+
+/* What the worker makes large is charged to whom the pages were. */
+static void unasked_in_cgroup(void)
+{
+	NEED_HUGE();
+
+	const long dying = dying_cgroups();
+	struct counts before = counts_now();
+
+	CHECK_EQ(run_in_cgroup("32M", own_in_cgroup), 0);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
 /* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */
 static bool takes_large(int fd, int advice)
 {
@@ -1890,6 +2020,8 @@ static const struct test_case cases[] = {
 	{"COLLAPSE without memory leaves all as it was", "R85", collapse_without_memory},
 	{"what cannot be read is not collapsed", "", unreadable_is_not_collapsed},
 	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
+	{"what is collapsed unasked, and what is left", "R86", collapsed_unasked},
+	{"what is collapsed unasked stays charged", "", unasked_in_cgroup},
 	{"what SET_HUGE and madvise() say", "", modes},
 	{"what a mount says, and its room", "", mounted},
 	{"a poisoned page of it", "", poisoned},

@@ -794,15 +794,6 @@ __u64 &count_of(cowmem_collapse &answer, Collapsed result)
 	return answer.io_error;
 }
 
-/* The first block at or after @from where there is something, if all of it lies before @end; or no_index. */
-Index next_block(const Pages &pages, Index from, Index end)
-{
-	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
-	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
-
-	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
-}
-
 int collapse(Object &object, Argument<cowmem_collapse> &collapse)
 {
 	if (!is_range(collapse->offset, collapse->length))
@@ -822,7 +813,7 @@ int collapse(Object &object, Argument<cowmem_collapse> &collapse)
 	       !kapi_signal_pending()) {
 		Collapsed result;
 
-		err = collapse_block(object, block, result);
+		err = collapse_block(object, block, true, result);
 		if (err)
 			break;
 		count_of(*collapse, result)++;

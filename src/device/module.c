@@ -419,6 +419,20 @@ MODULE_PARM_DESC(backing_discard,
                  "Tell the device that is the backing store what is not in use there any more, "
                  "some at a time (default N)");
 
+static int collapse_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned int seconds;
+	int err = kstrtouint(value, 0, &seconds);
+
+	return err ?: cowmem_collapse_every(seconds);
+}
+
+static const struct kernel_param_ops collapse_ops = {.set = collapse_set, .get = param_get_uint};
+module_param_cb(collapse, &collapse_ops, &cowmem_parameters.collapse, 0644);
+MODULE_PARM_DESC(collapse,
+                 "Seconds between two looks for whole blocks of 4 KiB pages, in objects that take "
+                 "pages of 2 MiB, that can become one again; 0: none (default)");
+
 /* --- counters, one sysfs file each --- */
 DEFINE_PER_CPU(struct cowmem_counts, cowmem_counts);
 
@@ -590,6 +604,7 @@ static const struct {
 	{cowmem_scan_control_init, NULL},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
 	{cowmem_room_init, cowmem_room_exit},
+	{cowmem_collapser_init, cowmem_collapser_exit},
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
 #endif

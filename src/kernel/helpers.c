@@ -178,6 +178,7 @@ HELPER bool kapi_vm_flags_reapable(unsigned long flags) { return !(flags & VM_SH
 HELPER bool kapi_vm_flags_may_store(unsigned long flags) { return (flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE); }
 HELPER bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags) { return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) && !(flags & VM_SOFTDIRTY); }
 HELPER bool kapi_vm_flags_asks_for_large(unsigned long flags) { return flags & VM_HUGEPAGE; }
+HELPER bool kapi_vm_flags_refuses_large(unsigned long flags) { return flags & VM_NOHUGEPAGE; }
 HELPER bool kapi_vm_flags_may_map_around(unsigned long flags) { return !(flags & (VM_UFFD_WP | VM_UFFD_MINOR | VM_UFFD_RWP)); }
 HELPER bool kapi_vm_flags_asks_for_missing(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MISSING; }
 HELPER bool kapi_vm_flags_asks_for_minor(unsigned long flags) { return compat_has_uffd_ops && flags & VM_UFFD_MINOR; }
@@ -607,6 +608,10 @@ HELPER bool is_online(struct obj_cgroup *owner) { return owner && !percpu_ref_is
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (is_online(owner) && owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
 HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && kapi_owner_charge(owner, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
+HELPER struct mem_cgroup *get_group(struct obj_cgroup *owner) { return owner ? get_mem_cgroup_from_objcg(owner) : NULL; }
+/* Under RCU, as a page's owner may be exchanged for another meanwhile, and go. */
+HELPER void kapi_charge_as(struct folio *folio) { rcu_read_lock(); set_active_memcg(folio ? get_group(owner_of(whole(folio))) : NULL); rcu_read_unlock(); }
+HELPER void kapi_charge_nobody(void) { mem_cgroup_put(set_active_memcg(NULL)); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
@@ -622,6 +627,8 @@ HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
 HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
+HELPER void kapi_charge_as(struct folio *folio) { }
+HELPER void kapi_charge_nobody(void) { }
 #endif
 
 /* --- slots of paged-out pages --- */

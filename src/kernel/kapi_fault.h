@@ -46,6 +46,7 @@ bool kapi_vm_flags_may_store(unsigned long flags);
 bool kapi_vm_flags_tracks_soft_dirty(unsigned long flags);
 bool kapi_vm_flags_may_map_around(unsigned long flags);
 bool kapi_vm_flags_asks_for_large(unsigned long flags);
+bool kapi_vm_flags_refuses_large(unsigned long flags);
 bool kapi_vm_flags_asks_for_missing(unsigned long flags);
 bool kapi_vm_flags_asks_for_minor(unsigned long flags);
 

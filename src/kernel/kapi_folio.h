@@ -192,6 +192,9 @@ unsigned long kapi_group_id(const struct mem_cgroup *group);     /* its director
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);
+/* From now on, until the other, what a worker allocates is charged to whom @folio, or null, is. */
+void kapi_charge_as(struct folio *folio);
+void kapi_charge_nobody(void);
 /*
  * Has @folio, which nobody else has seen, charged to @owner, if that is still a cgroup's and has
  * room at once. Never sleeps.

@@ -69,6 +69,7 @@ struct cowmem_parameters {
 	unsigned int backing_readahead;
 	unsigned int backing_reclaim; /* enum cowmem_backing_reclaim */
 	bool backing_discard;
+	unsigned int collapse; /* seconds, or 0 */
 };
 extern struct cowmem_parameters cowmem_parameters;
 
@@ -180,6 +181,11 @@ void cowmem_make_room_soon(void);
 int cowmem_room_init(void);
 void cowmem_room_exit(void);
 
+/* The worker that has pages become large folios again (src/layers/collapser.c). */
+int cowmem_collapse_every(unsigned int seconds);
+int cowmem_collapser_init(void);
+void cowmem_collapser_exit(void);
+
 /* Slots of the store: their memory stays a slot's under RCU. Nodes of trees: freed after a grace period. */
 extern struct kmem_cache *cowmem_slot_cache, *cowmem_leaf_cache, *cowmem_node_cache;
 void cowmem_node_free(void *node);
@@ -251,6 +257,7 @@ int cowmem_drain(void);
 int cowmem_write_back(unsigned long age);
 int cowmem_recompress(unsigned long age);
 bool cowmem_make_room(void);
+void cowmem_collapse_all(void);
 int cowmem_backing_set(const char *path);
 void cowmem_discard(void);
 bool cowmem_memory_failed(struct folio *folio);

@@ -25,6 +25,8 @@ public:
 	bool may_map_around() const { return kapi_vm_flags_may_map_around(value_); }
 	/* Whether somebody asked for large pages there: MADV_HUGEPAGE, or who mapped it. */
 	bool asks_for_large() const { return kapi_vm_flags_asks_for_large(value_); }
+	/* By MADV_NOHUGEPAGE. */
+	bool refuses_large() const { return kapi_vm_flags_refuses_large(value_); }
 	/* Whether userfaultfd wants to be asked first, of a place that is a hole, and of one that is none. */
 	bool asks_for_missing() const { return kapi_vm_flags_asks_for_missing(value_); }
 	bool asks_for_minor() const { return kapi_vm_flags_asks_for_minor(value_); }

@@ -239,7 +239,15 @@ int node_of(const Pages &pages, Index index)
 
 } /* namespace */
 
-int collapse_block(Object &object, Index first, Collapsed &result)
+Index next_block(const Pages &pages, Index from, Index end)
+{
+	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
+	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
+
+	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
+}
+
+int collapse_block(Object &object, Index first, bool waits, Collapsed &result)
 {
 	Pages &pages = object.pages();
 	unsigned long long count = 0;
@@ -254,14 +262,18 @@ int collapse_block(Object &object, Index first, Collapsed &result)
 
 	if (!fresh)
 		return 0;
-	if (const int err = pages.swap_in_all(first, last_of_block(first), count)) {
+	if (const int err = waits ? pages.swap_in_all(first, last_of_block(first), count) : 0) {
 		result = err == -KAPI_ENOMEM ? Collapsed::no_memory : Collapsed::io_error;
 		return err == -KAPI_EINTR ? err : 0;
 	}
 	object.let_sets_go_first();
 
-	const WriteLock writes{object};
+	const WriteLock writes{object, waits};
 
+	if (!writes && !waits) {
+		result = Collapsed::busy;
+		return 0;
+	}
 	if (!writes || !pages.lock_killable())
 		return -KAPI_EINTR;
 

@@ -277,10 +277,14 @@ inline int error_of_break_cow(int error)
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
 
-/* Holds off write() for a scope; or not, where a fatal signal ended the wait. */
+/* Holds off write() for a scope; or not, where a fatal signal ended the wait, or one that does not wait met one. */
 class WriteLock {
 public:
-	explicit WriteLock(Object &object) : object_{object.lock_writes() ? nullptr : &object} {}
+	explicit WriteLock(Object &object, bool waits = true)
+		: object_{(waits ? !object.lock_writes() : object.try_lock_writes()) ? &object
+	                                                                             : nullptr}
+	{
+	}
 	~WriteLock()
 	{
 		if (object_)
