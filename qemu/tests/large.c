@@ -1284,7 +1284,19 @@ static pid_t hold_tracked(int fd, const int *until)
 }
 
 /* Why the worker leaves blocks as they are. */
-enum reason { NEVER, UNASKED, REFUSED, TOLD, SOFT_DIRTY_TOLD, OUT, SHARED, PUNCHED, HELD, REASONS };
+enum reason {
+	NEVER,
+	UNASKED,
+	REFUSED,
+	LOCKED,
+	TOLD,
+	SOFT_DIRTY_TOLD,
+	OUT,
+	SHARED,
+	PUNCHED,
+	HELD,
+	REASONS
+};
 
 /*
  * It looks at objects in the order in which they were made: as the last is collapsed, those before it have been left. They are not,
@@ -1305,11 +1317,12 @@ static void collapsed_unasked(void)
 	for (unsigned int i = 0; i < REASONS; i++)
 		fds[i] = small_create(i);
 	child = hold_tracked(fds[SOFT_DIRTY_TOLD], until);
-	for (unsigned int i = 0; i < REASONS; i++)
-		map[i] = map_shared(fds[i]);
 	MUST(!object_set_huge(fds[NEVER], COWMEM_HUGE_NEVER));
 	MUST(!object_set_huge(fds[UNASKED], COWMEM_HUGE_ADVISE));
+	for (unsigned int i = 0; i < REASONS; i++)
+		map[i] = map_shared(fds[i]);
 	MUST(!madvise(map[REFUSED], SIZE, MADV_NOHUGEPAGE));
+	MUST(!mlock(map[LOCKED], SIZE));
 	MUST(!pagemap_ask(fds[TOLD], COWMEM_PAGEMAP_CLEAR_DIRTY, 0, BLOCK_PAGES, told));
 	CHECK_EQ(page_out_all(fds[OUT], BLOCK_PAGES + 1), BLOCK_PAGES + 1);
 	then = snapshot(fds[SHARED]);
@@ -1327,6 +1340,11 @@ static void collapsed_unasked(void)
 	CHECK(COMES(object_stat(last).large_pages == 2 * BLOCK_PAGES));
 	CHECK(pages_are(last_map, 0, 2 * BLOCK_PAGES, 99));
 	CHECK_EQ(pmd_mapped(last_map), SIZE / 1024);
+	/* Once more: what was busy for a moment is so no longer. */
+	CHECK_EQ(object_punch(last, 3 * PAGE, PAGE), 0);
+	CHECK_EQ(object_stat(last).large_pages, BLOCK_PAGES);
+	fill_page(last_map + 3 * PAGE, 3, 99);
+	CHECK(COMES(object_stat(last).large_pages == 2 * BLOCK_PAGES));
 	for (unsigned int i = 0; i < REASONS; i++)
 		if (i != SOFT_DIRTY_TOLD || have_soft_dirty())
 			CHECK_EQ(object_stat(fds[i]).large_pages, 0);
@@ -1336,6 +1354,7 @@ static void collapsed_unasked(void)
 	MUST(!object_set_huge(fds[NEVER], COWMEM_HUGE_ALWAYS));
 	MUST(!madvise(map[UNASKED], SIZE, MADV_HUGEPAGE));
 	MUST(!madvise(map[REFUSED], SIZE, MADV_HUGEPAGE));
+	MUST(!munlock(map[LOCKED], SIZE));
 	close(until[1]);
 	MUST(waitpid(child, &status, 0) == child && status == 0);
 	CHECK(pages_are(map[OUT], 0, 2 * BLOCK_PAGES, OUT));
@@ -1377,6 +1396,30 @@ static void own_in_cgroup(void)
 	CHECK(read_number(CGROUP "/memory.current", "") >= (long)SIZE);
 }
 
+static int small_elsewhere; /* made outside of the cgroup */
+
+/* Pages of which there is no room for 512 more stay as they are, and in memory. */
+static void full_in_cgroup(void)
+{
+	const int fd = small_create(1);
+	char limit[32];
+
+	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_ALWAYS));
+	snprintf(limit, sizeof(limit), "%ld",
+	         read_number(CGROUP "/memory.current", "") + (long)BLOCK / 2);
+	MUST(write_text(CGROUP "/memory.max", limit));
+	parameter_set("collapse", "1");
+	for (int run = 0; run < 2; run++) {
+		CHECK_EQ(object_punch(small_elsewhere, 3 * PAGE, PAGE), 0);
+		CHECK_EQ(pwrite(small_elsewhere, "", 1, 3 * PAGE), 1);
+		CHECK(COMES(object_stat(small_elsewhere).large_pages == 2 * BLOCK_PAGES));
+	}
+	parameter_set("collapse", "0");
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES);
+	CHECK_EQ(read_number(CGROUP "/memory.events", "oom_kill "), 0);
+}
+
 /* What the worker makes large is charged to whom the pages were. */
 static void unasked_in_cgroup(void)
 {
@@ -1386,8 +1429,14 @@ static void unasked_in_cgroup(void)
 	struct counts before = counts_now();
 
 	CHECK_EQ(run_in_cgroup("32M", own_in_cgroup), 0);
+	parameter_set("collapse", "0");
 	check_cgroup_goes(dying);
-	check_returned(before);
+	small_elsewhere = small_create(2);
+	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_NEVER));
+	CHECK_EQ(run_in_cgroup("32M", full_in_cgroup), 0);
+	parameter_set("collapse", "0");
+	check_cgroup_goes(dying);
+	finish(small_elsewhere, NULL, before);
 }
 
 /* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */
@@ -1695,6 +1744,65 @@ static void *stores_and_looks(void *start)
 		atomic_fetch_add(&storm.stores, 1);
 	}
 	return NULL;
+}
+
+#define COUNTING 2UL /* threads, each with pages of its own */
+
+/* Counts up in each of its pages, and looks whether the last number is there still. */
+static void *counts_up(void *which)
+{
+	uint64_t last[2 * BLOCK_PAGES / COUNTING] = {0};
+
+	use_all_cpus();
+	for (unsigned long i = 0; !atomic_load(&storm.over); i = (i + 1) % ARRAY_LENGTH(last)) {
+		volatile uint64_t *word =
+			(volatile uint64_t *)(storm.map + (i * COUNTING + (uintptr_t)which) * PAGE);
+
+		if (*word != last[i])
+			atomic_fetch_add(&storm.foreign, 1);
+		*word = ++last[i];
+	}
+	return NULL;
+}
+
+/* Has a snapshot keep what @fd has until all of that, which is written without end, was copied by pages. */
+static void copy_all(int fd)
+{
+	const int then = snapshot(fd);
+
+	CHECK(COMES(object_stat(fd).shared_pages == 0));
+	close(then);
+}
+
+/* No store is lost while the worker puts together what a snapshot, or page-out, has taken apart. */
+static void stored_unasked(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	pthread_t thread[COUNTING];
+
+	storm.map = map_shared(fd);
+	atomic_store(&storm.over, false);
+	atomic_store(&storm.foreign, 0);
+	parameter_set("collapse", "1");
+	for (uintptr_t i = 0; i < COUNTING; i++)
+		MUST(!pthread_create(&thread[i], NULL, counts_up, (void *)i));
+	for (unsigned int i = 0; i < 6; i++) {
+		if (i % 2)
+			CHECK(COMES(page_out_all(fd, BLOCK_PAGES / 2) > 0));
+		else
+			copy_all(fd);
+		CHECK(COMES(object_stat(fd).large_pages == 2 * BLOCK_PAGES));
+	}
+	parameter_set("collapse", "0");
+	atomic_store(&storm.over, true);
+	for (unsigned long i = 0; i < COUNTING; i++)
+		MUST(!pthread_join(thread[i], NULL));
+	CHECK_EQ(atomic_load(&storm.foreign), 0);
+	CHECK(SINCE(before, large_collapsed) >= 6);
+	finish(fd, storm.map, before);
 }
 
 /* A mapping of which a block is in two page tables, and has something in the second only: a SNAPSHOT finds that, too. */
@@ -2022,6 +2130,7 @@ static const struct test_case cases[] = {
 	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
 	{"what is collapsed unasked, and what is left", "R86", collapsed_unasked},
 	{"what is collapsed unasked stays charged", "", unasked_in_cgroup},
+	{"no store is lost while it is collapsed unasked", "", stored_unasked},
 	{"what SET_HUGE and madvise() say", "", modes},
 	{"what a mount says, and its room", "", mounted},
 	{"a poisoned page of it", "", poisoned},

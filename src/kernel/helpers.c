@@ -320,6 +320,7 @@ HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_a
 /* --- large folios --- */
 HELPER bool kapi_has_large(void) { return compat_has_large && cowmem_large_is_possible(); }
 HELPER void kapi_large_begin(void) { if (compat_has_large) cowmem_large_begin(); }
+HELPER bool kapi_large_wanted_unasked(void) { return READ_ONCE(cowmem_parameters.collapse); }
 HELPER bool kapi_large_used(void) { return compat_has_large && READ_ONCE(cowmem_large_used); }
 HELPER bool kapi_folio_is_large(const struct folio *part) { return is_large(part); }
 HELPER unsigned int kapi_folio_pages(const struct folio *part) { return is_large(part) ? KAPI_LARGE_PAGES : 1; }
@@ -329,6 +330,7 @@ HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_
 HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
 HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }
+HELPER struct folio *kapi_large_alloc_as(struct folio *page) { return compat_has_large ? cowmem_large_alloc_as(page) : NULL; }
 HELPER void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index) { if (compat_has_large) cowmem_free_empty_table(vma, index); }
 HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
 HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }
@@ -608,10 +610,6 @@ HELPER bool is_online(struct obj_cgroup *owner) { return owner && !percpu_ref_is
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { if (is_online(owner) && owner != owner_of(folio) && charge(owner, GFP_NOWAIT | __GFP_NOWARN, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
 HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { if (owner != owner_of(folio) && kapi_owner_charge(owner, PAGE_SIZE)) replace_owner(folio, owner_of(folio), owner); }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { struct obj_cgroup *owner = owner_of(a); set_owner(a, owner_of(b)); set_owner(b, owner); }
-HELPER struct mem_cgroup *get_group(struct obj_cgroup *owner) { return owner ? get_mem_cgroup_from_objcg(owner) : NULL; }
-/* Under RCU, as a page's owner may be exchanged for another meanwhile, and go. */
-HELPER void kapi_charge_as(struct folio *folio) { rcu_read_lock(); set_active_memcg(folio ? get_group(owner_of(whole(folio))) : NULL); rcu_read_unlock(); }
-HELPER void kapi_charge_nobody(void) { mem_cgroup_put(set_active_memcg(NULL)); }
 #else
 HELPER struct obj_cgroup *kapi_folio_get_owner(struct folio *folio) { return NULL; }
 HELPER void kapi_owner_put(struct obj_cgroup *owner) { }
@@ -627,8 +625,6 @@ HELPER void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size) { }
 HELPER void kapi_folio_set_owner(struct folio *folio, struct obj_cgroup *owner) { }
 HELPER void kapi_folio_return(struct folio *folio, struct obj_cgroup *owner) { }
 HELPER void kapi_folio_exchange_owners(struct folio *a, struct folio *b) { }
-HELPER void kapi_charge_as(struct folio *folio) { }
-HELPER void kapi_charge_nobody(void) { }
 #endif
 
 /* --- slots of paged-out pages --- */

@@ -130,6 +130,8 @@ void kapi_large_begin(void);
 bool kapi_folio_is_large(const struct folio *part);
 /* Whether there may be some, anywhere. */
 bool kapi_large_used(void);
+/* Whether pages are to become large folios without a call that asks for it (src/layers/collapser.c). */
+bool kapi_large_wanted_unasked(void);
 /* Whether there are any: where this says no, all that is asked of @part behind it costs as if there were none. */
 bool kapi_may_be_large(const struct folio *part);
 /* How many pages the folio has that it is a part of. */
@@ -145,6 +147,8 @@ bool kapi_folio_leave_part(struct folio *part);
 struct folio *kapi_large_alloc(const struct vm_fault *vmf);
 /* One for whoever asks for it, and may wait for it, on @node or near that, @zeroed or as it is, with one reference; or null. Sleeps. */
 struct folio *kapi_large_alloc_on(int node, bool zeroed);
+/* The same on the node of @page, which is locked, charged to the cgroup that @page is charged to, and of what is free there and then. */
+struct folio *kapi_large_alloc_as(struct folio *page);
 /* Frees one that is at no home. */
 void kapi_large_abandon(struct folio *large);
 /* It is at home from page @index on; each part has a name, and a reference for that. */
@@ -192,9 +196,6 @@ unsigned long kapi_group_id(const struct mem_cgroup *group);     /* its director
 /* Charges @size bytes, also beyond the limit: for what lets more go than it takes. False: it could not be. */
 bool kapi_owner_charge(struct obj_cgroup *owner, size_t size);
 void kapi_owner_uncharge(struct obj_cgroup *owner, size_t size);
-/* From now on, until the other, what a worker allocates is charged to whom @folio, or null, is. */
-void kapi_charge_as(struct folio *folio);
-void kapi_charge_nobody(void);
 /*
  * Has @folio, which nobody else has seen, charged to @owner, if that is still a cgroup's and has
  * room at once. Never sleeps.

@@ -141,9 +141,9 @@ struct address_space *cowmem_large_mapping(const struct folio *part)
 
 /* --- making --- */
 /* @folio, which was just allocated, with room for names; or it is freed, and NULL. */
-static struct folio *with_names(struct folio *folio)
+static struct folio *with_names(struct folio *folio, gfp_t gfp)
 {
-	struct names *names = folio ? kmalloc(sizeof(*names), GFP_KERNEL_ACCOUNT) : NULL;
+	struct names *names = folio ? kmalloc(sizeof(*names), gfp) : NULL;
 
 	if (!names) {
 		if (folio)
@@ -164,7 +164,8 @@ struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 
 	return with_names(vma_policy(vmf->vma)
 	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
-	                          : folio_alloc(gfp, HPAGE_PMD_ORDER));
+	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
+	                  GFP_KERNEL_ACCOUNT);
 }
 
 struct folio *cowmem_large_alloc_on(int node, bool zeroed)
@@ -174,7 +175,39 @@ struct folio *cowmem_large_alloc_on(int node, bool zeroed)
 	                  __GFP_NOMEMALLOC | __GFP_NOWARN | (zeroed ? __GFP_ZERO : 0);
 
 	return with_names(node == NUMA_NO_NODE ? folio_alloc(gfp, HPAGE_PMD_ORDER)
-	                                       : __folio_alloc_node(gfp, HPAGE_PMD_ORDER, node));
+	                                       : __folio_alloc_node(gfp, HPAGE_PMD_ORDER, node),
+	                  GFP_KERNEL_ACCOUNT);
+}
+
+#ifdef CONFIG_MEMCG
+/* With the page lock held: the owner does not change. */
+static struct mem_cgroup *get_group_of(struct folio *page)
+{
+	return folio_memcg_kmem(page) ? get_mem_cgroup_from_objcg(folio_objcg(page)) : NULL;
+}
+#else
+static struct mem_cgroup *get_group_of(struct folio *page)
+{
+	return NULL;
+}
+#endif
+
+/*
+ * Nobody asked for it, so nobody's memory is reclaimed for it, no task waits, and none is killed: what there is not will be there
+ * later, as kswapd and kcompactd have heard.
+ */
+struct folio *cowmem_large_alloc_as(struct folio *page)
+{
+	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_DIRECT_RECLAIM) |
+	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+	struct mem_cgroup *group = get_group_of(whole(page));
+	struct mem_cgroup *before = set_active_memcg(group);
+	struct folio *large = with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, folio_nid(page)),
+	                                 GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+
+	set_active_memcg(before);
+	mem_cgroup_put(group);
+	return large;
 }
 
 void cowmem_large_abandon(struct folio *large)

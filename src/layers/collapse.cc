@@ -15,6 +15,8 @@
  */
 #include "kernel/alloc.h"
 #include "layers/collapse.h"
+#include "rmap/mappings.h"
+#include "rmap/unmap.h"
 #include "store/large.h"
 
 namespace cowmem {
@@ -59,7 +61,9 @@ Collapsed may_collapse(const Pages &pages, Index first)
 /* A block of an object whose lock is held alone, and whose write() is locked out. */
 class Block : public Allocated {
 public:
-	Block(Pages &pages, Index first) : pages_{pages}, first_{first} {}
+	Block(Pages &pages, Index first, bool asked) : pages_{pages}, first_{first}, asked_{asked}
+	{
+	}
 	~Block()
 	{
 		while (count_) {
@@ -79,6 +83,7 @@ private:
 
 	Collapsed lock();
 	bool is_left_alone() const;
+	bool unmap_what_may_be();
 	Collapsed copy_to(folio *large) const;
 	void leave_slots();
 	bool freeze();
@@ -86,6 +91,7 @@ private:
 
 	Pages &pages_;
 	const Index first_;
+	const bool asked_;
 	unsigned int count_ = 0;
 	folio *page_
 		[KAPI_LARGE_PAGES]; /* in their order, each with a reference and its page lock */
@@ -119,6 +125,29 @@ bool Block::is_left_alone() const
 	for (folio *page : page_)
 		if (foreign_references(page) > 1)
 			return false;
+	return true;
+}
+
+/*
+ * Unmaps it, but not what mlock() holds, or what a soft-dirty bit would be lost of. False: something is mapped still. In a frame of its
+ * own, since a debug kernel pads what is in it.
+ */
+[[gnu::noinline]] bool Block::unmap_what_may_be()
+{
+	const ObjectMappings mappings{pages_.mapping()};
+
+	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
+		UNINITIALIZED Batch batch{first_ + n, Batch::max};
+		Unmap<Leave::nothing> unmap{{.mlock = false, .access = true}};
+
+		for (unsigned int i = 0; i < batch.count; i++)
+			batch.page[i] = page_[n + i];
+		walk(mappings, batch, unmap);
+		for (unsigned int i = 0; i < batch.count; i++)
+			if (unmap.result(batch, i) != Unmapped::success)
+				return false;
+		kapi_cond_resched();
+	}
 	return true;
 }
 
@@ -195,7 +224,10 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	/* What will fail is not to cost the mappings. */
 	if (!is_left_alone())
 		return Collapsed::busy;
-	pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
+	if (asked_)
+		pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
+	else if (!unmap_what_may_be())
+		return Collapsed::busy;
 	if (!is_left_alone()) {
 		kapi_drain_folio_batches_everywhere(); /* with references to what mlock() had held */
 		if (!is_left_alone())
@@ -220,13 +252,27 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	return Collapsed::done;
 }
 
-Collapsed collapse_block(Pages &pages, Index first, FreshLarge &fresh) REQUIRES(pages)
+Collapsed collapse_block(Pages &pages, Index first, bool asked, FreshLarge &fresh) REQUIRES(pages)
 {
-	auto *block = new (Gfp::kernel_account) Block{pages, first};
+	auto *block = new (Gfp::kernel_account) Block{pages, first, asked};
 	const Collapsed result = block ? block->collapse(fresh) : Collapsed::no_memory;
 
 	delete block;
 	return result;
+}
+
+/* What is charged as the page at @first, and where that is; or null: no memory, or nothing is in memory there. */
+folio *alloc_as(const Pages &pages, Index first)
+{
+	const FolioRef page = pages.get(first);
+
+	if (!page || !kapi_folio_trylock(page.get()))
+		return nullptr;
+
+	folio *const large = kapi_large_alloc_as(page.get());
+
+	kapi_folio_unlock(page.get());
+	return large;
 }
 
 /* The node of the page at @index, or, if none is in memory there, any. */
@@ -247,7 +293,7 @@ Index next_block(const Pages &pages, Index from, Index end)
 	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
 }
 
-int collapse_block(Object &object, Index first, bool waits, Collapsed &result)
+int collapse_block(Object &object, Index first, bool asked, Collapsed &result)
 {
 	Pages &pages = object.pages();
 	unsigned long long count = 0;
@@ -258,28 +304,30 @@ int collapse_block(Object &object, Index first, bool waits, Collapsed &result)
 	result = Collapsed::no_memory;
 
 	/* Before what is out is brought in: what there is little of goes out for it. */
-	FreshLarge fresh{kapi_large_alloc_on(node_of(pages, first), false)};
+	FreshLarge fresh{asked ? kapi_large_alloc_on(node_of(pages, first), false)
+	                       : alloc_as(pages, first)};
 
 	if (!fresh)
 		return 0;
-	if (const int err = waits ? pages.swap_in_all(first, last_of_block(first), count) : 0) {
+	if (const int err = asked ? pages.swap_in_all(first, last_of_block(first), count) : 0) {
 		result = err == -KAPI_ENOMEM ? Collapsed::no_memory : Collapsed::io_error;
 		return err == -KAPI_EINTR ? err : 0;
 	}
-	object.let_sets_go_first();
+	if (asked)
+		object.let_sets_go_first();
 
-	const WriteLock writes{object, waits};
+	const WriteLock writes{object, asked};
 
-	if (!writes && !waits) {
-		result = Collapsed::busy;
+	result = Collapsed::busy;
+	if (!writes && !asked)
 		return 0;
-	}
 	if (!writes || !pages.lock_killable())
 		return -KAPI_EINTR;
 
 	Exclusive lock{pages, held};
 
-	result = collapse_block(pages, first, fresh);
+	if (asked || is_wanted(object, first))
+		result = collapse_block(pages, first, asked, fresh);
 	return 0;
 }
 

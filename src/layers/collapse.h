@@ -21,19 +21,22 @@ enum class Collapsed {
 
 /*
  * Has the block of @object that begins with page @first become a large folio, with the bytes that it has, if it
- * can: @result. If it @waits, what is out is brought in before, and write() is waited for; else both make it busy. If not done, all is as
- * it was, but perhaps mapped nowhere, and in no slot. 0; -EINTR: a fatal signal. Sleeps. Kernel counterpart: collapse_file().
+ * can: @result. What is out is brought in before. If not done, all is as it was, but perhaps mapped nowhere, and in no slot. 0;
+ * -EINTR: a fatal signal. Sleeps. Kernel counterpart: collapse_file().
+ *
+ * If it was not @asked for, it waits neither for the store nor for write(), takes memory as kapi_large_alloc_as(), and leaves what
+ * nobody wants large (is_wanted()), and what mlock() or soft-dirty bits keep mapped: all of that is busy.
  */
-int collapse_block(Object &object, Index first, bool waits, Collapsed &result);
+int collapse_block(Object &object, Index first, bool asked, Collapsed &result);
 
 /* The first block at or after page @from where there is something, if all of it lies before @end; or no_index. */
 Index next_block(const Pages &pages, Index from, Index end);
 
 /*
- * Has all blocks of all objects that are to take large folios, and whose pages have nothing to lose by it, become some. It stops
- * before the machine goes to sleep. By a worker. Sleeps. Kernel counterpart: khugepaged_do_scan().
+ * Whether large folios are to be made of pages at the block at @first, though no call asks for it: the object, or a mapping, takes them,
+ * and nothing is kept by pages. A hint, without the object's lock held alone. Sleeps.
  */
-void collapse_all();
+bool is_wanted(Object &object, Index first);
 
 } /* namespace cowmem */
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Collapse of what nobody asked for (layers/collapse.h): of blocks that write() filled by pages, or whose large folio
- * was taken apart for something that is over. Where somebody is told which pages have changed, by PAGEMAP or by soft-dirty bits,
- * they stay: a large folio has changed as a whole.
+ * Collapse that no call asks for (layers/collapse.h): of blocks that write() filled by pages, or whose large folio
+ * was taken apart for something that is over. Where PAGEMAP or soft-dirty bits tell which pages have changed, pages stay: a
+ * large folio has changed as a whole. And mlock() holds what is mapped, so that stays, too.
  */
 #include <linux/cowmem.h>
 
@@ -14,21 +14,10 @@ namespace cowmem {
 
 namespace {
 
-/* For a scope, and by a worker: what is allocated is charged to whom the page at @index is. */
-class ChargedAs {
-public:
-	ChargedAs(const Pages &pages, Index index)
-	{
-		const FolioRef page = pages.get(index);
-
-		kapi_charge_as(page.get());
-	}
-	~ChargedAs() { kapi_charge_nobody(); }
-	ChargedAs(const ChargedAs &) = delete;
-	ChargedAs &operator=(const ChargedAs &) = delete;
-};
-
-/* Whether all of the block at @first is in memory, in pages of its own. A hint. */
+/*
+ * Whether all of the block at @first is in memory, in pages of its own to which nobody seems to have a reference. A hint: the pages
+ * may go meanwhile.
+ */
 bool is_ripe(const Pages &pages, Index first)
 {
 	const Rcu rcu;
@@ -37,50 +26,44 @@ bool is_ripe(const Pages &pages, Index first)
 	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
 		const folio *page = walk.next();
 
-		if (!page || !pages.owns(page) || kapi_folio_is_large(page))
+		if (!page || !pages.owns(page) || kapi_folio_is_large(page) ||
+		    foreign_references(page) > 0)
 			return false;
 	}
 	return true;
 }
 
-/* Whether the object, or a mapping of the block at @first, wants it large, and no mapping has it small. */
-bool is_wanted(const Object &object, Index first)
-{
-	address_space *mapping = object.pages().mapping();
-	const Index last = last_of_block(first);
-	bool wanted = object.huge() == COWMEM_HUGE_ALWAYS, refused = false;
-
-	kapi_mapping_lock_vmas(mapping);
-	for (vm_area_struct *vma = kapi_mapping_first_vma(mapping, first, last); vma && !refused;
-	     vma = kapi_mapping_next_vma(vma, first, last)) {
-		const VmFlags flags{vma};
-
-		wanted = wanted || flags.asks_for_large();
-		refused = flags.refuses_large() || flags.tracks_soft_dirty();
+/* What a mapping of the block says. */
+struct Says {
+	explicit Says(VmFlags flags)
+		: wanted{flags.asks_for_large()},
+		  refused{flags.refuses_large() || flags.locked() || flags.tracks_soft_dirty()}
+	{
 	}
-	kapi_mapping_unlock_vmas(mapping);
-	return wanted && !refused;
+
+	bool wanted, refused;
+};
+
+/* Whether the worker is to look at what it has in its hands any longer. */
+bool goes_on(const Objects &at)
+{
+	return kapi_large_wanted_unasked() && !kapi_is_interrupted() && !at.is_abandoned();
 }
 
 /* All of the object's, or until there is no memory for one. */
-void collapse_object(Object &object)
+void collapse_object(const Objects &at)
 {
-	Pages &pages = object.pages();
+	Object &object = *at;
 	Index index = 0, block;
 
-	if (object.huge() == COWMEM_HUGE_NEVER || pages.frozen() || !pages.marks().empty())
-		return;
-	while (!kapi_is_interrupted() &&
-	       (block = next_block(pages, index, object.end_index())) != no_index) {
+	while (goes_on(at) && object.huge() != COWMEM_HUGE_NEVER &&
+	       (block = next_block(object.pages(), index, object.end_index())) != no_index) {
 		Collapsed result = Collapsed::busy;
 
-		if (is_ripe(pages, block) && is_wanted(object, block)) {
-			const ChargedAs owner{pages, block};
-
-			if (collapse_block(object, block, false, result) ||
-			    result == Collapsed::no_memory)
-				return;
-		}
+		if (is_ripe(object.pages(), block) && is_wanted(object, block))
+			collapse_block(object, block, false, result);
+		if (result == Collapsed::no_memory)
+			return;
 		index = last_of_block(block) + 1;
 		kapi_cond_resched();
 	}
@@ -88,17 +71,38 @@ void collapse_object(Object &object)
 
 } /* namespace */
 
-void collapse_all()
+bool is_wanted(Object &object, Index first)
 {
-	for (Objects at; at && !kapi_is_interrupted(); at.next())
-		if (!at.is_abandoned())
-			collapse_object(*at);
+	const Pages &pages = object.pages();
+	const Index last = last_of_block(first);
+	const unsigned int huge = object.huge();
+	bool wanted = huge == COWMEM_HUGE_ALWAYS, refused = huge == COWMEM_HUGE_NEVER;
+
+	if (pages.frozen() || !object.pages().marks().empty())
+		return false;
+	kapi_mapping_lock_vmas(pages.mapping());
+	for (vm_area_struct *vma = kapi_mapping_first_vma(pages.mapping(), first, last);
+	     vma && !refused; vma = kapi_mapping_next_vma(vma, first, last)) {
+		const Says says{VmFlags{vma}};
+
+		wanted = wanted || says.wanted;
+		refused = says.refused;
+		kapi_cond_resched();
+	}
+	kapi_mapping_unlock_vmas(pages.mapping());
+	return wanted && !refused;
 }
 
 } /* namespace cowmem */
 
-/* By a worker (src/layers/collapser.c). As collapse_all() says. */
+/*
+ * By a worker (src/layers/collapser.c): along all objects, until the parameter says that there is to be none, or the machine is going to
+ * sleep. Kernel counterpart: khugepaged_do_scan().
+ */
 extern "C" void cowmem_collapse_all(void)
 {
-	cowmem::collapse_all();
+	using namespace cowmem;
+
+	for (Objects at; at && !kapi_is_interrupted(); at.next())
+		collapse_object(at);
 }

@@ -33,14 +33,14 @@ static void collapse(struct work_struct *work)
 	collapse_in(jiffies - began);
 }
 
-/* Of parameters only one is set at a time. */
+/* Of parameters only one is set at a time. With 0, none is made behind the end of this. Sleeps. */
 int cowmem_collapse_every(unsigned int seconds)
 {
 	if (seconds && !(compat_has_large && cowmem_large_is_possible()))
 		return -EOPNOTSUPP;
 	WRITE_ONCE(cowmem_parameters.collapse, seconds);
 	if (!seconds)
-		cancel_delayed_work(&collapser);
+		cancel_delayed_work_sync(&collapser);
 	collapse_in(0);
 	return 0;
 }

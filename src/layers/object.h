@@ -277,7 +277,7 @@ inline int error_of_break_cow(int error)
 	return error == -KAPI_EHWPOISON ? -KAPI_EIO : error;
 }
 
-/* Holds off write() for a scope; or not, where a fatal signal ended the wait, or one that does not wait met one. */
+/* Holds off write() for a scope; or not: a fatal signal ended the wait, or it does not wait, and a write() was under way. */
 class WriteLock {
 public:
 	explicit WriteLock(Object &object, bool waits = true)
