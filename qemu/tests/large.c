@@ -1392,8 +1392,8 @@ static void own_in_cgroup(void)
 	CHECK(COMES(object_stat(fd).large_pages == 2 * BLOCK_PAGES));
 	parameter_set("collapse", "0");
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
-	CHECK(COMES(read_number(CGROUP "/memory.current", "") < charged + (long)BLOCK));
-	CHECK(read_number(CGROUP "/memory.current", "") >= (long)SIZE);
+	CHECK(COMES(read_number(CGROUP "/memory.current", "") < charged + (long)BLOCK / 2));
+	CHECK(read_number(CGROUP "/memory.current", "") > charged - (long)BLOCK / 2);
 }
 
 static int small_elsewhere; /* made outside of the cgroup */
@@ -1770,7 +1770,7 @@ static void copy_all(int fd)
 {
 	const int then = snapshot(fd);
 
-	CHECK(COMES(object_stat(fd).shared_pages == 0));
+	CHECK(COMES(object_stat(fd).resident_pages == 2 * BLOCK_PAGES));
 	close(then);
 }
 

@@ -424,7 +424,15 @@ static int collapse_set(const char *value, const struct kernel_param *kp)
 	unsigned int seconds;
 	int err = kstrtouint(value, 0, &seconds);
 
-	return err ?: cowmem_collapse_every(seconds);
+	err = err ?: cowmem_collapse_every(seconds);
+	if (err || seconds || !has_store_now())
+		return err;
+	err = let_parameters_go();
+	if (err)
+		return err;
+	cowmem_collapse_wait();
+	have_parameters_again();
+	return 0;
 }
 
 static const struct kernel_param_ops collapse_ops = {.set = collapse_set, .get = param_get_uint};

@@ -185,28 +185,47 @@ static struct mem_cgroup *get_group_of(struct folio *page)
 {
 	return folio_memcg_kmem(page) ? get_mem_cgroup_from_objcg(folio_objcg(page)) : NULL;
 }
+
+/* Whether what this worker was charged with was beyond memory.high of somebody: it is not the worker that has to pay for that. */
+static bool is_over_high(void)
+{
+	const unsigned int pages = current->memcg_nr_pages_over_high;
+
+	current->memcg_nr_pages_over_high = 0;
+	return pages;
+}
 #else
 static struct mem_cgroup *get_group_of(struct folio *page)
 {
 	return NULL;
 }
+
+static bool is_over_high(void)
+{
+	return false;
+}
 #endif
 
 /*
- * Nobody asked for it, so nobody's memory is reclaimed for it, no task waits, and none is killed: what there is not will be there
+ * Nobody asked for it, so the cgroup's memory is not reclaimed for it, no task waits, and none is killed: what there is not may be there
  * later, as kswapd and kcompactd have heard.
  */
 struct folio *cowmem_large_alloc_as(struct folio *page)
 {
 	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_DIRECT_RECLAIM) |
-	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+	                  __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN;
 	struct mem_cgroup *group = get_group_of(whole(page));
 	struct mem_cgroup *before = set_active_memcg(group);
-	struct folio *large = with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, folio_nid(page)),
-	                                 GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+	struct folio *large;
 
+	large = with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, folio_nid(page)),
+	                   GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
+	if (is_over_high() && large) {
+		cowmem_large_abandon(large);
+		large = NULL;
+	}
 	return large;
 }
 

@@ -183,6 +183,7 @@ void cowmem_room_exit(void);
 
 /* The worker that has pages become large folios again (src/layers/collapser.c). */
 int cowmem_collapse_every(unsigned int seconds);
+void cowmem_collapse_wait(void);
 int cowmem_collapser_init(void);
 void cowmem_collapser_exit(void);
 

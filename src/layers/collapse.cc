@@ -58,13 +58,45 @@ Collapsed may_collapse(const Pages &pages, Index first)
 	return Collapsed::done;
 }
 
+/*
+ * Takes what is unmapped away for a while only: what it was used for the page is told. No entry that comes meanwhile may be missed. mlock() and
+ * soft-dirty bits keep what they hold.
+ */
+struct UnmapForAWhile : Unmap<Leave::nothing> {
+	static constexpr bool racy = false;
+
+	UnmapForAWhile() : Unmap{{.mlock = false, .access = true}} {}
+
+	void settle(const FoundPte &found)
+	{
+		if (found.pte.young() && kapi_vma_has_recency(found.vma))
+			kapi_folio_mark_referenced(found.page);
+		Unmap::settle(found);
+	}
+};
+
+/* The cgroup that @page, of which the caller has a reference, is charged to, or null. Under RCU. */
+const mem_cgroup *group_of(folio *page)
+{
+	obj_cgroup *owner = kapi_folio_owner(page);
+
+	return owner ? kapi_owner_group(owner) : nullptr;
+}
+
 /* A block of an object whose lock is held alone, and whose write() is locked out. */
 class Block : public Allocated {
 public:
 	Block(Pages &pages, Index first, bool asked) : pages_{pages}, first_{first}, asked_{asked}
 	{
 	}
-	~Block()
+	~Block() { let_go(); }
+	Block(const Block &) = delete;
+	Block &operator=(const Block &) = delete;
+
+	/* With that lock, and that locked out. If it is done, @fresh is at home. */
+	Collapsed collapse(FreshLarge &fresh);
+	/* The pages: their locks, and the references. */
+	void let_go()
 	{
 		while (count_) {
 			folio *page = page_[--count_];
@@ -73,16 +105,13 @@ public:
 			kapi_folio_put(page);
 		}
 	}
-	Block(const Block &) = delete;
-	Block &operator=(const Block &) = delete;
-
-	Collapsed collapse(FreshLarge &fresh);
 
 private:
 	static constexpr int name_and_this = 2; /* references */
 
 	Collapsed lock();
 	bool is_left_alone() const;
+	bool is_charged_as(folio *large) const;
 	bool unmap_what_may_be();
 	Collapsed copy_to(folio *large) const;
 	void leave_slots();
@@ -128,17 +157,26 @@ bool Block::is_left_alone() const
 	return true;
 }
 
-/*
- * Unmaps it, but not what mlock() holds, or what a soft-dirty bit would be lost of. False: something is mapped still. In a frame of its
- * own, since a debug kernel pads what is in it.
- */
+/* Whether @large is charged to the cgroup that all pages are charged to, and on their node. */
+bool Block::is_charged_as(folio *large) const
+{
+	const Rcu rcu;
+
+	for (folio *page : page_)
+		if (group_of(page) != group_of(large) ||
+		    kapi_folio_node(page) != kapi_folio_node(large))
+			return false;
+	return true;
+}
+
+/* Unmaps all that may be. False: something is mapped still. In a frame of its own, since a debug kernel pads what is in it. */
 [[gnu::noinline]] bool Block::unmap_what_may_be()
 {
 	const ObjectMappings mappings{pages_.mapping()};
 
 	for (unsigned int n = 0; n < KAPI_LARGE_PAGES; n += Batch::max) {
 		UNINITIALIZED Batch batch{first_ + n, Batch::max};
-		Unmap<Leave::nothing> unmap{{.mlock = false, .access = true}};
+		UnmapForAWhile unmap;
 
 		for (unsigned int i = 0; i < batch.count; i++)
 			batch.page[i] = page_[n + i];
@@ -224,11 +262,15 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	/* What will fail is not to cost the mappings. */
 	if (!is_left_alone())
 		return Collapsed::busy;
+	if (!asked_ && !is_charged_as(large))
+		return Collapsed::busy;
 	if (asked_)
 		pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
 	else if (!unmap_what_may_be())
 		return Collapsed::busy;
 	if (!is_left_alone()) {
+		if (!asked_)
+			return Collapsed::busy;
 		kapi_drain_folio_batches_everywhere(); /* with references to what mlock() had held */
 		if (!is_left_alone())
 			return Collapsed::busy;
@@ -250,15 +292,6 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	kapi_count(COWMEM_COUNT_large_collapsed);
 	free_tables(pages_.mapping(), first_);
 	return Collapsed::done;
-}
-
-Collapsed collapse_block(Pages &pages, Index first, bool asked, FreshLarge &fresh) REQUIRES(pages)
-{
-	auto *block = new (Gfp::kernel_account) Block{pages, first, asked};
-	const Collapsed result = block ? block->collapse(fresh) : Collapsed::no_memory;
-
-	delete block;
-	return result;
 }
 
 /* What is charged as the page at @first, and where that is; or null: no memory, or nothing is in memory there. */
@@ -283,25 +316,11 @@ int node_of(const Pages &pages, Index index)
 	return page ? kapi_folio_node(page.get()) : KAPI_ANY_NODE;
 }
 
-} /* namespace */
-
-Index next_block(const Pages &pages, Index from, Index end)
-{
-	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
-	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
-
-	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
-}
-
-int collapse_block(Object &object, Index first, bool asked, Collapsed &result)
+/* As collapse_block(), of @block, which is it. */
+int collapse(Object &object, Index first, bool asked, Block &block, Collapsed &result)
 {
 	Pages &pages = object.pages();
 	unsigned long long count = 0;
-
-	result = may_collapse(pages, first);
-	if (result != Collapsed::done)
-		return 0;
-	result = Collapsed::no_memory;
 
 	/* Before what is out is brought in: what there is little of goes out for it. */
 	FreshLarge fresh{asked ? kapi_large_alloc_on(node_of(pages, first), false)
@@ -327,8 +346,33 @@ int collapse_block(Object &object, Index first, bool asked, Collapsed &result)
 	Exclusive lock{pages, held};
 
 	if (asked || is_wanted(object, first))
-		result = collapse_block(pages, first, asked, fresh);
+		result = block.collapse(fresh);
+	block.let_go();
 	return 0;
+}
+
+} /* namespace */
+
+Index next_block(const Pages &pages, Index from, Index end)
+{
+	const Index block = first_of_block(from + KAPI_LARGE_PAGES - 1);
+	const Index data = block < end ? pages.next_data(block, end - 1) : no_index;
+
+	return data != no_index && last_of_block(data) < end ? first_of_block(data) : no_index;
+}
+
+int collapse_block(Object &object, Index first, bool asked, Collapsed &result)
+{
+	result = may_collapse(object.pages(), first);
+	if (result != Collapsed::done)
+		return 0;
+	result = Collapsed::no_memory;
+
+	auto *block = new (Gfp::kernel_account) Block{object.pages(), first, asked};
+	const int err = block ? collapse(object, first, asked, *block, result) : 0;
+
+	delete block;
+	return err;
 }
 
 } /* namespace cowmem */

@@ -14,21 +14,21 @@ namespace cowmem {
 
 namespace {
 
-/*
- * Whether all of the block at @first is in memory, in pages of its own to which nobody seems to have a reference. A hint: the pages
- * may go meanwhile.
- */
+/* Whether all of the block at @first is in memory, on one node, in pages of its own. A hint: they may go meanwhile. */
 bool is_ripe(const Pages &pages, Index first)
 {
 	const Rcu rcu;
 	Tree::Walk walk{pages.tree(), first, last_of_block(first)};
+	int node = KAPI_ANY_NODE;
 
 	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
 		const folio *page = walk.next();
 
-		if (!page || !pages.owns(page) || kapi_folio_is_large(page) ||
-		    foreign_references(page) > 0)
+		if (!page || !pages.owns(page) || kapi_folio_is_large(page))
 			return false;
+		if (i && kapi_folio_node(page) != node)
+			return false;
+		node = kapi_folio_node(page);
 	}
 	return true;
 }
@@ -50,20 +50,21 @@ bool goes_on(const Objects &at)
 	return kapi_large_wanted_unasked() && !kapi_is_interrupted() && !at.is_abandoned();
 }
 
-/* All of the object's, or until there is no memory for one. */
+/* All of the object's, or until there was no memory for some. */
 void collapse_object(const Objects &at)
 {
+	constexpr unsigned int max_misses = 16;
 	Object &object = *at;
 	Index index = 0, block;
+	unsigned int misses = 0;
 
-	while (goes_on(at) && object.huge() != COWMEM_HUGE_NEVER &&
+	while (misses < max_misses && goes_on(at) && object.huge() != COWMEM_HUGE_NEVER &&
 	       (block = next_block(object.pages(), index, object.end_index())) != no_index) {
 		Collapsed result = Collapsed::busy;
 
 		if (is_ripe(object.pages(), block) && is_wanted(object, block))
 			collapse_block(object, block, false, result);
-		if (result == Collapsed::no_memory)
-			return;
+		misses += result == Collapsed::no_memory;
 		index = last_of_block(block) + 1;
 		kapi_cond_resched();
 	}

@@ -33,16 +33,22 @@ static void collapse(struct work_struct *work)
 	collapse_in(jiffies - began);
 }
 
-/* Of parameters only one is set at a time. With 0, none is made behind the end of this. Sleeps. */
+/* Of parameters only one is set at a time. */
 int cowmem_collapse_every(unsigned int seconds)
 {
 	if (seconds && !(compat_has_large && cowmem_large_is_possible()))
 		return -EOPNOTSUPP;
 	WRITE_ONCE(cowmem_parameters.collapse, seconds);
 	if (!seconds)
-		cancel_delayed_work_sync(&collapser);
+		cancel_delayed_work(&collapser);
 	collapse_in(0);
 	return 0;
+}
+
+/* A run ends soon if the parameter is 0, and then it has. Sleeps. */
+void cowmem_collapse_wait(void)
+{
+	flush_work(&collapser.work);
 }
 
 /* Not while the machine is put to sleep. */
