@@ -1402,6 +1402,7 @@ static int small_elsewhere; /* made outside of the cgroup */
 static void full_in_cgroup(void)
 {
 	const int fd = small_create(1);
+	struct cowmem_page_out out;
 	char limit[32];
 
 	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_ALWAYS));
@@ -1410,8 +1411,9 @@ static void full_in_cgroup(void)
 	MUST(write_text(CGROUP "/memory.max", limit));
 	parameter_set("collapse", "1");
 	for (int run = 0; run < 2; run++) {
-		CHECK_EQ(object_punch(small_elsewhere, 3 * PAGE, PAGE), 0);
-		CHECK_EQ(pwrite(small_elsewhere, "", 1, 3 * PAGE), 1);
+		MUST(!page_out_ask(small_elsewhere, &out, COWMEM_PAGE_OUT_ACCESSED, 3, 1));
+		CHECK_EQ(out.out, 1);
+		CHECK_EQ(prefetch_ask(small_elsewhere, 3, 1), 1);
 		CHECK(COMES(object_stat(small_elsewhere).large_pages == 2 * BLOCK_PAGES));
 	}
 	parameter_set("collapse", "0");

@@ -137,7 +137,10 @@ Collapsed Block::lock()
 
 		if (!page)
 			return Collapsed::busy;
-		lock_page(page.get());
+		if (asked_)
+			lock_page(page.get());
+		else if (!kapi_folio_trylock(page.get()))
+			return Collapsed::busy;
 		page_[count_++] = page.release();
 		/* It may have gone out, and another have come in, until it was locked. */
 		if (pages_.resident(index) != page_[count_ - 1] || !pages_.owns(page_[count_ - 1]))
@@ -269,9 +272,8 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	else if (!unmap_what_may_be())
 		return Collapsed::busy;
 	if (!is_left_alone()) {
-		if (!asked_)
-			return Collapsed::busy;
-		kapi_drain_folio_batches_everywhere(); /* with references to what mlock() had held */
+		/* With references to what mlock() had held; or a fault that finds the lock taken lets go at once. */
+		asked_ ? kapi_drain_folio_batches_everywhere() : kapi_sleep_killable();
 		if (!is_left_alone())
 			return Collapsed::busy;
 	}

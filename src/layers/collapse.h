@@ -24,8 +24,9 @@ enum class Collapsed {
  * can: @result. What is out is brought in before. If not done, all is as it was, but perhaps mapped nowhere, and in no slot. 0;
  * -EINTR: a fatal signal. Sleeps. Kernel counterpart: collapse_file().
  *
- * If it was not @asked for, it waits neither for the store nor for write(), takes memory as kapi_large_alloc_as(), and leaves what
- * nobody wants large (is_wanted()), and what mlock() or soft-dirty bits keep mapped: all of that is busy.
+ * If it was not @asked for, it waits neither for the store nor for write() nor for page locks, takes memory as
+ * kapi_large_alloc_as(), and leaves what nobody wants large (is_wanted()), and what mlock() or soft-dirty bits keep mapped:
+ * all of that is busy.
  */
 int collapse_block(Object &object, Index first, bool asked, Collapsed &result);
 
