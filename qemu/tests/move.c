@@ -149,7 +149,9 @@ static void pages_in_use_stay(void)
 	struct iovec part = {p, sizeof(said)};
 	struct cowmem_move move;
 
+	stay_on_this_cpu();
 	memset(p, 1, 2 * PAGE);
+	go_anywhere();
 	MUST(!pipe(pipes));
 	MUST(vmsplice(pipes[1], &part, 1, 0) == sizeof(said)); /* the pipe holds the page itself */
 	CHECK_EQ(move_ask(fd, &move, 0, 2, other_node(p)), 0);
