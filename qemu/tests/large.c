@@ -1397,8 +1397,9 @@ static void own_in_cgroup(void)
 }
 
 static int small_elsewhere; /* made outside of the cgroup */
+static const char *limit_file;
 
-/* Pages of which there is no room for 512 more stay as they are, and in memory. */
+/* Pages of which there is no room for 512 more, or only above memory.high, stay as they are, and in memory. */
 static void full_in_cgroup(void)
 {
 	const int fd = small_create(1);
@@ -1408,7 +1409,7 @@ static void full_in_cgroup(void)
 	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_ALWAYS));
 	snprintf(limit, sizeof(limit), "%ld",
 	         read_number(CGROUP "/memory.current", "") + (long)BLOCK / 2);
-	MUST(write_text(CGROUP "/memory.max", limit));
+	MUST(write_text(limit_file, limit));
 	parameter_set("collapse", "1");
 	for (int run = 0; run < 2; run++) {
 		MUST(!page_out_ask(small_elsewhere, &out, COWMEM_PAGE_OUT_ACCESSED, 3, 1));
@@ -1434,10 +1435,13 @@ static void unasked_in_cgroup(void)
 	parameter_set("collapse", "0");
 	check_cgroup_goes(dying);
 	small_elsewhere = small_create(2);
-	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_NEVER));
-	CHECK_EQ(run_in_cgroup("32M", full_in_cgroup), 0);
-	parameter_set("collapse", "0");
-	check_cgroup_goes(dying);
+	for (int i = 0; i < 2; i++) {
+		limit_file = i ? CGROUP "/memory.high" : CGROUP "/memory.max";
+		MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_NEVER));
+		CHECK_EQ(run_in_cgroup("32M", full_in_cgroup), 0);
+		parameter_set("collapse", "0");
+		check_cgroup_goes(dying);
+	}
 	finish(small_elsewhere, NULL, before);
 }
 
