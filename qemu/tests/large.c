@@ -1396,30 +1396,28 @@ static void own_in_cgroup(void)
 	CHECK(read_number(CGROUP "/memory.current", "") > charged - (long)BLOCK / 2);
 }
 
-static int small_elsewhere; /* made outside of the cgroup */
+static int full, elsewhere; /* objects, the second made, and filled, outside of the cgroup */
 static const char *limit_file;
 
-/* Pages of which there is no room for 512 more, or only above memory.high, stay as they are, and in memory. */
+/*
+ * Pages of which there is no room for 512 more, or only above memory.high, stay as they are, and in memory. The worker comes to the other
+ * object behind them.
+ */
 static void full_in_cgroup(void)
 {
-	const int fd = small_create(1);
-	struct cowmem_page_out out;
-	char limit[32];
+	char limit[32], page[PAGE] = {1};
 
-	MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_ALWAYS));
+	for (unsigned long i = 0; i < 2 * BLOCK_PAGES; i++)
+		MUST(pwrite(full, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+	MUST(!object_set_huge(elsewhere, COWMEM_HUGE_ALWAYS));
 	snprintf(limit, sizeof(limit), "%ld",
 	         read_number(CGROUP "/memory.current", "") + (long)BLOCK / 2);
 	MUST(write_text(limit_file, limit));
 	parameter_set("collapse", "1");
-	for (int run = 0; run < 2; run++) {
-		MUST(!page_out_ask(small_elsewhere, &out, COWMEM_PAGE_OUT_ACCESSED, 3, 1));
-		CHECK_EQ(out.out, 1);
-		CHECK_EQ(prefetch_ask(small_elsewhere, 3, 1), 1);
-		CHECK(COMES(object_stat(small_elsewhere).large_pages == 2 * BLOCK_PAGES));
-	}
+	CHECK(COMES(object_stat(elsewhere).large_pages == 2 * BLOCK_PAGES));
 	parameter_set("collapse", "0");
-	CHECK_EQ(object_stat(fd).large_pages, 0);
-	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(full).large_pages, 0);
+	CHECK_EQ(object_stat(full).resident_pages, 2 * BLOCK_PAGES);
 	CHECK_EQ(read_number(CGROUP "/memory.events", "oom_kill "), 0);
 }
 
@@ -1430,19 +1428,29 @@ static void unasked_in_cgroup(void)
 
 	const long dying = dying_cgroups();
 	struct counts before = counts_now();
+	struct cowmem_page_out out;
 
 	CHECK_EQ(run_in_cgroup("32M", own_in_cgroup), 0);
 	parameter_set("collapse", "0");
 	check_cgroup_goes(dying);
-	small_elsewhere = small_create(2);
+	full = huge_create(SIZE);
+	elsewhere = small_create(2);
 	for (int i = 0; i < 2; i++) {
 		limit_file = i ? CGROUP "/memory.high" : CGROUP "/memory.max";
-		MUST(!object_set_huge(small_elsewhere, COWMEM_HUGE_NEVER));
+		MUST(!object_set_huge(elsewhere, COWMEM_HUGE_NEVER));
 		CHECK_EQ(run_in_cgroup("32M", full_in_cgroup), 0);
 		parameter_set("collapse", "0");
+		CHECK_EQ(object_punch(full, 0, SIZE), 0);
 		check_cgroup_goes(dying);
+		/* By 4 KiB again. */
+		for (unsigned long at = 3; at < 2 * BLOCK_PAGES; at += BLOCK_PAGES) {
+			MUST(!page_out_ask(elsewhere, &out, COWMEM_PAGE_OUT_ACCESSED, at, 1));
+			CHECK_EQ(prefetch_ask(elsewhere, at, 1), 1);
+		}
+		CHECK_EQ(object_stat(elsewhere).large_pages, 0);
 	}
-	finish(small_elsewhere, NULL, before);
+	close(full);
+	finish(elsewhere, NULL, before);
 }
 
 /* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */

@@ -213,7 +213,7 @@ static bool is_over_high(void)
 struct folio *cowmem_large_alloc_as(struct folio *page)
 {
 	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_DIRECT_RECLAIM) |
-	                  __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN;
+	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
 	struct mem_cgroup *group = get_group_of(whole(page));
 	struct mem_cgroup *before = set_active_memcg(group);
 	struct folio *large;

@@ -160,14 +160,13 @@ bool Block::is_left_alone() const
 	return true;
 }
 
-/* Whether @large is charged to the cgroup that all pages are charged to, and on their node. */
+/* Whether @large is charged to the cgroup that all pages are charged to. */
 bool Block::is_charged_as(folio *large) const
 {
 	const Rcu rcu;
 
 	for (folio *page : page_)
-		if (group_of(page) != group_of(large) ||
-		    kapi_folio_node(page) != kapi_folio_node(large))
+		if (group_of(page) != group_of(large))
 			return false;
 	return true;
 }

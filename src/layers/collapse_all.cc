@@ -14,21 +14,17 @@ namespace cowmem {
 
 namespace {
 
-/* Whether all of the block at @first is in memory, on one node, in pages of its own. A hint: they may go meanwhile. */
+/* Whether all of the block at @first is in memory, in pages of its own. A hint: they may go meanwhile. */
 bool is_ripe(const Pages &pages, Index first)
 {
 	const Rcu rcu;
 	Tree::Walk walk{pages.tree(), first, last_of_block(first)};
-	int node = KAPI_ANY_NODE;
 
 	for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++) {
 		const folio *page = walk.next();
 
 		if (!page || !pages.owns(page) || kapi_folio_is_large(page))
 			return false;
-		if (i && kapi_folio_node(page) != node)
-			return false;
-		node = kapi_folio_node(page);
 	}
 	return true;
 }
