@@ -176,8 +176,7 @@ public:
 		                          pages_.family() == other.pages_.family());
 	}
 
-	/* One write() at a time, so that appends do not overlap; above every other lock. */
-	/* 0, or -EINTR: a fatal signal ended the wait. */
+	/* One write() at a time, so that appends do not overlap; above every other lock. 0, or -EINTR: a fatal signal ended the wait. */
 	[[nodiscard]] int lock_writes() { return kapi_inode_lock_killable(inode_); }
 	void unlock_writes() { kapi_inode_unlock(inode_); }
 	bool try_lock_writes() { return kapi_inode_trylock(inode_); }
@@ -189,11 +188,9 @@ public:
 	 */
 	void let_sets_go_first() const
 	{
-		constexpr int times = 10;
-
-		for (int i = 0; i < times && !kapi_signal_pending() &&
-		                __atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED);
-		     i++)
+		for (int times = 10; times && !kapi_signal_pending() &&
+		                     __atomic_load_n(&waiting_sets_, __ATOMIC_RELAXED);
+		     times--)
 			kapi_sleep_killable();
 	}
 
@@ -281,9 +278,9 @@ inline int error_of_break_cow(int error)
 class WriteLock {
 public:
 	explicit WriteLock(Object &object, bool waits = true)
-		: object_{(waits ? !object.lock_writes() : object.try_lock_writes()) ? &object
-	                                                                             : nullptr}
 	{
+		if (waits ? !object.lock_writes() : object.try_lock_writes())
+			object_ = &object;
 	}
 	~WriteLock()
 	{
@@ -292,11 +289,10 @@ public:
 	}
 	WriteLock(const WriteLock &) = delete;
 	WriteLock &operator=(const WriteLock &) = delete;
-
 	explicit operator bool() const { return object_; }
 
 private:
-	Object *const object_;
+	Object *object_ = nullptr;
 };
 
 } /* namespace cowmem */
