@@ -295,7 +295,7 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	return Collapsed::done;
 }
 
-/* What is charged as the page at @first, and where that is; or null: no memory, or nothing is in memory there. */
+/* A large folio, charged as the page at @first, and near that; or null: no memory, or that page is out, or locked. */
 folio *alloc_as(const Pages &pages, Index first)
 {
 	const FolioRef page = pages.get(first);

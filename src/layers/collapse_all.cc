@@ -29,17 +29,6 @@ bool is_ripe(const Pages &pages, Index first)
 	return true;
 }
 
-/* What a mapping of the block says. */
-struct Says {
-	explicit Says(VmFlags flags)
-		: wanted{flags.asks_for_large()},
-		  refused{flags.refuses_large() || flags.locked() || flags.tracks_soft_dirty()}
-	{
-	}
-
-	bool wanted, refused;
-};
-
 /* Whether the worker is to look at what it has in its hands any longer. */
 bool goes_on(const Objects &at)
 {
@@ -80,10 +69,10 @@ bool is_wanted(Object &object, Index first)
 	kapi_mapping_lock_vmas(pages.mapping());
 	for (vm_area_struct *vma = kapi_mapping_first_vma(pages.mapping(), first, last);
 	     vma && !refused; vma = kapi_mapping_next_vma(vma, first, last)) {
-		const Says says{VmFlags{vma}};
+		const VmFlags flags{vma};
 
-		wanted = wanted || says.wanted;
-		refused = says.refused;
+		wanted = wanted || flags.asks_for_large();
+		refused = flags.refuses_large() || flags.locked() || flags.tracks_soft_dirty();
 		kapi_cond_resched();
 	}
 	kapi_mapping_unlock_vmas(pages.mapping());
