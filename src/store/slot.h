@@ -259,8 +259,8 @@ private:
 	const int which_;
 };
 
-/* Gives back what @slot has in the store, and its memory. */
-void free_slot(StoreSlot *slot);
+/* Gives back what @slot has in the store, and its memory. Not inline: most references that end are none. */
+[[gnu::noinline]] void free_slot(StoreSlot *slot);
 
 /* One reference on a slot, or none. */
 class SlotRef {
