@@ -270,11 +270,14 @@ Collapsed Block::collapse(FreshLarge &fresh)
 		pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
 	else if (!unmap_what_may_be())
 		return Collapsed::busy;
-	if (!is_left_alone()) {
-		/* With references to what mlock() had held; or a fault that finds the lock taken lets go at once. */
-		asked_ ? kapi_drain_folio_batches_everywhere() : kapi_sleep_killable();
-		if (!is_left_alone())
+	/* With references to what mlock() had held. */
+	if (asked_ && !is_left_alone())
+		kapi_drain_folio_batches_everywhere();
+	/* A fault that finds the lock taken lets go at once, but for page_mkwrite, which waits for it. */
+	for (int tries = 0; !is_left_alone(); tries++) {
+		if (asked_ || tries == max_tries)
 			return Collapsed::busy;
+		kapi_cond_resched();
 	}
 	if (const Collapsed result = copy_to(large); result != Collapsed::done)
 		return result;
@@ -369,7 +372,8 @@ int collapse_block(Object &object, Index first, bool asked, Collapsed &result)
 		return 0;
 	result = Collapsed::no_memory;
 
-	auto *block = new (Gfp::kernel_account) Block{object.pages(), first, asked};
+	auto *block =
+		new (asked ? Gfp::kernel_account : Gfp::nowait) Block{object.pages(), first, asked};
 	const int err = block ? collapse(object, first, asked, *block, result) : 0;
 
 	delete block;

@@ -29,27 +29,23 @@ bool is_ripe(const Pages &pages, Index first)
 	return true;
 }
 
-/* Whether the worker is to look at what it has in its hands any longer. */
-bool goes_on(const Objects &at)
+bool goes_on()
 {
-	return kapi_large_wanted_unasked() && !kapi_is_interrupted() && !at.is_abandoned();
+	return kapi_large_wanted_unasked() && !kapi_is_interrupted();
 }
 
-/* All of the object's, or until there was no memory for some. */
+/* All of the object's: what has no memory costs little, and the next may be another cgroup's, or on another node. */
 void collapse_object(const Objects &at)
 {
-	constexpr unsigned int max_misses = 16;
 	Object &object = *at;
 	Index index = 0, block;
-	unsigned int misses = 0;
 
-	while (misses < max_misses && goes_on(at) && object.huge() != COWMEM_HUGE_NEVER &&
+	while (goes_on() && !at.is_abandoned() && object.huge() != COWMEM_HUGE_NEVER &&
 	       (block = next_block(object.pages(), index, object.end_index())) != no_index) {
 		Collapsed result = Collapsed::busy;
 
 		if (is_ripe(object.pages(), block) && is_wanted(object, block))
 			collapse_block(object, block, false, result);
-		misses += result == Collapsed::no_memory;
 		index = last_of_block(block) + 1;
 		kapi_cond_resched();
 	}
@@ -89,6 +85,6 @@ extern "C" void cowmem_collapse_all(void)
 {
 	using namespace cowmem;
 
-	for (Objects at; at && !kapi_is_interrupted(); at.next())
+	for (Objects at; at && goes_on(); at.next())
 		collapse_object(at);
 }
