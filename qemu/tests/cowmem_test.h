@@ -269,6 +269,17 @@ static inline void count_faults_exactly(void)
 		atexit(balance_again);
 }
 
+/* The reverse, for a thread of a storm. */
+static inline void use_all_cpus(void)
+{
+	cpu_set_t all;
+
+	CPU_ZERO(&all);
+	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
+		CPU_SET(cpu, &all);
+	MUST(!sched_setaffinity(0, sizeof(all), &all));
+}
+
 /*
  * Pages on their way between LRU lists, or to be unlocked, are in batches of the CPUs, which
  * newer kernels do not empty at munmap(): moving a page does, on all of them.

@@ -6,6 +6,7 @@
 #include "cgroup.h"
 #include "counts.h"
 #include "disks.h"
+#include "huge.h"
 #include "injection.h"
 #include "parameters.h"
 #include "relatives.h"
@@ -21,97 +22,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-#define BLOCK_PAGES 512UL
-#define BLOCK (BLOCK_PAGES * PAGE)
 #define SIZE (2 * BLOCK)
-
-/* The module's answer, which is one for all of a boot. */
-static bool has_huge(void)
-{
-	const int fd = object_open();
-	const uint64_t features = object_features(fd);
-
-	close(fd);
-	return features & COWMEM_FEATURE_HUGE;
-}
-
-/* Ends the case where the kernel has none. */
-#define NEED_HUGE()                                                      \
-	do {                                                             \
-		if (!has_huge())                                         \
-			SKIP("this kernel's large folios are not used"); \
-	} while (0)
-
-static int huge_create(unsigned long bytes)
-{
-	const int device = object_open();
-	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
-
-	MUST(!ioctl(device, COWMEM_IOC_CREATE, &create));
-	close(device);
-	MUST(!ftruncate(create.fd, (off_t)bytes));
-	return create.fd;
-}
-
-/* A line of the mapping at @address in smaps, in KiB, or -1. */
-static long smaps(const void *address, const char *field)
-{
-	char line[256];
-	unsigned long start, end;
-	bool here = false;
-	long kib = -1;
-	FILE *file = fopen("/proc/self/smaps", "re");
-
-	MUST(file);
-	while (kib < 0 && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			here = start <= (uintptr_t)address && (uintptr_t)address < end;
-		else if (here && !strncmp(line, field, strlen(field)))
-			kib = strtol(line + strlen(field), NULL, 10);
-	}
-	fclose(file);
-	return kib;
-}
-
-static long pmd_mapped(const void *address)
-{
-	return smaps(address, "FilePmdMapped:");
-}
-
-static void fill_pages(char *map, unsigned long first, unsigned long pages, unsigned int generation)
-{
-	for (unsigned long i = first; i < first + pages; i++)
-		fill_page(map + i * PAGE, i, generation);
-}
-
-static bool pages_are(const char *map, unsigned long first, unsigned long pages,
-                      unsigned int generation)
-{
-	for (unsigned long i = first; i < first + pages; i++)
-		if (!page_is(map + i * PAGE, i, generation))
-			return false;
-	return true;
-}
-
-static bool pages_are_zero(const char *map, unsigned long first, unsigned long pages)
-{
-	for (unsigned long i = first * PAGE; i < (first + pages) * PAGE; i++)
-		if (map[i])
-			return false;
-	return true;
-}
-
-/* The same as a descriptor says. */
-static bool file_is(int fd, unsigned long first, unsigned long pages, unsigned int generation)
-{
-	char page[PAGE];
-
-	for (unsigned long i = first; i < first + pages; i++)
-		if (pread(fd, page, PAGE, (off_t)(i * PAGE)) != PAGE ||
-		    !page_is(page, i, generation))
-			return false;
-	return true;
-}
 
 static char *map_shared(int fd)
 {
@@ -596,16 +507,6 @@ static bool is_partly_large(const char *map, unsigned long first)
 
 	return pages_are(map, first, SMALL, 1) && pages_are(map, small, 1, 2) &&
 	       pages_are(map, small + 1, BLOCK_PAGES - SMALL - 1, 1);
-}
-
-static void use_all_cpus(void)
-{
-	cpu_set_t all;
-
-	CPU_ZERO(&all);
-	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
-		CPU_SET(cpu, &all);
-	MUST(!sched_setaffinity(0, sizeof(all), &all));
 }
 
 static struct {
