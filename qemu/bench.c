@@ -340,26 +340,46 @@ static size_t huge_bytes(void)
 	return sum;
 }
 
-/* Mapped as who wants pages of o->large's size has it; object_map() is for small ones. */
+/* Which sizes the kernel, and cowmem, take for whoever wants large ones: pages of @kib, or small ones. */
+static void allow_size(size_t kib)
+{
+#define THP "/sys/kernel/mm/transparent_hugepage/"
+	write_text("/sys/module/cowmem/parameters/huge_sizes", kib == 64 ? "0x10000" : "0x200000");
+	write_text(THP "hugepages-64kB/enabled", kib == 64 ? "madvise" : "never");
+	write_text(THP "hugepages-2048kB/enabled", kib == 64 ? "never" : "madvise");
+	write_text(THP "hugepages-64kB/shmem_enabled", kib == 64 ? "always" : "never");
+	write_text(THP "shmem_enabled", kib == 2048 ? "always" : "never");
+}
+
+/* Mapped as who wants pages of that size has it; object_map() is for small ones. */
 static char *map_of_size(const struct object *o)
 {
 	const int anonymous = o->kind == ANON ? MAP_ANONYMOUS | MAP_PRIVATE : MAP_SHARED;
 	struct cowmem_set_huge set = {.size = sizeof(set), .huge = COWMEM_HUGE_ALWAYS};
 	char *p;
 
-	MUST(!o->large || o->kind != COWMEM || !ioctl(o->fd, COWMEM_IOC_SET_HUGE, &set));
-	write_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
-	           o->large ? "always" : "never");
+	MUST(!o->kib || o->kind != COWMEM || !ioctl(o->fd, COWMEM_IOC_SET_HUGE, &set));
+	allow_size(o->kib);
 	p = mmap(NULL, o->bytes, PROT_READ | PROT_WRITE, anonymous | MAP_NORESERVE, o->fd, 0);
 	MUST(p != MAP_FAILED);
-	MUST(!madvise(p, o->bytes, o->large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+	MUST(!madvise(p, o->bytes, o->kib ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
 	return p;
 }
 
-static void check_size(const struct object *o)
+static long minor_faults(void)
 {
-	MUST(huge_bytes() >= (o->large ? o->bytes / 100 * 98 : 0));
-	MUST(o->large || !huge_bytes());
+	struct rusage usage;
+
+	MUST(!getrusage(RUSAGE_SELF, &usage));
+	return usage.ru_minflt;
+}
+
+/* That it was had: single entries, or as few faults; a memfd's pages of 64 KiB take a fault for each 4 KiB. */
+static void check_size(const struct object *o, long faults)
+{
+	MUST(o->kib == 2048 ? huge_bytes() >= o->bytes / 100 * 98 : !huge_bytes());
+	MUST(o->kib != 64 || o->kind == MEMFD ||
+	     (size_t)(minor_faults() - faults) <= o->bytes / (64 << 10) / 100 * 102);
 }
 
 /* A word of each page, in an order that is none; the step divides no number of pages. */
@@ -387,12 +407,13 @@ static void read_words(const char *p, size_t bytes)
 static struct result touch_first(struct object *o)
 {
 	char *p = map_of_size(o);
+	const long faults = minor_faults();
 	uint64_t total;
 
 	bench_start();
 	memset(p, 1, o->bytes);
 	total = bench_stop();
-	check_size(o);
+	check_size(o, faults);
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -400,6 +421,7 @@ static struct result touch_first(struct object *o)
 static struct result touch_five(struct object *o)
 {
 	char *p = map_of_size(o);
+	const long faults = minor_faults();
 	uint64_t total;
 
 	bench_start();
@@ -409,7 +431,7 @@ static struct result touch_five(struct object *o)
 	touch_at_random(p, o->bytes, false);
 	touch_at_random(p, o->bytes, true);
 	total = bench_stop();
-	check_size(o);
+	check_size(o, faults);
 	unmap(o, p);
 	return per_page(o, total);
 }
@@ -418,11 +440,12 @@ static struct result touch_five(struct object *o)
 static struct result touch_keep(struct object *o)
 {
 	char *p = map_of_size(o);
+	const long faults = minor_faults();
 	uint64_t total;
 	int kept;
 
 	memset(p, 1, o->bytes);
-	check_size(o);
+	check_size(o, faults);
 	bench_start();
 	kept = keep(o);
 	total = bench_stop();
@@ -1171,7 +1194,8 @@ static const struct work {
 	size_t mib;       /* of the object; 0: as the command line says */
 	size_t mappings;  /* of the object, besides the work's own; or clones */
 	size_t snapshots; /* of it, which are open meanwhile */
-	bool pinnable, large;
+	bool pinnable;
+	size_t kib; /* of large pages, or 0 */
 } works[] = {
 	{.name = "calibrate", .run = calibrate, .kinds = KIND(ANON)},
 	{.name = "copy", .run = copy, .kinds = KIND(ANON)},
@@ -1348,30 +1372,34 @@ static const struct work {
 	{.name = "page-in-read-write-words", .run = in_read_write_words, .kinds = PAGED},
 	{.name = "page-in-private-records", .run = in_private_records, .kinds = PAGED},
 	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
-	{.name = "touch-first-4k",
+	{.name = "touch-first-4k", .run = touch_first, .kinds = FILES | KIND(ANON), .mib = 1024},
+	{.name = "touch-five-4k", .run = touch_five, .kinds = FILES | KIND(ANON), .mib = 3072},
+	{.name = "touch-keep-4k", .run = touch_keep, .kinds = PAGED, .mib = 1024},
+	{.name = "touch-kept-4k", .run = touch_kept, .kinds = PAGED, .mib = 512},
+	{.name = "touch-first-64k",
          .run = touch_first,
          .kinds = FILES | KIND(ANON),
          .mib = 1024,
-         .large = false},
-	{.name = "touch-five-4k",
+         .kib = 64},
+	{.name = "touch-five-64k",
          .run = touch_five,
          .kinds = FILES | KIND(ANON),
          .mib = 3072,
-         .large = false},
-	{.name = "touch-keep-4k", .run = touch_keep, .kinds = PAGED, .mib = 1024, .large = false},
-	{.name = "touch-kept-4k", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = false},
+         .kib = 64},
+	{.name = "touch-keep-64k", .run = touch_keep, .kinds = PAGED, .mib = 1024, .kib = 64},
+	{.name = "touch-kept-64k", .run = touch_kept, .kinds = PAGED, .mib = 512, .kib = 64},
 	{.name = "touch-first-2m",
          .run = touch_first,
          .kinds = FILES | KIND(ANON),
          .mib = 1024,
-         .large = true},
+         .kib = 2048},
 	{.name = "touch-five-2m",
          .run = touch_five,
          .kinds = FILES | KIND(ANON),
          .mib = 3072,
-         .large = true},
-	{.name = "touch-keep-2m", .run = touch_keep, .kinds = PAGED, .mib = 1024, .large = true},
-	{.name = "touch-kept-2m", .run = touch_kept, .kinds = PAGED, .mib = 512, .large = true},
+         .kib = 2048},
+	{.name = "touch-keep-2m", .run = touch_keep, .kinds = PAGED, .mib = 1024, .kib = 2048},
+	{.name = "touch-kept-2m", .run = touch_kept, .kinds = PAGED, .mib = 512, .kib = 2048},
 };
 
 /*
@@ -1429,7 +1457,7 @@ static void run(const struct work *work, enum kind kind, size_t bytes)
 
 	if (work->pinnable)
 		make_pinnable(&o);
-	o.large = work->large;
+	o.kib = work->kib;
 	o.mappings = work->mappings;
 	o.snapshots = work->snapshots;
 	usleep(BETWEEN);

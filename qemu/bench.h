@@ -110,7 +110,7 @@ struct object {
 	size_t bytes;
 	size_t mappings;  /* how many others, or clones, map it, for a work that is about that */
 	size_t snapshots; /* how many of it are open, the same */
-	bool large;       /* in pages of 2 MiB, the same */
+	size_t kib;       /* of large pages that it takes, the same; or 0 */
 };
 
 static inline struct object object_make(enum kind kind, size_t bytes)

@@ -156,7 +156,7 @@ TOUCH_MEM, TOUCH_ROUNDS, TOUCH_GOAL = 4608, 1, 1.02  # MiB of the machine
 FIVE_PASSES = "touch-five-2m"
 TOUCH = [
     Row(f"touch-{work}-{size}", title if peer == "anon" else "  the same, against a memfd", goal if size == "2m" else None, peer=peer)
-    for size in ("4k", "2m")
+    for size in ("4k", "64k", "2m")
     for work, title, goal in (
         ("first", f"{size}: 1 GiB, first pass: all bytes", None),
         ("five", f"{size}: 3 GiB, five passes", TOUCH_GOAL),
@@ -164,7 +164,7 @@ TOUCH = [
     for peer in ("anon", "memfd")
 ] + [
     Row(f"touch-{work}-{size}", f"{size}: {title}", peer="anon")
-    for size in ("4k", "2m")
+    for size in ("4k", "64k", "2m")
     for work, title in (("keep", "1 GiB, all written: SNAPSHOT; fork"), ("kept", "512 MiB: a byte of each page after it"))
 ] + [
     Row("touch-keep-2m", "SNAPSHOT of 2 MiB pages, against 4 KiB", 0.01, peer="cowmem", than="touch-keep-4k"),
@@ -356,7 +356,7 @@ def describe(arch, figures, wrong):
         "paging, against memory that is swapped to zram, both by lz4, same data:",
         *table(figures, PAGING),
         "",
-        *([f"passes over much memory, in pages of 4 KiB and of 2 MiB, with {TOUCH_MEM} MiB in the machine:",
+        *([f"passes over much memory, in pages of 4 KiB, 64 KiB and 2 MiB, with {TOUCH_MEM} MiB in the machine:",
            *table(figures, TOUCH), ""] if figures.has(TOUCH) else []),
         "major faults of 1,000 accesses of a hot set of 80 % of a cgroup's memory.max, and of a scan of twice as much as that besides:",
         *table(figures, HOT),
