@@ -186,7 +186,7 @@ SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumera
                     if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
 # Every object takes pages of 2 MiB where it can, but where a test says that it is about those of 4 KiB. Of the programs these are known
 # to ask for what they need.
-WITH_HUGE = ("copylimit", "cow", "diff", "dirty", "faults", "files", "fuzz", "large", "layerstorm", "memory")
+WITH_HUGE = ("copylimit", "cow", "diff", "dirty", "faults", "files", "fuzz", "large", "layerstorm", "leaves", "memory")
 OTHER_KERNELS += [Plan("stock", "x86_64", 600, 100, modules=MODULES["x86_64"], parameters="huge=always", programs=WITH_HUGE)]
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [

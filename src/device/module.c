@@ -7,6 +7,7 @@
 #include <linux/device.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/utsname.h>
 #include <generated/utsrelease.h>
@@ -76,6 +77,33 @@ MODULE_PARM_DESC(
 	"When objects made from now on take memory in pages of 2 MiB, and files of mounts that say "
 	"nothing of it: never (default), advise or always");
 
+#define HUGE_SIZES (SZ_64K | SZ_2M)
+
+static int huge_sizes_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned int sizes;
+	const int err = kstrtouint(value, 0, &sizes);
+
+	if (err)
+		return err;
+	if (sizes & ~HUGE_SIZES)
+		return -EINVAL;
+	WRITE_ONCE(cowmem_parameters.huge_sizes, sizes);
+	return 0;
+}
+
+static int huge_sizes_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%#x\n", READ_ONCE(cowmem_parameters.huge_sizes));
+}
+
+static const struct kernel_param_ops huge_sizes_ops = {.set = huge_sizes_set,
+                                                       .get = huge_sizes_get};
+module_param_cb(huge_sizes, &huge_sizes_ops, NULL, 0644);
+MODULE_PARM_DESC(huge_sizes,
+                 "What faults take at once in objects that take large pages, a bit for each "
+                 "size in bytes: 0x10000 (64 KiB), 0x200000 (2 MiB), both (default), or 0");
+
 /* Until it is known how much memory there is. */
 #define STORE_MAX_DEFAULT ULONG_MAX
 
@@ -90,6 +118,7 @@ struct cowmem_parameters cowmem_parameters = {
 	.backing_readahead = 8,
 	.store_max_pages = STORE_MAX_DEFAULT,
 	.share = 8,
+	.huge_sizes = HUGE_SIZES,
 };
 
 module_param_named(speculate_private, cowmem_parameters.speculate_private, bool, 0644);
@@ -102,7 +131,8 @@ module_param_named(speculate_shared_write, cowmem_parameters.speculate_shared_wr
 MODULE_PARM_DESC(speculate_shared_write, "The same for first writes to a resident page of a shared "
                                          "mapping (default Y)");
 module_param_named(around_pages, cowmem_parameters.around_pages, uint, 0644);
-MODULE_PARM_DESC(around_pages, "Pages that a fault maps at most: a power of two up to 512, or the "
+MODULE_PARM_DESC(around_pages, "Pages that a fault maps at most, but for 64 KiB of huge_sizes: a "
+                               "power of two up to 512, or the "
                                "next below (default 16); debugfs' fault_around_bytes of one page "
                                "turns that off for reads of what is in memory");
 

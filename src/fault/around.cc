@@ -340,6 +340,18 @@ FolioRef part_found(const Pages &pages, const Tree::Walk &walk, folio *page)
 	               : FolioRef{};
 }
 
+/* The fault's leaf, as far as the page table and the mapping have it. */
+Window window_of_leaf(const Fault &fault)
+{
+	const Index index = fault.index();
+	const unsigned long before = kapi_vmf_pte_index(fault.vmf);
+	const Index in_table = index - min_of(before, index);
+
+	return {max_of(first_of_leaf(index), max_of(in_table, fault.mapping.first)),
+	        min_of(min_of(last_of_leaf(index), index + (entries_per_table - 1 - before)),
+	               min_of(fault.mapping.end, fault.object->end_index()) - 1)};
+}
+
 } /* namespace */
 
 Index last_around(const Fault &fault)
@@ -358,6 +370,15 @@ void map_written_around(const Fault &fault, FaultTable &table)
 
 	if (window.first < window.last && table.may_write_ahead())
 		Around{fault, table, window, For::writing}.map_all();
+}
+
+void map_leaf(const Fault &fault, Kind kind, FaultTable &table)
+{
+	const Window window = window_of_leaf(fault);
+
+	if (window.first < window.last && (kind == Kind::read || table.may_write_ahead()))
+		Around{fault, table, window, kind == Kind::read ? For::reading : For::writing}
+			.map_all();
 }
 
 /*

@@ -23,6 +23,12 @@ void map_written_around(const Fault &fault, FaultTable &table);
 void map_read_around(const Fault &fault, FaultTable &table);
 
 /*
+ * The same behind a fault of @kind, read or shared write, that has found the pages of its leaf together with its own: maps
+ * those in it that it may, for what it is about. Under the same conditions.
+ */
+void map_leaf(const Fault &fault, Kind kind, FaultTable &table);
+
+/*
  * For a write fault, once the object has a page of its own where it saw a part of a large folio: the entry that mapped all of
  * the block to read has gone with that, or there was none. Where the core has allocated a page table for the fault, maps the
  * other parts that the object sees there, to read, so that the next write finds an entry, which is the cheaper fault, and a

@@ -172,6 +172,21 @@ inline int fill_cow_page_without_page(Fault &fault, SlotRef &backed)
 	return err;
 }
 
+/*
+ * Whether a hole is to be filled with more than a page, as the object, and its mapping, want it. What madvise() and prctl()
+ * refuse the core does not ask for; who is not asked by it looks at kapi_vma_thp_disabled().
+ */
+inline bool takes_large(const Fault &fault)
+{
+	switch (fault.object->huge()) {
+	case COWMEM_HUGE_ALWAYS:
+		return true;
+	case COWMEM_HUGE_ADVISE:
+		return fault.mapping.flags.asks_for_large();
+	}
+	return false;
+}
+
 /* The node for pages that come along with @page, which was made for the fault; or any. */
 inline int node_for_neighbours(const Fault &fault, const folio *page)
 {

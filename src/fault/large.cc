@@ -43,18 +43,6 @@ bool is_write(const Fault &fault)
 	return kapi_vmf_flags(fault.vmf) & KAPI_FAULT_FLAG_WRITE;
 }
 
-/* Whether a hole is to be filled with a large folio, as the object, and whoever maps it, want it. */
-bool takes_large(const Fault &fault)
-{
-	switch (fault.object->huge()) {
-	case COWMEM_HUGE_ALWAYS:
-		return true;
-	case COWMEM_HUGE_ADVISE:
-		return fault.mapping.flags.asks_for_large();
-	}
-	return false;
-}
-
 /* Whether one entry may map the block for the fault at all. */
 bool may_map_block(const Fault &fault)
 {
@@ -148,7 +136,7 @@ bool serve_block(const Fault &fault)
 	if (block.is_hole) {
 		if (pages.frozen())
 			return false;
-		if (!takes_large(fault))
+		if (!takes_large(fault) || !kapi_huge_sizes_have_block())
 			return false;
 		fresh = FreshLarge{kapi_large_alloc(fault.vmf)};
 		if (!fresh) {

@@ -21,6 +21,7 @@ struct Attempt {
 	FolioRef page;     /* none: a hole, or paged out */
 	bool made = false; /* the page was, for this fault */
 	bool more = false; /* so were pages behind it */
+	bool leaf = false; /* so were others in its leaf */
 };
 
 /* Looks the fault's page up and sees that the count still holds (R32, R35). */
@@ -55,12 +56,67 @@ bool readahead(const Fault &fault, unsigned int before, const folio *page)
 	                                       node_for_neighbours(fault, page));
 }
 
+/* Whether the fault is to have pages where its leaf has none, as for its own: all of that is mapped. */
+bool takes_leaf(const Fault &fault)
+{
+	return takes_large(fault) && kapi_huge_sizes_have_leaf() &&
+	       !kapi_vma_thp_disabled(fault.vma()) && fault.mapping.flags.may_map_around() &&
+	       fault.mapping.first <= first_of_leaf(fault.index()) &&
+	       last_of_leaf(fault.index()) < fault.mapping.end;
+}
+
+/* Has what is in compressed memory of the leaf in memory, too, beside @page. Whether there was some. */
+bool bring_leaf_in(const Fault &fault, const folio *page)
+{
+	const Index last = last_of_leaf(fault.index());
+	const int node = node_for_neighbours(fault, page);
+	unsigned int brought = 0;
+
+	for (Index index = first_of_leaf(fault.index()); index <= last; index++)
+		brought += fault.object->pages().readahead(index, index, node);
+	return brought;
+}
+
+/*
+ * Has pages in all of the leaf, if it is a hole; the commit maps them. False: the fault is for one page, as where
+ * mbind() says on which node, or where somebody wants to see each first store.
+ */
+bool fill_leaf(const Fault &fault, Kind kind, Attempt &attempt)
+{
+	const Index first = first_of_leaf(fault.index()), last = last_of_leaf(fault.index());
+	Pages &pages = fault.object->pages();
+
+	if (!takes_leaf(fault) || pages.frozen() || kapi_vma_has_policy(fault.vma()) ||
+	    (kind == Kind::shared_write && !may_write_ahead(fault.mapping, fault.vma())) ||
+	    !fault.object->holds(last) || !pages.is_hole_leaf(first))
+		return false;
+
+	FreshLeaf fresh{kapi_leaf_alloc()};
+
+	if (!fresh) {
+		kapi_count(COWMEM_COUNT_large_fallbacks);
+		return false;
+	}
+	if (!pages.try_lock_shared())
+		return false;
+
+	Shared lock{pages, held};
+
+	if (fault.object->holds(last))
+		attempt.page = pages.fill_leaf(fault.index(), fresh);
+	attempt.made = attempt.leaf = static_cast<bool>(attempt.page);
+	return attempt.made;
+}
+
 /*
  * Has a page where a hole was found. To make one is no writer section, since it takes
  * nothing away; the object's lock is shared for as long as that takes.
  */
 Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 {
+	if (is_hole && fill_leaf(fault, kind, attempt))
+		return std::nullopt;
+
 	Fresh fresh = fresh_page(fault, is_hole);
 	Pages &pages = fault.object->pages();
 
@@ -84,7 +140,10 @@ Abort fill_hole(Fault &fault, Kind kind, bool is_hole, Attempt &attempt)
 			before = pages.run_before(fault.index());
 	}
 	fault.major |= fresh.brought_in;
-	attempt.more = readahead(fault, before, attempt.page.get());
+	if (fresh.brought_in && takes_leaf(fault))
+		attempt.leaf = bring_leaf_in(fault, attempt.page.get());
+	else
+		attempt.more = readahead(fault, before, attempt.page.get());
 	kapi_test_step(COWMEM_STEP_PREPARED, fault.vmf);
 	if (!attempt.page)
 		return fresh.error == -KAPI_EAGAIN ? COWMEM_COUNT_speculative_abort_backing
@@ -172,10 +231,12 @@ Outcome store_entry(const Fault &fault, Kind kind, Attempt &attempt, FaultTable 
 	case Kind::read:
 	case Kind::shared_write:
 		table.install(attempt.page.release());
-		if (attempt.more)
+		if (attempt.leaf)
+			map_leaf(fault, kind, table);
+		else if (attempt.more)
 			map_read_around(fault, table);
 		/* Next to a hole there are more of them, or what was written before. */
-		if (kind == Kind::shared_write && !attempt.made)
+		else if (kind == Kind::shared_write && !attempt.made)
 			map_written_around(fault, table);
 		return Outcome::mapped;
 	}

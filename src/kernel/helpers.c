@@ -163,6 +163,12 @@ HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value
 HELPER const struct vm_operations_struct *file_ops(const struct vm_area_struct *vma, bool pinnable) { return pinnable && vma->vm_flags & VM_SHARED ? &cowmem_pinnable_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? file_ops(vma, pinnable) : &cowmem_vm_ops; }
 HELPER bool kapi_vma_pinnable(const struct vm_area_struct *vma) { return !vma->vm_ops->page_mkwrite; }
+#if compat_has_large
+#define thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags)
+#else
+#define thp_disabled(vma) true
+#endif
+HELPER bool kapi_vma_thp_disabled(struct vm_area_struct *vma) { return thp_disabled(vma); }
 HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma, bool always) { if (compat_has_large) cowmem_set_large_ops(vma, always); }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }
@@ -331,6 +337,9 @@ HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) |
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
 HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }
 HELPER struct folio *kapi_large_alloc_as(struct folio *page) { return compat_has_large ? cowmem_large_alloc_as(page) : NULL; }
+HELPER struct folio *kapi_leaf_alloc(void) { return compat_has_large ? cowmem_leaf_alloc() : NULL; }
+HELPER bool kapi_huge_sizes_have_block(void) { return READ_ONCE(cowmem_parameters.huge_sizes) & PMD_SIZE; }
+HELPER bool kapi_huge_sizes_have_leaf(void) { return READ_ONCE(cowmem_parameters.huge_sizes) & KAPI_LEAF_SIZE; }
 HELPER void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index) { if (compat_has_large) cowmem_free_empty_table(vma, index); }
 HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
 HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }

@@ -34,6 +34,15 @@ constexpr Index last_of_block(Index index)
 {
 	return index | (KAPI_LARGE_PAGES - 1UL);
 }
+/* The same of a leaf of a tree. */
+constexpr Index first_of_leaf(Index index)
+{
+	return index & ~(KAPI_LEAF_PAGES - 1UL);
+}
+constexpr Index last_of_leaf(Index index)
+{
+	return index | (KAPI_LEAF_PAGES - 1UL);
+}
 
 } /* namespace cowmem */
 

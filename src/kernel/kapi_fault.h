@@ -31,6 +31,8 @@ void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable);
 bool kapi_vma_pinnable(const struct vm_area_struct *vma);
 /* The same for an object that takes large folios; @always: also where nobody asked for them by madvise(). */
 void kapi_vma_set_large_ops(struct vm_area_struct *vma, bool always);
+/* Whether MADV_NOHUGEPAGE, or PR_SET_THP_DISABLE, was said of it. */
+bool kapi_vma_thp_disabled(struct vm_area_struct *vma);
 /* Whether userfaultfd has to do with it at all. */
 bool kapi_vma_asks_user_space(struct vm_area_struct *vma);
 struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma);

@@ -123,6 +123,12 @@ enum kapi_large {
 	KAPI_LARGE_SHIFT = 9,
 	KAPI_LARGE_PAGES = 1 << KAPI_LARGE_SHIFT, /* parts of each */
 };
+/* What a leaf of a tree has, which may be taken at once, too. */
+enum kapi_leaf {
+	KAPI_LEAF_SHIFT = 4,
+	KAPI_LEAF_PAGES = 1 << KAPI_LEAF_SHIFT,
+	KAPI_LEAF_SIZE = KAPI_LEAF_PAGES * KAPI_PAGE_SIZE,
+};
 
 /* Whether the kernel lets us have them; there may be some from now on. Sleeps. */
 bool kapi_has_large(void);
@@ -149,6 +155,11 @@ struct folio *kapi_large_alloc(const struct vm_fault *vmf);
 struct folio *kapi_large_alloc_on(int node, bool zeroed);
 /* The same on the node of @page, which is locked, charged to the cgroup that @page is charged to, and of what is free there and then. */
 struct folio *kapi_large_alloc_as(struct folio *page);
+/* As many pages, one behind the other and each for itself, zeroed, with one reference on each; or null, rather than to reclaim memory for it. */
+struct folio *kapi_leaf_alloc(void);
+/* Whether objects that take large pages take blocks; leaves. */
+bool kapi_huge_sizes_have_block(void);
+bool kapi_huge_sizes_have_leaf(void);
 /* Frees one that is at no home. */
 void kapi_large_abandon(struct folio *large);
 /* It is at home from page @index on; each part has a name, and a reference for that. */

@@ -22,6 +22,7 @@ bool cowmem_large_used __read_mostly;
 #if compat_has_large
 
 static_assert(KAPI_LARGE_PAGES == HPAGE_PMD_NR);
+static_assert(KAPI_LEAF_SIZE == SZ_64K);
 
 struct names {
 	struct rcu_head rcu;
@@ -155,12 +156,14 @@ static struct folio *with_names(struct folio *folio, gfp_t gfp)
 	return folio;
 }
 
+/* As for THP where nobody asked for compaction: from what is free, or not at all. */
+#define FREE_AND_ZEROED                                                                      \
+	(((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO) & ~__GFP_RECLAIM) | __GFP_NOMEMALLOC | \
+	 __GFP_NOWARN)
+
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
-	/* As for THP where nobody asked for compaction: from what is free, or not at all. */
-	const gfp_t gfp =
-		((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO | __GFP_COMP) & ~__GFP_RECLAIM) |
-		__GFP_NOMEMALLOC | __GFP_NOWARN;
+	const gfp_t gfp = FREE_AND_ZEROED | __GFP_COMP;
 
 	return with_names(vma_policy(vmf->vma)
 	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
@@ -207,19 +210,19 @@ static bool is_over_high(void)
 #endif
 
 /*
- * Nobody asked for it, so the cgroup's memory is not reclaimed for it, no task waits, and none is killed: what there is not may be there
- * later, as kswapd and kcompactd have heard.
+ * Nobody asked for it, so nothing is reclaimed for it, no task waits, and none is killed: what there is not may be there
+ * later. The node is the page's: that of a worker says nothing, nor what it may take of others.
  */
 struct folio *cowmem_large_alloc_as(struct folio *page)
 {
-	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_DIRECT_RECLAIM) |
-	                  __GFP_NOMEMALLOC | __GFP_NOWARN;
+	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_RECLAIM) |
+	                  __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN;
 	struct mem_cgroup *group = get_group_of(whole(page));
 	struct mem_cgroup *before = set_active_memcg(group);
 	struct folio *large;
 
 	large = with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, folio_nid(page)),
-	                   GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+	                   __GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
 	if (is_over_high() && large) {
@@ -227,6 +230,17 @@ struct folio *cowmem_large_alloc_as(struct folio *page)
 		large = NULL;
 	}
 	return large;
+}
+
+/* Each is charged for itself from then on. */
+struct folio *cowmem_leaf_alloc(void)
+{
+	struct page *pages = alloc_pages(FREE_AND_ZEROED, KAPI_LEAF_SHIFT);
+
+	if (!pages)
+		return NULL;
+	split_page(pages, KAPI_LEAF_SHIFT);
+	return page_folio(pages);
 }
 
 void cowmem_large_abandon(struct folio *large)

@@ -18,6 +18,7 @@ void cowmem_large_begin(void);
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf);
 struct folio *cowmem_large_alloc_on(int node, bool zeroed);
 struct folio *cowmem_large_alloc_as(struct folio *page);
+struct folio *cowmem_leaf_alloc(void);
 void cowmem_large_abandon(struct folio *large);
 void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
 unsigned long cowmem_large_names(const struct folio *part);

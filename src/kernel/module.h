@@ -69,7 +69,8 @@ struct cowmem_parameters {
 	unsigned int backing_readahead;
 	unsigned int backing_reclaim; /* enum cowmem_backing_reclaim */
 	bool backing_discard;
-	unsigned int collapse; /* seconds, or 0 */
+	unsigned int collapse;   /* seconds, or 0 */
+	unsigned int huge_sizes; /* bytes, one bit each: of a leaf, of a block */
 };
 extern struct cowmem_parameters cowmem_parameters;
 

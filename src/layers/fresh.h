@@ -22,6 +22,33 @@ struct Fresh {
 	bool ahead = false; /* nobody has asked for it: no memory is reclaimed for its sake */
 };
 
+/* As many pages as a leaf has, or none, to fill a hole with. Those that are not released, in their order, are freed at the end. */
+class FreshLeaf {
+public:
+	/* @made: what the allocator gave, or null. */
+	explicit FreshLeaf(folio *made) : first_{made} {}
+	~FreshLeaf()
+	{
+		while (first_ && released_ < KAPI_LEAF_PAGES)
+			release(released_);
+	}
+	FreshLeaf(const FreshLeaf &) = delete;
+	FreshLeaf &operator=(const FreshLeaf &) = delete;
+
+	explicit operator bool() const { return first_; }
+	folio *page(unsigned int i) const { return kapi_folio_part(first_, i); }
+	/* The reference on the next one, which is @i. */
+	FolioRef release(unsigned int i)
+	{
+		released_ = i + 1;
+		return FolioRef{page(i)};
+	}
+
+private:
+	folio *const first_;
+	unsigned int released_ = 0;
+};
+
 } /* namespace cowmem */
 
 #endif /* COWMEM_FRESH_H */

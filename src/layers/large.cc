@@ -30,10 +30,10 @@ namespace {
 } /* namespace */
 
 /*
- * Has the tree have the parts of @large from @first on, as many as a leaf has, at @index. False: some are there by now, or there is
- * no memory.
+ * Has the tree have @first, and the pages behind it in memory, as many as a leaf has, at @index. False: some are there by now,
+ * or there is no memory.
  */
-bool Pages::put_leaf(Index index, folio *large, unsigned int first)
+bool Pages::put_leaf(Index index, folio *first)
 {
 	UNINITIALIZED Tree::Spare spare;
 	Node *const leaf = Node::create(true, true);
@@ -41,7 +41,7 @@ bool Pages::put_leaf(Index index, folio *large, unsigned int first)
 	if (!leaf)
 		return false;
 	for (unsigned int i = 0; i < Node::entries; i++) {
-		leaf->set(i, Entry{kapi_folio_part(large, first + i)});
+		leaf->set(i, Entry{kapi_folio_part(first, i)});
 		leaf->set_own(i);
 	}
 	for (;;) {
@@ -67,7 +67,7 @@ bool Pages::fill_block(Index first, folio *large)
 	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
 	while (i < KAPI_LARGE_PAGES) {
 		if (i % Node::entries == 0 && err != -KAPI_ENOMEM &&
-		    put_leaf(first + i, large, i)) {
+		    put_leaf(first + i, kapi_folio_part(large, i))) {
 			i += Node::entries;
 			continue;
 		}
@@ -87,6 +87,40 @@ bool Pages::fill_block(Index first, folio *large)
 	add_to_lru(large);
 	kapi_count(COWMEM_COUNT_large_allocated);
 	return !missing;
+}
+
+FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
+{
+	const Index first = first_of_leaf(index);
+
+	if (!home_.charge(KAPI_LEAF_PAGES))
+		return {};
+	for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
+		note_write(fresh.page(i));
+		home_.attach(fresh.page(i), first + i);
+		kapi_folio_get(fresh.page(i));
+	}
+	if (!put_leaf(first, fresh.page(0))) {
+		for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
+			home_.unattach(fresh.page(i));
+			home_.uncharge();
+			kapi_folio_put(fresh.page(i));
+		}
+		return {};
+	}
+	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LEAF_PAGES);
+	kapi_count(COWMEM_COUNT_leaves_filled);
+
+	FolioRef wanted;
+
+	for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
+		FolioRef page = fresh.release(i);
+
+		add_to_lru(page.get());
+		if (first + i == index)
+			wanted = std::move(page);
+	}
+	return wanted;
 }
 
 bool Pages::sees_block(Index first, folio *large) const

@@ -18,6 +18,7 @@ class Node {
 public:
 	static constexpr unsigned int leaf_bits = 4, inner_bits = 6;
 	static constexpr unsigned int entries = 1U << leaf_bits, children = 1U << inner_bits;
+	static_assert(entries == KAPI_LEAF_PAGES);
 
 	/* One with nothing in it and one pointer to it; or null: no memory. May reclaim, or never sleeps. */
 	static Node *create(bool leaf, bool may_reclaim);

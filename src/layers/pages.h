@@ -136,24 +136,25 @@ public:
 	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
 	int swap_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
 	/*
-	 * The same for the compressed pages from @first to @last, up to the first that is none, as
-	 * far as the lock and memory are to be had at once: how many. Nobody has asked for them yet.
+	 * The same for the compressed pages from @first to @last, up to the first that is none, as far as the lock and memory are
+	 * to be had at once: how many. Nobody has asked for them yet.
 	 */
 	unsigned int readahead(Index first, Index last, int node) EXCLUDES(this);
 
 	/*
-	 * Has what it sees at @index for its own (layers/break_cow.cc), for @asker. 0, also if it
-	 * is its own, or nothing; -ENOMEM, -EIO, -EHWPOISON; -EINTR: a fatal signal, if that may
-	 * end a wait; -EDQUOT: a CopyLimit. Sleeps.
+	 * Has what it sees at @index for its own (layers/break_cow.cc), for @asker. 0, also if it is its own, or nothing;
+	 * -ENOMEM, -EIO, -EHWPOISON; -EINTR: a fatal signal, if that may end a wait; -EDQUOT: a CopyLimit. Sleeps.
 	 */
 	int break_cow(Index index, const Asker &asker = {}) EXCLUDES(this);
 
 	/* --- large folios (layers/large.cc) --- */
 	/*
-	 * Puts @large, which is fresh, into the block of holes that begins at @first. False: something
-	 * is there, or there was no memory for the tree, and some parts may be there and others not.
+	 * Puts @large, fresh, into the block of holes at @first. False: something is there, or there was no memory for the
+	 * tree, and some parts may be there and others not.
 	 */
 	bool fill_block(Index first, folio *large) REQUIRES_SHARED(this);
+	/* Puts @fresh into the leaf of @index, a hole: the page there. None: it is no hole, or there is no space, or no memory for the tree; all is as it was. */
+	FolioRef fill_leaf(Index index, FreshLeaf &fresh) REQUIRES_SHARED(this);
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
 	bool sees_block(Index first, folio *large) const;
 	/*
@@ -255,7 +256,7 @@ private:
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
-	bool put_leaf(Index index, folio *large, unsigned int first) REQUIRES_SHARED(this);
+	bool put_leaf(Index index, folio *first) REQUIRES_SHARED(this);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
 	void break_edge(Index index) REQUIRES(this);

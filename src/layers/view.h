@@ -143,6 +143,11 @@ public:
 	{
 		return next_data(first, last_of_block(first)) == no_index;
 	}
+	/* The same of the leaf. */
+	bool is_hole_leaf(Index first) const
+	{
+		return next_data(first, last_of_leaf(first)) == no_index;
+	}
 	/* The same for a page in memory that is its own. */
 	Index next_own(Index from, Index last) const REQUIRES(this);
 	/* The first hole at or after @from; last + 1 if there is none up to @last. */
