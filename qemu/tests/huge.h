@@ -61,14 +61,15 @@ static inline long pmd_mapped(const void *address)
 	return smaps(address, "FilePmdMapped:");
 }
 
-static inline void fill_pages(char *map, unsigned long first, unsigned long pages, unsigned int generation)
+static inline void fill_pages(char *map, unsigned long first, unsigned long pages,
+                              unsigned int generation)
 {
 	for (unsigned long i = first; i < first + pages; i++)
 		fill_page(map + i * PAGE, i, generation);
 }
 
 static inline bool pages_are(const char *map, unsigned long first, unsigned long pages,
-                      unsigned int generation)
+                             unsigned int generation)
 {
 	for (unsigned long i = first; i < first + pages; i++)
 		if (!page_is(map + i * PAGE, i, generation))
@@ -85,7 +86,8 @@ static inline bool pages_are_zero(const char *map, unsigned long first, unsigned
 }
 
 /* The same as a descriptor says. */
-static inline bool file_is(int fd, unsigned long first, unsigned long pages, unsigned int generation)
+static inline bool file_is(int fd, unsigned long first, unsigned long pages,
+                           unsigned int generation)
 {
 	char page[PAGE];
 
