@@ -332,10 +332,13 @@ static void access_mix(bool speculation)
 	const unsigned long mkwrites = speculation ? 0 : K;
 	const struct counts start = counts_now();
 	int fd = object_filled(K * (SECTIONS - 1)); /* the last is a hole */
-	unsigned char *shared = map_pages(fd, K * SECTIONS, MAP_SHARED);
-	unsigned char *private = map_private(fd, K * SECTIONS, COWMEM_COW_HANDLER);
-	unsigned char *readable = object_map(fd, K * SECTIONS * PAGE, PROT_READ, MAP_SHARED);
+	unsigned char *shared, *private, *readable;
 
+	/* Page by page. */
+	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));
+	shared = map_pages(fd, K * SECTIONS, MAP_SHARED);
+	private = map_private(fd, K * SECTIONS, COWMEM_COW_HANDLER);
+	readable = object_map(fd, K * SECTIONS * PAGE, PROT_READ, MAP_SHARED);
 	set_reuse(false);
 	CHECK_COST(read_pages(shared, 0 * K, K), .faults = K, .reads = K);
 	set_reuse(true);

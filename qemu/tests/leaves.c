@@ -524,7 +524,9 @@ static void taken_away(void)
 	storm.over = false;
 	for (unsigned int i = 0; i < THREADS; i++)
 		MUST(!pthread_create(&thread[i], NULL, stores_and_looks, (void *)(uintptr_t)i));
-	for (unsigned int round = 0; round < 4 * ROUNDS; round++) {
+	/* Until the threads have come by. */
+	for (unsigned int round = 0; round < 4 * ROUNDS || SINCE(before, leaves_filled) <= ROUNDS;
+	     round++) {
 		struct cowmem_page_out out;
 		unsigned long first;
 		int then;
