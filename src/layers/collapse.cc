@@ -270,14 +270,11 @@ Collapsed Block::collapse(FreshLarge &fresh)
 		pages_.unmap(first_, last_of_block(first_), PrivateCopies::keep);
 	else if (!unmap_what_may_be())
 		return Collapsed::busy;
-	/* With references to what mlock() had held. */
-	if (asked_ && !is_left_alone())
-		kapi_drain_folio_batches_everywhere();
-	/* A fault that finds the lock taken lets go at once, but for page_mkwrite, which waits for it. */
-	for (int tries = 0; !is_left_alone(); tries++) {
-		if (asked_ || tries == max_tries)
+	if (!is_left_alone()) {
+		/* With references to what mlock() had held; or a fault that finds the lock taken lets go at once, but for page_mkwrite, which waits for it. */
+		asked_ ? kapi_drain_folio_batches_everywhere() : kapi_sleep_killable();
+		if (!is_left_alone())
 			return Collapsed::busy;
-		kapi_cond_resched();
 	}
 	if (const Collapsed result = copy_to(large); result != Collapsed::done)
 		return result;
