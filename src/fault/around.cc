@@ -343,13 +343,17 @@ FolioRef part_found(const Pages &pages, const Tree::Walk &walk, folio *page)
 /* The fault's leaf, as far as the page table and the mapping have it. */
 Window window_of_leaf(const Fault &fault)
 {
-	const Index index = fault.index();
-	const unsigned long before = kapi_vmf_pte_index(fault.vmf);
-	const Index in_table = index - min_of(before, index);
+	const Window in_table = window_of(fault, entries_per_table);
 
-	return {max_of(first_of_leaf(index), max_of(in_table, fault.mapping.first)),
-	        min_of(min_of(last_of_leaf(index), index + (entries_per_table - 1 - before)),
-	               min_of(fault.mapping.end, fault.object->end_index()) - 1)};
+	return {max_of(in_table.first, first_of_leaf(fault.index())),
+	        min_of(in_table.last, last_of_leaf(fault.index()))};
+}
+
+/* Maps what it can beside the fault's own page, which is mapped. */
+void map_window(const Fault &fault, FaultTable &table, const Window &window, For what)
+{
+	if (window.first < window.last && (what == For::reading || table.may_write_ahead()))
+		Around{fault, table, window, what}.map_all();
 }
 
 } /* namespace */
@@ -366,19 +370,13 @@ void map_read_around(const Fault &fault, FaultTable &table)
 
 void map_written_around(const Fault &fault, FaultTable &table)
 {
-	const Window window = window_of(fault);
-
-	if (window.first < window.last && table.may_write_ahead())
-		Around{fault, table, window, For::writing}.map_all();
+	map_window(fault, table, window_of(fault), For::writing);
 }
 
 void map_leaf(const Fault &fault, Kind kind, FaultTable &table)
 {
-	const Window window = window_of_leaf(fault);
-
-	if (window.first < window.last && (kind == Kind::read || table.may_write_ahead()))
-		Around{fault, table, window, kind == Kind::read ? For::reading : For::writing}
-			.map_all();
+	map_window(fault, table, window_of_leaf(fault),
+	           kind == Kind::read ? For::reading : For::writing);
 }
 
 /*

@@ -51,9 +51,9 @@ bool readahead(const Fault &fault, unsigned int before, const folio *page)
 
 	if (before < enough || !fault.mapping.flags.may_map_around())
 		return false;
-	return fault.object->pages().readahead(fault.index() + 1,
-	                                       min_of(fault.index() + before, last_around(fault)),
-	                                       node_for_neighbours(fault, page));
+	return fault.object->pages().bring_along(fault.index() + 1,
+	                                         min_of(fault.index() + before, last_around(fault)),
+	                                         node_for_neighbours(fault, page), true);
 }
 
 /* Whether the fault is to have pages where its leaf has none, as for its own: all of that is mapped. */
@@ -68,13 +68,9 @@ bool takes_leaf(const Fault &fault)
 /* Has what is in compressed memory of the leaf in memory, too, beside @page. Whether there was some. */
 bool bring_leaf_in(const Fault &fault, const folio *page)
 {
-	const Index last = last_of_leaf(fault.index());
-	const int node = node_for_neighbours(fault, page);
-	unsigned int brought = 0;
-
-	for (Index index = first_of_leaf(fault.index()); index <= last; index++)
-		brought += fault.object->pages().readahead(index, index, node);
-	return brought;
+	return fault.object->pages().bring_along(first_of_leaf(fault.index()),
+	                                         last_of_leaf(fault.index()),
+	                                         node_for_neighbours(fault, page), false);
 }
 
 /*

@@ -163,12 +163,7 @@ HELPER void kapi_vma_set_private(struct vm_area_struct *vma, unsigned long value
 HELPER const struct vm_operations_struct *file_ops(const struct vm_area_struct *vma, bool pinnable) { return pinnable && vma->vm_flags & VM_SHARED ? &cowmem_pinnable_vm_ops : vma->vm_flags & VM_MAYSHARE ? &cowmem_file_vm_ops : &cowmem_private_vm_ops; }
 HELPER void kapi_vma_set_ops(struct vm_area_struct *vma, bool pinnable) { vma->vm_ops = S_ISREG(file_inode(vma->vm_file)->i_mode) ? file_ops(vma, pinnable) : &cowmem_vm_ops; }
 HELPER bool kapi_vma_pinnable(const struct vm_area_struct *vma) { return !vma->vm_ops->page_mkwrite; }
-#if compat_has_large
-#define thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags)
-#else
-#define thp_disabled(vma) true
-#endif
-HELPER bool kapi_vma_thp_disabled(struct vm_area_struct *vma) { return thp_disabled(vma); }
+HELPER bool kapi_vma_thp_disabled(struct vm_area_struct *vma) { return !compat_has_large || cowmem_thp_disabled(vma); }
 HELPER void kapi_vma_set_large_ops(struct vm_area_struct *vma, bool always) { if (compat_has_large) cowmem_set_large_ops(vma, always); }
 HELPER struct mm_struct *kapi_vma_mm(const struct vm_area_struct *vma) { return vma->vm_mm; }
 HELPER unsigned long kapi_vma_start(const struct vm_area_struct *vma) { return vma->vm_start; }

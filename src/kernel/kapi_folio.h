@@ -123,7 +123,7 @@ enum kapi_large {
 	KAPI_LARGE_SHIFT = 9,
 	KAPI_LARGE_PAGES = 1 << KAPI_LARGE_SHIFT, /* parts of each */
 };
-/* What a leaf of a tree has, which may be taken at once, too. */
+/* A leaf of a tree, which may be filled at once, too. */
 enum kapi_leaf {
 	KAPI_LEAF_SHIFT = 4,
 	KAPI_LEAF_PAGES = 1 << KAPI_LEAF_SHIFT,
@@ -155,7 +155,7 @@ struct folio *kapi_large_alloc(const struct vm_fault *vmf);
 struct folio *kapi_large_alloc_on(int node, bool zeroed);
 /* The same on the node of @page, which is locked, charged to the cgroup that @page is charged to, and of what is free there and then. */
 struct folio *kapi_large_alloc_as(struct folio *page);
-/* As many pages, one behind the other and each for itself, zeroed, with one reference on each; or null, rather than to reclaim memory for it. */
+/* A leaf's pages, one behind the other and each for itself, zeroed, with one reference each; or null: none are free. Never reclaims. */
 struct folio *kapi_leaf_alloc(void);
 /* Whether objects that take large pages take blocks; leaves. */
 bool kapi_huge_sizes_have_block(void);

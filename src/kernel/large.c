@@ -157,13 +157,11 @@ static struct folio *with_names(struct folio *folio, gfp_t gfp)
 }
 
 /* As for THP where nobody asked for compaction: from what is free, or not at all. */
-#define FREE_AND_ZEROED                                                                      \
-	(((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO) & ~__GFP_RECLAIM) | __GFP_NOMEMALLOC | \
-	 __GFP_NOWARN)
+#define FREE (((GFP_HIGHUSER | __GFP_ACCOUNT) & ~__GFP_RECLAIM) | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
-	const gfp_t gfp = FREE_AND_ZEROED | __GFP_COMP;
+	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
 
 	return with_names(vma_policy(vmf->vma)
 	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
@@ -215,13 +213,12 @@ static bool is_over_high(void)
  */
 struct folio *cowmem_large_alloc_as(struct folio *page)
 {
-	const gfp_t gfp = ((GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_COMP) & ~__GFP_RECLAIM) |
-	                  __GFP_THISNODE | __GFP_NOMEMALLOC | __GFP_NOWARN;
 	struct mem_cgroup *group = get_group_of(whole(page));
 	struct mem_cgroup *before = set_active_memcg(group);
 	struct folio *large;
 
-	large = with_names(__folio_alloc_node(gfp, HPAGE_PMD_ORDER, folio_nid(page)),
+	large = with_names(__folio_alloc_node(FREE | __GFP_COMP | __GFP_THISNODE, HPAGE_PMD_ORDER,
+	                                      folio_nid(page)),
 	                   __GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
@@ -235,7 +232,7 @@ struct folio *cowmem_large_alloc_as(struct folio *page)
 /* Each is charged for itself from then on. */
 struct folio *cowmem_leaf_alloc(void)
 {
-	struct page *pages = alloc_pages(FREE_AND_ZEROED, KAPI_LEAF_SHIFT);
+	struct page *pages = alloc_pages(FREE | __GFP_ZERO, KAPI_LEAF_SHIFT);
 
 	if (!pages)
 		return NULL;
@@ -413,6 +410,11 @@ bool cowmem_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, p
 	if (pmd_young(*pmd) && clear_young(vma, start, pmd))
 		flush_pmd_tlb_range(vma, start, end);
 	return mmu_notifier_clear_flush_young(vma->vm_mm, start, end);
+}
+
+bool cowmem_thp_disabled(struct vm_area_struct *vma)
+{
+	return vma_thp_disabled(vma, vma->vm_flags);
 }
 
 bool cowmem_fits_block(const struct vm_fault *vmf)

@@ -37,6 +37,7 @@ unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long pmd, uns
 void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address);
 bool cowmem_pmd_protect(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address, bool *dirty);
 bool cowmem_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, pmd_t *pmd);
+bool cowmem_thp_disabled(struct vm_area_struct *vma);
 bool cowmem_fits_block(const struct vm_fault *vmf);
 void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write);
 void cowmem_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *entries,

@@ -271,7 +271,10 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	else if (!unmap_what_may_be())
 		return Collapsed::busy;
 	if (!is_left_alone()) {
-		/* With references to what mlock() had held; or a fault that finds the lock taken lets go at once, but for page_mkwrite, which waits for it. */
+		/*
+		 * With references to what mlock() had held; or a fault that finds the lock taken lets go at once, but for
+		 * page_mkwrite, which waits for it.
+		 */
 		asked_ ? kapi_drain_folio_batches_everywhere() : kapi_sleep_killable();
 		if (!is_left_alone())
 			return Collapsed::busy;
@@ -295,7 +298,7 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	return Collapsed::done;
 }
 
-/* A large folio, charged as the page at @first, and near that; or null: no memory, or that page is out, or locked. */
+/* A large folio, charged as the page at @first, and on its node; or null: no memory, or that page is out, or locked. */
 folio *alloc_as(const Pages &pages, Index first)
 {
 	const FolioRef page = pages.get(first);

@@ -30,19 +30,15 @@ public:
 	~FreshLeaf()
 	{
 		while (first_ && released_ < KAPI_LEAF_PAGES)
-			release(released_);
+			release();
 	}
 	FreshLeaf(const FreshLeaf &) = delete;
 	FreshLeaf &operator=(const FreshLeaf &) = delete;
 
 	explicit operator bool() const { return first_; }
 	folio *page(unsigned int i) const { return kapi_folio_part(first_, i); }
-	/* The reference on the next one, which is @i. */
-	FolioRef release(unsigned int i)
-	{
-		released_ = i + 1;
-		return FolioRef{page(i)};
-	}
+	/* The reference on the next one. */
+	FolioRef release() { return FolioRef{page(released_++)}; }
 
 private:
 	folio *const first_;

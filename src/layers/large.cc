@@ -114,7 +114,7 @@ FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
 	FolioRef wanted;
 
 	for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
-		FolioRef page = fresh.release(i);
+		FolioRef page = fresh.release();
 
 		add_to_lru(page.get());
 		if (first + i == index)

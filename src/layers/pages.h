@@ -136,10 +136,10 @@ public:
 	/* All that is not in memory from @first to @last, one after the other. 0, -ENOMEM, -EIO, -EINTR. Sleeps. */
 	int swap_in_all(Index first, Index last, unsigned long long &count) EXCLUDES(this);
 	/*
-	 * The same for the compressed pages from @first to @last, up to the first that is none, as far as the lock and memory are
-	 * to be had at once: how many. Nobody has asked for them yet.
+	 * The same for the compressed pages from @first to @last, if only those @in_a_row up to the first that is none, as far as
+	 * the lock and memory are to be had at once: how many. Nobody has asked for them yet.
 	 */
-	unsigned int readahead(Index first, Index last, int node) EXCLUDES(this);
+	unsigned int bring_along(Index first, Index last, int node, bool in_a_row) EXCLUDES(this);
 
 	/*
 	 * Has what it sees at @index for its own (layers/break_cow.cc), for @asker. 0, also if it is its own, or nothing;
@@ -153,7 +153,7 @@ public:
 	 * tree, and some parts may be there and others not.
 	 */
 	bool fill_block(Index first, folio *large) REQUIRES_SHARED(this);
-	/* Puts @fresh into the leaf of @index, a hole: the page there. None: it is no hole, or there is no space, or no memory for the tree; all is as it was. */
+	/* Puts @fresh into the leaf of @index: the page there. None, and all is as it was: no hole, no space, no memory for the tree. */
 	FolioRef fill_leaf(Index index, FreshLeaf &fresh) REQUIRES_SHARED(this);
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
 	bool sees_block(Index first, folio *large) const;

@@ -176,15 +176,19 @@ bool Pages::bring_one_along(Index index, int node)
 	return fresh.brought_in;
 }
 
-unsigned int Pages::readahead(Index first, Index last, int node)
+unsigned int Pages::bring_along(Index first, Index last, int node, bool in_a_row)
 {
 	unsigned int brought = 0;
 
 	/* With a writer there the fault starts over, and comes by again. */
 	if (!try_lock_shared())
 		return 0;
-	while (first + brought <= last && bring_one_along(first + brought, node))
-		brought++;
+	for (Index index = first; index <= last; index++) {
+		if (bring_one_along(index, node))
+			brought++;
+		else if (in_a_row)
+			break;
+	}
 	unlock_shared();
 	kapi_count_n(COWMEM_COUNT_pages_brought_along, brought);
 	return brought;
