@@ -374,7 +374,7 @@ static long minor_faults(void)
 	return usage.ru_minflt;
 }
 
-/* That it was had: single entries, or as few faults; a memfd's pages of 64 KiB take a fault for each 4 KiB. */
+/* The size was had: by single entries, or by as few faults; a memfd's pages of 64 KiB take a fault for each 4 KiB. */
 static void check_size(const struct object *o, long faults)
 {
 	MUST(o->kib == 2048 ? huge_bytes() >= o->bytes / 100 * 98 : !huge_bytes());

@@ -269,7 +269,14 @@ static inline void count_faults_exactly(void)
 		atexit(balance_again);
 }
 
-/* The reverse, for a thread of a storm. */
+/* The next number of a row that looks as if it had no order, above all by its upper bits. */
+static inline uint64_t next_random(uint64_t *random)
+{
+	*random = *random * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *random;
+}
+
+/* The reverse of count_faults_exactly(), for a thread of a storm. */
 static inline void use_all_cpus(void)
 {
 	cpu_set_t all;

@@ -3,7 +3,8 @@
 #ifndef COWMEM_HUGE_H
 #define COWMEM_HUGE_H
 
-#include "cowmem_test.h"
+#include "counts.h"
+#include "relatives.h"
 
 #define BLOCK_PAGES 512UL
 #define BLOCK (BLOCK_PAGES * PAGE)
@@ -96,6 +97,16 @@ static inline bool file_is(int fd, unsigned long first, unsigned long pages,
 		    !page_is(page, i, generation))
 			return false;
 	return true;
+}
+
+/* The end of a case about @fd, of which @bytes are mapped at @map, if that is one: all memory has come back. */
+static inline void finish(int fd, void *map, unsigned long bytes, struct counts before)
+{
+	CHECK(layers_are_sound(fd));
+	if (map)
+		munmap(map, bytes);
+	close(fd);
+	check_returned(before);
 }
 
 #endif /* COWMEM_HUGE_H */

@@ -29,15 +29,6 @@ static char *map_shared(int fd)
 	return object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
 }
 
-static void finish(int fd, void *map, struct counts before)
-{
-	CHECK(layers_are_sound(fd));
-	if (map)
-		munmap(map, SIZE);
-	close(fd);
-	check_returned(before);
-}
-
 /* One fault for 512 pages, one entry, at an address for that, and all of that is the object's. */
 static void one_fault(void)
 {
@@ -68,7 +59,7 @@ static void one_fault(void)
 	CHECK_EQ(minor_faults() - faults, 1);
 	CHECK(file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
 	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* Not beyond the end, nor where the mapping does not reach, nor where something is; nor without the flag. */
@@ -84,7 +75,7 @@ static void only_whole_blocks(void)
 	CHECK_EQ(SINCE(before, large_allocated), 0);
 	map[0] = 1;
 	CHECK_EQ(SINCE(before, large_allocated), 1);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 
 	fd = huge_create(SIZE);
 	MUST(pwrite(fd, "x", 1, (off_t)(7 * PAGE)) == 1);
@@ -96,7 +87,7 @@ static void only_whole_blocks(void)
 	CHECK_EQ(map[7 * PAGE], 'x');
 	CHECK_EQ(SINCE(before, large_allocated), 1);
 	CHECK_EQ(pmd_mapped(map), 0);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 
 	fd = object_file(object_open());
 	MUST(fd >= 0 && !object_set_huge(fd, COWMEM_HUGE_NEVER) && !ftruncate(fd, SIZE));
@@ -144,7 +135,7 @@ static void halves(void)
 	CHECK(file_is(fd, 0, BLOCK_PAGES, 2) && file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
 	CHECK_EQ(object_stat(fd).large_pages, 2 * BLOCK_PAGES);
 	CHECK_EQ(SINCE(before, large_broken), 0);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* Private mappings read by one entry, and write copies of 4 KiB; fork() shares both. */
@@ -180,7 +171,7 @@ static void private_and_fork(void)
 	CHECK_EQ(status, 0);
 	CHECK(page_is(map + 3 * PAGE, 3, 2) && page_is(private + 3 * PAGE, 3, 2));
 	munmap(private, SIZE);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* SNAPSHOT keeps the folio whole; the first write copies 4 KiB, and both sides have what is theirs. */
@@ -235,7 +226,7 @@ static void snapshot_and_write(void)
 	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
 	fill_pages(map, 0, 2 * BLOCK_PAGES, 5);
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 5));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /*
@@ -304,7 +295,7 @@ static void written_after_snapshot(void)
 		munmap(part, half);
 	}
 	close(seen);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What nobody else sees any more is the object's again, whole and without a copy. */
@@ -323,7 +314,7 @@ static void whole_again(void)
 	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
 	CHECK(file_is(fd, 0, BLOCK_PAGES, 2));
 	CHECK_EQ(SINCE(before, pages_allocated), BLOCK_PAGES);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* A clone of each of three generations, all written at places of their own. */
@@ -360,7 +351,7 @@ static void clones(void)
 		munmap(of[i], SIZE);
 		close(clone[i]);
 	}
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* PUNCH, and RESIZE, of parts: what is left has its bytes, and the rest of the memory is given back. */
@@ -395,7 +386,7 @@ static void punched(void)
 	CHECK_EQ(*(uint64_t *)(map + 100 * PAGE), 100ULL << 32 | 2 << 16);
 	CHECK_EQ(*(uint64_t *)(map + 100 * PAGE + 8), 0);
 	CHECK_EQ(SINCE(before, pages_allocated) - SINCE(before, pages_freed), 101);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What a pipe has a reference to stays one folio until that is gone, and punched bytes do not come back. */
@@ -430,7 +421,7 @@ static void referenced(void)
 	CHECK_EQ(object_punch(fd, 9 * PAGE, PAGE), 0);
 	CHECK_EQ(SINCE(before, large_broken), 1);
 	CHECK(pages_are(map, 10, BLOCK_PAGES - 10, 1) && pages_are_zero(map, 9, 1));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* A page of 4 KiB where a part had been, of a folio that stayed whole, is the snapshot's as well as the parts. */
@@ -459,7 +450,7 @@ static void small_beside_parts(void)
 	CHECK(pages_are(map, 7, 1, 3) && pages_are(map, 0, 7, 1));
 	CHECK(layers_are_sound(fd));
 	close(then);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* --- what SNAPSHOT freezes by parts --- */
@@ -561,7 +552,7 @@ static bool let_go_while_frozen(void)
 	munmap(seen, SIZE);
 	CHECK(layers_are_sound(fd));
 	close(then);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 	return amid.when < BLOCK_PAGES;
 }
 
@@ -616,7 +607,7 @@ static bool snapshot_fails(unsigned int n, unsigned long held, unsigned int *fai
 		close(then);
 	}
 	let_pipe_go(pipe);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 	return came;
 }
 
@@ -688,7 +679,7 @@ static void paged_out(void)
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 1) && file_is(fd, BLOCK_PAGES, BLOCK_PAGES, 1));
 	fill_pages(map, 0, BLOCK_PAGES, 2);
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 2));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What a snapshot and a clone share goes out for both, by way of pages, and comes back; not while somebody has a part. */
@@ -738,7 +729,7 @@ static void shared_paged_out(void)
 	munmap(other, SIZE);
 	close(clone);
 	close(then);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* RMAP and PAGEMAP tell of each page; clearing makes pages of it, and tells of each that is written then. */
@@ -784,7 +775,7 @@ static void told_of(void)
 	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
 		CHECK_EQ(!!(page[i].flags & COWMEM_PAGE_DIRTY), i == 77);
 	CHECK(pages_are(map, 0, 77, 1) && pages_are(map, 78, BLOCK_PAGES - 78, 1));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 static sigjmp_buf out_of_sigbus;
@@ -867,7 +858,7 @@ static void collapsed(void)
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 3));
 	CHECK_EQ(collapse(fd, 0, SIZE).huge, 2);
 	munmap(private, SIZE);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* A read has PAGEMAP tell of no change, also where the first store takes another fault for that. */
@@ -902,7 +893,7 @@ static void a_read_leaves_it_clean(void)
 	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, page));
 	CHECK(page[5].flags & COWMEM_PAGE_DIRTY);
 	CHECK(page_is(map + 5 * PAGE, 5, 3));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What somebody has a reference to is not exchanged for another page: who has it sees what is written. */
@@ -937,7 +928,7 @@ static void pinned_is_not_collapsed(void)
 	CHECK_EQ(answer.huge, 1);
 	CHECK(page_is(map + 5 * PAGE, 5, 2) && pages_are(map, 6, 2 * BLOCK_PAGES - 6, 1));
 	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* Holes, what a snapshot shares, and what is damaged stay; what is out comes in. */
@@ -986,7 +977,7 @@ static void what_is_collapsed(void)
 	fill_page(map + 4 * PAGE, 4, 3);
 	MUST(!pagemap_ask(fd, 0, 0, BLOCK_PAGES, pages));
 	CHECK(pages[4].flags & COWMEM_PAGE_DIRTY);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What COLLAPSE says of the first block of @fd, which is of pages of 4 KiB. */
@@ -1013,7 +1004,7 @@ static void poisoned_is_not_collapsed(void)
 	char *map = map_shared(fd);
 
 	if (!(object_features(fd) & COWMEM_FEATURE_POISON)) {
-		finish(fd, map, before);
+		finish(fd, map, SIZE, before);
 		SKIP("this kernel does not know damaged memory");
 	}
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
@@ -1027,7 +1018,7 @@ static void poisoned_is_not_collapsed(void)
 	fill_pages(map, 11, 1, 1);
 	CHECK_EQ(one_answer(fd).collapsed, 1);
 	CHECK(pages_are(map, 0, BLOCK_PAGES, 1));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 static int collapsed_in_cgroup;
@@ -1085,7 +1076,7 @@ static void collapse_without_memory(void)
 		CHECK_EQ(one_answer(fd).collapsed, 1);
 	}
 	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What the store cannot give back keeps its block as it is, until it can be read again. */
@@ -1124,7 +1115,7 @@ static void unreadable_is_not_collapsed(void)
 	for (unsigned long i = 0; i < BLOCK_PAGES; i++)
 		CHECK(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE &&
 		      noise_is(page, i, 1));
-	finish(fd, NULL, before);
+	finish(fd, NULL, SIZE, before);
 	let_disk_go(disk);
 }
 
@@ -1159,7 +1150,7 @@ static void collapsed_elsewhere(void)
 	close(plain);
 	close(pinnable);
 	close(device);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* Holds a mapping of @fd, of which soft-dirty bits were cleared, in a child, until @until is closed. */
@@ -1281,7 +1272,7 @@ static void collapsed_unasked(void)
 	for (unsigned int i = 0; i < 2; i++)
 		close(ends[i]);
 	close(until[0]);
-	finish(last, last_map, before);
+	finish(last, last_map, SIZE, before);
 }
 
 static void own_in_cgroup(void)
@@ -1352,7 +1343,7 @@ static void unasked_in_cgroup(void)
 		CHECK_EQ(object_stat(elsewhere).large_pages, 0);
 	}
 	close(full);
-	finish(elsewhere, NULL, before);
+	finish(elsewhere, NULL, SIZE, before);
 }
 
 /* Touches a block of @fd, mapped anew with @advice, or none: whether it has become large. It is punched then. */
@@ -1425,7 +1416,7 @@ static void modes(void)
 	CHECK_EQ(pmd_mapped(map), BLOCK / 1024);
 	map[BLOCK] = 1;
 	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* A mounted file system says it of its files; what they take counts there page by page. */
@@ -1571,7 +1562,7 @@ static void direct_io(void)
 	}
 	munmap(to, SIZE);
 	close(other);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 static unsigned long microseconds(void)
@@ -1625,7 +1616,7 @@ static void costs(void)
 	time_snapshots(small, "small");
 	close(small);
 	close(device);
-	finish(fd, NULL, before);
+	finish(fd, NULL, SIZE, before);
 }
 
 static struct {
@@ -1646,7 +1637,7 @@ static void *stores_and_looks(void *start)
 		volatile uint64_t *word;
 		uint64_t value;
 
-		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		next_random(&random);
 		page = random >> 33 & (2 * BLOCK_PAGES - 1);
 		/* A small page that a thread puts there first would be all that the block ever has. */
 		if (page / BLOCK_PAGES + 1 == atomic_load(&storm.renewed))
@@ -1718,7 +1709,7 @@ static void stored_unasked(void)
 		MUST(!pthread_join(thread[i], NULL));
 	CHECK_EQ(atomic_load(&storm.foreign), 0);
 	CHECK(SINCE(before, large_collapsed) >= 6);
-	finish(fd, storm.map, before);
+	finish(fd, storm.map, SIZE, before);
 }
 
 /* A mapping of which a block is in two page tables, and has something in the second only: a SNAPSHOT finds that, too. */
@@ -1746,7 +1737,7 @@ static void of_two_tables(void)
 	CHECK(page_is(second + late * PAGE, late, 2) && page_is(map + late * PAGE, late, 2));
 	close(then);
 	munmap(area, 3 * BLOCK);
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 }
 
 /* What @then has, as one number. */
@@ -1795,7 +1786,7 @@ static void stormed(void)
 		const unsigned long seen = atomic_load(&storm.stores);
 		unsigned long first, length;
 
-		random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+		next_random(&random);
 		first = random >> 40 & (BLOCK_PAGES - 1);
 		length = 1 + (random >> 20 & 63);
 		switch (random >> 60) {
@@ -1865,7 +1856,7 @@ static void stormed(void)
 	CHECK(SINCE(before, large_allocated) > 8 || SINCE(before, large_fallbacks) > 8 ||
 	      debug_kernel());
 	let_sealed_go(&then, sum);
-	finish(fd, storm.map, before);
+	finish(fd, storm.map, SIZE, before);
 }
 
 /* A cgroup that has no room for 2 MiB: by 4 KiB, and that is counted; and the charge goes with the pages. */
@@ -1910,7 +1901,7 @@ static void without_memory(void)
 	CHECK_EQ(object_punch(fd, BLOCK + PAGE, PAGE), 0);
 	CHECK_EQ(SINCE(before, large_broken), 1);
 	CHECK(pages_are(map, BLOCK_PAGES + 2, BLOCK_PAGES - 2, 1));
-	finish(fd, map, before);
+	finish(fd, map, SIZE, before);
 	check_cgroup_goes(dying);
 }
 
@@ -2014,7 +2005,7 @@ static void bad_arguments(void)
 	close(null);
 	close(then);
 	close(device);
-	finish(fd, NULL, before);
+	finish(fd, NULL, SIZE, before);
 }
 
 static const struct test_case cases[] = {

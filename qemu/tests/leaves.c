@@ -5,11 +5,9 @@
  * them; and it brings as many in.
  */
 #include "cgroup.h"
-#include "counts.h"
 #include "huge.h"
 #include "injection.h"
 #include "parameters.h"
-#include "relatives.h"
 #include "store.h"
 #include "walks.h"
 
@@ -50,15 +48,6 @@ static unsigned long present(const char *map, unsigned long pages)
 	for (unsigned long i = 0; i < pages; i++)
 		count += !!(entries[i] & PROC_PRESENT);
 	return count;
-}
-
-static void finish(int fd, void *map, unsigned long bytes, struct counts before)
-{
-	CHECK(layers_are_sound(fd));
-	if (map)
-		munmap(map, bytes);
-	close(fd);
-	check_returned(before);
 }
 
 /* One store has 16 pages there, and mapped to be written: one fault for each 64 KiB. */
@@ -225,7 +214,7 @@ static void only_whole_leaves(void)
 	finish(fd, map, SIZE, before);
 }
 
-/* What a snapshot has as a hole stays one; the object, and a clone, have their own pages there. */
+/* The hole of a snapshot stays one; the object, and a clone, have their own pages there. */
 static void beside_snapshots(void)
 {
 	NEED_HUGE();
@@ -262,12 +251,11 @@ static void sizes(void)
 {
 	static const char *const wrong[] = {"0x1000", "0x20000", "0x210001", "-1", "64K"};
 	struct counts before = counts_now();
-	const unsigned long blocks = SIZE < BLOCK ? BLOCK : SIZE;
 	unsigned long resident;
 	char *map, text[16] = "";
 	int fd;
 
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+	for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++)
 		CHECK(!write_text(PARAMETERS "huge_sizes", wrong[i]));
 	fd = open(PARAMETERS "huge_sizes", O_RDONLY | O_CLOEXEC);
 	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
@@ -275,19 +263,19 @@ static void sizes(void)
 	CHECK(!strcmp(text, "0x210000\n"));
 	NEED_HUGE();
 
-	fd = huge_create(blocks);
-	map = map_of(fd, blocks);
+	fd = huge_create(BLOCK);
+	map = map_of(fd, BLOCK);
 	parameter_set("huge_sizes", "0x10000");
 	CHECK_EQ(filled_by(fd, map, 7, &resident), 1);
 	CHECK_EQ(resident, LEAF_PAGES);
-	CHECK_EQ(object_punch(fd, 0, blocks), 0);
+	CHECK_EQ(object_punch(fd, 0, BLOCK), 0);
 	parameter_set("huge_sizes", "0");
 	CHECK_EQ(filled_by(fd, map, 7, &resident), 0);
 	CHECK_EQ(resident, 1);
-	CHECK_EQ(object_punch(fd, 0, blocks), 0);
+	CHECK_EQ(object_punch(fd, 0, BLOCK), 0);
 	parameter_set("huge_sizes", "0x200000");
-	munmap(map, blocks);
-	map = map_of(fd, blocks);
+	munmap(map, BLOCK);
+	map = map_of(fd, BLOCK);
 	CHECK_EQ(filled_by(fd, map, 7, &resident), 0);
 	CHECK_EQ(object_stat(fd).large_pages, BLOCK_PAGES);
 	MUST(!ftruncate(fd, 0) && !ftruncate(fd, SIZE));
@@ -295,10 +283,10 @@ static void sizes(void)
 	CHECK_EQ(resident, 1);
 	parameter_set("huge_sizes", "0x210000");
 	CHECK_EQ(SINCE(before, large_allocated), 1);
-	finish(fd, map, blocks, before);
+	finish(fd, map, BLOCK, before);
 }
 
-/* What is out comes in by leaves, for a read and for a store. */
+/* Pages that are out come in by leaves, for a read and for a store. */
 static void paged_out(void)
 {
 	NEED_HUGE();
@@ -328,11 +316,11 @@ static void paged_out(void)
 	/* The third is brought in by its last page. */
 	CHECK(page_is(map + 47 * PAGE, 47, 1));
 	CHECK_EQ(object_stat(fd).resident_pages, 3 * LEAF_PAGES);
-	/* What was only read goes out again as it came; what was stored into has its new bytes. */
+	/* Pages that were only read go out again as they came; those that were stored into have their new bytes. */
 	CHECK_EQ(page_out_all(fd, 3 * LEAF_PAGES), 3 * LEAF_PAGES);
 	CHECK(pages_are(map, 0, LEAF_PAGES, 1) && pages_are(map, LEAF_PAGES, LEAF_PAGES, 3) &&
 	      pages_are(map, 2 * LEAF_PAGES, LEAF_PAGES, 1));
-	/* What is in memory, and a hole, does not end that. */
+	/* A page in memory, and a hole, do not end that. */
 	CHECK_EQ(page_out_all(fd, 3 * LEAF_PAGES), 3 * LEAF_PAGES);
 	CHECK_EQ(object_punch(fd, 4 * PAGE, PAGE), 0);
 	CHECK_EQ(prefetch_ask(fd, 2, 1), 1);
@@ -434,7 +422,7 @@ static void without_memory(void)
 	/* The page table is there from now on. */
 	map[0] = 1;
 	CHECK_EQ(object_punch(fd, 0, LEAF), 0);
-	set_all(injection, sizeof(injection) / sizeof(*injection));
+	set_all(injection, ARRAY_LENGTH(injection));
 	for (; failed && n < 40; n++) {
 		unsigned long resident;
 
@@ -449,7 +437,7 @@ static void without_memory(void)
 		CHECK_EQ(object_punch(fd, 0, LEAF), 0);
 		MUST(!madvise(map, SIZE, MADV_DONTNEED));
 	}
-	restore_all(injection, sizeof(injection) / sizeof(*injection));
+	restore_all(injection, ARRAY_LENGTH(injection));
 	close(fail_nth);
 	CHECK(!failed);
 	/* Of the leaf's memory, and behind that, of the tree's. */
@@ -498,7 +486,7 @@ static void *stores_and_looks(void *which)
 		unsigned long page;
 		uint64_t seen;
 
-		random = random * 6364136223846793005 + 1442695040888963407;
+		next_random(&random);
 		page = (random >> 33) % PAGES;
 		word = (volatile uint64_t *)(storm.map + page * PAGE + (uintptr_t)which * 64);
 		if (random >> 63)
@@ -531,7 +519,7 @@ static void taken_away(void)
 		unsigned long first;
 		int then;
 
-		random = random * 6364136223846793005 + 1442695040888963407;
+		next_random(&random);
 		first = (random >> 33) % PAGES;
 		CHECK_EQ(object_punch(storm.fd, first * PAGE, SIZE - first * PAGE), 0);
 		MUST(!page_out_ask(storm.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, PAGES));
@@ -571,7 +559,7 @@ static void stormed(void)
 			MUST(!page_out_ask(storm.fd, &out, COWMEM_PAGE_OUT_ACCESSED, 0, PAGES));
 		pthread_barrier_wait(&storm.start);
 		CHECK(pages_are(storm.map, 0, PAGES, round));
-		if (round % 10 == 0)
+		if (round % 4 == 0)
 			CHECK(layers_are_sound(storm.fd));
 		CHECK_EQ(object_punch(storm.fd, 0, SIZE), 0);
 		CHECK_EQ(object_stat(storm.fd).resident_pages, 0);
