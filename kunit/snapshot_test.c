@@ -4,6 +4,8 @@
  * of a fault; what freezing does to the entries; and what a page that becomes the object's own
  * permits of its entries.
  */
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mman.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
@@ -848,6 +850,58 @@ static void a_page_with_a_reference_is_copied(struct kunit *test)
 	folio_put(kept);
 }
 
+/* --- what TLBs still have --- */
+#ifdef CONFIG_PT_RECLAIM
+/* A store, if this CPU's TLB has what lets it through: whether it had. */
+static bool store_by_tlb(unsigned long address, u8 value)
+{
+	bool stored;
+
+	pagefault_disable();
+	stored = !__copy_to_user_inatomic((void __user *)address, &value, 1);
+	pagefault_enable();
+	return stored;
+}
+
+/*
+ * As MADV_DONTNEED between the moment when it has emptied a page table, of which it has told the page, and taken that out of its place,
+ * and its flush; the page is mapped until then. The same where a fault has put a table there since.
+ */
+static void emptied_and_not_flushed(struct kunit *test, bool is_there_again)
+{
+	struct mapping *m = test->priv;
+	unsigned long at = mapping_source(m, 1, 0x11);
+	pmd_t *pmd = pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), table;
+	pte_t *entry = entry_at(m, at), was;
+
+	KUNIT_ASSERT_TRUE(test, permits_writes(m, at));
+	inc_tlb_flush_pending(m->mm);
+	was = ptep_get_and_clear(m->mm, at, entry);
+	folio_mark_dirty(mapping_folio(m, 0));
+	table = *pmd;
+	if (!is_there_again)
+		pmd_clear(pmd);
+	KUNIT_EXPECT_TRUE(test, store_by_tlb(at, 0x22));
+	snapshot = snapshot_of(m, ANY);
+	KUNIT_EXPECT_FALSE(test, store_by_tlb(at, 0x33));
+	KUNIT_EXPECT_EQ(test, 0x22, byte_of(shared_of(m, snapshot, 0), 0));
+	if (!is_there_again)
+		set_pmd(pmd, table);
+	set_pte_at(m->mm, at, entry, pte_wrprotect(pte_mkclean(was)));
+	dec_tlb_flush_pending(m->mm);
+}
+
+static void a_table_that_is_gone_is_flushed(struct kunit *test)
+{
+	emptied_and_not_flushed(test, false);
+}
+
+static void a_table_that_came_since_is_flushed(struct kunit *test)
+{
+	emptied_and_not_flushed(test, true);
+}
+#endif
+
 /* --- several at once --- */
 static pte_t *to_be_protected[2];
 
@@ -1204,6 +1258,10 @@ static struct kunit_case freeze_cases[] = {
 	KUNIT_CASE(mapped_late_at_the_first_flush),
 	KUNIT_CASE(mapped_late_at_the_last_flush),
 	KUNIT_CASE(a_page_with_a_reference_is_copied),
+#ifdef CONFIG_PT_RECLAIM
+	KUNIT_CASE(a_table_that_is_gone_is_flushed),
+	KUNIT_CASE(a_table_that_came_since_is_flushed),
+#endif
 	KUNIT_CASE(all_of_a_set_are_protected_before_one_is_frozen),
 	{},
 };

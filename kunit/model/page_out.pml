@@ -11,13 +11,14 @@
  * What is done to a reference count or a dirty mark is a read-modify-write, and so it acts
  * on the last value there is. A store of the user's is in memory at once, together with the
  * dirty bit; by what a TLB knows of a dirty entry, without it, until the TLB is flushed. Code that
- * takes a permission away flushes: page-out behind its walk, and a process that unmaps the page,
- * which marks the page first, with the entry's lock held.
+ * takes a permission away flushes: page-out's walk, and a process that unmaps the page, which marks
+ * the page first, with the entry's lock held; or which takes the page table away with that lock, and flushes
+ * later: others find no table, or another one, and its lock, but also that a flush is pending.
  *
  * Each NO_... leaves out one thing that the code does, and then it is not so.
  */
 #define CPUS 3
-#define VARIABLES 8
+#define VARIABLES 9
 #define ENTRY_OF_TREE 0 /* the object's tree: the page, or the slot that it is in */
 #define WHERE 1         /* StoreSlot::where: the page, or nothing */
 #define REFERENCES 2    /* of the page */
@@ -25,6 +26,7 @@
 #define ENTRY_LOCK 4    /* the PTE's lock */
 #define DIRTY 5         /* PG_dirty */
 #define BYTES(cpu) (5 + (cpu)) /* the page's, which the CPU writes: 1 or 2 */
+#define PENDING 8 /* mm->tlb_flush_pending */
 #include "memory.inc"
 
 #define NOTHING 0
@@ -71,9 +73,18 @@ inline flush()
 inline walk()
 {
 	LOCK(ENTRY_LOCK);
-	atomic { BARRIER; memory[ENTRY] = (memory[ENTRY] == NOTHING -> NOTHING : TO_READ) };
+	atomic { BARRIER; entry = memory[ENTRY]; memory[ENTRY] = (entry == NOTHING -> NOTHING : TO_READ) };
+	if
+	:: entry >= TO_WRITE -> flush()
+	:: else
+	fi;
 	UNLOCK(ENTRY_LOCK);
-	flush()
+#ifndef NO_LATE_FLUSH
+	if
+	:: LOAD(PENDING) != 0 -> flush()
+	:: else
+	fi
+#endif
 }
 
 /* Takes the marks that say that it was written, and the permission to write it. */
@@ -279,19 +290,23 @@ done:
 	running--
 }
 
-/* Unmaps the page, as munmap() does. */
+/* Unmaps the page, as munmap() does, or, with the page table, MADV_DONTNEED. */
 proctype zapper(byte cpu)
 {
 	byte entry;
 
+	STORE(PENDING, 1);
 	LOCK(ENTRY_LOCK);
 	atomic { BARRIER; entry = memory[ENTRY]; memory[ENTRY] = NOTHING };
 	if
 	:: entry == WRITTEN -> atomic { memory[DIRTY] = 1 }
 	:: else
 	fi;
-	flush();
-	UNLOCK(ENTRY_LOCK);
+	if
+	:: flush(); UNLOCK(ENTRY_LOCK)
+	:: UNLOCK(ENTRY_LOCK); flush()
+	fi;
+	STORE(PENDING, 0);
 	if
 	:: entry != NOTHING -> put()
 	:: else

@@ -129,6 +129,13 @@ void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long start, un
 void kapi_mm_begin_flush_later(struct mm_struct *mm);
 void kapi_mm_end_flush_later(struct mm_struct *mm);
 void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+/*
+ * The same where others may have emptied entries, and dropped the lock of the pmd that had their table, but not yet
+ * flushed. The caller has looked, behind that lock, or with that of a table that was put there since.
+ */
+void kapi_flush_tlb_late(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+/* Whether there are such; or who has the lock of an empty pmd may put something there. */
+bool kapi_pmd_is_late(void);
 void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 bool kapi_mm_has_notifiers(struct mm_struct *mm);
 void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start,

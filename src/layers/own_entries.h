@@ -52,6 +52,9 @@ public:
 			kapi_flush_tlb_range(vma_, start_, end_);
 		kapi_test_step(COWMEM_STEP_FLUSHED, nullptr);
 		kapi_mm_end_flush_later(mm);
+		kapi_flush_tlb_late(vma_, kapi_vma_start(vma_),
+		                    kapi_vma_start(vma_) +
+		                            (kapi_vma_pages(vma_) << KAPI_PAGE_SHIFT));
 	}
 
 private:

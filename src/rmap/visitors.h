@@ -133,8 +133,8 @@ struct Clean : Visitor {
  *
  * Code that moves a dirty bit from an entry to its page sets PG_dirty first, and flushes TLBs then,
  * with the entry's lock held: until the flush, stores say nothing. So the entries come behind
- * PG_dirty, and each walk waits for their locks. Where PG_dirty is back behind the first walk,
- * such code was late, or a secondary MMU has said there what it wrote: then the same once more.
+ * PG_dirty, and each walk waits for their locks, or flushes by itself (kapi_flush_tlb_late()). Where PG_dirty is back
+ * behind the first walk, such code was late, or a secondary MMU has said there what it wrote: then the same once more.
  */
 template <class Walk>
 void clean(const Batch &batch, Clean &found, Walk walk)

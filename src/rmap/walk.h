@@ -259,14 +259,14 @@ void visit_vma(vm_area_struct *vma, Index first, const Batch &batch, V &visitor,
 	Notified<V::event> notified{kapi_vma_mm(vma), start, end};
 
 	for (unsigned long at = start; at < end && !visitor.done();) {
-		const unsigned long stop = min_of(end, kapi_table_end(at));
-
-		const Span span{vma, at, stop, nth};
+		const Span span{vma, at, min_of(end, kapi_table_end(at)), nth};
 
 		visit_table(span, batch, visitor, probes);
 		nth += span.pages();
-		at = stop;
+		at = span.end;
 	}
+	if constexpr (!V::racy)
+		kapi_flush_tlb_late(vma, start, end);
 }
 
 } /* namespace walking */
