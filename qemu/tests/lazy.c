@@ -3,7 +3,7 @@
  * Lazy restore from user space: what an object has not comes from whoever answers its faults by
  * userfaultfd (COPY, ZEROPAGE, CONTINUE), and nothing is seen there before that.
  */
-#include "relatives.h"
+#include "huge.h"
 #include "store.h"
 
 #include <linux/userfaultfd.h>
@@ -512,6 +512,64 @@ static void writes_that_ask(void)
 	close(fd);
 }
 
+/* Where each page is asked for, no other comes along. */
+static void what_is_missing_of_a_block(void)
+{
+	struct server s;
+	char *p;
+	int fd;
+
+	if (!is_had())
+		SKIP(NOT_HERE);
+	NEED_HUGE();
+	fd = huge_create(BLOCK);
+	p = object_map(fd, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
+	start(&s, p, UFFDIO_REGISTER_MODE_MISSING, COPY, NULL);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		CHECK(page_is(p + i * PAGE, i, 1));
+		CHECK_EQ(object_stat(fd).resident_pages, i + 1);
+	}
+	stop(&s);
+	CHECK_EQ(s.asked, PAGES);
+	munmap(p, BLOCK);
+	close(fd);
+}
+
+/* A part of a large page is mapped as a page is; and the whole is locked by nobody, and referenced by nobody, behind that. */
+static void parts_of_a_large_page_are_continued(void)
+{
+	int fd, uffd;
+	char *p;
+
+	if (!is_had())
+		SKIP(NOT_HERE);
+	NEED_HUGE();
+
+	const struct counts before = counts_now();
+
+	fd = huge_create(BLOCK);
+	p = object_map(fd, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
+	fill_pages(p, 0, BLOCK_PAGES, 1);
+	CHECK_EQ(pmd_mapped(p), BLOCK >> 10);
+	MUST(!madvise(p, BLOCK, MADV_DONTNEED));
+	uffd = uffd_open(0);
+	MUST(!try_register(uffd, p, UFFDIO_REGISTER_MODE_MINOR));
+	for (unsigned int i = 0; i < PAGES; i += 7) {
+		CHECK_EQ(continue_at(uffd, p, i), 0);
+		CHECK_ERRNO(continue_at(uffd, p, i), EEXIST);
+		CHECK(page_is(p + i * PAGE, i, 1));
+		fill_page(p + i * PAGE, i, 2);
+		CHECK(file_has(fd, i, 2));
+	}
+	CHECK_EQ(object_punch(fd, PAGE, PAGE), 0); /* takes it apart */
+	CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES - 1);
+	CHECK(layers_are_sound(fd));
+	close(uffd);
+	munmap(p, BLOCK);
+	close(fd);
+	check_returned(before);
+}
+
 /* --- together with all that takes pages away --- */
 struct storm {
 	int fd;
@@ -609,6 +667,8 @@ static const struct test_case cases[] = {
 	{"what is refused leaves nothing", "", refusals},
 	{"what fills a hole counts for a mount's size", "", a_mount_that_is_full},
 	{"a write to what is protected asks, also when it was out", "R53", writes_that_ask},
+	{"each page of a block is asked for", "", what_is_missing_of_a_block},
+	{"parts of a large page are continued", "", parts_of_a_large_page_are_continued},
 	{"nothing is seen that was not given", "", nothing_is_seen_that_was_not_given},
 };
 

@@ -50,7 +50,8 @@ static struct folio *find_folio(struct inode *inode, pgoff_t index)
 	struct folio *folio;
 	int err = cowmem_user_find(inode->i_private, index, &folio);
 
-	return err ? ERR_PTR(err) : folio;
+	/* Of a large one the core finds the page at @index by itself. */
+	return err ? ERR_PTR(err) : page_folio(&folio->page);
 }
 
 static const struct vm_uffd_ops uffd_ops = {
@@ -67,35 +68,26 @@ static const struct vm_uffd_ops private_uffd_ops = {.can_userfault = can_userfau
 
 /* Of the device's inode the core would not know where the object ends. */
 const struct vm_operations_struct cowmem_file_vm_ops = {
-	VM_OPERATIONS,
-#if compat_has_uffd_ops
-	.uffd_ops = &uffd_ops,
-#endif
-};
+	VM_OPERATIONS WITH_UFFD_OPS(, .uffd_ops = &uffd_ops)};
 /*
  * Of shared mappings that may store, of a pinnable object. The core lets others pin pages of a mapping to
  * write them for long only if nobody wants to know of first stores. It makes entries writable
  * by itself then, so none may have a page that is not the object's own.
  */
 const struct vm_operations_struct cowmem_pinnable_vm_ops = {
-	FAULT_OPERATIONS,
-#if compat_has_uffd_ops
-	.uffd_ops = &uffd_ops,
-#endif
-};
+	FAULT_OPERATIONS WITH_UFFD_OPS(, .uffd_ops = &uffd_ops)};
 const struct vm_operations_struct cowmem_private_vm_ops = {
-	VM_OPERATIONS,
-#if compat_has_uffd_ops
-	.uffd_ops = &private_uffd_ops,
-#endif
-};
+	VM_OPERATIONS WITH_UFFD_OPS(, .uffd_ops = &private_uffd_ops)};
 
 #if compat_has_large
-/* Of objects that take large folios, shared or private. */
-const struct vm_operations_struct cowmem_large_vm_ops = {
-	VM_OPERATIONS,
-	.huge_fault = cowmem_large_fault,
-};
+#define LARGE_OPERATIONS VM_OPERATIONS, .huge_fault = cowmem_large_fault
+
+/* Of objects that take large folios: of the device's inode, or as for single pages above. */
+const struct vm_operations_struct cowmem_large_vm_ops = {LARGE_OPERATIONS};
+const struct vm_operations_struct cowmem_large_file_vm_ops = {
+	LARGE_OPERATIONS WITH_UFFD_OPS(, .uffd_ops = &uffd_ops)};
+const struct vm_operations_struct cowmem_large_private_vm_ops = {
+	LARGE_OPERATIONS WITH_UFFD_OPS(, .uffd_ops = &private_uffd_ops)};
 
 /* Mappings begin where one entry can map a large folio, and fault-around finds whole leaves. */
 #define AND_AREA , .get_unmapped_area = thp_get_unmapped_area

@@ -59,8 +59,8 @@
 #define compat_has_uffd_ops 1
 #define WITH_UFFD_OPS(...) __VA_ARGS__
 #endif
-/* Large folios (kernel/large.h): where they can be taken apart as src/kernel/large.c does it. */
-#if IS_BEFORE(6, 12) || !IS_BEFORE(7, 2) || !defined(CONFIG_TRANSPARENT_HUGEPAGE)
+/* Large folios (kernel/large.h). What 6.1 has of them counts mappings in another way, and frees no page table behind RCU. */
+#if IS_BEFORE(6, 12) || !defined(CONFIG_TRANSPARENT_HUGEPAGE)
 #define compat_has_large 0
 #define WITH_LARGE(...)
 #else
@@ -228,6 +228,7 @@ static inline void zs_obj_write(struct zs_pool *pool, unsigned long handle, void
 #define lruvec_stat_mod_folio __lruvec_stat_mod_folio
 #define mapping_owner(mapping) ((mapping)->i_private_data)
 #define compat_young int
+#define folio_mk_pmd(folio, prot) mk_huge_pmd(&(folio)->page, prot)
 /* Of a file system that is in the dentry cache: it holds the dentries, and lets them go at its end. */
 #define d_make_persistent(dentry, inode) d_instantiate(dget(dentry), inode)
 #define compat_kill_tree kill_litter_super
@@ -265,6 +266,7 @@ static inline void anon_vma_unlock_read(struct anon_vma *anon_vma)
 #define VM_UFFD_RWP VM_NONE
 #define pte_uffd pte_uffd_wp
 #define pte_mkuffd pte_mkuffd_wp
+#define pmd_uffd pmd_uffd_wp
 #define pte_swp_uffd pte_swp_uffd_wp
 #define pte_swp_mkuffd pte_swp_mkuffd_wp
 #define pte_swp_uffd_any pte_swp_uffd_wp_any

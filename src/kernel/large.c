@@ -283,9 +283,9 @@ bool cowmem_large_poisoned(struct folio *part)
 /* All of it was charged to one cgroup, and each page gives back its own share. */
 static void share_owner(struct folio *large)
 {
-	if (!folio_memcg_kmem(large))
-		return;
-	obj_cgroup_get_many(folio_objcg(large), HPAGE_PMD_NR - 1);
+	if (folio_memcg_kmem(large))
+		obj_cgroup_get_many(folio_objcg(large), HPAGE_PMD_NR - 1);
+	/* Where there is no owner, too: what has been there of the whole, its size, goes. */
 	for (unsigned int i = 1; i < HPAGE_PMD_NR; i++)
 		(&large->page + i)->memcg_data = large->memcg_data;
 }
@@ -302,17 +302,17 @@ static void make_page(struct folio *large, unsigned int i, unsigned long names, 
 	const unsigned long marks = BIT(PG_uptodate) | BIT(PG_dirty) | BIT(PG_checked) |
 	                            BIT(PG_referenced) | BIT(PG_mlocked) | BIT(PG_workingset) |
 	                            BIT(PG_active);
-	struct page *page = &large->page + i;
-	struct folio *part = (struct folio *)page;
+	struct folio *part = (struct folio *)(&large->page + i);
+	unsigned long *flags = folio_flags_word(part);
 
-	page->flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
-	page->flags |= large->flags & (marks | LRU_GEN_MASK | LRU_REFS_MASK);
-	page->mapping = names ? large->mapping : NULL;
-	page->index = large->index + i;
+	*flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+	*flags |= *folio_flags_word(large) & (marks | LRU_GEN_MASK | LRU_REFS_MASK);
+	part->mapping = names ? large->mapping : NULL;
+	part->index = large->index + i;
 	part->private = (void *)names;
 	smp_wmb();                  /* all of that is there before it is no part any more */
 	INIT_LIST_HEAD(&part->lru); /* in whose place it said what it was a part of */
-	page_ref_unfreeze(page, references);
+	folio_ref_unfreeze(part, references);
 }
 
 bool cowmem_large_break(struct folio *large, unsigned int *unnamed)
@@ -363,12 +363,12 @@ unsigned long cowmem_pmd_part(struct vm_area_struct *vma, unsigned long value,
 	if (pmd_dirty(pmd))
 		pte = pte_mkdirty(pte);
 	pte = pmd_soft_dirty(pmd) ? pte_mksoft_dirty(pte) : pte_clear_soft_dirty(pte);
-	return pte_val(pmd_uffd_wp(pmd) ? pte_mkuffd_wp(pte) : pte);
+	return pte_val(pmd_uffd(pmd) ? pte_mkuffd(pte) : pte);
 }
 
 void cowmem_pmd_split(struct vm_area_struct *vma, pmd_t *pmd, unsigned long address)
 {
-	cowmem_symbol_call(__split_huge_pmd)(vma, pmd, address, false, NULL);
+	cowmem_symbol_call(__split_huge_pmd)(vma, pmd, address, false BEFORE_7_2(, NULL));
 }
 
 /*
@@ -414,7 +414,7 @@ bool cowmem_pmd_clear_young(struct vm_area_struct *vma, unsigned long address, p
 
 bool cowmem_thp_disabled(struct vm_area_struct *vma)
 {
-	return vma_thp_disabled(vma, vma->vm_flags);
+	return vma_thp_disabled(vma, vma->vm_flags SINCE_7_2(, false));
 }
 
 bool cowmem_fits_block(const struct vm_fault *vmf)
@@ -430,7 +430,7 @@ void cowmem_map_block(struct vm_fault *vmf, struct folio *large, bool write)
 	pmd_t entry;
 
 	flush_icache_pages(vma, &large->page, HPAGE_PMD_NR);
-	entry = mk_huge_pmd(&large->page, vma->vm_page_prot);
+	entry = folio_mk_pmd(large, vma->vm_page_prot);
 	if (write)
 		entry = pmd_mkwrite_novma(entry);
 	if (vmf->flags & FAULT_FLAG_WRITE)
@@ -520,11 +520,21 @@ void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index)
 	this_cpu_inc(cowmem_counts.value[COWMEM_COUNT_tables_freed]);
 }
 
+static const struct vm_operations_struct *large_ops(const struct vm_operations_struct *small)
+{
+	return small == &cowmem_file_vm_ops      ? &cowmem_large_file_vm_ops
+	       : small == &cowmem_private_vm_ops ? &cowmem_large_private_vm_ops
+	                                         : &cowmem_large_vm_ops;
+}
+
 void cowmem_set_large_ops(struct vm_area_struct *vma, bool always)
 {
-	vma->vm_ops = &cowmem_large_vm_ops;
-	/* Where huge pages are for those who ask for them: who has the object always take them did. */
-	if (always)
+	vma->vm_ops = large_ops(vma->vm_ops);
+	/*
+	 * Where huge pages are for those who ask for them: who has the object always take them did. But not where a process
+	 * has them only where its own madvise() says so (prctl(2)).
+	 */
+	if (always SINCE_7_2(&&!mm_flags_test(MMF_DISABLE_THP_EXCEPT_ADVISED, vma->vm_mm)))
 		vm_flags_set(vma, VM_HUGEPAGE);
 }
 

@@ -50,7 +50,8 @@ extern unsigned int cowmem_default_cow, cowmem_default_huge;
 /* What fault-around does about the page locks of a shared mapping. */
 enum cowmem_around { COWMEM_AROUND_TRYLOCK, COWMEM_AROUND_LOCKFREE };
 
-extern const struct vm_operations_struct cowmem_large_vm_ops;
+extern const struct vm_operations_struct cowmem_large_vm_ops, cowmem_large_file_vm_ops,
+	cowmem_large_private_vm_ops;
 
 /* To which backing stores memory reclaim writes: devices that are not known to wait for others, all devices, or none. */
 enum cowmem_backing_reclaim { COWMEM_RECLAIM_AUTO, COWMEM_RECLAIM_ALWAYS, COWMEM_RECLAIM_NEVER };

@@ -156,13 +156,13 @@ static __always_inline bool cowmem_set_access_flags(struct vm_area_struct *vma,
 {
 #ifdef CONFIG_X86
 	return cowmem_symbol_call(ptep_set_access_flags)(vma, address, entry, pte, 1);
-#elif defined(CONFIG_ARM64_CONTPTE) && compat_has_large
+#else
+#if defined(CONFIG_ARM64_CONTPTE) && compat_has_large
 	/* Entries of neighbouring parts of a large folio may be one for the hardware. */
 	pte = pte_mknoncont(pte);
 	if (pte_valid_cont(__ptep_get(entry)))
 		return contpte_ptep_set_access_flags(vma, address, entry, pte, 1);
-	return cowmem_symbol_call(__ptep_set_access_flags)(vma, address, entry, pte, 1);
-#else
+#endif
 	BEFORE_6_12(return cowmem_symbol_call(ptep_set_access_flags)(vma, address, entry, pte, 1);)
 	SINCE_6_12(BEFORE_7_2(
 		return cowmem_symbol_call(__ptep_set_access_flags)(vma, address, entry, pte, 1);))
