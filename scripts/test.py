@@ -184,10 +184,15 @@ OTHER_KERNELS += [
 # Each series once: the architectures take turns.
 SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumerate(OTHER_KERNELS)
                     if plan.kind == "stock" and i % 4 in (0, 3)]  # fmt: skip
-# Every object takes pages of 2 MiB where it can, but where a test says that it is about those of 4 KiB. Of the programs these are known
-# to ask for what they need.
-WITH_HUGE = ("copylimit", "cow", "diff", "dirty", "faults", "files", "fuzz", "large", "layerstorm", "leaves", "memory")
-OTHER_KERNELS += [Plan("stock", "x86_64", 600, 100, modules=MODULES["x86_64"], parameters="huge=always", programs=WITH_HUGE)]
+# Every object takes large pages where it can, but where a test says that it is about those of 4 KiB. On a debug kernel, what is about locks
+# and order.
+ALWAYS_HUGE = "huge=always"
+TESTS = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c"))
+STORMS = tuple(name for name in TESTS if name.endswith("storm")) + ("forks", "fuzz", "pageout", "pins", "races", "snapshot")
+OTHER_KERNELS += [
+    Plan("stock", arch, 600, 400, modules=MODULES[arch], parameters=ALWAYS_HUGE, programs=TESTS) for arch in ("x86_64", "arm64")
+]
+OTHER_KERNELS += [Plan("kunit", "x86_64", 600, 300, operations=1_000, parameters=ALWAYS_HUGE, programs=STORMS, has_suites=False)]
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [
     Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""),
@@ -835,7 +840,7 @@ def main():
             say_boots()
         if not options.test:
             say_debug_kernels([job[2] for job in jobs if job[1] is boot and job[2].kind in DEBUG_KERNELS and
-                               not job[2].kernel and not job[2].coverage])  # fmt: skip
+                               not job[2].kernel and not job[2].parameters and not job[2].coverage])  # fmt: skip
         say_requirements()
     except BaseException as error:
         traceback.print_exception(error)

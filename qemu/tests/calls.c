@@ -1191,10 +1191,13 @@ static void has_flags(struct answers *answers, int fd, int flags)
 		"Shared_Dirty:", "Private_Clean:", "Private_Dirty:", "Anonymous:",
 		"Swap:",         "Locked:",        "THPeligible:",
 	};
-	char *p = map_all(fd, PAGES(8), flags), line[512], start[32];
+	char *p, line[512], start[32];
 	FILE *file;
 	bool here = false, done = false;
 
+	/* An object that always takes large pages says so in VmFlags. A memfd has no such call. */
+	object_set_huge(fd, COWMEM_HUGE_NEVER);
+	p = map_all(fd, PAGES(8), flags);
 	make_image(fd);
 	ASK(answers, touch(p, true));
 	ASK(answers, touch(p + PAGES(1), false));
