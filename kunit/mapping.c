@@ -3,6 +3,7 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/fs_struct.h>
 #include <linux/cpumask.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
@@ -175,7 +176,7 @@ int mapping_init(struct kunit *test)
 	m->parameters = cowmem_parameters;
 	set_speculation(false);
 	m->task = current;
-	m->file = filp_open(COWMEM_DEVICE, O_RDWR | O_LARGEFILE, 0);
+	scoped_with_init_fs() m->file = filp_open(COWMEM_DEVICE, O_RDWR | O_LARGEFILE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(m->file));
 	test->priv = m;
 	running = m;

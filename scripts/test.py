@@ -143,7 +143,7 @@ SHORT_SCRIPTS = ("sqlite", "fork", "send")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
-# A file system for /tmp, of a kernel whose tmpfs may have no files that can be opened O_DIRECT.
+# A file system for /tmp, of another kernel, whose tmpfs may have no files that can be opened O_DIRECT. Debug kernels have it built in.
 DIRECT = ("ext4",)
 
 # What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel, or --everything.
@@ -430,7 +430,7 @@ def prepare(plan, codes, suites, kernel_dir, source):
 
     steps = [f"limit {plan.program_limit}"]
     steps += [f"load /lib/{name}.ko {plan.parameters if name == 'cowmem' else ''}".rstrip() for name in modules]
-    if set(DIRECT) <= set(plan.modules):
+    if plan.kernel:
         steps.append(f"direct {DISK}")
     steps += [f"run {IN_DEBIAN if code in scripts else '/bin/'}{code.stem} {plan.arguments(code)}".rstrip()
               for code in codes]  # fmt: skip

@@ -1243,7 +1243,7 @@ static void readahead_takes_what_there_is(void)
 	char *p;
 	int fd;
 
-	if (access(NODES, W_OK) || access(FAILSLAB "verbose", W_OK))
+	if (!can_be_written(NODES) || !can_be_written(FAILSLAB "verbose"))
 		SKIP("this kernel has no fault injection");
 	disk = use_disk(2 * PAGES);
 	p = noise_object(&fd, 96);

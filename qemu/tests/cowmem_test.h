@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -244,6 +245,14 @@ static inline bool write_text(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return done;
+}
+
+/* Whether the kernel has a file at @path, and takes writes to it: to root, access() says so of each file. */
+static inline bool can_be_written(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_mode & S_IWUSR;
 }
 
 #define NUMA_BALANCING "/proc/sys/kernel/numa_balancing"

@@ -285,7 +285,8 @@ static bool map_another(struct attempt *a)
 	if (map == MAP_FAILED)
 		return false;
 	((volatile unsigned char *)map)[0] = 1;
-	munmap(map, ALL * PAGE);
+	if (munmap(map, ALL * PAGE)) /* the kernel finds no memory for that */
+		MUST(errno == ENOMEM && !munmap(map, ALL * PAGE));
 	return true;
 }
 
@@ -1170,7 +1171,7 @@ static struct setting node_settings[] = {
 /* Nodes of @cache may fail from now on. False: this kernel cannot do that. */
 static bool fail_nodes_of(const char *cache)
 {
-	if (access(cache, W_OK) || access(node_settings[0].path, W_OK))
+	if (!can_be_written(cache) || !can_be_written(node_settings[0].path))
 		return false;
 	node_settings[CACHE].path = cache;
 	set_all(node_settings, ARRAY_LENGTH(node_settings));

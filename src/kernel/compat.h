@@ -270,6 +270,8 @@ static inline void anon_vma_unlock_read(struct anon_vma *anon_vma)
 #define pte_swp_uffd pte_swp_uffd_wp
 #define pte_swp_mkuffd pte_swp_mkuffd_wp
 #define pte_swp_uffd_any pte_swp_uffd_wp_any
+/* Kernel threads had the root of the first task. */
+#define scoped_with_init_fs()
 #endif
 
 #endif /* COWMEM_COMPAT_H */
