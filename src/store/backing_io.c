@@ -49,6 +49,7 @@ struct cowmem_transfer {
 			struct kiocb iocb;
 			struct work_struct work;
 			struct cgroup_subsys_state *css; /* of whom the worker does it, or NULL */
+			atomic_t parts; /* the I/O, and the worker: the last of them ends it */
 		};
 	};
 	struct file *file;
@@ -165,6 +166,13 @@ static void submit_to_device(struct cowmem_transfer *transfer, unsigned long pla
 }
 
 /* --- to a file --- */
+/* The I/O may be done before the file system's function is, which looks at the iocb, and its file, until it returns. */
+static void end_part(struct cowmem_transfer *transfer)
+{
+	if (atomic_dec_and_test(&transfer->parts))
+		end_transfer(transfer, transfer->result);
+}
+
 /* kiocb::ki_complete: perhaps in an interrupt. */
 static void end_iocb(struct kiocb *iocb, long result)
 {
@@ -172,7 +180,8 @@ static void end_iocb(struct kiocb *iocb, long result)
 
 	if (transfer->writes)
 		kiocb_end_write(iocb);
-	end_transfer(transfer, result);
+	transfer->result = result;
+	end_part(transfer);
 }
 
 /* By the file's own operations, as loop does it: no business of the caller's security module. */
@@ -190,6 +199,7 @@ static void submit_to_file(struct cowmem_transfer *transfer)
 	result = transfer->writes ? fops->write_iter(iocb, &iter) : fops->read_iter(iocb, &iter);
 	if (result != -EIOCBQUEUED)
 		end_iocb(iocb, result);
+	end_part(transfer);
 }
 
 static void work(struct work_struct *item)
@@ -216,6 +226,7 @@ static void give_to_worker(struct cowmem_transfer *transfer, unsigned long place
 	transfer->css = what == COWMEM_TRANSFER_PAGE_OUT ? css_of_owner(owner) : NULL;
 	if (!transfer->css)
 		transfer->css = css_of_task();
+	atomic_set(&transfer->parts, 2);
 	INIT_WORK(&transfer->work, work);
 	queue_work(workers, &transfer->work);
 }
