@@ -193,6 +193,7 @@ OTHER_KERNELS += [
     Plan("stock", arch, 600, 400, modules=MODULES[arch], parameters=ALWAYS_HUGE, programs=TESTS) for arch in ("x86_64", "arm64")
 ]
 OTHER_KERNELS += [Plan("kunit", "x86_64", 600, 300, operations=1_000, parameters=ALWAYS_HUGE, programs=STORMS, has_suites=False)]
+OTHER_KERNELS += [Plan("stock", "x86_64", 600, 120, modules=MODULES["x86_64"], kernel="7.3", parameters=ALWAYS_HUGE, programs=(*STORMS, "lazy"))]
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [
     Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=FASTER.get(arch, ""),

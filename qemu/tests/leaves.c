@@ -21,6 +21,7 @@
 #define LEAF (LEAF_PAGES * PAGE)
 #define PAGES 256UL /* of an object that has no whole block */
 #define SIZE (PAGES * PAGE)
+#define EXCEPT_ADVISED (1UL << 1) /* PR_THP_DISABLE_EXCEPT_ADVISED; newer than the build host's headers */
 
 /* Where no leaf lies in two page tables. */
 static char *map_as(int fd, unsigned long bytes, int how)
@@ -199,6 +200,17 @@ static void only_whole_leaves(void)
 	CHECK_EQ(filled_by(fd, map, 5 * LEAF_PAGES, &resident), 0);
 	MUST(!prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
 	CHECK_EQ(resident, 6 + LEAF_PAGES);
+	/* Where a process has only what it asks for itself, the object's word is not that. */
+	if (!prctl(PR_SET_THP_DISABLE, 1, EXCEPT_ADVISED, 0, 0)) {
+		char *other = map_of(fd, SIZE);
+
+		CHECK_EQ(filled_by(fd, other, 8 * LEAF_PAGES, &resident), 0);
+		MUST(!madvise(other, SIZE, MADV_HUGEPAGE));
+		CHECK_EQ(filled_by(fd, other, 9 * LEAF_PAGES, &resident), 1);
+		MUST(!prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+		CHECK_EQ(object_punch(fd, 8 * LEAF, 2 * LEAF), 0);
+		munmap(other, SIZE);
+	}
 	if (have_soft_dirty()) {
 		forget_soft_dirty();
 		CHECK_EQ(filled_by(fd, map, 6 * LEAF_PAGES, &resident), 0);
