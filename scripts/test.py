@@ -143,7 +143,8 @@ SHORT_SCRIPTS = ("sqlite", "fork", "send")
 LONG_SCRIPTS = ("mdb", "valkey", "fio", "stress", "postgres", "emulator")
 # It is for its figures, and those on x86_64 say as much.
 TIMED = ("bench_smp",)
-# A file system for /tmp, of another kernel, whose tmpfs may have no files that can be opened O_DIRECT. Debug kernels have it built in.
+# A file system for /tmp, on kernels other than the main one: their tmpfs may have no files that can be opened O_DIRECT. Debug kernels have
+# it built in.
 DIRECT = ("ext4",)
 
 # What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel, or --everything.

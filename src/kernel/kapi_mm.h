@@ -13,6 +13,10 @@ void kapi_mapping_set_home(struct address_space *mapping, void *home);
 void *kapi_mapping_home(const struct address_space *mapping);
 /* Has mincore() say that all of it is in memory, rather than nothing. */
 int kapi_mapping_call_present(struct address_space *mapping);
+/*
+ * What others have emptied and not yet flushed is flushed, too: the kernel sees that it is not alone (mm_tlb_flush_nested()).
+ * Kernel counterpart: unmap_mapping_range().
+ */
 void kapi_mapping_unmap(struct address_space *mapping, unsigned long long offset,
                         unsigned long long length, bool private_copies);
 
@@ -134,8 +138,8 @@ void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsig
  * flushed. The caller has looked, behind that lock, or with that of a table that was put there since.
  */
 void kapi_flush_tlb_late(struct vm_area_struct *vma, unsigned long start, unsigned long end);
-/* Whether there are such; or who has the lock of an empty pmd may put something there. */
-bool kapi_pmd_is_late(void);
+/* Whether what an empty pmd says counts only with its lock: the kernel takes tables away before it flushes, or there may be large folios. */
+bool kapi_empty_pmd_needs_lock(void);
 void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry);
 bool kapi_mm_has_notifiers(struct mm_struct *mm);
 void kapi_notify_start(struct kapi_notifier_range *range, struct mm_struct *mm, unsigned long start,

@@ -531,8 +531,8 @@ void cowmem_set_large_ops(struct vm_area_struct *vma, bool always)
 {
 	vma->vm_ops = large_ops(vma->vm_ops);
 	/*
-	 * Where huge pages are for those who ask for them: who has the object always take them did. But not where a process
-	 * has them only where its own madvise() says so (prctl(2)).
+	 * Where huge pages are for those who ask for them: who has the object always take them did. But not if the
+	 * process, by now, has them only where its own madvise() says so (prctl(2)).
 	 */
 	if (always SINCE_7_2(&&!mm_flags_test(MMF_DISABLE_THP_EXCEPT_ADVISED, vma->vm_mm)))
 		vm_flags_set(vma, VM_HUGEPAGE);

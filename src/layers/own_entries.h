@@ -109,7 +109,8 @@ private:
 
 		/* A fault that had one of them locked put a table there before it let go of the page. */
 		kapi_test_step(COWMEM_STEP_NO_TABLE, nullptr);
-		if (!PageTable{kapi_vma_mm(vma_), address})
+		if (const PageTable again{kapi_vma_mm(vma_), address};
+		    !again && !again.fills_late())
 			return end;
 		walk = from(index);
 		return walk.next();

@@ -135,12 +135,13 @@ public:
 	/*
 	 * Where there is neither: whether there is, when those are done who have the lock of the pmd. One of them may
 	 * have looked at the tree, and be about to have one entry map a large folio there (map_block()); or have
-	 * taken such an entry out, and not yet flushed TLBs, nor counted that, nor put it where mremap() moves it. Who
-	 * has taken a table out may flush later (kapi_flush_tlb_late()). Kernel counterpart: PVMW_SYNC.
+	 * taken such an entry out, and not yet counted that, nor put it where mremap() moves it. TLBs may be flushed later:
+	 * of a large folio whoever does it has a reference till then; of a table, see kapi_flush_tlb_late(). Kernel
+	 * counterpart: PVMW_SYNC.
 	 */
 	bool fills_late() const
 	{
-		if (!pmd_ || !kapi_pmd_is_late())
+		if (!pmd_ || !kapi_empty_pmd_needs_lock())
 			return false;
 
 		const PmdLock lock{mm_, pmd_};
