@@ -260,7 +260,7 @@ static void who_moves_may_wait_for_memory(void)
 /* --- who is charged --- */
 enum { CHARGED = 4 * PAGES };
 
-/* Without what CPUs keep in stock. */
+/* Without what CPUs keep in stock; but where that is of several cgroups, 64 pages may stay with each CPU. */
 static long charged_now(void)
 {
 	displace_stocks();
@@ -283,12 +283,12 @@ static void be_charged_less(void)
 	is = charged_now();
 	ksft_print_msg("memory.current: %ld KiB, and %ld without the %lu that were compressed\n",
 	               was >> 10, is >> 10, (unsigned long)bytes >> 10);
-	CHECK(was - is > (long)(bytes / 4 * 3));
+	CHECK(was - is > (long)(bytes / 2));
 	CHECK_EQ(store_stat(fd).backing_slots, CHARGED);
 	for (uint64_t i = 0; i < CHARGED; i++)
 		CHECK(cold_is(p + i * PAGE, i, 1));
 	/* All is charged again, to whom it was before. */
-	CHECK(charged_now() - is > (long)(CHARGED / 4 * 3 * PAGE));
+	CHECK(charged_now() - is > (long)(CHARGED / 2 * PAGE));
 	let_go(fd, p, CHARGED);
 }
 
