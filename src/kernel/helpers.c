@@ -322,7 +322,6 @@ HELPER void kapi_drain_folio_batches_everywhere(void) { cowmem_symbol_call(lru_a
 HELPER bool kapi_has_large(void) { return compat_has_large && cowmem_large_is_possible(); }
 HELPER void kapi_large_begin(void) { if (compat_has_large) cowmem_large_begin(); }
 HELPER bool kapi_large_wanted_unasked(void) { return READ_ONCE(cowmem_parameters.collapse); }
-HELPER bool kapi_large_used(void) { return compat_has_large && READ_ONCE(cowmem_large_used); }
 HELPER bool kapi_folio_is_large(const struct folio *part) { return is_large(part); }
 HELPER unsigned int kapi_folio_pages(const struct folio *part) { return is_large(part) ? KAPI_LARGE_PAGES : 1; }
 HELPER struct folio *kapi_folio_whole(struct folio *part) { return whole(part); }
@@ -479,7 +478,7 @@ HELPER void kapi_mm_end_flush_later(struct mm_struct *mm) { dec_tlb_flush_pendin
 HELPER void kapi_flush_cache_page(struct vm_area_struct *vma, unsigned long address, struct folio *folio) { flush_cache_page(vma, address, folio_pfn(folio)); }
 HELPER void kapi_flush_tlb_refusals(struct vm_area_struct *vma, unsigned long start, unsigned long end) { if (!IS_ENABLED(CONFIG_X86)) flush_tlb_range(vma, start, end); }
 HELPER void kapi_flush_tlb_late(struct vm_area_struct *vma, unsigned long start, unsigned long end) { if (IS_ENABLED(CONFIG_PT_RECLAIM) && mm_tlb_flush_pending(vma->vm_mm)) flush_tlb_range(vma, start, end); }
-HELPER bool kapi_empty_pmd_needs_lock(void) { return IS_ENABLED(CONFIG_PT_RECLAIM) || kapi_large_used(); }
+HELPER bool kapi_empty_pmd_needs_lock(void) { return IS_ENABLED(CONFIG_PT_RECLAIM) || (compat_has_large && READ_ONCE(cowmem_large_used)); }
 HELPER void kapi_flush_tlb_range(struct vm_area_struct *vma, unsigned long start, unsigned long end) { flush_tlb_range(vma, start, end); }
 HELPER void kapi_update_mmu_cache(struct vm_area_struct *vma, unsigned long address, pte_t *entry) { update_mmu_cache(vma, address, entry); }
 #ifdef CONFIG_MMU_NOTIFIER

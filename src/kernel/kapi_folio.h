@@ -134,8 +134,6 @@ enum kapi_leaf {
 bool kapi_has_large(void);
 void kapi_large_begin(void);
 bool kapi_folio_is_large(const struct folio *part);
-/* Whether there may be some, anywhere. */
-bool kapi_large_used(void);
 /* Whether pages are to become large folios without a call that asks for it (src/layers/collapser.c). */
 bool kapi_large_wanted_unasked(void);
 /* Whether there are any: where this says no, all that is asked of @part behind it costs as if there were none. */
