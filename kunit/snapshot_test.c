@@ -429,12 +429,17 @@ static void a_writer_between_two_steps(struct kunit *test)
 
 /* --- what freezing does --- */
 
-/* The entry of @address, which there is. */
-static pte_t *entry_at(struct mapping *m, unsigned long address)
+static pmd_t *pmd_at(struct mapping *m, unsigned long address)
 {
 	pud_t *pud = pud_offset(p4d_offset(pgd_offset(m->mm, address), address), address);
 
-	return pte_offset_kernel(pmd_offset(pud, address), address);
+	return pmd_offset(pud, address);
+}
+
+/* The entry of @address, which there is. */
+static pte_t *entry_at(struct mapping *m, unsigned long address)
+{
+	return pte_offset_kernel(pmd_at(m, address), address);
 }
 
 /* As if nobody had ever written the page, so that the entries alone know. */
@@ -871,7 +876,7 @@ static void emptied_and_not_flushed(struct kunit *test, bool is_there_again)
 {
 	struct mapping *m = test->priv;
 	unsigned long at = mapping_source(m, 1, 0x11);
-	pmd_t *pmd = pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), table;
+	pmd_t *pmd = pmd_at(m, at), table;
 	pte_t *entry = entry_at(m, at), was;
 	bool is_known = false;
 
@@ -917,12 +922,6 @@ static void a_table_that_came_since_is_flushed(struct kunit *test)
 /* --- several at once --- */
 static pte_t *to_be_protected[2];
 
-static pte_t *entry_of(struct mapping *m, unsigned long at)
-{
-	return pte_offset_kernel(
-		pmd_offset(pud_offset(p4d_offset(pgd_offset(m->mm, at), at), at), at), at);
-}
-
 static void expect_all_protected(struct mapping *m, struct vm_fault *vmf)
 {
 	for (int i = 0; i < 2; i++)
@@ -942,8 +941,8 @@ static void all_of_a_set_are_protected_before_one_is_frozen(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, poke(a, 0x22));
 	KUNIT_EXPECT_EQ(test, 0, poke(b, 0x33));
 	KUNIT_EXPECT_TRUE(test, permits_writes(m, a) && permits_writes(m, b));
-	to_be_protected[0] = entry_of(m, a);
-	to_be_protected[1] = entry_of(m, b);
+	to_be_protected[0] = entry_at(m, a);
+	to_be_protected[1] = entry_at(m, b);
 	objects[0] = m->file;
 	objects[1] = made;
 	mapping_at(m, COWMEM_STEP_FREEZES, expect_all_protected);

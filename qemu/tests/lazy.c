@@ -563,11 +563,8 @@ static void parts_of_a_large_page_are_continued(void)
 	}
 	CHECK_EQ(object_punch(fd, PAGE, PAGE), 0); /* takes it apart */
 	CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES - 1);
-	CHECK(layers_are_sound(fd));
 	close(uffd);
-	munmap(p, BLOCK);
-	close(fd);
-	check_returned(before);
+	finish(fd, p, BLOCK, before);
 }
 
 /* --- together with all that takes pages away --- */

@@ -21,8 +21,8 @@
 #define LEAF (LEAF_PAGES * PAGE)
 #define PAGES 256UL /* of an object that has no whole block */
 #define SIZE (PAGES * PAGE)
-#define EXCEPT_ADVISED \
-	(1UL << 1) /* PR_THP_DISABLE_EXCEPT_ADVISED; newer than the build host's headers */
+/* PR_THP_DISABLE_EXCEPT_ADVISED, newer than the build host's headers. */
+#define EXCEPT_ADVISED (1UL << 1)
 
 /* Where no leaf lies in two page tables. */
 static char *map_as(int fd, unsigned long bytes, int how)

@@ -525,8 +525,8 @@ static void no_memory_for_a_compressor(void)
 	MUST(write_text(FAILSLAB "ignore-gfp-wait", "Y"));
 	ksft_print_msg("%u allocations failed, one after the other, %u of them mattered\n", nth - 1,
 	               refused);
-	CHECK(refused >=
-	      2 + 2 * 2); /* the compressor, its array, and two for each stream, or three */
+	/* The compressor, its array, and two for each stream, or three. */
+	CHECK(refused >= 2 + 2 * 2);
 	CHECK_EQ(select_compressor("no-such"), ENOENT);
 	unload_soon();
 	CHECK_EQ(load(""), 0);
