@@ -1672,6 +1672,64 @@ static void *counts_up(void *which)
 	return NULL;
 }
 
+enum { FRESH = 16 }; /* blocks */
+
+static struct {
+	pthread_barrier_t begin, end;
+	char *map;
+	bool over;
+} first;
+
+/* Stores one page of each block, the @which-th half of it, at the same time as the other thread. */
+static void *stores_first(void *which)
+{
+	use_all_cpus();
+	for (;;) {
+		pthread_barrier_wait(&first.begin);
+		if (first.over)
+			return NULL;
+		for (unsigned long block = 0; block < FRESH; block++)
+			first.map[block * BLOCK + (uintptr_t)which * (BLOCK - PAGE)] = 1;
+		pthread_barrier_wait(&first.end);
+	}
+}
+
+/* Where several threads store into a hole at once, one of them has all of the block become large, and the others find that. */
+static void first_stores(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(FRESH * BLOCK);
+	unsigned int rounds = 0;
+	pthread_t thread[2];
+
+	first.map = object_map(fd, FRESH * BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
+	first.over = false;
+	MUST(!pthread_barrier_init(&first.begin, NULL, 3) &&
+	     !pthread_barrier_init(&first.end, NULL, 3));
+	for (uintptr_t i = 0; i < 2; i++)
+		MUST(!pthread_create(&thread[i], NULL, stores_first, (void *)i));
+	for (unsigned int i = 0; i < fewer_if_debug(100); i++) {
+		const struct counts now = counts_now();
+
+		pthread_barrier_wait(&first.begin);
+		pthread_barrier_wait(&first.end);
+		if (!SINCE(now, large_fallbacks)) {
+			CHECK_EQ(object_stat(fd).resident_pages, FRESH * BLOCK_PAGES);
+			CHECK_EQ(pmd_mapped(first.map), FRESH * BLOCK / 1024);
+			rounds++;
+		}
+		CHECK_EQ(object_punch(fd, 0, FRESH * BLOCK), 0);
+	}
+	first.over = true;
+	pthread_barrier_wait(&first.begin);
+	for (unsigned int i = 0; i < 2; i++)
+		MUST(!pthread_join(thread[i], NULL));
+	CHECK(rounds);
+	finish(fd, first.map, FRESH * BLOCK, before);
+}
+
 /* Has a snapshot keep what @fd has until all of that, which is written without end, was copied by pages. */
 static void copy_all(int fd)
 {
@@ -2037,6 +2095,7 @@ static const struct test_case cases[] = {
 	{"what mlock() holds, and other objects, collapsed", "", collapsed_elsewhere},
 	{"what is collapsed unasked, and what is left", "R86", collapsed_unasked},
 	{"what is collapsed unasked stays charged", "", unasked_in_cgroup},
+	{"threads that are the first at once take one for all", "", first_stores},
 	{"no store is lost while it is collapsed unasked", "", stored_unasked},
 	{"what SET_HUGE and madvise() say", "", modes},
 	{"what a mount says, and its room", "", mounted},

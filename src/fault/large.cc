@@ -32,6 +32,8 @@ Block look_at(const Fault &fault)
 
 	if (block.is_hole)
 		return block;
+	/* Another fault may be putting a large folio there. */
+	pages.tree().settle();
 	block.large = pages.get(first);
 	if (block.large && !kapi_folio_is_large(block.large.get()))
 		block.large = {};
@@ -163,6 +165,8 @@ bool serve_block(const Fault &fault)
 		filled = pages.fill_block(block.first, large.get());
 		if (filled)
 			block.large = std::move(large);
+		else
+			block = look_at(fault); /* another fault was first */
 	}
 	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
 		pages.try_reuse_block(block.first, block.large.get(), nullptr);

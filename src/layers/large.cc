@@ -30,63 +30,47 @@ namespace {
 } /* namespace */
 
 /*
- * Has the tree have @first, and the pages behind it in memory, as many as a leaf has, at @index. False: some are there by now,
- * or there is no memory.
+ * Has the tree have @first, and the pages behind it in memory, as many as @count leaves have, from @index on. False: some are
+ * there by now, or there is no memory.
  */
-bool Pages::put_leaf(Index index, folio *first)
+bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 {
 	UNINITIALIZED Tree::Spare spare;
-	Node *const leaf = Node::create(true, true);
+	Node *leaf[KAPI_LARGE_PAGES / Node::entries];
+	unsigned int made = 0;
 
-	if (!leaf)
-		return false;
-	for (unsigned int i = 0; i < Node::entries; i++) {
-		leaf->set(i, Entry{kapi_folio_part(first, i)});
-		leaf->set_own(i);
-	}
-	for (;;) {
-		const Tree::Change change = tree_.put_leaf(index, leaf, spare);
+	for (; made < count && (leaf[made] = Node::create(true, true)); made++)
+		for (unsigned int i = 0; i < Node::entries; i++) {
+			leaf[made]->set(i, Entry{kapi_folio_part(first, made * Node::entries + i)});
+			leaf[made]->set_own(i);
+		}
+	while (made == count) {
+		const Tree::Change change = tree_.put_leaves(index, leaf, count, spare);
 
 		if (change == Tree::Change::done)
 			return true;
-		if (change == Tree::Change::no_memory &&
-		    tree_.fill(spare, max_of(index, Index{Node::entries})))
-			continue;
-		kapi_node_free(leaf);
-		return false;
+		if (change == Tree::Change::changed ||
+		    !tree_.fill(spare, max_of(index, Index{Node::entries})))
+			break;
 	}
+	while (made)
+		kapi_node_free(leaf[--made]);
+	return false;
 }
 
 bool Pages::fill_block(Index first, folio *large)
 {
-	unsigned int i = 0, missing = 0;
-	int err = 0;
-
 	note_write(large);
 	home_.attach_large(large, first);
 	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
-	while (i < KAPI_LARGE_PAGES) {
-		if (i % Node::entries == 0 && err != -KAPI_ENOMEM &&
-		    put_leaf(first + i, kapi_folio_part(large, i))) {
-			i += Node::entries;
-			continue;
-		}
-
-		folio *part = kapi_folio_part(large, i);
-
-		if (err != -KAPI_ENOMEM)
-			err = put(first + i, {}, Entry{part}, true, false);
-		i++;
-		if (!err)
-			continue;
-		missing++;
-		drop_name(part);
-	}
-	if (missing == KAPI_LARGE_PAGES)
+	if (!put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
+		for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
+			drop_name(kapi_folio_part(large, i));
 		return false;
+	}
 	add_to_lru(large);
 	kapi_count(COWMEM_COUNT_large_allocated);
-	return !missing;
+	return true;
 }
 
 FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
@@ -100,7 +84,7 @@ FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
 		home_.attach(fresh.page(i), first + i);
 		kapi_folio_get(fresh.page(i));
 	}
-	if (!put_leaf(first, fresh.page(0))) {
+	if (!put_leaves(first, fresh.page(0), 1)) {
 		for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
 			home_.unattach(fresh.page(i));
 			home_.uncharge();

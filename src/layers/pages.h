@@ -149,8 +149,8 @@ public:
 
 	/* --- large folios (layers/large.cc) --- */
 	/*
-	 * Puts @large, fresh, into the block of holes at @first. False: something is there, or there was no memory for the
-	 * tree, and some parts may be there and others not.
+	 * Puts @large, fresh, into the block of holes at @first, all of it at once. False, and all is as it was: something is there,
+	 * or there was no memory for the tree; nobody has @large but the caller then.
 	 */
 	bool fill_block(Index first, folio *large) REQUIRES_SHARED(this);
 	/* Puts @fresh into the leaf of @index: the page there. None, and all is as it was: no hole, no space, no memory for the tree. */
@@ -256,7 +256,7 @@ private:
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
 	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
-	bool put_leaf(Index index, folio *first) REQUIRES_SHARED(this);
+	bool put_leaves(Index index, folio *first, unsigned int count) REQUIRES_SHARED(this);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);
 	void break_edge(Index index) REQUIRES(this);

@@ -559,8 +559,9 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 	return Change::done;
 }
 
-Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
+Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count, Spare &spare)
 {
+	const unsigned int first = place(index, 1);
 	UNINITIALIZED Replaced replaced;
 	UNINITIALIZED Way way;
 	const Spinning lock{lock_};
@@ -569,11 +570,15 @@ Tree::Change Tree::put_leaf(Index index, Node *leaf, Spare &spare)
 	if (!grow(max_of(index, Index{Node::entries}), spare) ||
 	    !own_way(index, way, 1, Missing::made, spare, replaced))
 		return Change::no_memory;
-	if (way.node[1]->child(place(index, 1)))
-		return Change::changed;
-	way.node[1]->set(place(index, 1), leaf);
-	count_more(way, 1, leaf->count(0));
-	for (unsigned int level = 1; level <= way.level; level++)
+	for (unsigned int i = 0; i < count; i++)
+		if (way.node[1]->child(first + i))
+			return Change::changed;
+	for (unsigned int i = 0; i < count; i++) {
+		way.node[1]->set(first + i, leaf[i]);
+		way.node[1]->set_own(first + i);
+		count_more(way, 1, leaf[i]->count(0));
+	}
+	for (unsigned int level = 2; level <= way.level; level++)
 		way.node[level]->set_own(place(index, level));
 	return Change::done;
 }

@@ -151,10 +151,13 @@ public:
 	 */
 	Change put(Index index, Entry old, Entry entry, bool own, Spare &spare);
 	/*
-	 * Puts @leaf, a node of which the caller has the pointer and no other, with entries that are names, all marked as its own,
-	 * where no leaf is at @index, which is that of its first entry. As put(). Other than done: all that is the caller's still.
+	 * Puts the @count leaves of @leaf, nodes of which the caller has the pointers and no other, with entries that are names, all
+	 * marked as its own, where no leaf is from @index on, which is that of the first entry. They have one place for all in the
+	 * node above. All at once, as put(). Other than done: all that is the caller's still.
 	 */
-	Change put_leaf(Index index, Node *leaf, Spare &spare);
+	Change put_leaves(Index index, Node *const *leaf, unsigned int count, Spare &spare);
+	/* Waits until what is just being put there is there as a whole. Never sleeps. */
+	void settle() const { const Spinning lock{lock_}; }
 	/*
 	 * Exchanges @old at @index, wherever that node is, for @entry, which names the same
 	 * page. The names go as for put(). Under RCU. Never sleeps.
