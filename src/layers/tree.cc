@@ -549,8 +549,10 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 		return Change::no_memory;
 	if (own && way.node[0]->own() >> place(index, 0) & 1)
 		return Change::changed;
-	if (!way.node[0]->exchange(place(index, 0), old, entry))
+	if (!way.node[0]->exchange(place(index, 0), old, entry)) {
+		prune(index, way, replaced); /* what was made for nothing */
 		return Change::changed;
+	}
 	count_more(way, 1, static_cast<long>(static_cast<bool>(entry)) - static_cast<bool>(old));
 	if (own)
 		mark(index, way);
