@@ -1694,6 +1694,13 @@ static void *stores_first(void *which)
 	}
 }
 
+/* Has both threads do that. */
+static void store_at_once(void)
+{
+	pthread_barrier_wait(&first.begin);
+	pthread_barrier_wait(&first.end);
+}
+
 /* Where several threads store into a hole at once, one of them has all of the block become large, and the others find that. */
 static void first_stores(void)
 {
@@ -1714,9 +1721,14 @@ static void first_stores(void)
 
 		/* Anew, without what a fault may have put there that found no memory for a large folio: a page table. */
 		first.map = object_map(fd, FRESH * BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
-		pthread_barrier_wait(&first.begin);
-		pthread_barrier_wait(&first.end);
+		store_at_once();
 		if (!SINCE(now, large_fallbacks)) {
+			CHECK_EQ(object_stat(fd).resident_pages, FRESH * BLOCK_PAGES);
+			CHECK_EQ(pmd_mapped(first.map), FRESH * BLOCK / 1024);
+			/* The same of what a snapshot had, and nobody has any more. */
+			close(snapshot(fd));
+			store_at_once();
+			CHECK_EQ(SINCE(now, pages_copied_up), 0);
 			CHECK_EQ(object_stat(fd).resident_pages, FRESH * BLOCK_PAGES);
 			CHECK_EQ(pmd_mapped(first.map), FRESH * BLOCK / 1024);
 			rounds++;

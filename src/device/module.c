@@ -643,6 +643,9 @@ static const struct {
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
 	{cowmem_room_init, cowmem_room_exit},
 	{cowmem_collapser_init, cowmem_collapser_exit},
+#if compat_has_large
+	{cowmem_large_init, NULL},
+#endif
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
 #endif

@@ -128,6 +128,12 @@ bool serve_block(const Fault &fault)
 	if (!may_map_block(fault))
 		return false;
 
+	/* The fault of one page says so if a fatal signal ends a wait. */
+	const Turn turn{pages.mapping(), fault.index(), true};
+
+	if (!turn)
+		return false;
+
 	Block block = look_at(fault);
 	FreshLarge fresh;
 
@@ -147,7 +153,6 @@ bool serve_block(const Fault &fault)
 		}
 	}
 
-	/* The fault of one page says so if a fatal signal ends the wait. */
 	if (!pages.lock_shared(true))
 		return false;
 

@@ -147,6 +147,10 @@ struct folio *kapi_folio_part(struct folio *large, unsigned int i);
 unsigned long kapi_folio_all_names(const struct folio *part);
 /* A page without a name goes. True: of a large folio, none has a name any more. With the page locked. */
 bool kapi_folio_leave_part(struct folio *part);
+/* Waits for the turn at the block of @index: see Turn (store/large.h). Null: a fatal signal, if that is to end the wait. */
+struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index,
+                                   bool killable);
+void kapi_large_unlock_turn(struct mutex *turn);
 /* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
 struct folio *kapi_large_alloc(const struct vm_fault *vmf);
 /* One for whoever asks for it, and may wait for it, on @node or near that, @zeroed or as it is, with one reference; or null. Sleeps. */

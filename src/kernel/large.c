@@ -5,6 +5,7 @@
  * folio->private has their names, those of each part for itself: that is what each part
  * takes along when the folio is broken, which so needs no memory.
  */
+#include <linux/hash.h>
 #include <linux/kmemleak.h>
 #include <linux/memcontrol.h>
 #include <linux/mm_inline.h>
@@ -138,6 +139,30 @@ struct address_space *cowmem_large_mapping(const struct folio *part)
 		smp_rmb(); /* with make_page() and cowmem_large_break() */
 	} while (unlikely(whole(part) != folio));
 	return mapping;
+}
+
+/* --- turns at blocks --- */
+/* As many as not to have faults wait that are about different blocks. */
+static struct mutex turns[256];
+
+int cowmem_large_init(void)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(turns); i++)
+		mutex_init(&turns[i]);
+	return 0;
+}
+
+struct mutex *cowmem_large_lock_turn(const struct address_space *mapping, unsigned long index,
+                                     bool killable)
+{
+	const unsigned long block = (unsigned long)mapping ^ (index >> HPAGE_PMD_ORDER);
+	struct mutex *turn = &turns[hash_long(block, ilog2(ARRAY_SIZE(turns)))];
+
+	if (!killable)
+		mutex_lock(turn);
+	else if (mutex_lock_killable(turn))
+		return NULL;
+	return turn;
 }
 
 /* --- making --- */

@@ -11,6 +11,7 @@
 #include "layers/copy_limit.h"
 #include "layers/pages.h"
 #include "rmap/visitors.h"
+#include "store/large.h"
 #include "store/store.h"
 
 namespace cowmem {
@@ -49,6 +50,25 @@ bool may_reuse_block(const Seen &seen)
 }
 
 /*
+ * Has the block of @index for the object's own, as try_reuse_block() says, of which the caller has no reference. -EINTR: a
+ * fatal signal, if that may end a wait.
+ */
+int reuse_block(Pages &pages, Index index, const Asker &asker)
+{
+	const Turn turn{pages.mapping(), index, asker.killable};
+
+	if (!turn || !pages.lock_shared(asker.killable))
+		return -KAPI_EINTR;
+
+	Shared lock{pages, held};
+	const FolioRef part = pages.get(index);
+
+	return part && kapi_folio_is_large(part.get())
+	               ? pages.try_reuse_block(index, part.get(), asker.writer)
+	               : -KAPI_EAGAIN;
+}
+
+/*
  * What @seen has, with no lock held, into @page: what is the family's stays as it is. 0, -EIO,
  * -EHWPOISON, -ENOMEM; -EINTR, if @how permits that.
  */
@@ -66,8 +86,8 @@ int copy(folio *page, const Seen &seen, Wait how)
 
 int Pages::break_cow(Index index, const Asker &asker)
 {
-	for (;;) {
-		const Seen seen = see(index);
+	for (bool tried = false;;) {
+		Seen seen = see(index);
 
 		if (!seen || is_own(seen))
 			return 0;
@@ -83,15 +103,16 @@ int Pages::break_cow(Index index, const Asker &asker)
 				return err;
 		}
 
-		/* The same of a large folio. */
-		if (may_reuse_block(seen)) {
-			if (!lock_shared(asker.killable))
-				return -KAPI_EINTR;
+		/* The same of a large folio, without what is seen, which has a reference. */
+		if (!tried && may_reuse_block(seen)) {
+			tried = true;
+			seen = {};
 
-			Shared lock{*this, held};
+			const int err = reuse_block(*this, index, asker);
 
-			if (!try_reuse_block(index, seen.page.get(), asker.writer))
-				return 0;
+			if (err != -KAPI_EAGAIN)
+				return err;
+			continue;
 		}
 
 		const int err = try_copy(index, seen, asker);

@@ -13,7 +13,7 @@
  * Lock order, top first, here and in all of cowmem:
  *
  *   write lock of an object (i_rwsem); of several: tried, with none held while waiting
- *   mmap_lock, VMA lock
+ *   mmap_lock, VMA lock; below these the turn at a block (store/large.h)
  *   what limits of snapshots count (layers/copy_limit.h)
  *   the lock of an object (layers/object_lock.h); of several (layers/snapshot_set.h): by their
  *       addresses, those of snapshots behind all others

@@ -60,7 +60,8 @@ struct cowmem_transfer {
 	long result; /* bytes, or -errno */
 };
 
-static struct workqueue_struct *workers;
+/* Those that write wait while the file's file system is frozen; those that read do not, and so not behind them. */
+static struct workqueue_struct *readers, *writers;
 
 /* For src/store/relocation.h. */
 struct srcu_struct cowmem_bytes_stay;
@@ -228,7 +229,7 @@ static void give_to_worker(struct cowmem_transfer *transfer, unsigned long place
 		transfer->css = css_of_task();
 	atomic_set(&transfer->parts, 2);
 	INIT_WORK(&transfer->work, work);
-	queue_work(workers, &transfer->work);
+	queue_work(transfer->writes ? writers : readers, &transfer->work);
 }
 
 /* --- to either --- */
@@ -527,15 +528,19 @@ int cowmem_backing_init(void)
 
 	if (err)
 		return err;
-	workers = alloc_workqueue("cowmem", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	if (workers)
+	readers = alloc_workqueue("cowmem_read", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	writers = alloc_workqueue("cowmem_write", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (readers && writers)
 		return 0;
-	cleanup_srcu_struct(&cowmem_bytes_stay);
+	cowmem_backing_exit();
 	return -ENOMEM;
 }
 
 void cowmem_backing_exit(void)
 {
-	destroy_workqueue(workers);
+	if (readers)
+		destroy_workqueue(readers);
+	if (writers)
+		destroy_workqueue(writers);
 	cleanup_srcu_struct(&cowmem_bytes_stay);
 }

@@ -42,6 +42,33 @@ private:
 };
 
 /*
+ * A fault's turn at the block of an index, for a scope. Who may be served by one large folio, a new one or the family's as
+ * it is, waits for others about the same block without a reference: one that waited for a lock with it would keep the others
+ * from reusing the folio, and would be kept from that by theirs. Kernel counterpart: hugetlb_fault_mutex_table.
+ */
+class Turn {
+public:
+	/* @killable: a fatal signal ends the wait. Sleeps. */
+	Turn(const address_space *mapping, Index index, bool killable)
+		: turn_{kapi_large_lock_turn(mapping, index, killable)}
+	{
+	}
+	~Turn()
+	{
+		if (turn_)
+			kapi_large_unlock_turn(turn_);
+	}
+	Turn(const Turn &) = delete;
+	Turn &operator=(const Turn &) = delete;
+
+	/* False: the signal came. */
+	explicit operator bool() const { return turn_; }
+
+private:
+	struct mutex *const turn_;
+};
+
+/*
  * @large, locked, of which the caller has one reference, becomes pages, as they were named, mapped nowhere; parts without a
  * name are freed. Faults map them again. What is a family's the caller has unmapped. Takes no memory. False: somebody
  * else has a reference, and it stays. Sleeps. Kernel counterpart: split_huge_page_to_list_to_order().
