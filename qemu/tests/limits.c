@@ -12,6 +12,7 @@
 #include "walks.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/rseq.h>
@@ -1154,6 +1155,69 @@ static void failing_mount(void)
 	check_returned(before);
 }
 
+/* --- room for one page, and two that fill it at once --- */
+struct meeting {
+	_Atomic unsigned int round, there, done;
+};
+
+static void store_in_each_round(struct meeting *meeting, volatile char *page, unsigned int rounds)
+{
+	use_all_cpus();
+	for (unsigned int round = 1; round <= rounds; round++) {
+		atomic_fetch_add(&meeting->there, 1);
+		while (atomic_load(&meeting->round) < round)
+			;
+		*page = (char)round;
+		atomic_fetch_add(&meeting->done, 1);
+	}
+	_exit(0);
+}
+
+/* Whoever comes second needs no room: the page is there, or just coming. */
+static void one_page_for_two(void)
+{
+	const unsigned int rounds = fewer_if_debug(2000);
+	struct meeting *meeting =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct counts before = counts_now();
+	bool both = true;
+	pid_t child[2];
+	char *page;
+	int fd;
+
+	MUST(meeting != MAP_FAILED && !mkdir(MOUNT, 0700));
+	MUST(!mount("none", MOUNT, "cowmem", 0, "size=4k"));
+	fd = open(MOUNT "/page", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && !unlink(MOUNT "/page") && !ftruncate(fd, PAGE));
+	page = object_map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (int i = 0; i < 2; i++) {
+		child[i] = fork();
+		MUST(child[i] >= 0);
+		if (!child[i])
+			store_in_each_round(meeting, page, rounds);
+	}
+	for (unsigned int round = 1; both && round <= rounds; round++) {
+		both = COMES(atomic_load(&meeting->there) == 2 * round);
+		MUST(!object_punch(fd, 0, PAGE));
+		atomic_store(&meeting->round, round);
+		both = both && COMES(atomic_load(&meeting->done) == 2 * round);
+	}
+	CHECK(both);
+	for (int i = 0; i < 2; i++) {
+		int status;
+
+		if (!both)
+			kill(child[i], SIGKILL);
+		MUST(waitpid(child[i], &status, 0) == child[i]);
+		CHECK_EQ(status, 0);
+	}
+	munmap(page, PAGE);
+	munmap(meeting, PAGE);
+	close(fd);
+	MUST(!umount(MOUNT) && !rmdir(MOUNT));
+	check_returned(before);
+}
+
 /* --- a tree of numbers finds no memory for a node: the object's index, and marks of its places --- */
 enum { CACHE = 5 };
 
@@ -1300,6 +1364,7 @@ int main(void)
 		{"the same of the first page of a cgroup: nobody is charged for it", "R90",
 	         nor_by_whom_it_is_charged_to},
 		{"each allocation of a mount fails", "", failing_mount},
+		{"room for one page, which two fill at once", "", one_page_for_two},
 		{"the object's index finds no memory", "R9", failing_index},
 		{"a mark finds no memory: nothing is lost", "", failing_marks},
 		{"a write that cannot read its buffer leaves no page", "", write_from_nowhere},

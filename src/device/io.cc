@@ -123,13 +123,8 @@ bool fill_block(Object &object, Index first)
 
 	Shared lock{pages};
 
-	if (!pages.is_hole_block(first) || last_of_block(first) >= object.end_index() ||
-	    !pages.home().charge(KAPI_LARGE_PAGES))
-		return false;
-
-	const FolioRef large = fresh.release();
-
-	return pages.fill_block(first, large.get());
+	return pages.is_hole_block(first) && last_of_block(first) < object.end_index() &&
+	       pages.fill_block(first, fresh);
 }
 
 /* The same as populate(), of what lies in one block, for who has locked out other write()s. */

@@ -638,14 +638,14 @@ static const struct {
 	{store_init, store_exit},
 	{cowmem_debug_init, cowmem_debug_exit},
 	{cowmem_inode_init, cowmem_inode_exit},
+#if compat_has_large
+	{cowmem_large_init, NULL},
+#endif
 	{cowmem_mount_init, cowmem_mount_exit},
 	{cowmem_scan_control_init, NULL},
 	{cowmem_shrinker_init, cowmem_shrinker_exit},
 	{cowmem_room_init, cowmem_room_exit},
 	{cowmem_collapser_init, cowmem_collapser_exit},
-#if compat_has_large
-	{cowmem_large_init, NULL},
-#endif
 #if defined(CONFIG_X86_MCE) && defined(CONFIG_MEMORY_FAILURE)
 	{cowmem_memory_failure_init, cowmem_memory_failure_exit},
 #endif

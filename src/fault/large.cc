@@ -124,24 +124,13 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 bool serve_block(const Fault &fault)
 {
 	Pages &pages = fault.object->pages();
+	const Index first = first_of_block(fault.index());
+	FreshLarge fresh;
 
 	if (!may_map_block(fault))
 		return false;
-
-	/* The fault of one page says so if a fatal signal ends a wait. */
-	const Turn turn{pages.mapping(), fault.index(), true};
-
-	if (!turn)
-		return false;
-
-	Block block = look_at(fault);
-	FreshLarge fresh;
-
-	if (!block.is_hole && !block.large)
-		return false;
-	block.large = {}; /* else who waits here looks to SNAPSHOT like one who may write it */
-
-	if (block.is_hole) {
+	/* Without a reference: who waits with one looks to SNAPSHOT, and to who would reuse the folio, like one who may use it. */
+	if (pages.is_hole_block(first)) {
 		if (pages.frozen())
 			return false;
 		if (!takes_large(fault) || !kapi_huge_sizes_have_block())
@@ -151,8 +140,11 @@ bool serve_block(const Fault &fault)
 			kapi_count(COWMEM_COUNT_large_fallbacks);
 			return false;
 		}
+	} else if (!pages.is_large(first)) {
+		return false;
 	}
 
+	/* The fault of one page says so if a fatal signal ends the wait. */
 	if (!pages.lock_shared(true))
 		return false;
 
@@ -160,18 +152,16 @@ bool serve_block(const Fault &fault)
 
 	if (!may_map_block(fault))
 		return false;
-	block = look_at(fault);
 
+	const Turn turn{pages.mapping(), first};
+	Block block = look_at(fault);
 	bool filled = false;
 
-	if (block.is_hole && fresh && pages.home().charge(KAPI_LARGE_PAGES)) {
-		FolioRef large = fresh.release();
-
-		filled = pages.fill_block(block.first, large.get());
-		if (filled)
-			block.large = std::move(large);
-		else
-			block = look_at(fault); /* another fault was first */
+	if (block.is_hole && fresh) {
+		block.large = pages.fill_block(block.first, fresh);
+		filled = static_cast<bool>(block.large);
+		if (!filled)
+			block = look_at(fault); /* another fault may have been first */
 	}
 	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
 		pages.try_reuse_block(block.first, block.large.get(), nullptr);

@@ -328,8 +328,8 @@ HELPER struct folio *kapi_folio_whole(struct folio *part) { return whole(part); 
 HELPER struct folio *kapi_folio_part(struct folio *large, unsigned int i) { return (struct folio *)(&large->page + i); }
 HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_large(part) ? cowmem_large_all_names(part) : kapi_folio_names(part); }
 HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
-HELPER struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index, bool killable) { return compat_has_large ? cowmem_large_lock_turn(mapping, index, killable) : NULL; }
-HELPER void kapi_large_unlock_turn(struct mutex *turn) { mutex_unlock(turn); }
+HELPER struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index) { struct mutex *turn = compat_has_large ? cowmem_large_turn(mapping, index) : NULL; if (turn) mutex_lock(turn); return turn; }
+HELPER void kapi_large_unlock_turn(struct mutex *turn) { if (turn) mutex_unlock(turn); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
 HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }
 HELPER struct folio *kapi_large_alloc_as(struct folio *page) { return compat_has_large ? cowmem_large_alloc_as(page) : NULL; }
@@ -339,6 +339,7 @@ HELPER bool kapi_huge_sizes_have_leaf(void) { return READ_ONCE(cowmem_parameters
 HELPER void kapi_vma_free_empty_table(struct vm_area_struct *vma, unsigned long index) { if (compat_has_large) cowmem_free_empty_table(vma, index); }
 HELPER void kapi_large_abandon(struct folio *large) { if (compat_has_large) cowmem_large_abandon(large); }
 HELPER void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index) { if (compat_has_large) cowmem_large_attach(large, mapping, index); }
+HELPER void kapi_large_unattach(struct folio *large) { folio_ref_sub(large, KAPI_LARGE_PAGES); }
 HELPER bool kapi_large_break(struct folio *large, unsigned int *unnamed) { return compat_has_large && cowmem_large_break(large, unnamed); }
 HELPER bool kapi_pmd_is_huge(unsigned long pmd) { return compat_has_large && pmd_trans_huge(__pmd(pmd)); }
 HELPER unsigned long kapi_pmd_part(struct vm_area_struct *vma, unsigned long pmd, unsigned long address) { return compat_has_large ? cowmem_pmd_part(vma, pmd, address) : 0; }

@@ -147,9 +147,8 @@ struct folio *kapi_folio_part(struct folio *large, unsigned int i);
 unsigned long kapi_folio_all_names(const struct folio *part);
 /* A page without a name goes. True: of a large folio, none has a name any more. With the page locked. */
 bool kapi_folio_leave_part(struct folio *part);
-/* Waits for the turn at the block of @index: see Turn (store/large.h). Null: a fatal signal, if that is to end the wait. */
-struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index,
-                                   bool killable);
+/* Waits for the turn at the block of @index, where there may be a large folio: see Turn (store/large.h). Sleeps. */
+struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index);
 void kapi_large_unlock_turn(struct mutex *turn);
 /* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
 struct folio *kapi_large_alloc(const struct vm_fault *vmf);
@@ -166,6 +165,8 @@ bool kapi_huge_sizes_have_leaf(void);
 void kapi_large_abandon(struct folio *large);
 /* It is at home from page @index on; each part has a name, and a reference for that. */
 void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
+/* The parts have no names, and no references for them, after all: nobody has found one. */
+void kapi_large_unattach(struct folio *large);
 /*
  * @large, locked, with one reference of the caller's and mapped nowhere, becomes as many folios of one
  * page as it had parts; those without a name, @unnamed, are free, but for the first, of which the caller has a

@@ -152,17 +152,11 @@ int cowmem_large_init(void)
 	return 0;
 }
 
-struct mutex *cowmem_large_lock_turn(const struct address_space *mapping, unsigned long index,
-                                     bool killable)
+struct mutex *cowmem_large_turn(const struct address_space *mapping, unsigned long index)
 {
 	const unsigned long block = (unsigned long)mapping ^ (index >> HPAGE_PMD_ORDER);
-	struct mutex *turn = &turns[hash_long(block, ilog2(ARRAY_SIZE(turns)))];
 
-	if (!killable)
-		mutex_lock(turn);
-	else if (mutex_lock_killable(turn))
-		return NULL;
-	return turn;
+	return &turns[hash_long(block, ilog2(ARRAY_SIZE(turns)))];
 }
 
 /* --- making --- */

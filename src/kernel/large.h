@@ -16,8 +16,7 @@ extern bool cowmem_large_used;
 bool cowmem_large_is_possible(void);
 void cowmem_large_begin(void);
 int cowmem_large_init(void);
-struct mutex *cowmem_large_lock_turn(const struct address_space *mapping, unsigned long index,
-                                     bool killable);
+struct mutex *cowmem_large_turn(const struct address_space *mapping, unsigned long index);
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf);
 struct folio *cowmem_large_alloc_on(int node, bool zeroed);
 struct folio *cowmem_large_alloc_as(struct folio *page);

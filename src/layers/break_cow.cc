@@ -55,12 +55,11 @@ bool may_reuse_block(const Seen &seen)
  */
 int reuse_block(Pages &pages, Index index, const Asker &asker)
 {
-	const Turn turn{pages.mapping(), index, asker.killable};
-
-	if (!turn || !pages.lock_shared(asker.killable))
+	if (!pages.lock_shared(asker.killable))
 		return -KAPI_EINTR;
 
 	Shared lock{pages, held};
+	const Turn turn{pages.mapping(), index};
 	const FolioRef part = pages.get(index);
 
 	return part && kapi_folio_is_large(part.get())
@@ -179,17 +178,13 @@ int Pages::try_copy(Index index, const Seen &seen, const Asker &asker)
 
 		SharedHome &shared = *family()->home();
 
-		if (!shared.charge())
-			return -KAPI_ENOSPC;
-
 		/* A thread that wants to write the copy, which is not the object's own yet, waits for this. */
 		const PageLock hidden{page};
 
 		shared.attach(page, index);
 		kapi_folio_get(page);
-		if (const int err = put(index, seen.entry, Entry{page}, true, false)) {
+		if (const int err = put(index, seen.entry, Entry{page}, true, &shared, false)) {
 			shared.unattach(page);
-			shared.uncharge();
 			kapi_folio_put(page);
 			return err;
 		}

@@ -203,7 +203,7 @@ int Pages::put_copy(Index index, folio *page, Kept *&kept)
 		return err == -KAPI_EHWPOISON ? 0 : err;
 	}
 	note_write(page);
-	err = put(index, entry, copy, false, false);
+	err = put(index, entry, copy, false, nullptr, false);
 	if (err) {
 		copy.drop();
 		delete keeps;
@@ -282,7 +282,7 @@ int Pages::put_back(folio *page)
 	for (;;) {
 		const Entry copy = entry_of(index);
 
-		switch (put(index, copy, Entry{page}, true, false)) {
+		switch (put(index, copy, Entry{page}, true, nullptr, false)) {
 		case 0:
 			copy.drop();
 			return 0;

@@ -45,11 +45,11 @@ bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 			leaf[made]->set_own(i);
 		}
 	while (made == count) {
-		const Tree::Change change = tree_.put_leaves(index, leaf, count, spare);
+		const Tree::Change change = tree_.put_leaves(index, leaf, count, home_, spare);
 
 		if (change == Tree::Change::done)
 			return true;
-		if (change == Tree::Change::changed ||
+		if (change != Tree::Change::no_memory ||
 		    !tree_.fill(spare, max_of(index, Index{Node::entries})))
 			break;
 	}
@@ -58,27 +58,29 @@ bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 	return false;
 }
 
-bool Pages::fill_block(Index first, folio *large)
+FolioRef Pages::fill_block(Index first, FreshLarge &fresh)
 {
+	folio *const large = fresh.get();
+
 	note_write(large);
 	home_.attach_large(large, first);
-	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
 	if (!put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
-		for (unsigned int i = 0; i < KAPI_LARGE_PAGES; i++)
-			drop_name(kapi_folio_part(large, i));
-		return false;
+		home_.unattach_large(large);
+		return {};
 	}
+
+	FolioRef filled = fresh.release();
+
 	add_to_lru(large);
+	kapi_count_n(COWMEM_COUNT_pages_allocated, KAPI_LARGE_PAGES);
 	kapi_count(COWMEM_COUNT_large_allocated);
-	return true;
+	return filled;
 }
 
 FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
 {
 	const Index first = first_of_leaf(index);
 
-	if (!home_.charge(KAPI_LEAF_PAGES))
-		return {};
 	for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
 		note_write(fresh.page(i));
 		home_.attach(fresh.page(i), first + i);
@@ -87,7 +89,6 @@ FolioRef Pages::fill_leaf(Index index, FreshLeaf &fresh)
 	if (!put_leaves(first, fresh.page(0), 1)) {
 		for (unsigned int i = 0; i < KAPI_LEAF_PAGES; i++) {
 			home_.unattach(fresh.page(i));
-			home_.uncharge();
 			kapi_folio_put(fresh.page(i));
 		}
 		return {};

@@ -37,17 +37,19 @@ bool Pages::exchange(Index index, Entry old, Entry fresh) const
 }
 
 /* --- what adds a page --- */
-/* 0; -EAGAIN: something else than @old is there by now; -ENOMEM. As Tree::put() says. */
-int Pages::put(Index index, Entry old, Entry entry, bool own, bool ahead)
+/* 0; -EAGAIN: something else than @old is there by now; -ENOMEM, -ENOSPC. As Tree::put() says. */
+int Pages::put(Index index, Entry old, Entry entry, bool own, const Home *payer, bool ahead)
 {
 	UNINITIALIZED Tree::Spare spare;
 
 	for (;;) {
-		switch (tree_.put(index, old, entry, own, spare)) {
+		switch (tree_.put(index, old, entry, own, payer, spare)) {
 		case Tree::Change::done:
 			return 0;
 		case Tree::Change::changed:
 			return -KAPI_EAGAIN;
+		case Tree::Change::no_space:
+			return -KAPI_ENOSPC;
 		case Tree::Change::no_memory:
 			if (ahead || !tree_.fill(spare, index))
 				return -KAPI_ENOMEM;
@@ -61,10 +63,6 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	folio *page = fresh.page.get();
 	Home &home = home_of_new();
 
-	if (!home.charge()) {
-		fresh.error = -KAPI_ENOSPC;
-		return {};
-	}
 	if (!fresh.zeroed)
 		kapi_folio_zero_range(page, 0, KAPI_PAGE_SIZE);
 	fresh.zeroed = true;
@@ -74,13 +72,12 @@ FolioRef Pages::fill_hole(Index index, Fresh &fresh)
 	/* Before the page is seen, so that none is counted too few. */
 	if (frozen_)
 		counted_.add_others(1);
-	if (const int err = put(index, {}, Entry{page}, !frozen_, fresh.ahead)) {
+	if (const int err = put(index, {}, Entry{page}, !frozen_, &home, fresh.ahead)) {
 		if (frozen_)
 			counted_.add_others(-1);
 		home.unattach(page);
-		home.uncharge();
 		kapi_folio_put(page);
-		fresh.error = err == -KAPI_ENOMEM ? err : 0;
+		fresh.error = err == -KAPI_EAGAIN ? 0 : err;
 		return {};
 	}
 	add_to_lru(page, fresh.ahead);

@@ -40,6 +40,7 @@
 namespace cowmem {
 
 struct Writer;
+class FreshLarge;
 
 /* On whose behalf a page is made an object's own. */
 struct Asker {
@@ -148,11 +149,8 @@ public:
 	int break_cow(Index index, const Asker &asker = {}) EXCLUDES(this);
 
 	/* --- large folios (layers/large.cc) --- */
-	/*
-	 * Puts @large, fresh, into the block of holes at @first, all of it at once. False, and all is as it was: something is there,
-	 * or there was no memory for the tree; nobody has @large but the caller then.
-	 */
-	bool fill_block(Index first, folio *large) REQUIRES_SHARED(this);
+	/* Puts @fresh into the holes of the block at @first, all at once: that. None, and all is as it was: as fill_leaf(). */
+	FolioRef fill_block(Index first, FreshLarge &fresh) REQUIRES_SHARED(this);
 	/* Puts @fresh into the leaf of @index: the page there. None, and all is as it was: no hole, no space, no memory for the tree. */
 	FolioRef fill_leaf(Index index, FreshLeaf &fresh) REQUIRES_SHARED(this);
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
@@ -255,7 +253,7 @@ private:
 	FolioRef fill_hole(Index index, Fresh &fresh) REQUIRES_SHARED(this);
 	FolioRef fill_slot(Index index, Seen &seen, Fresh &fresh) REQUIRES_SHARED(this);
 	bool bring_one_along(Index index, int node) REQUIRES_SHARED(this);
-	int put(Index index, Entry old, Entry entry, bool own, bool ahead);
+	int put(Index index, Entry old, Entry entry, bool own, const Home *payer, bool ahead);
 	bool put_leaves(Index index, folio *first, unsigned int count) REQUIRES_SHARED(this);
 	void adopt(Index index, const Seen &seen) REQUIRES_SHARED(this);
 	void forget_poisoned(Index first, Index last) REQUIRES(this);

@@ -5,6 +5,7 @@
 #include "kernel/minmax.h"
 #include "kernel/rcu.h"
 #include "layers/tree.h"
+#include "store/home.h"
 
 namespace cowmem {
 
@@ -539,18 +540,27 @@ void Tree::unmark(Index index, const Way &way, unsigned int level)
 		way.node[level]->clear_own(place(index, level));
 }
 
-Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spare)
+Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, const Home *payer,
+                       Spare &spare)
 {
+	const unsigned int i = place(index, 0);
 	UNINITIALIZED Replaced replaced;
 	UNINITIALIZED Way way;
 	const Spinning lock{lock_};
 
 	if (!own_way(index, way, 0, Missing::made, spare, replaced))
 		return Change::no_memory;
-	if (own && way.node[0]->own() >> place(index, 0) & 1)
-		return Change::changed;
-	if (!way.node[0]->exchange(place(index, 0), old, entry)) {
+
+	Node &leaf = *way.node[0];
+	const bool is_there = leaf.entry(i) == old && !(own && leaf.own() >> i & 1);
+
+	if (!is_there || (payer && !payer->charge())) {
 		prune(index, way, replaced); /* what was made for nothing */
+		return is_there ? Change::no_space : Change::changed;
+	}
+	if (!leaf.exchange(i, old, entry)) {
+		if (payer)
+			payer->uncharge();
 		return Change::changed;
 	}
 	count_more(way, 1, static_cast<long>(static_cast<bool>(entry)) - static_cast<bool>(old));
@@ -561,7 +571,8 @@ Tree::Change Tree::put(Index index, Entry old, Entry entry, bool own, Spare &spa
 	return Change::done;
 }
 
-Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count, Spare &spare)
+Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count, const Home &payer,
+                              Spare &spare)
 {
 	const unsigned int first = place(index, 1);
 	UNINITIALIZED Replaced replaced;
@@ -575,6 +586,8 @@ Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count
 	for (unsigned int i = 0; i < count; i++)
 		if (way.node[1]->child(first + i))
 			return Change::changed;
+	if (!payer.charge(count * Node::entries))
+		return Change::no_space;
 	for (unsigned int i = 0; i < count; i++) {
 		way.node[1]->set(first + i, leaf[i]);
 		way.node[1]->set_own(first + i);

@@ -22,6 +22,8 @@
 
 namespace cowmem {
 
+class Home;
+
 class Tree {
 public:
 	static constexpr unsigned int max_height =
@@ -143,19 +145,22 @@ public:
 		done,
 		changed,   /* something else is there by now, or what is there is its own */
 		no_memory, /* fill() a Spare first; nothing changed */
+		no_space,  /* what is to pay has none */
 	};
 	/*
 	 * Puts @entry, a name with its reference, at @index, where @old is; that one's name is
-	 * the caller's then. @own: it is for the tree's object alone. Never sleeps, but drops
-	 * nodes, which may: not under RCU.
+	 * the caller's then. @own: it is for the tree's object alone. @payer: the home that is charged for a new version,
+	 * if there is one, and only if @old is there: where two put something there, the second needs no space. Never
+	 * sleeps, but drops nodes, which may: not under RCU.
 	 */
-	Change put(Index index, Entry old, Entry entry, bool own, Spare &spare);
+	Change put(Index index, Entry old, Entry entry, bool own, const Home *payer, Spare &spare);
 	/*
 	 * Puts the @count leaves of @leaf, nodes of which the caller has the pointers and no other, with entries that are names, all
 	 * marked as its own, where no leaf is from @index on, which is that of the first entry. They have one place for all in the
 	 * node above. All at once, as put(). Other than done: all that is the caller's still.
 	 */
-	Change put_leaves(Index index, Node *const *leaf, unsigned int count, Spare &spare);
+	Change put_leaves(Index index, Node *const *leaf, unsigned int count, const Home &payer,
+	                  Spare &spare);
 	/* Waits until what is just being put there is there as a whole. Never sleeps. */
 	void settle() const { const Spinning lock{lock_}; }
 	/*

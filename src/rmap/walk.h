@@ -13,11 +13,11 @@
  * Lock order, top first, here and in all of cowmem:
  *
  *   write lock of an object (i_rwsem); of several: tried, with none held while waiting
- *   mmap_lock, VMA lock; below these the turn at a block (store/large.h)
+ *   mmap_lock, VMA lock
  *   what limits of snapshots count (layers/copy_limit.h)
  *   the lock of an object (layers/object_lock.h); of several (layers/snapshot_set.h): by their
  *       addresses, those of snapshots behind all others
- *   page lock
+ *   page lock; above it the turn at a block (store/large.h)
  *   i_mmap_rwsem, shared        a walk of an object's mappings
  *   anon_vma root, shared       a walk of a private copy's; never with the above
  *   mmu_notifier ranges         opened with the tree locked, before the table is

@@ -89,11 +89,17 @@ public:
 	/* The reverse, for a page that nobody has found. */
 	void unattach(folio *page)
 	{
-		kapi_folio_detach(page);
 		kapi_folio_set_names(page, 0);
-		kapi_folio_take_dirty(page);
-		kapi_folio_take_written(page);
+		forget(page);
 		add(~0UL);
+	}
+	/* The same for @large. */
+	void unattach_large(folio *large)
+	{
+		kapi_large_unattach(large);
+		forget(large);
+		add(-static_cast<unsigned long>(KAPI_LARGE_PAGES));
+		add_large(-static_cast<unsigned long>(KAPI_LARGE_PAGES));
 	}
 	/* @page, which is locked and another's, is its own from now on, with all that a large one has; and so is its slot, if it is in one. */
 	void take(folio *page, const StoreSlot *slot)
@@ -126,6 +132,12 @@ public:
 private:
 	friend void leave_home(folio *page);
 	friend bool break_large(folio *large);
+	static void forget(folio *page)
+	{
+		kapi_folio_detach(page);
+		kapi_folio_take_dirty(page);
+		kapi_folio_take_written(page);
+	}
 	void add(unsigned long n) { __atomic_fetch_add(&pages_, n, __ATOMIC_RELAXED); }
 	void add_large(unsigned long n) { __atomic_fetch_add(&large_, n, __ATOMIC_RELAXED); }
 

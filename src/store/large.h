@@ -42,27 +42,21 @@ private:
 };
 
 /*
- * A fault's turn at the block of an index, for a scope. Who may be served by one large folio, a new one or the family's as
- * it is, waits for others about the same block without a reference: one that waited for a lock with it would keep the others
- * from reusing the folio, and would be kept from that by theirs. Kernel counterpart: hugetlb_fault_mutex_table.
+ * A fault's turn at the block of an index, for a scope, with the object's lock shared. Who may be served by one large folio, a
+ * new one or the family's as it is, waits for others about the same block without a reference: one that waited for a lock with it
+ * would keep the others from reusing the folio, and would be kept from that by theirs. Kernel counterpart:
+ * hugetlb_fault_mutex_table.
  */
 class Turn {
 public:
-	/* @killable: a fatal signal ends the wait. Sleeps. */
-	Turn(const address_space *mapping, Index index, bool killable)
-		: turn_{kapi_large_lock_turn(mapping, index, killable)}
+	/* Sleeps. */
+	Turn(const address_space *mapping, Index index)
+		: turn_{kapi_large_lock_turn(mapping, index)}
 	{
 	}
-	~Turn()
-	{
-		if (turn_)
-			kapi_large_unlock_turn(turn_);
-	}
+	~Turn() { kapi_large_unlock_turn(turn_); }
 	Turn(const Turn &) = delete;
 	Turn &operator=(const Turn &) = delete;
-
-	/* False: the signal came. */
-	explicit operator bool() const { return turn_; }
 
 private:
 	struct mutex *const turn_;
