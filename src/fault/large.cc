@@ -150,10 +150,11 @@ bool serve_block(const Fault &fault)
 
 	Shared lock{pages, held};
 
-	if (!may_map_block(fault))
+	const Turn turn{pages.mapping(), first};
+
+	if (!turn || !may_map_block(fault))
 		return false;
 
-	const Turn turn{pages.mapping(), first};
 	Block block = look_at(fault);
 	bool filled = false;
 

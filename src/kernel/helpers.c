@@ -328,7 +328,7 @@ HELPER struct folio *kapi_folio_whole(struct folio *part) { return whole(part); 
 HELPER struct folio *kapi_folio_part(struct folio *large, unsigned int i) { return (struct folio *)(&large->page + i); }
 HELPER unsigned long kapi_folio_all_names(const struct folio *part) { return is_large(part) ? cowmem_large_all_names(part) : kapi_folio_names(part); }
 HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) || cowmem_large_leave_part(part); }
-HELPER struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index) { struct mutex *turn = compat_has_large ? cowmem_large_turn(mapping, index) : NULL; if (turn) mutex_lock(turn); return turn; }
+HELPER struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index) { struct mutex *turn = compat_has_large ? cowmem_large_turn(mapping, index) : NULL; return turn && !mutex_lock_killable(turn) ? turn : NULL; }
 HELPER void kapi_large_unlock_turn(struct mutex *turn) { if (turn) mutex_unlock(turn); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
 HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }

@@ -147,7 +147,7 @@ struct folio *kapi_folio_part(struct folio *large, unsigned int i);
 unsigned long kapi_folio_all_names(const struct folio *part);
 /* A page without a name goes. True: of a large folio, none has a name any more. With the page locked. */
 bool kapi_folio_leave_part(struct folio *part);
-/* Waits for the turn at the block of @index, where there may be a large folio: see Turn (store/large.h). Sleeps. */
+/* Waits for the turn at the block of @index, where there may be a large folio (store/large.h); or null: a fatal signal. Sleeps. */
 struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index);
 void kapi_large_unlock_turn(struct mutex *turn);
 /* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */

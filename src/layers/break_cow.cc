@@ -62,7 +62,7 @@ int reuse_block(Pages &pages, Index index, const Asker &asker)
 	const Turn turn{pages.mapping(), index};
 	const FolioRef part = pages.get(index);
 
-	return part && kapi_folio_is_large(part.get())
+	return turn && part && kapi_folio_is_large(part.get())
 	               ? pages.try_reuse_block(index, part.get(), asker.writer)
 	               : -KAPI_EAGAIN;
 }

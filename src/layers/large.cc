@@ -31,15 +31,16 @@ namespace {
 
 /*
  * Has the tree have @first, and the pages behind it in memory, as many as @count leaves have, from @index on. False: some are
- * there by now, or there is no memory.
+ * there by now, or there is no space, or no memory: for a block none is waited for, as others wait for their turn.
  */
 bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 {
 	UNINITIALIZED Tree::Spare spare;
 	Node *leaf[KAPI_LARGE_PAGES / Node::entries];
 	unsigned int made = 0;
+	const bool waits = count == 1;
 
-	for (; made < count && (leaf[made] = Node::create(true, true)); made++)
+	for (; made < count && (leaf[made] = Node::create(true, waits)); made++)
 		for (unsigned int i = 0; i < Node::entries; i++) {
 			leaf[made]->set(i, Entry{kapi_folio_part(first, made * Node::entries + i)});
 			leaf[made]->set_own(i);
@@ -49,7 +50,7 @@ bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 
 		if (change == Tree::Change::done)
 			return true;
-		if (change != Tree::Change::no_memory ||
+		if (change != Tree::Change::no_memory || !waits ||
 		    !tree_.fill(spare, max_of(index, Index{Node::entries})))
 			break;
 	}
@@ -65,7 +66,11 @@ FolioRef Pages::fill_block(Index first, FreshLarge &fresh)
 	note_write(large);
 	home_.attach_large(large, first);
 	if (!put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
+		const PageLock lock{large}; /* with memory_failed() */
+
 		home_.unattach_large(large);
+		if (kapi_large_poisoned(large))
+			kapi_folio_get(large); /* which keeps it from who takes pages, for ever */
 		return {};
 	}
 

@@ -586,8 +586,10 @@ Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count
 	for (unsigned int i = 0; i < count; i++)
 		if (way.node[1]->child(first + i))
 			return Change::changed;
-	if (!payer.charge(count * Node::entries))
+	if (!payer.charge(count * Node::entries)) {
+		prune(index, way, replaced); /* as above */
 		return Change::no_space;
+	}
 	for (unsigned int i = 0; i < count; i++) {
 		way.node[1]->set(first + i, leaf[i]);
 		way.node[1]->set_own(first + i);

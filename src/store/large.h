@@ -49,7 +49,7 @@ private:
  */
 class Turn {
 public:
-	/* Sleeps. */
+	/* A fatal signal ends the wait. Sleeps. */
 	Turn(const address_space *mapping, Index index)
 		: turn_{kapi_large_lock_turn(mapping, index)}
 	{
@@ -57,6 +57,9 @@ public:
 	~Turn() { kapi_large_unlock_turn(turn_); }
 	Turn(const Turn &) = delete;
 	Turn &operator=(const Turn &) = delete;
+
+	/* False: the signal came. */
+	explicit operator bool() const { return turn_; }
 
 private:
 	struct mutex *const turn_;
