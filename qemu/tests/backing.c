@@ -897,17 +897,18 @@ static void *be_busy(void *arg)
 static void lose_nothing_in_use(unsigned int seconds)
 {
 	struct counts before = counts_now();
-	const time_t end = time(NULL) + seconds;
 	pthread_t threads[2];
 	uint64_t out = 0;
+	time_t end;
 	void *lost;
 	int fd;
 
 	busy_pages = noise_object(&fd, PAGES);
+	end = time(NULL) + seconds;
 	busy_end = false;
 	for (uintptr_t i = 0; i < 2; i++)
 		MUST(!pthread_create(&threads[i], NULL, be_busy, (void *)i));
-	while (time(NULL) < end)
+	while (time(NULL) < end || (!SINCE(before, backing_read) && time(NULL) < end + 60))
 		out += page_out_all(fd, PAGES);
 	__atomic_store_n(&busy_end, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++) {
