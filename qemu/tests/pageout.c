@@ -30,12 +30,13 @@ static bool has_dirty_bit(int fd)
 	return info.features & COWMEM_FEATURE_DIRTY_BIT;
 }
 
-/* An object of PAGES pages, each with its own content, and all paged out. */
+/* An object of PAGES pages of 4 KiB, each with its own content, and all paged out. */
 static char *paged_out_object(int *fd)
 {
 	char *p;
 
 	*fd = object_open();
+	MUST(!object_set_huge(*fd, COWMEM_HUGE_NEVER));
 	p = object_map(*fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (uint64_t i = 0; i < PAGES; i++)
 		fill_page(p + i * PAGE, i, 1);
