@@ -78,10 +78,10 @@ static struct object {
 	uint64_t *generation; /* of each page: shared by all who write */
 } o;
 
-static void begin(unsigned long pages)
+static void begin_with(int fd, unsigned long pages)
 {
 	o.pages = pages;
-	o.fd = object_open();
+	o.fd = fd;
 	o.map = object_map(o.fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	o.generation = mmap(NULL, pages * sizeof(*o.generation), PROT_READ | PROT_WRITE,
 	                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -90,6 +90,11 @@ static void begin(unsigned long pages)
 		o.generation[i] = 1;
 		fill_simply(o.map + i * PAGE, i, 1);
 	}
+}
+
+static void begin(unsigned long pages)
+{
+	begin_with(object_open(), pages);
 }
 
 static void check_all(void)
@@ -340,10 +345,12 @@ static void reclaim_everywhere(void)
 static void shrinkers_reach_every_object(void)
 {
 	const struct counts before = counts_now();
+	const int fd = object_open();
 	struct cowmem_page state;
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
-	begin(1024);
+	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));     /* so that one page can be locked */
+	begin_with(fd, 1024);
 	MUST(!mlock(o.map + 100 * PAGE, PAGE));
 	for (int i = 0; i < 20 && object_stat(o.fd).resident_pages > 1; i++)
 		reclaim_everywhere();

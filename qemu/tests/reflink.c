@@ -591,7 +591,7 @@ static void failed_allocation_loses_nothing(void)
 	int fd, status;
 	char *map;
 
-	MUST(!mount("none", MOUNT, "cowmem", 0, "size=160k"));
+	MUST(!mount("none", MOUNT, "cowmem", 0, "size=160k,huge=never"));
 	fd = open(MOUNT "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	MUST(fd >= 0 && !ftruncate(fd, SIZE));
 	MUST(pwrite(fd, "first", 5, 5 * PAGE) == 5);

@@ -836,7 +836,8 @@ static void as_the_model_says(void)
 	for (int i = 0; i < OBJECTS; i++)
 		model[i].fd = -1;
 	model[0] = (struct model){.fd = object_open()};
-	MUST(!object_set_huge(model[0].fd, COWMEM_HUGE_NEVER)); /* page by page, as its clones then */
+	MUST(!object_set_huge(model[0].fd,
+	                      COWMEM_HUGE_NEVER)); /* page by page, as its clones then */
 	MUST(!object_resize(model[0].fd, MODEL_PAGES * PAGE));
 	model_map(0);
 	for (unsigned int deed = 0; deed < deeds && !test_failed; deed++) {
