@@ -278,7 +278,7 @@ static void makes_and_tells(void)
 	CHECK_TOOL(1, "create --pinnable b");
 	CHECK_SAYS(complained, "-o pinnable");
 	if (!geteuid()) {
-		MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "pinnable"));
+		MUST(!mount(NULL, mount_point, NULL, MS_REMOUNT, "pinnable,huge=never"));
 		CHECK_TOOL(0, "create --pinnable b");
 		CHECK_TOOL(0, "stat --json b");
 		CHECK_JSON("state.1", "pinnable");
