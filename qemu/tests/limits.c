@@ -1173,7 +1173,7 @@ static void store_in_each_round(struct meeting *meeting, volatile char *page, un
 	_exit(0);
 }
 
-/* Whoever comes second needs no room: the page is there, or just coming. */
+/* The second child needs no room: the page is there, or just coming. */
 static void one_page_for_two(void)
 {
 	const unsigned int rounds = fewer_if_debug(2000);
