@@ -188,7 +188,7 @@ SELECTED_KERNELS = [dataclasses.replace(plan, seconds=60) for i, plan in enumera
 # Every object takes large pages where it can, but where a test says that it is about those of 4 KiB. On a debug kernel, what is about locks
 # and order.
 ALWAYS_HUGE = "huge=always"
-TESTS = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c") if path.stem != "module")  # which loads it as it is by itself
+TESTS = tuple(path.stem for path in (ROOT / "qemu/tests").glob("*.c") if path.stem != "module")  # that loads the module anew, without
 STORMS = tuple(name for name in TESTS if name.endswith("storm")) + ("forks", "fuzz", "pageout", "pins", "races", "snapshot")
 OTHER_KERNELS += [
     Plan("stock", arch, 600, 400, modules=MODULES[arch], parameters=ALWAYS_HUGE, programs=TESTS) for arch in ("x86_64", "arm64")

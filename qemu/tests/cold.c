@@ -38,8 +38,7 @@ static char *cold_object(int *fd, uint64_t pages)
 {
 	char *p;
 
-	*fd = object_open();
-	MUST(!object_set_huge(*fd, COWMEM_HUGE_NEVER)); /* page by page */
+	*fd = object_open_small();
 	p = object_map(*fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (uint64_t i = 0; i < pages; i++)
 		cold_page(p + i * PAGE, i, 1);

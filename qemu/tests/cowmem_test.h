@@ -215,6 +215,15 @@ static inline int object_set_huge(int fd, uint32_t huge)
 	return ioctl(fd, COWMEM_IOC_SET_HUGE, &set);
 }
 
+/* A new object of pages of 4 KiB, also where every object takes large ones. */
+static inline int object_open_small(void)
+{
+	const int fd = object_open();
+
+	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));
+	return fd;
+}
+
 static inline void *object_map(int fd, size_t length, int prot, int flags)
 {
 	void *p = mmap(NULL, length, prot, flags, fd, 0);

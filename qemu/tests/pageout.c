@@ -30,21 +30,12 @@ static bool has_dirty_bit(int fd)
 	return info.features & COWMEM_FEATURE_DIRTY_BIT;
 }
 
-/* An object of pages of 4 KiB. */
-static int small_object(void)
-{
-	const int fd = object_open();
-
-	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));
-	return fd;
-}
-
-/* One of PAGES pages, each with its own content, and all paged out. */
+/* An object of PAGES pages of 4 KiB, each with its own content, and all paged out. */
 static char *paged_out_object(int *fd)
 {
 	char *p;
 
-	*fd = small_object();
+	*fd = object_open_small();
 	p = object_map(*fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (uint64_t i = 0; i < PAGES; i++)
 		fill_page(p + i * PAGE, i, 1);
@@ -339,7 +330,7 @@ static void marks_of_pagemap_survive(void)
 static void young_pages_get_a_second_chance(void)
 {
 	struct cowmem_page_out out;
-	int fd = small_object();
+	int fd = object_open_small();
 	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 
 	for (uint64_t i = 0; i < PAGES; i++)
@@ -360,7 +351,7 @@ static void young_pages_get_a_second_chance(void)
 static void what_nobody_used_in_between_goes(void)
 {
 	struct cowmem_page_out out;
-	int fd = small_object();
+	int fd = object_open_small();
 	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), byte;
 
 	for (uint64_t i = 0; i < PAGES; i++)
@@ -399,7 +390,7 @@ static void what_nobody_used_in_between_goes(void)
 static void locked_pages_stay(void)
 {
 	struct cowmem_page_out out;
-	int fd = small_object();
+	int fd = object_open_small();
 	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 
 	for (uint64_t i = 0; i < PAGES; i++)
@@ -423,7 +414,7 @@ static void what_the_store_makes_of_pages(void)
 	struct cowmem_store_stat stat;
 	struct cowmem_store_limit limit = {.size = sizeof(limit), .max_slots = 3};
 	uint64_t seed = 88172645463325252ULL;
-	int fd = small_object();
+	int fd = object_open_small();
 	char *p = object_map(fd, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 
 	/* 0: a repeated word; 1: nothing repeats; 2…: compressible. */

@@ -345,12 +345,10 @@ static void reclaim_everywhere(void)
 static void shrinkers_reach_every_object(void)
 {
 	const struct counts before = counts_now();
-	const int fd = object_open();
 	struct cowmem_page state;
 
 	MUST(write_text("/proc/sys/vm/drop_caches", "4")); /* without a word in the log */
-	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));     /* so that one page can be locked */
-	begin_with(fd, 1024);
+	begin_with(object_open_small(), 1024);             /* so that one page can be locked */
 	MUST(!mlock(o.map + 100 * PAGE, PAGE));
 	for (int i = 0; i < 20 && object_stat(o.fd).resident_pages > 1; i++)
 		reclaim_everywhere();

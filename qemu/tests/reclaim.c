@@ -54,8 +54,7 @@ static void fill(void)
 
 static void begin(unsigned long pages, unsigned long stride, const char *limit)
 {
-	o.fd = object_open();
-	MUST(!object_set_huge(o.fd, COWMEM_HUGE_NEVER)); /* clusters of pages of 4 KiB */
+	o.fd = object_open_small(); /* clusters of pages of 4 KiB */
 	o.pages = pages;
 	o.stride = stride;
 	o.first = 0;

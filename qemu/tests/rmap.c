@@ -560,13 +560,11 @@ static void locked_only_where_it_is_mapped(void)
 static void ranges_follow_split_and_moved_mappings(void)
 {
 	enum { pages = 600, hole = 100 };
-	int fd = object_open();
-	char *p, *moved;
+	/* An entry of 2 MiB that is split would be gone, until the pages are touched. */
+	int fd = object_open_small();
+	char *p = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED), *moved;
 	int pid = getpid();
 
-	/* An entry of 2 MiB that is split is gone, until the pages are touched. */
-	MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER));
-	p = object_map(fd, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	for (int i = 0; i < pages; i++)
 		p[i * PAGE] = 1;
 	CHECK_EQ(ask(fd, 0, pages), pages);

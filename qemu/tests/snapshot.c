@@ -835,9 +835,7 @@ static void as_the_model_says(void)
 
 	for (int i = 0; i < OBJECTS; i++)
 		model[i].fd = -1;
-	model[0] = (struct model){.fd = object_open()};
-	MUST(!object_set_huge(model[0].fd,
-	                      COWMEM_HUGE_NEVER)); /* page by page, as its clones then */
+	model[0] = (struct model){.fd = object_open_small()}; /* as its clones then */
 	MUST(!object_resize(model[0].fd, MODEL_PAGES * PAGE));
 	model_map(0);
 	for (unsigned int deed = 0; deed < deeds && !test_failed; deed++) {
@@ -1105,11 +1103,10 @@ static void a_long_punch_can_be_killed(void)
 
 	/* It may be done before the signal comes. */
 	for (int round = 0; round < ROUNDS && punched == MANY; round++) {
-		int fd = object_open(), then;
+		int fd = object_open_small(), then; /* which takes longer */
 		char *map = object_map(fd, MANY * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 		pid_t child;
 
-		MUST(!object_set_huge(fd, COWMEM_HUGE_NEVER)); /* which takes longer */
 		for (uint64_t i = 0; i < MANY; i++)
 			map[i * PAGE] = 1;
 		then = snapshot(fd);

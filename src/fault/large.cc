@@ -19,20 +19,18 @@ namespace {
 
 /* What is at the fault's block. */
 struct Block {
-	Index first;
 	FolioRef large; /* its folio; none: something else is there, or */
 	bool is_hole;   /* nothing */
 };
 
-Block look_at(const Fault &fault)
+Block look_at(const Fault &fault, Index first)
 {
 	const Pages &pages = fault.object->pages();
-	const Index first = first_of_block(fault.index());
-	Block block{first, {}, pages.is_hole_block(first)};
+	Block block{{}, pages.is_hole_block(first)};
 
 	if (block.is_hole)
 		return block;
-	/* Another fault may be putting a large folio there. */
+	/* A write() may be putting a large folio there. */
 	pages.tree().settle();
 	block.large = pages.get(first);
 	if (block.large && !kapi_folio_is_large(block.large.get()))
@@ -155,18 +153,18 @@ bool serve_block(const Fault &fault)
 	if (!turn || !may_map_block(fault))
 		return false;
 
-	Block block = look_at(fault);
+	Block block = look_at(fault, first);
 	bool filled = false;
 
 	if (block.is_hole && fresh) {
-		block.large = pages.fill_block(block.first, fresh);
+		block.large = pages.fill_block(first, fresh);
 		filled = static_cast<bool>(block.large);
 		if (!filled)
-			block = look_at(fault); /* another fault may have been first */
+			block = look_at(fault, first); /* a write() may have been first */
 	}
 	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
-		pages.try_reuse_block(block.first, block.large.get(), nullptr);
-	return block.large && map_block(fault, block.first, block.large.get(), filled);
+		pages.try_reuse_block(first, block.large.get(), nullptr);
+	return block.large && map_block(fault, first, block.large.get(), filled);
 }
 
 } /* namespace */

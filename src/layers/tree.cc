@@ -593,8 +593,8 @@ Tree::Change Tree::put_leaves(Index index, Node *const *leaf, unsigned int count
 	for (unsigned int i = 0; i < count; i++) {
 		way.node[1]->set(first + i, leaf[i]);
 		way.node[1]->set_own(first + i);
-		count_more(way, 1, leaf[i]->count(0));
 	}
+	count_more(way, 1, static_cast<long>(count * Node::entries));
 	for (unsigned int level = 2; level <= way.level; level++)
 		way.node[level]->set_own(place(index, level));
 	return Change::done;

@@ -155,7 +155,7 @@ public:
 	 */
 	Change put(Index index, Entry old, Entry entry, bool own, const Home *payer, Spare &spare);
 	/*
-	 * Puts the @count leaves of @leaf, nodes of which the caller has the pointers and no other, with entries that are names, all
+	 * Puts the @count leaves of @leaf, nodes of which the caller has the pointers and no other, with names for all entries, all
 	 * marked as its own, where no leaf is from @index on, which is that of the first entry. They have one place for all in the
 	 * node above. All at once, as put(). Other than done: all that is the caller's still.
 	 */

@@ -89,8 +89,8 @@ public:
 	/* The reverse, for a page that nobody has found. */
 	void unattach(folio *page)
 	{
-		kapi_folio_set_names(page, 0);
 		forget(page);
+		kapi_folio_set_names(page, 0);
 		add(~0UL);
 	}
 	/* The same for @large. */
