@@ -197,6 +197,21 @@ static void forget_uses(void)
 		reclaim(CGROUP, "4K");
 }
 
+/* The place in a cluster that the scan comes to last: long behind those where the pages of @clusters clusters go first. */
+static unsigned long last_in_turn(unsigned long clusters)
+{
+	unsigned long first = 0;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", clusters * PAGE);
+	CHECK(reclaim(CGROUP, text));
+	for (unsigned long n = 1; n < CLUSTER; n++)
+		if (resident_of(n) < resident_of(first))
+			first = n;
+	CHECK(resident_of(first) <= clusters / 2); /* the scan may have begun within a place */
+	return (first + CLUSTER - 2) % CLUSTER;
+}
+
 /*
  * The pages that lie on the LRU one behind the other are of one cluster each. What was used stays, and is as used as it
  * was, when others of its cluster go.
@@ -205,8 +220,7 @@ static void used_neighbours_stay(void)
 {
 	const long dying = dying_cgroups();
 	const unsigned long clusters = mib / 16 * MIB / PAGE / CLUSTER;
-	const unsigned long used = CLUSTER - 1;
-	unsigned long still;
+	unsigned long used, still;
 	char text[32];
 	char *map;
 
@@ -214,17 +228,18 @@ static void used_neighbours_stay(void)
 		SKIP("this kernel has no description of its types");
 	begin(clusters * CLUSTER, CLUSTER, "max");
 	forget_uses();
+	used = last_in_turn(clusters);
 	parameter_set("around_pages", "1"); /* what a fault maps besides may count as used, too */
 	map = object_map(o.fd, o.pages * PAGE, PROT_READ, MAP_SHARED);
 	use(map, used, o.pages, CLUSTER);
 	parameter_set("around_pages", "16");
 	for (int i = 0; i < 3; i++) {
-		snprintf(text, sizeof(text), "%lu", (CLUSTER - 4) / 3 * clusters * PAGE);
+		snprintf(text, sizeof(text), "%lu", (CLUSTER - 8) / 3 * clusters * PAGE);
 		CHECK(reclaim(CGROUP, text));
 	}
 	CHECK_EQ(resident_and_used(used, o.pages, CLUSTER, &still), clusters);
-	ksft_print_msg("of all %lu stayed, of %lu used ones %lu are\n", resident(o.fd), clusters,
-	               still);
+	ksft_print_msg("of all %lu stayed, of %lu used ones at place %lu %lu are\n",
+	               resident(o.fd), clusters, used, still);
 	CHECK_EQ(still, clusters);
 	munmap(map, o.pages * PAGE);
 	end(dying);
