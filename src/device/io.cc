@@ -106,7 +106,7 @@ bool is_ready(const Object &object, Index index)
 	       !kapi_folio_poisoned(page.get());
 }
 
-/* Fills the block from @first on with a large folio. False: something is there, or there is none to be had. */
+/* Fills the block from @first on with a large folio. False: something is there, or there is none to be had; or a fatal signal. */
 bool fill_block(Object &object, Index first)
 {
 	Pages &pages = object.pages();
@@ -122,8 +122,9 @@ bool fill_block(Object &object, Index first)
 	}
 
 	Shared lock{pages};
+	const Turn turn{pages.mapping(), first};
 
-	return pages.is_hole_block(first) && last_of_block(first) < object.end_index() &&
+	return turn && pages.is_hole_block(first) && last_of_block(first) < object.end_index() &&
 	       pages.fill_block(first, fresh);
 }
 

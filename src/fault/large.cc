@@ -30,8 +30,6 @@ Block look_at(const Fault &fault, Index first)
 
 	if (block.is_hole)
 		return block;
-	/* A write() may be putting a large folio there. */
-	pages.tree().settle();
 	block.large = pages.get(first);
 	if (block.large && !kapi_folio_is_large(block.large.get()))
 		block.large = {};
@@ -154,17 +152,12 @@ bool serve_block(const Fault &fault)
 		return false;
 
 	Block block = look_at(fault, first);
-	bool filled = false;
 
-	if (block.is_hole && fresh) {
+	if (block.is_hole && fresh)
 		block.large = pages.fill_block(first, fresh);
-		filled = static_cast<bool>(block.large);
-		if (!filled)
-			block = look_at(fault, first); /* a write() may have been first */
-	}
 	if (block.large && is_write(fault) && !pages.owns(block.large.get()))
 		pages.try_reuse_block(first, block.large.get(), nullptr);
-	return block.large && map_block(fault, first, block.large.get(), filled);
+	return block.large && map_block(fault, first, block.large.get(), block.is_hole);
 }
 
 } /* namespace */

@@ -161,8 +161,6 @@ public:
 	 */
 	Change put_leaves(Index index, Node *const *leaf, unsigned int count, const Home &payer,
 	                  Spare &spare);
-	/* Waits until what is just being put there is there as a whole. Never sleeps. */
-	void settle() const { const Spinning lock{lock_}; }
 	/*
 	 * Exchanges @old at @index, wherever that node is, for @entry, which names the same
 	 * page. The names go as for put(). Under RCU. Never sleeps.

@@ -42,9 +42,9 @@ private:
 };
 
 /*
- * A fault's turn at the block of an index, for a scope, with the object's lock shared. Who may be served by one large folio, a
- * new one or the family's as it is, waits for others about the same block without a reference: one that waited for a lock with it
- * would keep the others from reusing the folio, and would be kept from that by theirs. Kernel counterpart:
+ * The turn at the block of an index, for a scope, with the object's lock shared: of a fault, a write or a PREFETCH to write, which may
+ * have a new large folio there, or reuse the family's as it is. It waits for others without a reference: one that waited for a lock
+ * with it would keep the others from reusing the folio, and would be kept from that by theirs. Kernel counterpart:
  * hugetlb_fault_mutex_table.
  */
 class Turn {
