@@ -529,6 +529,18 @@ static void what_is_missing_of_a_block(void)
 		CHECK(page_is(p + i * PAGE, i, 1));
 		CHECK_EQ(object_stat(fd).resident_pages, i + 1);
 	}
+	/* Nor is more there of a write() than what it has written so far. */
+	CHECK_EQ(object_punch(fd, 0, BLOCK), 0);
+	{
+		char *from = malloc(BLOCK);
+
+		MUST(from);
+		fill_pages(from, 0, BLOCK_PAGES, 1);
+		CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK);
+		free(from);
+	}
+	CHECK_EQ(object_stat(fd).large_pages, 0);
+	CHECK(pages_are(p, 0, BLOCK_PAGES, 1));
 	stop(&s);
 	CHECK_EQ(s.asked, PAGES);
 	munmap(p, BLOCK);

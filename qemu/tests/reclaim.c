@@ -238,8 +238,8 @@ static void used_neighbours_stay(void)
 		CHECK(reclaim(CGROUP, text));
 	}
 	CHECK_EQ(resident_and_used(used, o.pages, CLUSTER, &still), clusters);
-	ksft_print_msg("of all %lu stayed, of %lu used ones at place %lu %lu are\n",
-	               resident(o.fd), clusters, used, still);
+	ksft_print_msg("of all %lu stayed, of %lu used ones at place %lu %lu are\n", resident(o.fd),
+	               clusters, used, still);
 	CHECK_EQ(still, clusters);
 	munmap(map, o.pages * PAGE);
 	end(dying);

@@ -59,9 +59,11 @@ public:
 			run->before = last_;
 			last_ = run;
 		}
-		last_->end = index + 1;
+		extend(index);
 		return true;
 	}
+	/* What was added goes on to @last. */
+	void extend(Index last) { last_->end = last + 1; }
 	/* They are holes again, as far as nobody has used them meanwhile. */
 	void undo(Object &object) const
 	{
@@ -88,8 +90,13 @@ int fill_holes(Object &object, Index first, Index last, Filled &filled)
 		if (object.pages().is_hole(index)) {
 			if (!filled.add(index))
 				return -KAPI_ENOMEM;
-			if (const int err = page_to_write(object, index, page))
+			if (index == first_of_block(index) && last_of_block(index) <= last &&
+			    fill_block(object, index, false)) {
+				index = last_of_block(index);
+				filled.extend(index);
+			} else if (const int err = page_to_write(object, index, page)) {
 				return err;
+			}
 		}
 		kapi_cond_resched();
 	}

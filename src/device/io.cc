@@ -9,7 +9,9 @@
 #include "device/io.h"
 #include "store/backing.h"
 #include "kernel/minmax.h"
+#include "kernel/vm_flags.h"
 #include "layers/object.h"
+#include "rmap/mappings.h"
 #include "store/large.h"
 
 namespace cowmem {
@@ -97,24 +99,36 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 
 namespace {
 
-/* Whether nothing is left to do for a write of the page at @index: a hint. */
-bool is_ready(const Object &object, Index index)
+/* Whether a mapping of the block at @first refuses large pages, or has user space asked for what is missing. */
+bool is_refused(address_space *mapping, Index first)
 {
-	FolioRef page;
+	const Index last = last_of_block(first);
+	const ObjectMappings mappings{mapping};
 
-	return object.pages().try_get(index, page) && page && object.pages().owns(page.get()) &&
-	       !kapi_folio_poisoned(page.get());
+	for (vm_area_struct *vma = mappings.first(first, last); vma;
+	     vma = mappings.next(vma, first, last))
+		if (VmFlags{vma}.refuses_large() || kapi_vma_asks_user_space(vma))
+			return true;
+	return false;
 }
 
-/* Fills the block from @first on with a large folio. False: something is there, or there is none to be had; or a fatal signal. */
-bool fill_block(Object &object, Index first)
+} /* namespace */
+
+bool takes_block(const Object &object, Index first)
+{
+	return object.huge() == COWMEM_HUGE_ALWAYS && kapi_huge_sizes_have_block() &&
+	       object.may_write(last_of_block(first)) && object.pages().is_hole_block(first);
+}
+
+bool fill_block(Object &object, Index first, bool waits)
 {
 	Pages &pages = object.pages();
 
-	if (object.huge() != COWMEM_HUGE_ALWAYS || !pages.is_hole_block(first))
+	if (!takes_block(object, first) || is_refused(pages.mapping(), first))
 		return false;
 
-	FreshLarge fresh{kapi_large_alloc_on(KAPI_ANY_NODE, true)};
+	FreshLarge fresh{waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
+	                       : kapi_large_alloc(nullptr)};
 
 	if (!fresh) {
 		kapi_count(COWMEM_COUNT_large_fallbacks);
@@ -124,15 +138,25 @@ bool fill_block(Object &object, Index first)
 	Shared lock{pages};
 	const Turn turn{pages.mapping(), first};
 
-	return turn && pages.is_hole_block(first) && last_of_block(first) < object.end_index() &&
-	       pages.fill_block(first, fresh);
+	return turn && takes_block(object, first) && pages.fill_block(first, fresh);
+}
+
+namespace {
+
+/* Whether nothing is left to do for a write of the page at @index: a hint. */
+bool is_ready(const Object &object, Index index)
+{
+	FolioRef page;
+
+	return object.pages().try_get(index, page) && page && object.pages().owns(page.get()) &&
+	       !kapi_folio_poisoned(page.get());
 }
 
 /* The same as populate(), of what lies in one block, for who has locked out other write()s. */
 int populate_block(Object &object, Index first, Index last, unsigned long long &count)
 {
 	if (first == first_of_block(first) && last == last_of_block(first) &&
-	    fill_block(object, first)) {
+	    fill_block(object, first, true)) {
 		count += KAPI_LARGE_PAGES;
 		return 0;
 	}
@@ -172,7 +196,12 @@ int populate(Object &object, Index first, Index last, unsigned long long &count)
 
 		const Index stop = min_of(last_of_block(first), end - 1);
 
-		if (const int err = populate_block(object, first, stop, count))
+		const int err = populate_block(object, first, stop, count);
+
+		/* RESIZE may have moved the end meanwhile. */
+		if (object.end_index() <= stop)
+			object.empty_again(max_of(first, object.end_index()), stop);
+		if (err)
 			return err;
 		first = stop + 1;
 	}
@@ -221,6 +250,20 @@ size_t writable_bytes(const Object &object, long long position, size_t wanted)
 		return wanted;
 	return static_cast<size_t>(
 		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
+}
+
+/*
+ * Where a write of a whole block finds a hole it has a large folio, if all of its bytes can be read. So nothing else is in the
+ * block then but what is written: holes around that stay, and what looks for data finds no more.
+ */
+bool try_fill_block(Object &object, long long position, const iov_iter *from)
+{
+	const size_t bytes = size_t{KAPI_LARGE_PAGES} * KAPI_PAGE_SIZE;
+
+	return static_cast<size_t>(position) % bytes == 0 &&
+	       writable_bytes(object, position, kapi_iter_count(from)) >= bytes &&
+	       takes_block(object, index_of(position)) && !kapi_iter_fault_in(from, bytes) &&
+	       fill_block(object, index_of(position), false);
 }
 
 /* The next data at or after @from, or the next hole; both end at @end. */
@@ -319,6 +362,7 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 
 	long err = kapi_iocb_write_checks(iocb, from);
 	long long position = kapi_iocb_position(iocb);
+	Index filled = 0; /* the page behind the block that this write filled last */
 	long done = 0;
 
 	if (err > 0)
@@ -333,11 +377,15 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		FolioRef page;
 
 		/* Before there is a page: what cannot be read must not take memory. */
-		if (chunk && !kapi_iter_fault_in(from, chunk))
+		if (chunk && kapi_iter_fault_in(from, chunk) == chunk)
 			err = -KAPI_EFAULT;
-		else
-			err = chunk ? page_to_write(object, index_of(position), page)
-			            : -KAPI_ENOSPC;
+		else if (!chunk)
+			err = -KAPI_ENOSPC;
+		if (err)
+			break;
+		if (try_fill_block(object, position, from))
+			filled = last_of_block(index_of(position)) + 1;
+		err = page_to_write(object, index_of(position), page);
 		if (err)
 			break;
 
@@ -355,8 +403,10 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		}
 		kapi_cond_resched();
 	}
-	/* A page that was made for bytes which could not be read then. */
-	if (err && !object.holds(index_of(position)))
+	/* What was made for bytes that did not come. */
+	if (kapi_iter_count(from) && index_up(position) < filled)
+		object.empty_again(index_up(position), filled - 1);
+	else if (err && !object.holds(index_of(position)))
 		object.empty_again(index_of(position), index_of(position));
 	kapi_iocb_set_position(iocb, position);
 	return done ? done : err;

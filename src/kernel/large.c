@@ -178,16 +178,6 @@ static struct folio *with_names(struct folio *folio, gfp_t gfp)
 /* As for THP where nobody asked for compaction: from what is free, or not at all. */
 #define FREE (((GFP_HIGHUSER | __GFP_ACCOUNT) & ~__GFP_RECLAIM) | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
-struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
-{
-	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
-
-	return with_names(vma_policy(vmf->vma)
-	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
-	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
-	                  GFP_KERNEL_ACCOUNT);
-}
-
 struct folio *cowmem_large_alloc_on(int node, bool zeroed)
 {
 	/* Who asks for it waits until memory is put together, if that is soon. */
@@ -206,7 +196,7 @@ static struct mem_cgroup *get_group_of(struct folio *page)
 	return folio_memcg_kmem(page) ? get_mem_cgroup_from_objcg(folio_objcg(page)) : NULL;
 }
 
-/* Whether what this worker was charged with was beyond memory.high of somebody: it is not the worker that has to pay for that. */
+/* Whether what this task was just charged with was beyond memory.high of somebody. It does not pay for that: it gives it back. */
 static bool is_over_high(void)
 {
 	const unsigned int pages = current->memcg_nr_pages_over_high;
@@ -226,6 +216,28 @@ static bool is_over_high(void)
 }
 #endif
 
+static struct folio *unless_over_high(struct folio *large)
+{
+	if (!is_over_high() || !large)
+		return large;
+	cowmem_large_abandon(large);
+	return NULL;
+}
+
+/* A fault that is over memory.high pays for that when it is done. A write goes on; so it does that with pages, which have it pay at once. */
+struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
+{
+	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
+
+	if (!vmf)
+		return unless_over_high(
+			with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT));
+	return with_names(vma_policy(vmf->vma)
+	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
+	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
+	                  GFP_KERNEL_ACCOUNT);
+}
+
 /*
  * Nobody asked for it, so nothing is reclaimed for it, no task waits, and none is killed: what there is not may be there
  * later. The node is the page's: that of a worker says nothing, nor what it may take of others.
@@ -241,11 +253,7 @@ struct folio *cowmem_large_alloc_as(struct folio *page)
 	                   __GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
-	if (is_over_high() && large) {
-		cowmem_large_abandon(large);
-		large = NULL;
-	}
-	return large;
+	return unless_over_high(large);
 }
 
 /* Each is charged for itself from then on. */

@@ -5,7 +5,7 @@
  *
  * Invariants:
  *   O1  no page lies at or beyond index_up(size()) when no writer is at work,
- *       unless the object grows by itself and the page is being written
+ *       unless the object grows by itself and the page, or its block, is being written
  *   O2  the size of one that does not grow changes by resize() and restore() only, or becomes 0
  *       as a snapshot is dropped
  */
@@ -239,6 +239,7 @@ private:
 	bool is_for_nothing(Index index, const Seen &seen) const REQUIRES(pages_);
 	bool empty_some(Index first, Index last) EXCLUDES(pages_);
 	bool try_empty_again(Index first, Index last) EXCLUDES(pages_);
+	bool is_left_over(Index index, bool &all) REQUIRES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part, long long end) EXCLUDES(pages_);
 

@@ -200,24 +200,35 @@ bool Object::is_for_nothing(Index index, const Seen &seen) const
 	       (seen.page && !is_damaged(seen) && reads_same(seen.page.get(), nullptr));
 }
 
+/* Whether what is at @index is for nothing, and nobody uses it. @all becomes false if somebody does. */
+bool Object::is_left_over(Index index, bool &all)
+{
+	const Seen seen = pages_.see(index);
+
+	if (!seen || !pages_.is_own(seen) || !is_for_nothing(index, seen))
+		return false;
+
+	const bool used = stays_used(pages_, index, seen);
+	const bool goes = !holds(index) || (!used && is_for_nothing(index, seen));
+
+	all &= goes || !used;
+	return goes;
+}
+
 /* False: something stays that is for nothing, but used. */
 bool Object::empty_some(Index first, Index last)
 {
 	Exclusive lock{pages_};
 	bool all = true;
 
+	/* Runs go at once, and with no reference that would keep a large folio as it is. */
 	for (Index index = first; index <= last; index++) {
-		const Seen seen = pages_.see(index);
+		const Index from = index;
 
-		if (!seen || !pages_.is_own(seen) || !is_for_nothing(index, seen))
-			continue;
-
-		const bool used = stays_used(pages_, index, seen);
-
-		if (holds(index) && (used || !is_for_nothing(index, seen)))
-			all &= !used;
-		else if (pages_.tree().own_way(index))
-			pages_.remove(index, index, PrivateCopies::keep);
+		while (index <= last && is_left_over(index, all))
+			index++;
+		if (index > from && pages_.tree().own_way(from) && pages_.tree().own_way(index - 1))
+			pages_.remove(from, index - 1, PrivateCopies::keep);
 	}
 	return all;
 }

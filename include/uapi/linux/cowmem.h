@@ -217,7 +217,8 @@ struct cowmem_set_cow {
  * With COWMEM_CREATE_HUGE it takes memory in pages of 2 MiB where a fault finds 2 MiB, aligned, that are
  * a hole as a whole and within size and mapping, such memory is free, and
  * /sys/kernel/mm/transparent_hugepage/enabled is not "never", and nothing in these 2 MiB of that mapping was
- * ever mapped by 4 KiB; otherwise by 4 KiB, as ever. One
+ * ever mapped by 4 KiB; and where one write(), fallocate() or PREFETCH to write has all of 2 MiB, aligned, that are a hole, if
+ * no mapping of these refuses that with MADV_NOHUGEPAGE, or has user space asked for what is missing; otherwise by 4 KiB, as ever. One
  * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
  * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
  * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own, and PAGE_OUT
@@ -655,7 +656,7 @@ struct cowmem_poison {
 };
 
 /*
- * SET_HUGE: when faults are to take memory in pages of 2 MiB, as COWMEM_CREATE_HUGE says it: in the words of a tmpfs' huge=, of which
+ * SET_HUGE: when memory is to be taken in pages of 2 MiB, as COWMEM_CREATE_HUGE says it: in the words of a tmpfs' huge=, of which
  * "within_size" is COWMEM_HUGE_ALWAYS, since none reaches beyond the object's end. What madvise() says of a mapping comes first:
  * with MADV_NOHUGEPAGE it takes none. One entry maps a page of 2 MiB only in mappings that were made when this was not
  * COWMEM_HUGE_NEVER. Pages that there are stay as they are. Snapshots and clones that are taken from then on are the same.
@@ -664,8 +665,8 @@ struct cowmem_poison {
  */
 enum cowmem_huge {
 	COWMEM_HUGE_NEVER = 0,
-	COWMEM_HUGE_ADVISE = 1, /* in mappings with MADV_HUGEPAGE */
-	COWMEM_HUGE_ALWAYS = 2,
+	COWMEM_HUGE_ADVISE = 1, /* by faults in mappings with MADV_HUGEPAGE */
+	COWMEM_HUGE_ALWAYS = 2, /* by faults, and by calls that fill 2 MiB */
 };
 
 struct cowmem_set_huge {

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pages of 2 MiB that write() and fallocate() take, of objects that take these always: where, and what is left when these fail. */
+#include "counts.h"
+#include "huge.h"
+#include "parameters.h"
+#include "relatives.h"
+#include "store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#define SIZE (2 * BLOCK)
+#define WHERE "/tmp/large_io"
+
+static unsigned long large_of(int fd)
+{
+	return object_stat(fd).large_pages;
+}
+
+/* Anonymous memory of @bytes, with pages as fill_pages() has them. */
+static char *bytes_of(unsigned long bytes)
+{
+	char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(map != MAP_FAILED);
+	fill_pages(map, 0, bytes / PAGE, 1);
+	return map;
+}
+
+static void whole_blocks(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(SIZE);
+	char *from = bytes_of(SIZE), *map;
+
+	CHECK_EQ(pwrite(fd, from, SIZE, 0), SIZE);
+	CHECK_EQ(SINCE(before, large_allocated), 2);
+	CHECK_EQ(SINCE(before, pages_allocated), 2 * BLOCK_PAGES);
+	CHECK_EQ(large_of(fd), 2 * BLOCK_PAGES);
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	map = object_map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK(pages_are(map, 0, 2 * BLOCK_PAGES, 1));
+	CHECK_EQ(pmd_mapped(map), SIZE / 1024);
+
+	/* What is there is written, and nothing is taken. */
+	fill_pages(from, 0, BLOCK_PAGES, 2);
+	CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK);
+	CHECK_EQ(SINCE(before, pages_allocated), 2 * BLOCK_PAGES);
+	CHECK(pages_are(map, 0, BLOCK_PAGES, 2) && pages_are(map, BLOCK_PAGES, BLOCK_PAGES, 1));
+	munmap(from, SIZE);
+	finish(fd, map, SIZE, before);
+}
+
+/* Writes @bytes of @from at @offset of a new object: how much of it is large then. Nothing is in it but these bytes. */
+static unsigned long large_behind(const char *from, unsigned long bytes, unsigned long offset)
+{
+	struct counts before = counts_now();
+	const int fd = huge_create(2 * SIZE);
+	unsigned long large;
+
+	CHECK_EQ(pwrite(fd, from, bytes, (off_t)offset), bytes);
+	large = large_of(fd);
+	CHECK_EQ(object_stat(fd).resident_pages,
+	         (offset + bytes + PAGE - 1) / PAGE - offset / PAGE);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), offset / PAGE * PAGE);
+	CHECK_EQ(lseek(fd, (off_t)offset, SEEK_HOLE), (offset + bytes + PAGE - 1) / PAGE * PAGE);
+	finish(fd, NULL, 0, before);
+	return large;
+}
+
+static void parts_of_blocks(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	char *from = bytes_of(SIZE), *map;
+	int fd;
+
+	CHECK_EQ(large_behind(from, BLOCK - PAGE, 0), 0);
+	CHECK_EQ(large_behind(from, BLOCK - 1, BLOCK), 0);
+	CHECK_EQ(large_behind(from, BLOCK, PAGE), 0);
+	CHECK_EQ(large_behind(from, BLOCK, 1), 0);
+	CHECK_EQ(large_behind(from, SIZE, BLOCK / 2), BLOCK_PAGES);
+	CHECK_EQ(large_behind(from, BLOCK + 1, BLOCK), BLOCK_PAGES);
+
+	/* One page is there, or the object ends within the block. */
+	fd = huge_create(SIZE);
+	CHECK_EQ(pwrite(fd, "x", 1, (off_t)(BLOCK - 1)), 1);
+	CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK);
+	CHECK_EQ(large_of(fd), 0);
+	CHECK(file_is(fd, 0, BLOCK_PAGES, 1));
+	finish(fd, NULL, 0, before);
+	fd = huge_create(0);
+	MUST(!object_resize(fd, SIZE - 1));
+	CHECK_EQ(pwrite(fd, from, SIZE, 0), SIZE - 1);
+	CHECK_EQ(large_of(fd), BLOCK_PAGES);
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES - 1, 1));
+	finish(fd, NULL, 0, before);
+
+	/* Who does not take these always. */
+	fd = huge_create(SIZE);
+	MUST(!object_set_huge(fd, COWMEM_HUGE_ADVISE));
+	CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK);
+	MUST(!object_set_huge(fd, COWMEM_HUGE_ALWAYS));
+	parameter_set("huge_sizes", "65536");
+	CHECK_EQ(pwrite(fd, from, BLOCK, (off_t)BLOCK), BLOCK);
+	parameter_set("huge_sizes", "2162688");
+	CHECK_EQ(large_of(fd), 0);
+	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
+	map = object_map(fd, PAGE, PROT_READ, MAP_SHARED);
+	MUST(!madvise(map, PAGE, MADV_NOHUGEPAGE));
+	CHECK_EQ(pwrite(fd, from, SIZE, 0), SIZE);
+	CHECK_EQ(large_of(fd), BLOCK_PAGES);
+	munmap(map, PAGE);
+	munmap(from, SIZE);
+	finish(fd, NULL, 0, before);
+}
+
+static void what_grows(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(0);
+	char *from = bytes_of(SIZE + PAGE);
+
+	CHECK_EQ(write(fd, from, SIZE + 5), SIZE + 5);
+	CHECK_EQ(object_stat(fd).bytes, SIZE + 5);
+	CHECK_EQ(large_of(fd), 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES + 1);
+	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES, 1));
+	munmap(from, SIZE + PAGE);
+	finish(fd, NULL, 0, before);
+}
+
+/* Bytes that cannot be read from the start have nothing taken for them. */
+static void unreadable(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	char *from = bytes_of(BLOCK);
+
+	MUST(!mprotect(from + BLOCK / 2, BLOCK / 2, PROT_NONE));
+	for (int grows = 0; grows <= 1; grows++) {
+		const int fd = huge_create(0);
+
+		MUST(grows || !object_resize(fd, SIZE));
+		CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK / 2);
+		CHECK_EQ(object_stat(fd).resident_pages, BLOCK_PAGES / 2);
+		CHECK_EQ(object_stat(fd).bytes, grows ? BLOCK / 2 : SIZE);
+		CHECK_EQ(SINCE(before, large_allocated), 0);
+		CHECK(file_is(fd, 0, BLOCK_PAGES / 2, 1));
+		finish(fd, NULL, 0, before);
+	}
+	munmap(from, BLOCK);
+}
+
+static struct {
+	int fd;
+	char *from;
+	_Atomic bool over;
+} gone;
+
+/* Takes half of what is written away as soon as there is a page for it. */
+static void *takes_half_away(void *unused)
+{
+	(void)unused;
+	while (!large_of(gone.fd) && !gone.over)
+		;
+	MUST(!mprotect(gone.from + BLOCK / 2, BLOCK / 2, PROT_NONE));
+	return NULL;
+}
+
+/* A write into an object of @bytes, which grows, or not. Whether it was cut short: then there is what was written, and nothing else. */
+static bool write_is_cut_short(unsigned long bytes, bool grows)
+{
+	pthread_t thread;
+	struct counts before = counts_now();
+	unsigned long done, pages;
+	int taken;
+
+	gone.fd = huge_create(bytes);
+	MUST(grows || !object_resize(gone.fd, bytes));
+	gone.over = false;
+	MUST(!pthread_create(&thread, NULL, takes_half_away, NULL));
+	done = (unsigned long)pwrite(gone.fd, gone.from, BLOCK, 0);
+	gone.over = true;
+	MUST(!pthread_join(thread, NULL));
+	MUST(!mprotect(gone.from, BLOCK, PROT_READ | PROT_WRITE));
+	pages = (done + PAGE - 1) / PAGE;
+	CHECK(done >= BLOCK / 2 && done <= BLOCK);
+	CHECK_EQ(object_stat(gone.fd).bytes, done > bytes ? done : bytes);
+	CHECK_EQ(object_stat(gone.fd).resident_pages, pages);
+	CHECK_EQ(lseek(gone.fd, 0, SEEK_HOLE), pages * PAGE > bytes ? done : pages * PAGE);
+	CHECK(file_is(gone.fd, 0, done / PAGE, 1));
+	/* A snapshot does not grow: nothing may be behind its end. */
+	taken = snapshot(gone.fd);
+	CHECK(layers_are_sound(taken));
+	close(taken);
+	finish(gone.fd, NULL, 0, before);
+	return done < BLOCK;
+}
+
+/* Bytes that could be read, and cannot any more: what was made for them is a hole again. */
+static void gone_meanwhile(void)
+{
+	NEED_HUGE();
+
+	static const struct {
+		unsigned long bytes;
+		bool grows;
+	} of[] = {{0, true}, {BLOCK / 2 + BLOCK / 8, true}, {SIZE, true}, {SIZE, false}};
+
+	gone.from = bytes_of(BLOCK);
+	for (unsigned int i = 0; i < ARRAY_LENGTH(of); i++) {
+		unsigned int cut_short = 0;
+
+		for (int round = 0; round < 500 && cut_short < 4; round++)
+			cut_short += write_is_cut_short(of[i].bytes, of[i].grows);
+		ksft_print_msg("%lu bytes: %u writes were cut short\n", of[i].bytes, cut_short);
+		CHECK(cut_short > 0);
+	}
+	munmap(gone.from, BLOCK);
+}
+
+static pthread_barrier_t meet;
+
+static void *cuts_off(void *fd)
+{
+	struct cowmem_resize resize = {
+		.size = sizeof(resize), .bytes = 100 * PAGE, .flags = COWMEM_RESIZE_GROWS};
+
+	pthread_barrier_wait(&meet);
+	CHECK_EQ(ioctl((int)(uintptr_t)fd, COWMEM_IOC_RESIZE, &resize), 0);
+	return NULL;
+}
+
+/* PREFETCH to write, and a RESIZE that cuts the block: nothing stays behind the end, also of what could grow. */
+static void cut_off_meanwhile(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const int fd = huge_create(0);
+
+	MUST(!pthread_barrier_init(&meet, NULL, 2));
+	for (int round = 0; round < 300; round++) {
+		pthread_t thread;
+
+		MUST(!ftruncate(fd, (off_t)BLOCK));
+		MUST(!pthread_create(&thread, NULL, cuts_off, (void *)(uintptr_t)fd));
+		pthread_barrier_wait(&meet);
+		if (round & 1)
+			sched_yield();
+		CHECK(prefetch_to_write_ask(fd, 0, BLOCK_PAGES) >= 0);
+		MUST(!pthread_join(thread, NULL));
+		CHECK(object_stat(fd).resident_pages <= 100);
+		CHECK_EQ(object_stat(fd).bytes, 100 * PAGE);
+		MUST(!ftruncate(fd, 0));
+	}
+	ksft_print_msg("of 300 blocks %lu were large\n", SINCE(before, large_allocated));
+	pthread_barrier_destroy(&meet);
+	finish(fd, NULL, 0, before);
+}
+
+static void allocated(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	int fd = huge_create(0);
+
+	CHECK_EQ(fallocate(fd, 0, 0, (off_t)(SIZE + 3 * PAGE)), 0);
+	CHECK_EQ(object_stat(fd).bytes, SIZE + 3 * PAGE);
+	CHECK_EQ(large_of(fd), 2 * BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES + 3);
+	finish(fd, NULL, 0, before);
+
+	/* A part of the first block, and of the third what lies within the size. */
+	fd = huge_create(SIZE + BLOCK / 2);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)PAGE, (off_t)(2 * SIZE)), 0);
+	CHECK_EQ(large_of(fd), BLOCK_PAGES);
+	CHECK_EQ(object_stat(fd).resident_pages, 2 * BLOCK_PAGES + BLOCK_PAGES / 2 - 1);
+	finish(fd, NULL, 0, before);
+}
+
+/* A mount has room for four and a half: none is taken in the end. */
+static void allocated_in_vain(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	struct statfs room;
+	uint64_t free_before;
+	int fd;
+
+	mkdir(WHERE, 0755);
+	MUST(!mount("none", WHERE, "cowmem", 0, "huge=always,size=9m"));
+	MUST(!statfs(WHERE, &room));
+	free_before = room.f_bfree;
+	fd = open(WHERE "/a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0);
+	CHECK_ERRNO(fallocate(fd, 0, 0, (off_t)(5 * BLOCK)), ENOSPC);
+	CHECK_EQ(SINCE(before, large_allocated), 4);
+	CHECK_EQ(object_stat(fd).bytes, 0);
+	CHECK_EQ(object_stat(fd).resident_pages, 0);
+	MUST(!statfs(WHERE, &room));
+	CHECK_EQ(room.f_bfree, free_before);
+	CHECK_EQ(fallocate(fd, 0, 0, (off_t)BLOCK), 0);
+	CHECK_EQ(large_of(fd), BLOCK_PAGES);
+	CHECK(layers_are_sound(fd));
+	close(fd);
+	MUST(!unlink(WHERE "/a") && !umount(WHERE) && !rmdir(WHERE));
+	check_returned(before);
+}
+
+static struct {
+	int fd;
+	char *map;
+	pthread_barrier_t begin, end;
+	_Atomic bool over;
+} race;
+
+static void *touches(void *which)
+{
+	const unsigned long first = (uintptr_t)which;
+
+	for (;;) {
+		pthread_barrier_wait(&race.begin);
+		if (race.over)
+			return NULL;
+		for (unsigned long i = first; i < BLOCK_PAGES; i += 97)
+			(void)*(volatile char *)(race.map + i * PAGE);
+		pthread_barrier_wait(&race.end);
+	}
+}
+
+/* A write of a block, and faults on it: one page of 2 MiB, or as many of 4 KiB; nothing is there twice, and nothing is lost. */
+static void against_faults(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	char *from = bytes_of(BLOCK);
+	unsigned int large = 0;
+	pthread_t thread[2];
+
+	race.fd = huge_create(BLOCK);
+	race.map = object_map(race.fd, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
+	MUST(!pthread_barrier_init(&race.begin, NULL, 3) &&
+	     !pthread_barrier_init(&race.end, NULL, 3));
+	for (uintptr_t i = 0; i < 2; i++)
+		MUST(!pthread_create(&thread[i], NULL, touches, (void *)(i * 13)));
+	for (int round = 0; round < 200; round++) {
+		pthread_barrier_wait(&race.begin);
+		CHECK_EQ(pwrite(race.fd, from, BLOCK, 0), BLOCK);
+		pthread_barrier_wait(&race.end);
+		large += large_of(race.fd) == BLOCK_PAGES;
+		CHECK_EQ(object_stat(race.fd).resident_pages, BLOCK_PAGES);
+		CHECK(pages_are(race.map, 0, BLOCK_PAGES, 1));
+		CHECK_EQ(object_punch(race.fd, 0, BLOCK), 0);
+	}
+	race.over = true;
+	pthread_barrier_wait(&race.begin);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	ksft_print_msg("of 200 blocks %u were large, of %lu that were made\n", large,
+	               SINCE(before, large_allocated));
+	CHECK(large > 0);
+	munmap(from, BLOCK);
+	finish(race.fd, race.map, BLOCK, before);
+}
+
+static const struct test_case cases[] = {
+	{"a write of whole blocks takes one for each", "", whole_blocks},
+	{"a write of parts takes pages of 4 KiB", "", parts_of_blocks},
+	{"a write that makes an object grow", "", what_grows},
+	{"bytes that cannot be read take none", "R85", unreadable},
+	{"bytes that go away while they are written", "R85", gone_meanwhile},
+	{"PREFETCH while the end moves", "R85", cut_off_meanwhile},
+	{"fallocate takes one for each whole block", "", allocated},
+	{"fallocate that fails leaves none", "R85", allocated_in_vain},
+	{"a write and faults on the same block", "", against_faults},
+};
+
+int main(void)
+{
+	return run_tests(cases, ARRAY_LENGTH(cases));
+}
