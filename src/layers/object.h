@@ -137,9 +137,8 @@ public:
 	 */
 	int dedupe(Object &source, Index &next, Index last) EXCLUDES(pages_);
 	/*
-	 * Has holes from @first to @last instead of pages of its own that are all zeroes and that
-	 * nobody is using, and instead of all that lies beyond the end. With write() locked out.
-	 * Sleeps.
+	 * Has holes from @first to @last instead of pages of its own that are all zeroes and that nobody is using, and instead of
+	 * all that lies beyond the end. With write() locked out. Sleeps.
 	 */
 	void empty_again(Index first, Index last) EXCLUDES(pages_);
 	/* RESTORE: is as @snapshot, of the same family, is. 0; -ESTALE; -EINVAL: it is no such; -EDQUOT: a CopyLimit; -EINTR: a fatal signal. */
@@ -237,9 +236,9 @@ private:
 	int take_parts(Object &snapshot, Index &next, Index last, long long end) EXCLUDES(pages_);
 	int dedupe_some(Object &then, Index first, Index last) EXCLUDES(pages_);
 	bool is_for_nothing(Index index, const Seen &seen) const REQUIRES(pages_);
+	bool is_left_over(Index index, bool &all) REQUIRES(pages_);
 	bool empty_some(Index first, Index last) EXCLUDES(pages_);
 	bool try_empty_again(Index first, Index last) EXCLUDES(pages_);
-	bool is_left_over(Index index, bool &all) REQUIRES(pages_);
 	int take_snapshot(Object &made, CopyLimit limit) EXCLUDES(pages_);
 	int restore_part(Object &snapshot, const Tree::Part &part, long long end) EXCLUDES(pages_);
 
