@@ -553,6 +553,19 @@ static void undoing_takes_what_is_out(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0x11, peek(mapping_map(m, 2, MAP_SHARED) + PAGE_SIZE));
 }
 
+/* What holds data stays, and what lies on both sides of that goes. */
+static void undoing_takes_runs(struct kunit *test)
+{
+	struct mapping *m = test->priv;
+
+	for (unsigned long i = 0; i < 40; i++)
+		write_page(test, m->file, i, i == 21 ? 0x11 : 0);
+	cowmem_test_empty_again(m->file, 2, 37);
+	for (unsigned long i = 0; i < 40; i++)
+		KUNIT_EXPECT_EQ(test, i < 2 || i == 21 || i > 37, !!own_of(m->file, i));
+	KUNIT_EXPECT_EQ(test, 0x11, byte_of(own_of(m->file, 21), 0));
+}
+
 static void let_it_copy(struct mapping *m, struct vm_fault *vmf)
 {
 	other_start(&other, m, other_write);
@@ -648,6 +661,7 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(deduplication_leaves_what_a_fault_maps),
 	KUNIT_CASE(undoing_leaves_what_a_fault_maps),
 	KUNIT_CASE(undoing_takes_what_is_out),
+	KUNIT_CASE(undoing_takes_runs),
 	KUNIT_CASE(copies_share_the_lock),
 	KUNIT_CASE(a_page_that_is_copied_after_the_look_up),
 	KUNIT_CASE(a_page_that_is_copied_under_the_pte_lock),

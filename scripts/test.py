@@ -150,7 +150,7 @@ DIRECT = ("ext4",)
 # What takes a debug kernel longest of what judges accounts, orders and answers more than locks: run there only with --every-kernel, or --everything.
 LONG = ("backing", "calls", "cold", "drain", "fileops", "memory", "module", "names", "pressure", "ranges", "reflink", "restorestorm", "shares")
 # The same on arm64, of what the debug kernel of x86_64 runs, too.
-LONG_ON_ARM64 = ("large", "pageout", "races", "snapshot")
+LONG_ON_ARM64 = ("large", "large_io", "pageout", "races", "snapshot")
 
 PLANS = [
     Plan("kunit", "x86_64", 600, 600, operations=1_000, leaves_out=NOT_DEBUGGED + LONG),

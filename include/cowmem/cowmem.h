@@ -228,7 +228,7 @@ static inline int cowmem_object_move(int fd, uint64_t offset, uint64_t length, u
 	return cowmem_object_move_sized(fd, offset, length, node, result, sizeof(*result));
 }
 
-/* When faults are to take memory in pages of 2 MiB. 0, -EINVAL, -EOPNOTSUPP. */
+/* When memory is to be taken in pages of 2 MiB. 0, -EINVAL, -EOPNOTSUPP. */
 int cowmem_object_set_huge(int fd, enum cowmem_huge huge);
 
 /*

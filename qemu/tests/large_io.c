@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages of 2 MiB that write() and fallocate() take, of objects that take these always: where, and what is left when these fail. */
+#include "cgroup.h"
 #include "counts.h"
 #include "huge.h"
 #include "parameters.h"
@@ -77,7 +78,7 @@ static void parts_of_blocks(void)
 	NEED_HUGE();
 
 	struct counts before = counts_now();
-	char *from = bytes_of(SIZE), *map;
+	char *from = bytes_of(SIZE);
 	int fd;
 
 	CHECK_EQ(large_behind(from, BLOCK - PAGE, 0), 0);
@@ -110,12 +111,6 @@ static void parts_of_blocks(void)
 	CHECK_EQ(pwrite(fd, from, BLOCK, (off_t)BLOCK), BLOCK);
 	parameter_set("huge_sizes", "2162688");
 	CHECK_EQ(large_of(fd), 0);
-	CHECK_EQ(object_punch(fd, 0, SIZE), 0);
-	map = object_map(fd, PAGE, PROT_READ, MAP_SHARED);
-	MUST(!madvise(map, PAGE, MADV_NOHUGEPAGE));
-	CHECK_EQ(pwrite(fd, from, SIZE, 0), SIZE);
-	CHECK_EQ(large_of(fd), BLOCK_PAGES);
-	munmap(map, PAGE);
 	munmap(from, SIZE);
 	finish(fd, NULL, 0, before);
 }
@@ -220,7 +215,7 @@ static void gone_meanwhile(void)
 	for (unsigned int i = 0; i < ARRAY_LENGTH(of); i++) {
 		unsigned int cut_short = 0;
 
-		for (int round = 0; round < 500 && cut_short < 4; round++)
+		for (int round = 0; round < 500 && cut_short < fewer_if_debug(4); round++)
 			cut_short += write_is_cut_short(of[i].bytes, of[i].grows);
 		ksft_print_msg("%lu bytes: %u writes were cut short\n", of[i].bytes, cut_short);
 		CHECK(cut_short > 0);
@@ -257,13 +252,14 @@ static void cut_off_meanwhile(void)
 		pthread_barrier_wait(&meet);
 		if (round & 1)
 			sched_yield();
+		MUST(!object_set_huge(fd, round & 2 ? COWMEM_HUGE_NEVER : COWMEM_HUGE_ALWAYS));
 		CHECK(prefetch_to_write_ask(fd, 0, BLOCK_PAGES) >= 0);
 		MUST(!pthread_join(thread, NULL));
 		CHECK(object_stat(fd).resident_pages <= 100);
 		CHECK_EQ(object_stat(fd).bytes, 100 * PAGE);
 		MUST(!ftruncate(fd, 0));
 	}
-	ksft_print_msg("of 300 blocks %lu were large\n", SINCE(before, large_allocated));
+	ksft_print_msg("of 150 blocks %lu were large\n", SINCE(before, large_allocated));
 	pthread_barrier_destroy(&meet);
 	finish(fd, NULL, 0, before);
 }
@@ -319,6 +315,56 @@ static void allocated_in_vain(void)
 	check_returned(before);
 }
 
+enum { MANY = 16 };
+
+static void write_a_lot(const char *from)
+{
+	const int fd = huge_create(MANY * BLOCK);
+	char page[PAGE];
+
+	MUST(write_text(CGROUP "/cgroup.procs", "0"));
+	MUST(pwrite(fd, from, MANY * BLOCK, 0) == MANY * BLOCK);
+	for (unsigned long at = 0; at < MANY * BLOCK; at += PAGE)
+		MUST(pread(fd, page, PAGE, (off_t)at) == PAGE && !memcmp(page, from + at, PAGE));
+	_exit(0);
+}
+
+/* A write is beyond memory.high for no longer than a write of pages is. */
+static void over_memory_high(void)
+{
+	NEED_HUGE();
+
+	struct counts before = counts_now();
+	const long dying = dying_cgroups();
+	char *from = mmap(NULL, MANY * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                  -1, 0);
+	int status;
+	pid_t pid;
+
+	MUST(from != MAP_FAILED);
+	for (unsigned long at = 0; at < MANY * BLOCK; at += PAGE)
+		from[at] =
+			(char)(at / PAGE % 127 + 1); /* hardly takes memory where it is paged out */
+	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
+	MUST(!mkdir(CGROUP, 0755));
+	MUST(write_text(CGROUP "/memory.high", "8M"));
+	pid = fork();
+	MUST(pid >= 0);
+	if (!pid)
+		write_a_lot(from);
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	ksft_print_msg("%lu of %d were large, and %ld KiB were charged at most\n",
+	               SINCE(before, large_allocated), MANY,
+	               read_number(CGROUP "/memory.peak", "") / 1024);
+	CHECK(SINCE(before, large_allocated) >= 1 && SINCE(before, large_allocated) < MANY);
+	CHECK(SINCE(before, large_fallbacks) >= 1);
+	CHECK(read_number(CGROUP "/memory.peak", "") <= 12L << 20);
+	munmap(from, MANY * BLOCK);
+	check_cgroup_goes(dying);
+	check_returned(before);
+}
+
 static struct {
 	int fd;
 	char *map;
@@ -347,20 +393,27 @@ static void against_faults(void)
 
 	struct counts before = counts_now();
 	char *from = bytes_of(BLOCK);
-	unsigned int large = 0;
+	unsigned int large[2] = {};
 	pthread_t thread[2];
+	char *around;
 
 	race.fd = huge_create(BLOCK);
-	race.map = object_map(race.fd, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED);
+	around = mmap(NULL, 2 * BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(around != MAP_FAILED);
+	around += BLOCK - (uintptr_t)around % BLOCK;
 	MUST(!pthread_barrier_init(&race.begin, NULL, 3) &&
 	     !pthread_barrier_init(&race.end, NULL, 3));
 	for (uintptr_t i = 0; i < 2; i++)
 		MUST(!pthread_create(&thread[i], NULL, touches, (void *)(i * 13)));
 	for (int round = 0; round < 200; round++) {
+		/* Faults of 2 MiB, and of 4 KiB. */
+		race.map = mmap(around - (round % 2 ? PAGE : 0), BLOCK, PROT_READ | PROT_WRITE,
+		                MAP_SHARED | MAP_FIXED, race.fd, 0);
+		MUST(race.map != MAP_FAILED);
 		pthread_barrier_wait(&race.begin);
 		CHECK_EQ(pwrite(race.fd, from, BLOCK, 0), BLOCK);
 		pthread_barrier_wait(&race.end);
-		large += large_of(race.fd) == BLOCK_PAGES;
+		large[round % 2] += large_of(race.fd) == BLOCK_PAGES;
 		CHECK_EQ(object_stat(race.fd).resident_pages, BLOCK_PAGES);
 		CHECK(pages_are(race.map, 0, BLOCK_PAGES, 1));
 		CHECK_EQ(object_punch(race.fd, 0, BLOCK), 0);
@@ -369,11 +422,13 @@ static void against_faults(void)
 	pthread_barrier_wait(&race.begin);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	ksft_print_msg("of 200 blocks %u were large, of %lu that were made\n", large,
-	               SINCE(before, large_allocated));
-	CHECK(large > 0);
+	ksft_print_msg("of 100 blocks each %u and %u were large, of %lu that were made\n", large[0],
+	               large[1], SINCE(before, large_allocated));
+	CHECK_EQ(large[0], 100);
+	CHECK_EQ(large[0] + large[1], SINCE(before, large_allocated));
 	munmap(from, BLOCK);
-	finish(race.fd, race.map, BLOCK, before);
+	munmap(around - PAGE, BLOCK + PAGE);
+	finish(race.fd, NULL, 0, before);
 }
 
 static const struct test_case cases[] = {
@@ -385,6 +440,7 @@ static const struct test_case cases[] = {
 	{"PREFETCH while the end moves", "R85", cut_off_meanwhile},
 	{"fallocate takes one for each whole block", "", allocated},
 	{"fallocate that fails leaves none", "R85", allocated_in_vain},
+	{"a write beyond memory.high", "R85", over_memory_high},
 	{"a write and faults on the same block", "", against_faults},
 };
 

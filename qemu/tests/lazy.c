@@ -529,7 +529,7 @@ static void what_is_missing_of_a_block(void)
 		CHECK(page_is(p + i * PAGE, i, 1));
 		CHECK_EQ(object_stat(fd).resident_pages, i + 1);
 	}
-	/* Nor is more there of a write() than what it has written so far. */
+	/* Nor does a write() have the whole of it before it has written it: it would be seen as zeroes. */
 	CHECK_EQ(object_punch(fd, 0, BLOCK), 0);
 	{
 		char *from = malloc(BLOCK);

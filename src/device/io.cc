@@ -97,23 +97,6 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	}
 }
 
-namespace {
-
-/* Whether a mapping of the block at @first refuses large pages, or has user space asked for what is missing. */
-bool is_refused(address_space *mapping, Index first)
-{
-	const Index last = last_of_block(first);
-	const ObjectMappings mappings{mapping};
-
-	for (vm_area_struct *vma = mappings.first(first, last); vma;
-	     vma = mappings.next(vma, first, last))
-		if (VmFlags{vma}.refuses_large() || kapi_vma_asks_user_space(vma))
-			return true;
-	return false;
-}
-
-} /* namespace */
-
 bool takes_block(const Object &object, Index first)
 {
 	return object.huge() == COWMEM_HUGE_ALWAYS && kapi_huge_sizes_have_block() &&
@@ -124,7 +107,7 @@ bool fill_block(Object &object, Index first, bool waits)
 {
 	Pages &pages = object.pages();
 
-	if (!takes_block(object, first) || is_refused(pages.mapping(), first))
+	if (!takes_block(object, first))
 		return false;
 
 	FreshLarge fresh{waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
@@ -252,9 +235,25 @@ size_t writable_bytes(const Object &object, long long position, size_t wanted)
 		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
 }
 
+/* Whether somebody has user space asked for what is missing in the block at @first. */
+bool asks_user_space(address_space *mapping, Index first)
+{
+	const Index last = last_of_block(first);
+	const ObjectMappings mappings{mapping};
+
+	for (vm_area_struct *vma = mappings.first(first, last); vma;
+	     vma = mappings.next(vma, first, last)) {
+		const VmFlags flags{vma};
+
+		if (flags.asks_for_missing() || flags.asks_for_minor())
+			return true;
+	}
+	return false;
+}
+
 /*
- * Where a write of a whole block finds a hole it has a large folio, if all of its bytes can be read. So nothing else is in the
- * block then but what is written: holes around that stay, and what looks for data finds no more.
+ * Where a write of a whole block finds a hole it has a large folio, if all of its bytes can be read. So holes around that stay, and
+ * what looks for data finds no more. Until all is written the rest reads as zeroes: not where user space is asked for that.
  */
 bool try_fill_block(Object &object, long long position, const iov_iter *from)
 {
@@ -262,8 +261,9 @@ bool try_fill_block(Object &object, long long position, const iov_iter *from)
 
 	return static_cast<size_t>(position) % bytes == 0 &&
 	       writable_bytes(object, position, kapi_iter_count(from)) >= bytes &&
-	       takes_block(object, index_of(position)) && !kapi_iter_fault_in(from, bytes) &&
-	       fill_block(object, index_of(position), false);
+	       takes_block(object, index_of(position)) &&
+	       !asks_user_space(object.pages().mapping(), index_of(position)) &&
+	       !kapi_iter_fault_in(from, bytes) && fill_block(object, index_of(position), false);
 }
 
 /* The next data at or after @from, or the next hole; both end at @end. */

@@ -568,7 +568,7 @@ HELPER void kapi_file_accessed(struct file *file) { if (is_regular(file)) file_a
 HELPER int kapi_file_may_reach(const struct file *file, long long bytes) { return inode_newsize_ok(file_inode(file), bytes); }
 HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
 HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
-/* Whether something of the next @n bytes can be read: user memory is made present. */
+/* User memory is made present. */
 HELPER size_t kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n); }
 HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
 HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }

@@ -196,13 +196,10 @@ static struct mem_cgroup *get_group_of(struct folio *page)
 	return folio_memcg_kmem(page) ? get_mem_cgroup_from_objcg(folio_objcg(page)) : NULL;
 }
 
-/* Whether what this task was just charged with was beyond memory.high of somebody. It does not pay for that: it gives it back. */
-static bool is_over_high(void)
+/* What this task has to pay for charges beyond memory.high becomes @pages. Returns what it was. */
+static unsigned int set_over_high(unsigned int pages)
 {
-	const unsigned int pages = current->memcg_nr_pages_over_high;
-
-	current->memcg_nr_pages_over_high = 0;
-	return pages;
+	return xchg(&current->memcg_nr_pages_over_high, pages);
 }
 #else
 static struct mem_cgroup *get_group_of(struct folio *page)
@@ -210,28 +207,32 @@ static struct mem_cgroup *get_group_of(struct folio *page)
 	return NULL;
 }
 
-static bool is_over_high(void)
+static unsigned int set_over_high(unsigned int pages)
 {
-	return false;
+	return 0;
 }
 #endif
 
-static struct folio *unless_over_high(struct folio *large)
+/* Gives @large back if it was charged beyond memory.high of somebody, since the task had to pay for @owed pages: then it pays for no more. */
+static struct folio *unless_over_high(struct folio *large, unsigned int owed)
 {
-	if (!is_over_high() || !large)
+	if (!set_over_high(owed) || !large)
 		return large;
 	cowmem_large_abandon(large);
 	return NULL;
 }
 
-/* A fault that is over memory.high pays for that when it is done. A write goes on; so it does that with pages, which have it pay at once. */
+/* A fault has 512 pages charged beyond memory.high at most, and its task pays for that on its way to user space. A write has any number; so it is by pages then, for which it pays at once. */
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
 	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
 
-	if (!vmf)
+	if (!vmf) {
+		const unsigned int owed = set_over_high(0);
+
 		return unless_over_high(
-			with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT));
+			with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT), owed);
+	}
 	return with_names(vma_policy(vmf->vma)
 	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
 	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
@@ -239,13 +240,14 @@ struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 }
 
 /*
- * Nobody asked for it, so nothing is reclaimed for it, no task waits, and none is killed: what there is not may be there
+ * Nobody asked for it, so nothing is reclaimed for it, no task waits, pays or is killed: what there is not may be there
  * later. The node is the page's: that of a worker says nothing, nor what it may take of others.
  */
 struct folio *cowmem_large_alloc_as(struct folio *page)
 {
 	struct mem_cgroup *group = get_group_of(whole(page));
 	struct mem_cgroup *before = set_active_memcg(group);
+	const unsigned int owed = set_over_high(0);
 	struct folio *large;
 
 	large = with_names(__folio_alloc_node(FREE | __GFP_COMP | __GFP_THISNODE, HPAGE_PMD_ORDER,
@@ -253,7 +255,7 @@ struct folio *cowmem_large_alloc_as(struct folio *page)
 	                   __GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
-	return unless_over_high(large);
+	return unless_over_high(large, owed);
 }
 
 /* Each is charged for itself from then on. */

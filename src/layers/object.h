@@ -61,7 +61,7 @@ public:
 	unsigned long parent() const { return __atomic_load_n(&parent_, __ATOMIC_RELAXED); }
 	/* Whether it is a snapshot. */
 	bool frozen() const { return frozen_; }
-	/* enum cowmem_huge: when faults take large folios where they can. */
+	/* enum cowmem_huge: when faults, and calls that fill holes, take large folios where they can. */
 	unsigned int huge() const { return __atomic_load_n(&huge_, __ATOMIC_RELAXED); }
 	void set_huge(unsigned int huge); /* sleeps */
 
