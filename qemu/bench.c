@@ -436,6 +436,29 @@ static struct result touch_five(struct object *o)
 	return per_page(o, total);
 }
 
+/* Written by write(), 4 MiB at a time, and not mapped until then. */
+static struct result touch_load(struct object *o)
+{
+	const size_t piece = 4 << 20;
+	char *from = malloc(piece), *p = map_of_size(o);
+	const long faults = minor_faults();
+	uint64_t total;
+
+	MUST(from);
+	memset(from, 1, piece);
+	unmap(o, p);
+	bench_start();
+	for (size_t at = 0; at < o->bytes; at += piece)
+		MUST(pwrite(o->fd, from, piece, (off_t)at) == (ssize_t)piece);
+	total = bench_stop();
+	p = map_of_size(o);
+	read_words(p, o->bytes);
+	check_size(o, faults);
+	unmap(o, p);
+	free(from);
+	return per_page(o, total);
+}
+
 /* A snapshot, or fork(), of what was written; and a byte of each page after it. */
 static struct result touch_keep(struct object *o)
 {
@@ -1374,6 +1397,8 @@ static const struct work {
 	{.name = "page-in-private-words", .run = in_private_words, .kinds = PAGED},
 	{.name = "touch-first-4k", .run = touch_first, .kinds = FILES | KIND(ANON), .mib = 1024},
 	{.name = "touch-five-4k", .run = touch_five, .kinds = FILES | KIND(ANON), .mib = 3072},
+	{.name = "touch-load-4k", .run = touch_load, .kinds = FILES, .mib = 256},
+	{.name = "touch-load-2m", .run = touch_load, .kinds = FILES, .mib = 256, .kib = 2048},
 	{.name = "touch-keep-4k", .run = touch_keep, .kinds = PAGED, .mib = 1024},
 	{.name = "touch-kept-4k", .run = touch_kept, .kinds = PAGED, .mib = 512},
 	{.name = "touch-first-64k",

@@ -163,6 +163,8 @@ TOUCH = [
     )
     for peer in ("anon", "memfd")
 ] + [
+    Row(f"touch-load-{size}", f"{size}: 256 MiB, by write()", peer="memfd") for size in ("4k", "2m")
+] + [
     Row(f"touch-{work}-{size}", f"{size}: {title}", peer="anon")
     for size in ("4k", "64k", "2m")
     for work, title in (("keep", "1 GiB, all written: SNAPSHOT; fork"), ("kept", "512 MiB: a byte of each page after it"))

@@ -156,16 +156,17 @@ static void unreadable(void)
 }
 
 static struct {
-	int fd;
 	char *from;
-	_Atomic bool over;
+	pthread_barrier_t begin;
+	unsigned int waits;
 } gone;
 
-/* Takes half of what is written away as soon as there is a page for it. */
+/* Takes half of what is being written away. */
 static void *takes_half_away(void *unused)
 {
 	(void)unused;
-	while (!large_of(gone.fd) && !gone.over)
+	pthread_barrier_wait(&gone.begin);
+	for (volatile unsigned int i = 0; i < gone.waits; i = i + 1)
 		;
 	MUST(!mprotect(gone.from + BLOCK / 2, BLOCK / 2, PROT_NONE));
 	return NULL;
@@ -177,31 +178,31 @@ static bool write_is_cut_short(unsigned long bytes, bool grows)
 	pthread_t thread;
 	struct counts before = counts_now();
 	unsigned long done, pages;
+	const int fd = huge_create(bytes);
 	int taken;
 
-	gone.fd = huge_create(bytes);
-	MUST(grows || !object_resize(gone.fd, bytes));
-	gone.over = false;
+	MUST(grows || !object_resize(fd, bytes));
 	MUST(!pthread_create(&thread, NULL, takes_half_away, NULL));
-	done = (unsigned long)pwrite(gone.fd, gone.from, BLOCK, 0);
-	gone.over = true;
+	pthread_barrier_wait(&gone.begin);
+	done = (unsigned long)pwrite(fd, gone.from, BLOCK, 0);
 	MUST(!pthread_join(thread, NULL));
 	MUST(!mprotect(gone.from, BLOCK, PROT_READ | PROT_WRITE));
 	pages = (done + PAGE - 1) / PAGE;
 	CHECK(done >= BLOCK / 2 && done <= BLOCK);
-	CHECK_EQ(object_stat(gone.fd).bytes, done > bytes ? done : bytes);
-	CHECK_EQ(object_stat(gone.fd).resident_pages, pages);
-	CHECK_EQ(lseek(gone.fd, 0, SEEK_HOLE), pages * PAGE > bytes ? done : pages * PAGE);
-	CHECK(file_is(gone.fd, 0, done / PAGE, 1));
+	CHECK_EQ(object_stat(fd).bytes, done > bytes ? done : bytes);
+	CHECK_EQ(object_stat(fd).resident_pages, pages);
+	CHECK_EQ(large_of(fd), done < BLOCK ? 0 : BLOCK_PAGES);
+	CHECK_EQ(lseek(fd, 0, SEEK_HOLE), pages * PAGE > bytes ? done : pages * PAGE);
+	CHECK(file_is(fd, 0, done / PAGE, 1));
 	/* A snapshot does not grow: nothing may be behind its end. */
-	taken = snapshot(gone.fd);
+	taken = snapshot(fd);
 	CHECK(layers_are_sound(taken));
 	close(taken);
-	finish(gone.fd, NULL, 0, before);
+	finish(fd, NULL, 0, before);
 	return done < BLOCK;
 }
 
-/* Bytes that could be read, and cannot any more: what was made for them is a hole again. */
+/* Bytes that could be read, and cannot any more: what was to be written with them stays a hole. */
 static void gone_meanwhile(void)
 {
 	NEED_HUGE();
@@ -212,14 +213,18 @@ static void gone_meanwhile(void)
 	} of[] = {{0, true}, {BLOCK / 2 + BLOCK / 8, true}, {SIZE, true}, {SIZE, false}};
 
 	gone.from = bytes_of(BLOCK);
+	MUST(!pthread_barrier_init(&gone.begin, NULL, 2));
 	for (unsigned int i = 0; i < ARRAY_LENGTH(of); i++) {
 		unsigned int cut_short = 0;
 
-		for (int round = 0; round < 500 && cut_short < fewer_if_debug(4); round++)
+		for (unsigned int round = 0; round < fewer_if_debug(40); round++) {
+			gone.waits = round % 20 * 500;
 			cut_short += write_is_cut_short(of[i].bytes, of[i].grows);
+		}
 		ksft_print_msg("%lu bytes: %u writes were cut short\n", of[i].bytes, cut_short);
 		CHECK(cut_short > 0);
 	}
+	pthread_barrier_destroy(&gone.begin);
 	munmap(gone.from, BLOCK);
 }
 

@@ -9,9 +9,7 @@
 #include "device/io.h"
 #include "store/backing.h"
 #include "kernel/minmax.h"
-#include "kernel/vm_flags.h"
 #include "layers/object.h"
-#include "rmap/mappings.h"
 #include "store/large.h"
 
 namespace cowmem {
@@ -97,31 +95,44 @@ int page_to_write(Object &object, Index index, FolioRef &page)
 	}
 }
 
+namespace {
+
+/* Whether the block from @first on is a hole where the object takes large folios always. A hint: faults may put pages there. */
 bool takes_block(const Object &object, Index first)
 {
 	return object.huge() == COWMEM_HUGE_ALWAYS && kapi_huge_sizes_have_block() &&
 	       object.may_write(last_of_block(first)) && object.pages().is_hole_block(first);
 }
 
-bool fill_block(Object &object, Index first, bool waits)
+/* @made, or none: that is counted. */
+FreshLarge had(folio *made)
+{
+	if (!made)
+		kapi_count(COWMEM_COUNT_large_fallbacks);
+	return FreshLarge{made};
+}
+
+/* Puts @fresh into the block from @first on. False: something is there by now, or a fatal signal, and it stays the caller's. */
+bool put_block(Object &object, Index first, FreshLarge &fresh)
 {
 	Pages &pages = object.pages();
-
-	if (!takes_block(object, first))
-		return false;
-
-	FreshLarge fresh{waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
-	                       : kapi_large_alloc(nullptr)};
-
-	if (!fresh) {
-		kapi_count(COWMEM_COUNT_large_fallbacks);
-		return false;
-	}
-
 	Shared lock{pages};
 	const Turn turn{pages.mapping(), first};
 
 	return turn && takes_block(object, first) && pages.fill_block(first, fresh);
+}
+
+} /* namespace */
+
+bool fill_block(Object &object, Index first, bool waits)
+{
+	if (!takes_block(object, first))
+		return false;
+
+	FreshLarge fresh = had(waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
+	                             : kapi_large_alloc_to_write(true));
+
+	return fresh && put_block(object, first, fresh);
 }
 
 namespace {
@@ -235,35 +246,29 @@ size_t writable_bytes(const Object &object, long long position, size_t wanted)
 		clamp(object.size() - position, 0LL, static_cast<long long>(wanted)));
 }
 
-/* Whether somebody has user space asked for what is missing in the block at @first. */
-bool asks_user_space(address_space *mapping, Index first)
-{
-	const Index last = last_of_block(first);
-	const ObjectMappings mappings{mapping};
-
-	for (vm_area_struct *vma = mappings.first(first, last); vma;
-	     vma = mappings.next(vma, first, last)) {
-		const VmFlags flags{vma};
-
-		if (flags.asks_for_missing() || flags.asks_for_minor())
-			return true;
-	}
-	return false;
-}
-
 /*
- * Where a write of a whole block finds a hole it has a large folio, if all of its bytes can be read. So holes around that stay, and
- * what looks for data finds no more. Until all is written the rest reads as zeroes: not where user space is asked for that.
+ * Writes a block that is a hole, if @from has all of it: into a large folio, which nobody sees before all is there. Returns how many
+ * bytes, or 0: it is to be written by pages.
  */
-bool try_fill_block(Object &object, long long position, const iov_iter *from)
+size_t try_write_block(Object &object, long long position, iov_iter *from)
 {
-	const size_t bytes = size_t{KAPI_LARGE_PAGES} * KAPI_PAGE_SIZE;
+	constexpr size_t bytes = size_t{KAPI_LARGE_PAGES} * KAPI_PAGE_SIZE;
+	const Index first = index_of(position);
 
-	return static_cast<size_t>(position) % bytes == 0 &&
-	       writable_bytes(object, position, kapi_iter_count(from)) >= bytes &&
-	       takes_block(object, index_of(position)) &&
-	       !asks_user_space(object.pages().mapping(), index_of(position)) &&
-	       !kapi_iter_fault_in(from, bytes) && fill_block(object, index_of(position), false);
+	if (static_cast<size_t>(position) % bytes || !takes_block(object, first) ||
+	    writable_bytes(object, position, kapi_iter_count(from)) < bytes)
+		return 0;
+
+	FreshLarge fresh = had(kapi_large_alloc_to_write(false));
+	const size_t copied = fresh ? kapi_folio_copy_from_iter(fresh.get(), 0, bytes, from) : 0;
+
+	if (copied == bytes) {
+		kapi_folio_mark_referenced(fresh.get());
+		if (put_block(object, first, fresh))
+			return bytes;
+	}
+	kapi_iter_revert(from, copied);
+	return 0;
 }
 
 /* The next data at or after @from, or the next hole; both end at @end. */
@@ -362,7 +367,6 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 
 	long err = kapi_iocb_write_checks(iocb, from);
 	long long position = kapi_iocb_position(iocb);
-	Index filled = 0; /* the page behind the block that this write filled last */
 	long done = 0;
 
 	if (err > 0)
@@ -372,20 +376,24 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 	if (err)
 		return err;
 	while (!err && kapi_iter_count(from) && !kapi_signal_pending()) {
+		kapi_cond_resched();
+		if (const size_t block = try_write_block(object, position, from)) {
+			position += static_cast<long long>(block);
+			done += static_cast<long>(block);
+			object.grow_by_write(position);
+			continue;
+		}
+
 		const size_t chunk = writable_bytes(
 			object, position, min_of(left_in_page(position), kapi_iter_count(from)));
 		FolioRef page;
 
 		/* Before there is a page: what cannot be read must not take memory. */
-		if (chunk && kapi_iter_fault_in(from, chunk) == chunk)
+		if (chunk && !kapi_iter_fault_in(from, chunk))
 			err = -KAPI_EFAULT;
-		else if (!chunk)
-			err = -KAPI_ENOSPC;
-		if (err)
-			break;
-		if (try_fill_block(object, position, from))
-			filled = last_of_block(index_of(position)) + 1;
-		err = page_to_write(object, index_of(position), page);
+		else
+			err = chunk ? page_to_write(object, index_of(position), page)
+			            : -KAPI_ENOSPC;
 		if (err)
 			break;
 
@@ -401,12 +409,9 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 			kapi_folio_mark_referenced(page.get());
 			object.grow_by_write(position);
 		}
-		kapi_cond_resched();
 	}
-	/* What was made for bytes that did not come. */
-	if (kapi_iter_count(from) && index_up(position) < filled)
-		object.empty_again(index_up(position), filled - 1);
-	else if (err && !object.holds(index_of(position)))
+	/* A page that was made for bytes which could not be read then. */
+	if (err && !object.holds(index_of(position)))
 		object.empty_again(index_of(position), index_of(position));
 	kapi_iocb_set_position(iocb, position);
 	return done ? done : err;

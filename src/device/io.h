@@ -13,13 +13,10 @@ namespace cowmem {
  */
 int page_to_write(Object &object, Index index, FolioRef &page);
 
-/* Whether the block from @first on is a hole where the object takes large folios always. A hint: faults may put pages there. */
-bool takes_block(const Object &object, Index first);
-
 /*
- * Fills the block from @first on with a large folio, if takes_block(). All of it lies within the object, or will when the caller
- * is done, as for page_to_write(). @waits: until memory is put together for it, if that is soon. False: something is there by
- * now, or none is to be had, or a fatal signal. Sleeps.
+ * Fills the block from @first on with a large folio, if it is a hole and the object takes these always. All of it lies within the
+ * object, or will when the caller is done, as for page_to_write(). @waits: until memory is put together for it, if that is soon.
+ * False: something is there, or none is to be had, or a fatal signal. Sleeps.
  */
 bool fill_block(Object &object, Index first, bool waits);
 

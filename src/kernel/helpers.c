@@ -331,6 +331,7 @@ HELPER bool kapi_folio_leave_part(struct folio *part) { return !is_large(part) |
 HELPER struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index) { struct mutex *turn = compat_has_large ? cowmem_large_turn(mapping, index) : NULL; return turn && !mutex_lock_killable(turn) ? turn : NULL; }
 HELPER void kapi_large_unlock_turn(struct mutex *turn) { if (turn) mutex_unlock(turn); }
 HELPER struct folio *kapi_large_alloc(const struct vm_fault *vmf) { return compat_has_large ? cowmem_large_alloc(vmf) : NULL; }
+HELPER struct folio *kapi_large_alloc_to_write(bool zeroed) { return compat_has_large ? cowmem_large_alloc_to_write(zeroed) : NULL; }
 HELPER struct folio *kapi_large_alloc_on(int node, bool zeroed) { return compat_has_large ? cowmem_large_alloc_on(node, zeroed) : NULL; }
 HELPER struct folio *kapi_large_alloc_as(struct folio *page) { return compat_has_large ? cowmem_large_alloc_as(page) : NULL; }
 HELPER struct folio *kapi_leaf_alloc(void) { return compat_has_large ? cowmem_leaf_alloc() : NULL; }
@@ -568,8 +569,9 @@ HELPER void kapi_file_accessed(struct file *file) { if (is_regular(file)) file_a
 HELPER int kapi_file_may_reach(const struct file *file, long long bytes) { return inode_newsize_ok(file_inode(file), bytes); }
 HELPER long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from) { return generic_write_checks(iocb, from); }
 HELPER size_t kapi_iter_count(const struct iov_iter *iter) { return iov_iter_count(iter); }
-/* User memory is made present. */
-HELPER size_t kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n); }
+/* Whether something of the next @n bytes can be read: user memory is made present. */
+HELPER bool kapi_iter_fault_in(const struct iov_iter *from, size_t n) { return fault_in_iov_iter_readable(from, n) < n; }
+HELPER void kapi_iter_revert(struct iov_iter *iter, size_t n) { iov_iter_revert(iter, n); }
 HELPER size_t kapi_iter_zero(struct iov_iter *to, size_t n) { return iov_iter_zero(n, to); }
 HELPER int kapi_user_size(unsigned long arg, unsigned int *size) { return get_user(*size, (u32 __user *)arg); }
 HELPER long kapi_user_get_string(char *to, size_t room, unsigned long arg) { return strncpy_from_user(to, (const char __user *)arg, room); }

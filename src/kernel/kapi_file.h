@@ -72,8 +72,9 @@ void kapi_file_accessed(struct file *file);
 int kapi_file_may_reach(const struct file *file, long long bytes);
 long kapi_iocb_write_checks(struct kiocb *iocb, struct iov_iter *from);
 size_t kapi_iter_count(const struct iov_iter *iter);
-/* How many of the next @n bytes cannot be read. */
-size_t kapi_iter_fault_in(const struct iov_iter *from, size_t n);
+bool kapi_iter_fault_in(const struct iov_iter *from, size_t n);
+/* The last @n bytes come again. */
+void kapi_iter_revert(struct iov_iter *iter, size_t n);
 size_t kapi_iter_zero(struct iov_iter *to, size_t n);
 int kapi_user_size(unsigned long arg, unsigned int *size);
 int kapi_user_get(void *to, size_t known, unsigned long arg, size_t size);

@@ -150,8 +150,10 @@ bool kapi_folio_leave_part(struct folio *part);
 /* Waits for the turn at the block of @index, where there may be a large folio (store/large.h); or null: a fatal signal. Sleeps. */
 struct mutex *kapi_large_lock_turn(const struct address_space *mapping, unsigned long index);
 void kapi_large_unlock_turn(struct mutex *turn);
-/* A zeroed one, for the fault of @vmf or, if that is null, for a write, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
+/* A zeroed one, for a fault, with one reference; or null, rather than to reclaim memory for it. Sleeps. */
 struct folio *kapi_large_alloc(const struct vm_fault *vmf);
+/* The same for a write, @zeroed or as it is; and not beyond memory.high. */
+struct folio *kapi_large_alloc_to_write(bool zeroed);
 /* One for whoever asks for it, and may wait for it, on @node or near that, @zeroed or as it is, with one reference; or null. Sleeps. */
 struct folio *kapi_large_alloc_on(int node, bool zeroed);
 /* The same on the node of @page, which is locked, charged to the cgroup that @page is charged to, and of what is free there and then. */

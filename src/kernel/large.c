@@ -222,21 +222,25 @@ static struct folio *unless_over_high(struct folio *large, unsigned int owed)
 	return NULL;
 }
 
-/* A fault has 512 pages charged beyond memory.high at most, and its task pays for that on its way to user space. A write has any number; so it is by pages then, for which it pays at once. */
+/* A fault has 512 pages charged beyond memory.high at most, and its task pays for that on its way to user space. */
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
 	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
 
-	if (!vmf) {
-		const unsigned int owed = set_over_high(0);
-
-		return unless_over_high(
-			with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT), owed);
-	}
 	return with_names(vma_policy(vmf->vma)
 	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
 	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
 	                  GFP_KERNEL_ACCOUNT);
+}
+
+/* A write has any number; so it is by pages beyond that, for which its task pays at once. */
+struct folio *cowmem_large_alloc_to_write(bool zeroed)
+{
+	const gfp_t gfp = FREE | __GFP_COMP | (zeroed ? __GFP_ZERO : 0);
+	const unsigned int owed = set_over_high(0);
+
+	return unless_over_high(with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT),
+	                        owed);
 }
 
 /*

@@ -18,6 +18,7 @@ void cowmem_large_begin(void);
 int cowmem_large_init(void);
 struct mutex *cowmem_large_turn(const struct address_space *mapping, unsigned long index);
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf);
+struct folio *cowmem_large_alloc_to_write(bool zeroed);
 struct folio *cowmem_large_alloc_on(int node, bool zeroed);
 struct folio *cowmem_large_alloc_as(struct folio *page);
 struct folio *cowmem_leaf_alloc(void);

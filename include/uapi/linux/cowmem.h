@@ -218,7 +218,7 @@ struct cowmem_set_cow {
  * a hole as a whole and within size and mapping, such memory is free, and
  * /sys/kernel/mm/transparent_hugepage/enabled is not "never", and nothing in these 2 MiB of that mapping was
  * ever mapped by 4 KiB; and where one write(), fallocate() or PREFETCH to write has all of 2 MiB, aligned, that are a hole, whatever
- * that file says, a write() only if no mapping of these has user space asked for what is missing; otherwise by 4 KiB, as ever. One
+ * that file says; otherwise by 4 KiB, as ever. One
  * entry of a page table maps such a page, and mmap() gives addresses for that. Snapshots and clones share it;
  * what is written then, punched, or asked for by itself, is 4 KiB, and so is what is paged out and comes back:
  * PUNCH, PAGE_OUT, MOVE, POISON and what clears marks of PAGEMAP have a page of 2 MiB that is the object's own, and PAGE_OUT
