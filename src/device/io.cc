@@ -105,21 +105,27 @@ bool takes_block(const Object &object, Index first)
 }
 
 /* @made, or none: that is counted. */
-FreshLarge had(folio *made)
+FreshLarge counted(folio *made)
 {
 	if (!made)
 		kapi_count(COWMEM_COUNT_large_fallbacks);
 	return FreshLarge{made};
 }
 
-/* Puts @fresh into the block from @first on. False: something is there by now, or a fatal signal, and it stays the caller's. */
-bool put_block(Object &object, Index first, FreshLarge &fresh)
+/*
+ * Puts @fresh into the block from @first on, and has the object be of @bytes at least, if it grows. False: something is there by
+ * now, or a fatal signal came, or there is no space, or no memory for the tree; it stays the caller's.
+ */
+bool put_block(Object &object, Index first, FreshLarge &fresh, long long bytes)
 {
 	Pages &pages = object.pages();
 	Shared lock{pages};
 	const Turn turn{pages.mapping(), first};
 
-	return turn && takes_block(object, first) && pages.fill_block(first, fresh);
+	if (!turn || !takes_block(object, first) || !pages.fill_block(first, fresh))
+		return false;
+	object.grow_by_write(bytes);
+	return true;
 }
 
 } /* namespace */
@@ -129,10 +135,10 @@ bool fill_block(Object &object, Index first, bool waits)
 	if (!takes_block(object, first))
 		return false;
 
-	FreshLarge fresh = had(waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
-	                             : kapi_large_alloc_to_write(true));
+	FreshLarge fresh = counted(waits ? kapi_large_alloc_on(KAPI_ANY_NODE, true)
+	                                 : kapi_large_alloc_to_write(true));
 
-	return fresh && put_block(object, first, fresh);
+	return fresh && put_block(object, first, fresh, 0);
 }
 
 namespace {
@@ -259,12 +265,13 @@ size_t try_write_block(Object &object, long long position, iov_iter *from)
 	    writable_bytes(object, position, kapi_iter_count(from)) < bytes)
 		return 0;
 
-	FreshLarge fresh = had(kapi_large_alloc_to_write(false));
+	FreshLarge fresh = counted(kapi_large_alloc_to_write(false));
 	const size_t copied = fresh ? kapi_folio_copy_from_iter(fresh.get(), 0, bytes, from) : 0;
 
-	if (copied == bytes) {
+	/* The kernel does not know whose the memory was that failed meanwhile. */
+	if (copied == bytes && !kapi_large_has_failed(fresh.get())) {
 		kapi_folio_mark_referenced(fresh.get());
-		if (put_block(object, first, fresh))
+		if (put_block(object, first, fresh, position + static_cast<long long>(bytes)))
 			return bytes;
 	}
 	kapi_iter_revert(from, copied);
@@ -380,7 +387,6 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		if (const size_t block = try_write_block(object, position, from)) {
 			position += static_cast<long long>(block);
 			done += static_cast<long>(block);
-			object.grow_by_write(position);
 			continue;
 		}
 

@@ -16,7 +16,7 @@ int page_to_write(Object &object, Index index, FolioRef &page);
 /*
  * Fills the block from @first on with a large folio, if it is a hole and the object takes these always. All of it lies within the
  * object, or will when the caller is done, as for page_to_write(). @waits: until memory is put together for it, if that is soon.
- * False: something is there, or none is to be had, or a fatal signal. Sleeps.
+ * False: it is to be filled by pages, or a fatal signal came. Sleeps.
  */
 bool fill_block(Object &object, Index first, bool waits);
 

@@ -101,8 +101,9 @@ static const struct kernel_param_ops huge_sizes_ops = {.set = huge_sizes_set,
                                                        .get = huge_sizes_get};
 module_param_cb(huge_sizes, &huge_sizes_ops, NULL, 0644);
 MODULE_PARM_DESC(huge_sizes,
-                 "What faults take at once in objects that take large pages, a bit for each "
-                 "size in bytes: 0x10000 (64 KiB), 0x200000 (2 MiB), both (default), or 0");
+                 "What faults take at once in objects that take large pages, and calls that fill "
+                 "2 MiB, a bit for each size in bytes: 0x10000 (64 KiB), 0x200000 (2 MiB), both "
+                 "(default), or 0");
 
 /* Until it is known how much memory there is. */
 #define STORE_MAX_DEFAULT ULONG_MAX

@@ -176,6 +176,8 @@ void kapi_large_unattach(struct folio *large);
  * which is the caller's. Kernel counterpart: __split_huge_page().
  */
 bool kapi_large_break(struct folio *large, unsigned int *unnamed);
+/* Whether memory failed of a fresh one: the kernel marks such a part, as long as it is nobody's. */
+bool kapi_large_has_failed(const struct folio *large);
 /* Whether one of its parts is poisoned, or was. */
 bool kapi_large_poisoned(struct folio *large);
 

@@ -175,8 +175,18 @@ static struct folio *with_names(struct folio *folio, gfp_t gfp)
 	return folio;
 }
 
+bool cowmem_large_has_failed(const struct folio *large)
+{
+	for (unsigned int i = 0; i < HPAGE_PMD_NR; i++)
+		if (PageHWPoison(&large->page + i))
+			return true;
+	return false;
+}
+
 /* As for THP where nobody asked for compaction: from what is free, or not at all. */
 #define FREE (((GFP_HIGHUSER | __GFP_ACCOUNT) & ~__GFP_RECLAIM) | __GFP_NOMEMALLOC | __GFP_NOWARN)
+/* Names, the same. */
+#define FREE_NAMES (__GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 struct folio *cowmem_large_alloc_on(int node, bool zeroed)
 {
@@ -222,7 +232,7 @@ static struct folio *unless_over_high(struct folio *large, unsigned int owed)
 	return NULL;
 }
 
-/* A fault has 512 pages charged beyond memory.high at most, and its task pays for that on its way to user space. */
+/* The task of a fault beyond memory.high pays for that on its way to user space. */
 struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 {
 	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
@@ -233,14 +243,13 @@ struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
 	                  GFP_KERNEL_ACCOUNT);
 }
 
-/* A write has any number; so it is by pages beyond that, for which its task pays at once. */
+/* A write may have any number before it is on that way; so beyond memory.high it gets none, and takes pages, for which it pays at once. */
 struct folio *cowmem_large_alloc_to_write(bool zeroed)
 {
 	const gfp_t gfp = FREE | __GFP_COMP | (zeroed ? __GFP_ZERO : 0);
 	const unsigned int owed = set_over_high(0);
 
-	return unless_over_high(with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), GFP_KERNEL_ACCOUNT),
-	                        owed);
+	return unless_over_high(with_names(folio_alloc(gfp, HPAGE_PMD_ORDER), FREE_NAMES), owed);
 }
 
 /*
@@ -256,7 +265,7 @@ struct folio *cowmem_large_alloc_as(struct folio *page)
 
 	large = with_names(__folio_alloc_node(FREE | __GFP_COMP | __GFP_THISNODE, HPAGE_PMD_ORDER,
 	                                      folio_nid(page)),
-	                   __GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN);
+	                   FREE_NAMES);
 	set_active_memcg(before);
 	mem_cgroup_put(group);
 	return unless_over_high(large, owed);
@@ -273,11 +282,13 @@ struct folio *cowmem_leaf_alloc(void)
 	return page_folio(pages);
 }
 
+/* One that fails then is kept for ever: the allocator keeps damaged memory back only of what is one page. */
 void cowmem_large_abandon(struct folio *large)
 {
 	kfree(names_of(large));
 	large->private = NULL;
-	folio_put(large);
+	if (!cowmem_large_has_failed(large))
+		folio_put(large);
 }
 
 void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index)

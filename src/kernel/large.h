@@ -23,6 +23,7 @@ struct folio *cowmem_large_alloc_on(int node, bool zeroed);
 struct folio *cowmem_large_alloc_as(struct folio *page);
 struct folio *cowmem_leaf_alloc(void);
 void cowmem_large_abandon(struct folio *large);
+bool cowmem_large_has_failed(const struct folio *large);
 void cowmem_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
 unsigned long cowmem_large_names(const struct folio *part);
 unsigned long cowmem_large_all_names(const struct folio *part);

@@ -69,8 +69,6 @@ FolioRef Pages::fill_block(Index first, FreshLarge &fresh)
 		const PageLock lock{large}; /* with memory_failed() */
 
 		home_.unattach_large(large);
-		if (kapi_large_poisoned(large))
-			kapi_folio_get(large); /* which keeps it from who takes pages, for ever */
 		return {};
 	}
 

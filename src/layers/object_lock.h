@@ -6,7 +6,7 @@
  * It is shared by who adds something to what the object has: faults, copies, what comes out of
  * the store. It is held alone by who takes something away, or freezes it: PUNCH, RESIZE,
  * RESTORE, SNAPSHOT, CLONE, MOVE, POISON, COLLAPSE, asked for or not, FIDEDUPERANGE of this object,
- * the undo of its fallocate(), the end of a snapshot whose limit is reached. No other object's faults take it.
+ * what fallocate(), write() and PREFETCH undo, the end of a snapshot whose limit is reached. No other object's faults take it.
  *
  * The count is even when quiet, odd while the lock is held alone, and grows by 2 each time. It
  * is no seqlock: a reader that meets an odd count does not wait for it to become even, it takes
