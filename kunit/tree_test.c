@@ -553,7 +553,7 @@ static void undoing_takes_what_is_out(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0x11, peek(mapping_map(m, 2, MAP_SHARED) + PAGE_SIZE));
 }
 
-/* What holds data stays, and what lies on both sides of that goes. */
+/* A page that holds data stays, and zeroes on both sides of it go. */
 static void undoing_takes_runs(struct kunit *test)
 {
 	struct mapping *m = test->priv;

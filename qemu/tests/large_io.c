@@ -102,7 +102,7 @@ static void parts_of_blocks(void)
 	CHECK(file_is(fd, 0, 2 * BLOCK_PAGES - 1, 1));
 	finish(fd, NULL, 0, before);
 
-	/* Who does not take these always. */
+	/* An object that does not take these always, and a kernel that is told so. */
 	fd = huge_create(SIZE);
 	MUST(!object_set_huge(fd, COWMEM_HUGE_ADVISE));
 	CHECK_EQ(pwrite(fd, from, BLOCK, 0), BLOCK);

@@ -62,7 +62,7 @@ public:
 		extend(index);
 		return true;
 	}
-	/* What was added goes on to @last. */
+	/* The run that was added to last goes on to @last. */
 	void extend(Index last) { last_->end = last + 1; }
 	/* They are holes again, as far as nobody has used them meanwhile. */
 	void undo(Object &object) const

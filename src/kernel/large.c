@@ -206,7 +206,7 @@ static struct mem_cgroup *get_group_of(struct folio *page)
 	return folio_memcg_kmem(page) ? get_mem_cgroup_from_objcg(folio_objcg(page)) : NULL;
 }
 
-/* What this task has to pay for charges beyond memory.high becomes @pages. Returns what it was. */
+/* Has this task pay for @pages beyond memory.high on its way to user space. Returns for how many it had to. */
 static unsigned int set_over_high(unsigned int pages)
 {
 	return xchg(&current->memcg_nr_pages_over_high, pages);
