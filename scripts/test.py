@@ -68,7 +68,6 @@ class Plan:
     mem: int = 1024  # MiB
     append: str = ""  # to the kernel's command line
     cpu: str = ""  # QEMU's; otherwise one that has everything
-    without: str = ""  # of that one's properties, as QEMU's -cpu has them
     machine: str = ""  # more properties of QEMU's machine
     programs: tuple[str, ...] = ()  # no others are run here; none named: all
     leaves_out: tuple[str, ...] = ()  # these are run here only if everything is asked for
@@ -86,7 +85,8 @@ class Plan:
 
     @property
     def extra_qemu(self):
-        cpu = ",".join(filter(None, [self.cpu or "max", self.without]))
+        lacks = LACKS[self.arch] if self.kind in DEBUG_KERNELS or self.storm else ""
+        cpu = ",".join(filter(None, [self.cpu or "max", lacks]))
         return (["-cpu", cpu] if cpu != "max" else []) + (["-machine", self.machine] if self.machine else [])
 
     def arguments(self, code):
@@ -107,10 +107,11 @@ class Plan:
                 (code != BINDING or self.arch == platform.machine())]  # fmt: skip
 
 
-# What a debug kernel's CPU does not have. arm64: QEMU authenticates a kernel's return addresses one by one, which takes half the
-# time; Debian's kernel has that switched on. x86_64: an interrupt that comes while such a kernel asks what its first CPU can finds it
-# without five levels of page tables, and KASAN takes its own memory for a wild address: that was seen on 7.3, once. The rest is as in vm.py.
-LACKS = {"arm64": "pauth=off", "x86_64": "erms=off,fsrm=off,la57=off"}
+# What the CPU of a debug kernel, and of the long runs of `soak`, does not have, as QEMU's -cpu says it. arm64: QEMU authenticates a kernel's
+# return addresses one by one, which takes half the time of a debug kernel; Debian's kernel has that switched on. x86_64: an interrupt that
+# comes while a kernel asks what its first CPU can finds it without five levels of page tables, and KASAN takes its own memory for a wild
+# address: that was seen on 7.3, once.
+LACKS = {"arm64": "pauth=off", "x86_64": f"{vm.COPIES},la57=off"}
 
 # What no architecture has a say in: on arm64 that is left to those who ask for everything.
 ALIKE = ("backing", "badinput", "calls", "cold", "copylimit", "depth", "diff", "drain", "escape", "fileops", "files", "forks", "fuzz", "layerstorm", "limits", "manual", "memory", "module", "move", "names", "numa", "object", "populate", "pressure", "probes", "ranges", "reclaim", "reflink", "restorestorm", "rmap_vs_procfs", "several", "shares", "tool")  # fmt: skip
@@ -154,8 +155,8 @@ LONG = ("backing", "calls", "cold", "drain", "fileops", "memory", "module", "nam
 LONG_ON_ARM64 = ("large", "large_io", "pageout", "races", "snapshot")
 
 PLANS = [
-    Plan("kunit", "x86_64", 600, 600, operations=1_000, without=LACKS["x86_64"], leaves_out=NOT_DEBUGGED + LONG),
-    Plan("kunit", "arm64", 600, 400, operations=1_000, without=LACKS["arm64"], leaves_out=NOT_DEBUGGED + ALIKE + LONG_ON_ARM64),
+    Plan("kunit", "x86_64", 600, 600, operations=1_000, leaves_out=NOT_DEBUGGED + LONG),
+    Plan("kunit", "arm64", 600, 400, operations=1_000, leaves_out=NOT_DEBUGGED + ALIKE + LONG_ON_ARM64),
     Plan("stock", "x86_64", 600, 300, modules=MODULES["x86_64"], contention=True, leaves_out=LONG_SCRIPTS),
     Plan("stock", "arm64", 600, 150, modules=MODULES["arm64"], contention=True, leaves_out=ALIKE + LONG_SCRIPTS + SHORT_SCRIPTS + TIMED + (KVM.stem,)),
     # A CPU whose page tables have no dirty bit that the hardware sets (N11), and one with KVM.
@@ -171,8 +172,8 @@ OTHER_KERNELS = [
     for kernel in guest.other_kernels() for arch in ("x86_64", "arm64")
 ]
 OTHER_KERNELS += [
-    Plan("kunit", "x86_64", 600, 700, kernel="6.1", without=LACKS["x86_64"], has_suites=False),  # its KUnit gives them no address space
-    Plan("kunit", "x86_64", 600, 900, kernel="7.3", without=LACKS["x86_64"]),
+    Plan("kunit", "x86_64", 600, 700, kernel="6.1", has_suites=False),  # its KUnit gives them no address space
+    Plan("kunit", "x86_64", 600, 900, kernel="7.3"),
 ]
 # What a kernel can be asked to check, as its configuration has it. Not all is to be had at once: hence the kinds of
 # debug kernels. KCSAN watches one access in 300 instead of one in 4000.
@@ -180,7 +181,7 @@ CHECKS = {"PREEMPT": "preemption", "PREEMPT_RT": "PREEMPT_RT", "PROVE_LOCKING": 
           "KASAN": "KASAN", "KCSAN": "KCSAN", "UBSAN": "UBSAN"}  # fmt: skip
 DEBUG_KERNELS = {"kunit": "", "rt": "", "kcsan": "kcsan.skip_watch=300"}  # and what is appended to their command lines
 OTHER_KERNELS += [
-    Plan(kind, arch, 900, 900, operations=1_500, append=append, without=LACKS[arch], leaves_out=NOT_DEBUGGED)
+    Plan(kind, arch, 900, 900, operations=1_500, append=append, leaves_out=NOT_DEBUGGED)
     for kind, append in DEBUG_KERNELS.items() if kind != "kunit" for arch in ("x86_64", "arm64")
 ]
 # Each series once: the architectures take turns.
@@ -194,23 +195,23 @@ STORMS = tuple(name for name in TESTS if name.endswith("storm")) + ("forks", "fu
 OTHER_KERNELS += [
     Plan("stock", arch, 600, 400, modules=MODULES[arch], parameters=ALWAYS_HUGE, programs=TESTS) for arch in ("x86_64", "arm64")
 ]
-OTHER_KERNELS += [Plan("kunit", "x86_64", 600, 300, operations=1_000, without=LACKS["x86_64"], parameters=ALWAYS_HUGE, programs=STORMS, has_suites=False)]
+OTHER_KERNELS += [Plan("kunit", "x86_64", 600, 300, operations=1_000, parameters=ALWAYS_HUGE, programs=STORMS, has_suites=False)]
 OTHER_KERNELS += [Plan("stock", "x86_64", 600, 120, modules=MODULES["x86_64"], kernel="7.3", parameters=ALWAYS_HUGE, programs=(*STORMS, "lazy"))]
 # More CPUs than there are, so that they stop anywhere.
 SOAK = [
-    Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append, without=LACKS[arch],
+    Plan(kind, arch, 900, 1800, storm=180, operations=20_000, smp=4, append=append,
          leaves_out=NOT_DEBUGGED)  # fmt: skip
     for kind, append in DEBUG_KERNELS.items() for arch in ("x86_64", "arm64")
 ]
 # Millions of operations against the model, of RESTOREs, and of other programs', which a debug
 # kernel is too slow for.
 SOAK += [
-    Plan("stock", arch, 3600, 2500, storm=180, operations=1_000_000, smp=4, without=LACKS[arch],
+    Plan("stock", arch, 3600, 2500, storm=180, operations=1_000_000, smp=4,
          programs=("layerstorm", "restorestorm", "fileops", *SHORT_SCRIPTS, *LONG_SCRIPTS))  # fmt: skip
     for arch in ("x86_64", "arm64")
 ]
 # Hours of calls that are made up, and kept by what of the module's code they are the first to reach.
-SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, without=LACKS["x86_64"], smp=2, programs=("fuzz",), coverage=True)]
+SOAK += [Plan("kunit", "x86_64", 9000, 7200, storm=7200, smp=2, programs=("fuzz",), coverage=True)]
 FUZZ = ROOT / "qemu/tests/fuzz.c"
 FILEOPS = ROOT / "qemu/tests/fileops.c"
 COUNTED = FILEOPS, ROOT / "qemu/tests/restorestorm.c"

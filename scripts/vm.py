@@ -30,8 +30,9 @@ SKIPPED = 4  # a program's exit code for "nothing here to test" (kselftest)
 # not tick in the moment that the kernel gives it to show that it does. A CPU with nothing to do is to
 # halt, not to look for work for a while first, which takes this machine's CPU from other VMs. A page is
 # to be copied by quadwords: QEMU runs, and counts, `rep movsb` byte by byte.
+COPIES = "erms=off,fsrm=off"
 MACHINES = {
-    "x86_64": ("qemu-system-x86_64", ["-M", "q35", "-cpu", "max,erms=off,fsrm=off"], "console=ttyS0 no_timer_check cpuidle.off=1"),
+    "x86_64": ("qemu-system-x86_64", ["-M", "q35", "-cpu", f"max,{COPIES}"], "console=ttyS0 no_timer_check cpuidle.off=1"),
     "arm64": ("qemu-system-aarch64", ["-M", "virt,gic-version=3", "-cpu", "max,pauth-impdef=on"], "console=ttyAMA0"),
 }
 

@@ -322,16 +322,18 @@ static void allocated_in_vain(void)
 
 enum { MANY = 16 };
 
-static void write_a_lot(const char *from)
+static char *much;
+
+static void write_much(void)
 {
 	const int fd = huge_create(MANY * BLOCK);
 	char page[PAGE];
 
-	MUST(write_text(CGROUP "/cgroup.procs", "0"));
-	MUST(pwrite(fd, from, MANY * BLOCK, 0) == MANY * BLOCK);
+	MUST(write_text(CGROUP "/memory.high", "8M"));
+	MUST(pwrite(fd, much, MANY * BLOCK, 0) == MANY * BLOCK);
 	for (unsigned long at = 0; at < MANY * BLOCK; at += PAGE)
-		MUST(pread(fd, page, PAGE, (off_t)at) == PAGE && !memcmp(page, from + at, PAGE));
-	_exit(0);
+		MUST(pread(fd, page, PAGE, (off_t)at) == PAGE && !memcmp(page, much + at, PAGE));
+	close(fd);
 }
 
 /* A write is beyond memory.high for no longer than a write of pages is. */
@@ -341,31 +343,20 @@ static void over_memory_high(void)
 
 	struct counts before = counts_now();
 	const long dying = dying_cgroups();
-	char *from = mmap(NULL, MANY * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                  -1, 0);
-	int status;
-	pid_t pid;
 
-	MUST(from != MAP_FAILED);
+	much = mmap(NULL, MANY * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(much != MAP_FAILED);
+	/* Hardly takes memory where it is paged out. */
 	for (unsigned long at = 0; at < MANY * BLOCK; at += PAGE)
-		from[at] =
-			(char)(at / PAGE % 127 + 1); /* hardly takes memory where it is paged out */
-	write_text(CGROUPS "/cgroup.subtree_control", "+memory");
-	MUST(!mkdir(CGROUP, 0755));
-	MUST(write_text(CGROUP "/memory.high", "8M"));
-	pid = fork();
-	MUST(pid >= 0);
-	if (!pid)
-		write_a_lot(from);
-	MUST(waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+		much[at] = (char)(at / PAGE % 127 + 1);
+	CHECK_EQ(run_in_cgroup("max", write_much), 0);
 	ksft_print_msg("%lu of %d were large, and %ld KiB were charged at most\n",
 	               SINCE(before, large_allocated), MANY,
 	               read_number(CGROUP "/memory.peak", "") / 1024);
 	CHECK(SINCE(before, large_allocated) >= 1 && SINCE(before, large_allocated) < MANY);
 	CHECK(SINCE(before, large_fallbacks) >= 1);
 	CHECK(read_number(CGROUP "/memory.peak", "") <= 12L << 20);
-	munmap(from, MANY * BLOCK);
+	munmap(much, MANY * BLOCK);
 	check_cgroup_goes(dying);
 	check_returned(before);
 }

@@ -120,8 +120,8 @@ int allocate(Object &object, long long begin, long long end, bool keeps_size)
 		err = object.extend(end);
 	if (err)
 		filled.undo(object);
-	else if (keeps_size && object.size() < stop) /* RESIZE has moved the end */
-		object.empty_again(object.end_index(), index_up(stop) - 1);
+	else if (keeps_size && begin < stop) /* RESIZE may have moved the end */
+		empty_behind_end(object, index_of(begin), index_up(stop) - 1);
 	return err;
 }
 

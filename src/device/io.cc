@@ -199,8 +199,7 @@ int populate(Object &object, Index first, Index last, unsigned long long &count)
 		const int err = populate_block(object, first, stop, count);
 
 		/* RESIZE may have moved the end meanwhile. */
-		if (object.end_index() <= stop)
-			object.empty_again(max_of(first, object.end_index()), stop);
+		empty_behind_end(object, first, stop);
 		if (err)
 			return err;
 		first = stop + 1;
@@ -417,8 +416,8 @@ extern "C" long cowmem_write_iter(kiocb *iocb, iov_iter *from)
 		}
 	}
 	/* A page that was made for bytes which could not be read then. */
-	if (err && !object.holds(index_of(position)))
-		object.empty_again(index_of(position), index_of(position));
+	if (err)
+		empty_behind_end(object, index_of(position), index_of(position));
 	kapi_iocb_set_position(iocb, position);
 	return done ? done : err;
 }

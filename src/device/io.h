@@ -3,6 +3,7 @@
 #ifndef COWMEM_IO_H
 #define COWMEM_IO_H
 
+#include "kernel/minmax.h"
 #include "layers/object.h"
 
 namespace cowmem {
@@ -27,6 +28,15 @@ bool fill_block(Object &object, Index first, bool waits);
  * Kernel counterpart: faultin_page_range(), for MADV_POPULATE_WRITE.
  */
 int populate(Object &object, Index first, Index last, unsigned long long &count);
+
+/* Of the pages from @first to @last, which the caller has made, those behind the end become holes again. With write() locked out. Sleeps. */
+inline void empty_behind_end(Object &object, Index first, Index last)
+{
+	const Index end = object.end_index();
+
+	if (end <= last)
+		object.empty_again(max_of(first, end), last);
+}
 
 /* Zeroes the bytes from @begin to before @end, which lie in one page; a hole stays one. The same. */
 int zero(Object &object, long long begin, long long end);

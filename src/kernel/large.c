@@ -188,6 +188,17 @@ bool cowmem_large_has_failed(const struct folio *large)
 /* Names, the same. */
 #define FREE_NAMES (__GFP_ACCOUNT | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
+/* The task of a fault beyond memory.high pays for that on its way to user space. */
+struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
+{
+	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
+
+	return with_names(vma_policy(vmf->vma)
+	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
+	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
+	                  GFP_KERNEL_ACCOUNT);
+}
+
 struct folio *cowmem_large_alloc_on(int node, bool zeroed)
 {
 	/* Who asks for it waits until memory is put together, if that is soon. */
@@ -230,17 +241,6 @@ static struct folio *unless_over_high(struct folio *large, unsigned int owed)
 		return large;
 	cowmem_large_abandon(large);
 	return NULL;
-}
-
-/* The task of a fault beyond memory.high pays for that on its way to user space. */
-struct folio *cowmem_large_alloc(const struct vm_fault *vmf)
-{
-	const gfp_t gfp = FREE | __GFP_ZERO | __GFP_COMP;
-
-	return with_names(vma_policy(vmf->vma)
-	                          ? vma_alloc_folio(gfp, HPAGE_PMD_ORDER, vmf->vma, vmf->address)
-	                          : folio_alloc(gfp, HPAGE_PMD_ORDER),
-	                  GFP_KERNEL_ACCOUNT);
 }
 
 /* A write may have any number before it is on that way; so beyond memory.high it gets none, and takes pages, for which it pays at once. */
