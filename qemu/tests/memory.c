@@ -1417,18 +1417,17 @@ static void soft_dirty(void)
 
 /* --- memory that fails --- */
 #define INJECT "/sys/kernel/debug/mce-inject/"
+#define OFFLINE "/sys/devices/system/memory/hard_offline_page"
 
 enum { CORRECTED, UNCORRECTED };
 
-/* The kernel is told of a machine check: of the memory behind @p, which must be present. */
-static void fail_memory(const char *p, int how)
+/* The kernel is told of a machine check: of the frame @page. */
+static void fail_frame(uint64_t page, int how)
 {
-	const uint64_t page = pfn(p);
 	/* Valid, with an address, of a page, that is physical; AMD's bit for poison that was met. */
 	const uint64_t status = (how == UNCORRECTED ? 1ULL << 61 : 0) | 1ULL << 58 | 1ULL << 43;
 	char text[32];
 
-	MUST(page);
 	MUST(write_text(INJECT "flags", "sw\n"));
 	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)status);
 	MUST(write_text(INJECT "status", text));
@@ -1437,6 +1436,15 @@ static void fail_memory(const char *p, int how)
 	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(page * PAGE + 0x140));
 	MUST(write_text(INJECT "addr", text));
 	MUST(write_text(INJECT "bank", "1"));
+}
+
+/* The same of the memory behind @p, which must be present. */
+static void fail_memory(const char *p, int how)
+{
+	const uint64_t page = pfn(p);
+
+	MUST(page);
+	fail_frame(page, how);
 }
 
 /* It is told of in the order that it happens, by a work item. */
@@ -1587,15 +1595,104 @@ static void failed_memory_of_a_large_page(void)
 	check_returned(before);
 }
 
+enum { LARGE_PAGES = 512, BAD_PART = 100 };
+
+/* An object with a large folio, written by write(), that nobody maps. *@frame is that of part BAD_PART. -1: there are none here. */
+static int unmapped_large_object(uint64_t *frame)
+{
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
+	const unsigned long bytes = PAGES(LARGE_PAGES);
+	const int device = object_open();
+	const int fd = ioctl(device, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+	char *from, *p;
+
+	close(device);
+	if (fd < 0)
+		return fd;
+	from = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(from != MAP_FAILED);
+	for (unsigned long i = 0; i < LARGE_PAGES; i++)
+		fill_page(from + PAGES(i), i, 1);
+	CHECK_EQ(pwrite(fd, from, bytes, 0), (long)bytes);
+	CHECK_EQ(object_stat(fd).large_pages, LARGE_PAGES);
+	munmap(from, bytes);
+	p = object_map(fd, bytes, PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK(page_is(p + PAGES(BAD_PART), BAD_PART, 1));
+	*frame = pfn(p + PAGES(BAD_PART));
+	MUST(*frame);
+	munmap(p, bytes);
+	return fd;
+}
+
+/* The kernel's memory_failure() marks @frame, and leaves it, and the folio that it is of, to their owner. */
+static void mark_as_failed(uint64_t frame)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(frame * PAGE));
+	CHECK(!write_text(OFFLINE, text));
+}
+
+/* All others live on, and are not mapped together with it. */
+static void failed_memory_of_an_unmapped_large_page(void)
+{
+	struct counts before = counts_now();
+	uint64_t frame;
+	char *p, byte;
+	int fd;
+
+	if (access(INJECT "bank", W_OK) || access(OFFLINE, W_OK))
+		SKIP("this kernel injects no machine checks");
+	fd = unmapped_large_object(&frame);
+	if (fd < 0)
+		SKIP("no large pages");
+	mark_as_failed(frame);
+	fail_frame(frame, UNCORRECTED);
+	wait_for_poison(before, 1);
+	CHECK_ERRNO(pread(fd, &byte, 1, PAGES(BAD_PART)), EIO);
+	p = object_map(fd, PAGES(LARGE_PAGES), PROT_READ | PROT_WRITE, MAP_SHARED);
+	for (unsigned long i = 0; i < LARGE_PAGES; i++)
+		CHECK(i == BAD_PART || page_is(p + PAGES(i), i, 1));
+	CHECK_EQ(bus_code(p + PAGES(BAD_PART), false), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(p + PAGES(BAD_PART), true), BUS_MCEERR_AR);
+	munmap(p, PAGES(LARGE_PAGES));
+	close(fd);
+	check_returned(before);
+}
+
+/*
+ * The module is told nothing, as with what an administrator takes away. The allocator keeps failed memory back only where it
+ * gets single pages.
+ */
+static void failed_memory_of_a_large_page_is_kept(void)
+{
+	struct counts before = counts_now();
+	uint64_t frame;
+	char byte;
+	int fd;
+
+	if (access(OFFLINE, W_OK))
+		SKIP("this kernel takes no memory away");
+	fd = unmapped_large_object(&frame);
+	if (fd < 0)
+		SKIP("no large pages");
+	mark_as_failed(frame);
+	CHECK_ERRNO(pread(fd, &byte, 1, PAGES(BAD_PART)), EIO);
+	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	CHECK_EQ(SINCE(before, large_broken), 0);
+	close(fd);
+	check_returned(before);
+	CHECK_EQ(SINCE(before, large_broken), 1);
+}
+
 /* The kernel's own memory_failure() marks a page, and unmaps it nowhere: the rest is ours. */
 static void failed_memory_that_is_marked(void)
 {
-	static const char *const offline = "/sys/devices/system/memory/hard_offline_page";
 	struct counts before;
-	char *p, text[32], byte;
+	char *p, byte;
 	int fd;
 
-	if (access(INJECT "bank", W_OK) || access(offline, W_OK))
+	if (access(INJECT "bank", W_OK) || access(OFFLINE, W_OK))
 		SKIP("this kernel injects no machine checks");
 	before = counts_now();
 	fd = object_open();
@@ -1603,8 +1700,7 @@ static void failed_memory_that_is_marked(void)
 	fill_page(p, 0, 1);
 	fill_page(p + PAGES(1), 1, 1);
 	MUST(!mlock(p, PAGES(2))); /* the kernel frees what it can first */
-	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)(pfn(p) * PAGE));
-	CHECK(!write_text(offline, text));
+	mark_as_failed(pfn(p));
 	CHECK_ERRNO(pread(fd, &byte, 1, 0), EIO);
 	CHECK(page_is(p, 0, 1));
 	CHECK_EQ(SINCE(before, pages_poisoned), 0);
@@ -1704,6 +1800,9 @@ static const struct test_case cases[] = {
 	{"soft-dirty: the exact written set", "", soft_dirty},
 	{"memory that fails is unmapped, and who touches it told", "", failed_memory_is_poisoned},
 	{"the same of a part of a large page", "", failed_memory_of_a_large_page},
+	{"the same of one that nobody maps", "", failed_memory_of_an_unmapped_large_page},
+	{"a part of a large page that has failed is not freed", "",
+         failed_memory_of_a_large_page_is_kept},
 	{"the same of what the kernel has marked already", "", failed_memory_that_is_marked},
 	{"the same of what a snapshot has", "", failed_memory_of_relatives},
 };

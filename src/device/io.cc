@@ -122,6 +122,9 @@ bool put_block(Object &object, Index first, FreshLarge &fresh, long long bytes)
 	Shared lock{pages};
 	const Turn turn{pages.mapping(), first};
 
+	/* RESIZE may have moved the end. */
+	if (object.growth() == Growth::none && bytes > object.size())
+		return false;
 	if (!turn || !takes_block(object, first) || !pages.fill_block(first, fresh))
 		return false;
 	object.grow_by_write(bytes);
@@ -215,6 +218,7 @@ int zero(Object &object, long long begin, long long end)
 		return 0;
 	if (const int err = page_to_write(object, index, page))
 		return err;
+	empty_behind_end(object, index, index); /* RESIZE may have made a hole of it */
 	kapi_folio_zero_range(page.get(), static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
 	                      static_cast<size_t>(end - begin));
 	kapi_folio_mark_written(page.get());
@@ -229,12 +233,14 @@ int zero_gap(Object &object, long long position)
 	for (;;) {
 		const long long end = object.size();
 		const long long stop = min_of(position, bytes_at(index_up(end)));
+		const Index index = index_of(end);
 		FolioRef page;
 
-		if (end >= stop || object.pages().is_hole(index_of(end)))
+		if (end >= stop || object.pages().is_hole(index))
 			return 0;
-		if (const int err = page_to_write(object, index_of(end), page))
+		if (const int err = page_to_write(object, index, page))
 			return err;
+		empty_behind_end(object, index, index); /* as in zero() */
 
 		/* Where the end has moved meanwhile somebody may have stored something. */
 		if (object.zero_behind(end, stop, page.get()))
@@ -267,8 +273,7 @@ size_t try_write_block(Object &object, long long position, iov_iter *from)
 	FreshLarge fresh = counted(kapi_large_alloc_to_write(false));
 	const size_t copied = fresh ? kapi_folio_copy_from_iter(fresh.get(), 0, bytes, from) : 0;
 
-	/* The kernel does not know whose the memory was that failed meanwhile. */
-	if (copied == bytes && !kapi_large_has_failed(fresh.get())) {
+	if (copied == bytes) {
 		kapi_folio_mark_referenced(fresh.get());
 		if (put_block(object, first, fresh, position + static_cast<long long>(bytes)))
 			return bytes;

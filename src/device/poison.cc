@@ -25,6 +25,13 @@ void mark_and_unmap(const Home &home, Index index, folio *page)
 	kapi_count(COWMEM_COUNT_pages_poisoned);
 }
 
+/* Whether the kernel has marked @page, nobody maps it, and the large folio that it may be a part of is not mapped as a whole any more. */
+bool is_dealt_with(folio *page)
+{
+	return kapi_folio_poisoned(page) && !kapi_folio_mapped(page) &&
+	       !(kapi_folio_is_large(page) && !kapi_large_poisoned(page));
+}
+
 } /* namespace */
 
 bool poison_page(Pages &pages, Index index)
@@ -55,7 +62,7 @@ bool memory_failed(folio *page)
 
 	const bool ours = kapi_folio_is_ours(page);
 
-	if (ours && (!kapi_folio_poisoned(page) || kapi_folio_mapped(page)))
+	if (ours && !is_dealt_with(page))
 		mark_and_unmap(Home::of(page), kapi_folio_index(page), page);
 	kapi_folio_unlock(page);
 	return ours;

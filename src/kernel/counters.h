@@ -77,7 +77,7 @@
 	X(pages_freed, "pages that objects gave back")                                    \
 	X(large_allocated, "large folios that objects took; their pages are counted above, too") \
 	X(leaves_filled, "leaves of holes that were filled with pages of 64 KiB, as 16 of 4 KiB")   \
-	X(large_fallbacks, "times that one, or 64 KiB, was wanted and not to be had")         \
+	X(large_fallbacks, "times that no memory for one, or for 64 KiB, was to be had")      \
 	X(large_mapped, "faults that mapped one by one entry")                             \
 	X(large_unmapped, "such entries taken out, so that each page could have one")      \
 	X(large_broken, "large folios that became pages")                                  \

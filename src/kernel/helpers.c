@@ -350,7 +350,7 @@ HELPER struct spinlock *kapi_pmd_lock(struct mm_struct *mm, pmd_t *pmd) { return
 HELPER bool kapi_vmf_fits_block(const struct vm_fault *vmf) { return compat_has_large && cowmem_fits_block(vmf); }
 HELPER bool kapi_vmf_pmd_none(const struct vm_fault *vmf) { return pmd_none(*vmf->pmd); }
 HELPER void kapi_vmf_map_block(struct vm_fault *vmf, struct folio *large, bool write) { if (compat_has_large) cowmem_map_block(vmf, large, write); }
-HELPER bool kapi_large_has_failed(const struct folio *large) { return cowmem_large_has_failed(large); }
+HELPER bool kapi_large_has_failed(const struct folio *large) { return compat_has_large && cowmem_large_has_failed(large); }
 HELPER bool kapi_large_poisoned(struct folio *large) { return compat_has_large && cowmem_large_poisoned(large); }
 HELPER bool kapi_vma_asks_user_space(struct vm_area_struct *vma) { return userfaultfd_armed(vma); }
 

@@ -163,7 +163,7 @@ struct folio *kapi_leaf_alloc(void);
 /* Whether objects that take large pages take blocks; leaves. */
 bool kapi_huge_sizes_have_block(void);
 bool kapi_huge_sizes_have_leaf(void);
-/* Frees one that is at no home. */
+/* Frees one that is at no home, if none of its memory has failed; otherwise it is kept for ever. */
 void kapi_large_abandon(struct folio *large);
 /* It is at home from page @index on; each part has a name, and a reference for that. */
 void kapi_large_attach(struct folio *large, struct address_space *mapping, unsigned long index);
@@ -176,9 +176,9 @@ void kapi_large_unattach(struct folio *large);
  * which is the caller's. Kernel counterpart: __split_huge_page().
  */
 bool kapi_large_break(struct folio *large, unsigned int *unnamed);
-/* Whether memory failed of a fresh one: the kernel marks such a part, as long as it is nobody's. */
+/* Whether memory of one of its parts has failed. The kernel marks such a part, and not the whole if that is on no LRU list of its own. */
 bool kapi_large_has_failed(const struct folio *large);
-/* Whether one of its parts is poisoned, or was. */
+/* Whether one of its parts is known to be poisoned, or was: less work than kapi_large_has_failed(). */
 bool kapi_large_poisoned(struct folio *large);
 
 /* --- the LRU of objects' pages (src/reclaim/shrinker.c) --- */

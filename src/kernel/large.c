@@ -282,7 +282,7 @@ struct folio *cowmem_leaf_alloc(void)
 	return page_folio(pages);
 }
 
-/* One that fails then is kept for ever: the allocator keeps damaged memory back only of what is one page. */
+/* One whose memory has failed by then is kept for ever: the allocator keeps damaged memory back only of what is one page. */
 void cowmem_large_abandon(struct folio *large)
 {
 	kfree(names_of(large));

@@ -205,7 +205,7 @@ Collapsed Block::copy_to(folio *large) const
 			kapi_folio_mark_referenced(large);
 		kapi_cond_resched();
 	}
-	return Collapsed::done;
+	return kapi_large_has_failed(large) ? Collapsed::no_memory : Collapsed::done;
 }
 
 /* Those that are in slots are that no more: what is large has none. */

@@ -65,7 +65,9 @@ FolioRef Pages::fill_block(Index first, FreshLarge &fresh)
 
 	note_write(large);
 	home_.attach_large(large, first);
-	if (!put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
+	kapi_smp_mb(); /* from here on memory_failed() finds the home; what failed before is marked by now */
+	if (kapi_large_has_failed(large) ||
+	    !put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
 		const PageLock lock{large}; /* with memory_failed() */
 
 		home_.unattach_large(large);

@@ -200,7 +200,7 @@ bool Object::is_for_nothing(Index index, const Seen &seen) const
 	       (seen.page && !is_damaged(seen) && reads_same(seen.page.get(), nullptr));
 }
 
-/* Whether what is at @index is for nothing, and nobody uses it, or lies behind the end. @all becomes false if somebody does use it. */
+/* Whether what is at @index is for nothing, and nobody uses it, or lies behind the end. @all becomes false if somebody does use what lies before the end. */
 bool Object::is_left_over(Index index, bool &all)
 {
 	const Seen seen = pages_.see(index);

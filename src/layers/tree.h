@@ -157,7 +157,7 @@ public:
 	/*
 	 * Puts the @count leaves of @leaf, nodes of which the caller has the pointers and no other, with names for all entries, all
 	 * marked as its own, where no leaf is from @index on, which is that of the first entry. They have one place for all in the
-	 * node above. All at once, as put(). Other than done: all that is the caller's still.
+	 * node above. As put(), but that a look-up may find some leaves and not yet others. Other than done: all that is the caller's still.
 	 */
 	Change put_leaves(Index index, Node *const *leaf, unsigned int count, const Home &payer,
 	                  Spare &spare);

@@ -70,10 +70,10 @@ bool lose_page(folio *page)
 }
 
 /*
- * @large, poisoned, has no name any more. The allocator keeps damaged memory back only of what is one page, so it gets
+ * @large, of which memory failed, has no name any more. The allocator keeps damaged memory back only of what is one page, so it gets
  * pages; where somebody has a reference it gets nothing, ever. True: it has left its home.
  */
-bool give_back_poisoned(folio *large)
+bool give_back_failed(folio *large)
 {
 	if (break_large(large))
 		return true;
@@ -98,8 +98,8 @@ void drop_name_of_part(folio *page)
 	if (last) {
 		const PageLock lock{whole};
 
-		if (lose_page(page) && !(kapi_folio_is_large(whole) && kapi_large_poisoned(whole) &&
-		                         give_back_poisoned(whole)))
+		if (lose_page(page) && !(kapi_folio_is_large(whole) &&
+		                         kapi_large_has_failed(whole) && give_back_failed(whole)))
 			detach(page);
 	}
 	kapi_folio_put(whole);

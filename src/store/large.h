@@ -15,7 +15,7 @@
 
 namespace cowmem {
 
-/* A large folio that is for a block; it is freed at the end, unless it is at home by then. */
+/* A large folio that is for a block; at the end it is abandoned, unless it is at home by then. */
 class FreshLarge {
 public:
 	/* @made: what the allocator gave, or null. */
@@ -42,7 +42,7 @@ private:
 };
 
 /*
- * The turn at the block of an index, for a scope, with the object's lock shared: of a fault, a write or a PREFETCH to write, which may
+ * The turn at the block of an index, for a scope, with the object's lock shared: of a fault, write(), fallocate or PREFETCH to write, which may
  * have a new large folio there, or reuse the family's as it is. It waits for others without a reference: one that waited for a lock
  * with it would keep the others from reusing the folio, and would be kept from that by theirs. Kernel counterpart:
  * hugetlb_fault_mutex_table.
