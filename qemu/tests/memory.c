@@ -1668,7 +1668,7 @@ static void failed_memory_of_a_large_page_is_kept(void)
 {
 	struct counts before = counts_now();
 	uint64_t frame;
-	char byte;
+	char *p, byte;
 	int fd;
 
 	if (access(OFFLINE, W_OK))
@@ -1679,6 +1679,11 @@ static void failed_memory_of_a_large_page_is_kept(void)
 	mark_as_failed(frame);
 	CHECK_ERRNO(pread(fd, &byte, 1, PAGES(BAD_PART)), EIO);
 	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	p = object_map(fd, PAGES(LARGE_PAGES), PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK(page_is(p, 0, 1));
+	CHECK_EQ(bus_code(p + PAGES(BAD_PART), false), BUS_MCEERR_AR);
+	CHECK_EQ(bus_code(p + PAGES(BAD_PART), true), BUS_MCEERR_AR);
+	munmap(p, PAGES(LARGE_PAGES));
 	CHECK_EQ(SINCE(before, large_broken), 0);
 	close(fd);
 	check_returned(before);

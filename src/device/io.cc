@@ -113,8 +113,8 @@ FreshLarge counted(folio *made)
 }
 
 /*
- * Puts @fresh into the block from @first on, and has the object be of @bytes at least, if it grows. False: something is there by
- * now, or a fatal signal came, or there is no space, or no memory for the tree; it stays the caller's.
+ * Puts @fresh into the block from @first on, and has the object be of @bytes at least, if it grows. False: RESIZE has moved the end,
+ * or something is there by now, or a fatal signal came, or as Pages::fill_block() says; it stays the caller's.
  */
 bool put_block(Object &object, Index first, FreshLarge &fresh, long long bytes)
 {
@@ -122,7 +122,6 @@ bool put_block(Object &object, Index first, FreshLarge &fresh, long long bytes)
 	Shared lock{pages};
 	const Turn turn{pages.mapping(), first};
 
-	/* RESIZE may have moved the end. */
 	if (object.growth() == Growth::none && bytes > object.size())
 		return false;
 	if (!turn || !takes_block(object, first) || !pages.fill_block(first, fresh))
@@ -145,6 +144,12 @@ bool fill_block(Object &object, Index first, bool waits)
 }
 
 namespace {
+
+/* @err of page_to_write() for the page at @index, or 0: RESIZE has moved the end, and made a hole of it. */
+int unless_behind_end(const Object &object, Index index, int err)
+{
+	return err == -KAPI_ENOSPC && index >= object.end_index() ? 0 : err;
+}
 
 /* Whether nothing is left to do for a write of the page at @index: a hint. */
 bool is_ready(const Object &object, Index index)
@@ -170,9 +175,8 @@ int populate_block(Object &object, Index first, Index last, unsigned long long &
 			continue;
 		if (kapi_signal_pending())
 			return -KAPI_EINTR;
-		if (const int err =
-		            page_to_write(object, index, page)) /* RESIZE may have moved the end */
-			return err == -KAPI_ENOSPC && index >= object.end_index() ? 0 : err;
+		if (const int err = page_to_write(object, index, page))
+			return unless_behind_end(object, index, err);
 		count++;
 		kapi_cond_resched();
 	}
@@ -217,7 +221,7 @@ int zero(Object &object, long long begin, long long end)
 	if (begin >= end || object.pages().is_hole(index))
 		return 0;
 	if (const int err = page_to_write(object, index, page))
-		return err;
+		return unless_behind_end(object, index, err);
 	empty_behind_end(object, index, index); /* RESIZE may have made a hole of it */
 	kapi_folio_zero_range(page.get(), static_cast<size_t>(begin) % KAPI_PAGE_SIZE,
 	                      static_cast<size_t>(end - begin));

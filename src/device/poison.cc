@@ -25,13 +25,6 @@ void mark_and_unmap(const Home &home, Index index, folio *page)
 	kapi_count(COWMEM_COUNT_pages_poisoned);
 }
 
-/* Whether the kernel has marked @page, nobody maps it, and the large folio that it may be a part of is not mapped as a whole any more. */
-bool is_dealt_with(folio *page)
-{
-	return kapi_folio_poisoned(page) && !kapi_folio_mapped(page) &&
-	       !(kapi_folio_is_large(page) && !kapi_large_poisoned(page));
-}
-
 } /* namespace */
 
 bool poison_page(Pages &pages, Index index)
@@ -51,8 +44,8 @@ bool poison_page(Pages &pages, Index index)
 }
 
 /*
- * The kernel may have marked it, but unmaps none of ours. As long as the page is locked it stays
- * at home where it is, and its home stays.
+ * The kernel may have marked it, but unmaps none of ours; and a fault may be about to map what nobody maps now. As long as the
+ * page is locked it stays at home where it is, and its home stays.
  */
 bool memory_failed(folio *page)
 {
@@ -62,7 +55,7 @@ bool memory_failed(folio *page)
 
 	const bool ours = kapi_folio_is_ours(page);
 
-	if (ours && !is_dealt_with(page))
+	if (ours)
 		mark_and_unmap(Home::of(page), kapi_folio_index(page), page);
 	kapi_folio_unlock(page);
 	return ours;

@@ -107,7 +107,8 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 
 	const Rcu rcu;
 
-	if (!filled && !pages.sees_block(first, large))
+	/* What the kernel has marked, and nobody told the module of, is found by a look at each part. */
+	if (!filled && (!pages.sees_block(first, large) || kapi_large_has_failed(large)))
 		return false;
 	if (is_write(fault))
 		mark_dirty(large);

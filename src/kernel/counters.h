@@ -77,7 +77,7 @@
 	X(pages_freed, "pages that objects gave back")                                    \
 	X(large_allocated, "large folios that objects took; their pages are counted above, too") \
 	X(leaves_filled, "leaves of holes that were filled with pages of 64 KiB, as 16 of 4 KiB")   \
-	X(large_fallbacks, "times that no memory for one, or for 64 KiB, was to be had")      \
+	X(large_fallbacks, "times that no memory for a large page, or 64 KiB, was to be had") \
 	X(large_mapped, "faults that mapped one by one entry")                             \
 	X(large_unmapped, "such entries taken out, so that each page could have one")      \
 	X(large_broken, "large folios that became pages")                                  \
@@ -85,7 +85,7 @@
 	X(large_refused, "blocks that COLLAPSE left as they were")                         \
 	X(tables_freed, "page tables without an entry, freed so that one entry can map a large folio") \
 	X(pages_moved, "pages that MOVE put on another node")                             \
-	X(pages_poisoned, "pages that are damaged, by a machine check or POISON")         \
+	X(pages_poisoned, "times that a page was damaged, by a machine check or POISON")  \
 	X(pages_paged_out, "pages that went out of memory")                               \
 	X(pages_stored, "pages that were put into the store for it")                       \
 	X(pages_reused, "of those paged out, those whose slot was still good (R47)")      \

@@ -176,7 +176,7 @@ void kapi_large_unattach(struct folio *large);
  * which is the caller's. Kernel counterpart: __split_huge_page().
  */
 bool kapi_large_break(struct folio *large, unsigned int *unnamed);
-/* Whether memory of one of its parts has failed. The kernel marks such a part, and not the whole if that is on no LRU list of its own. */
+/* Whether memory of one of its parts has failed. The kernel marks such a part, and not the whole if that is on no LRU list of the kernel's. */
 bool kapi_large_has_failed(const struct folio *large);
 /* Whether one of its parts is known to be poisoned, or was: less work than kapi_large_has_failed(). */
 bool kapi_large_poisoned(struct folio *large);

@@ -167,7 +167,7 @@ static struct folio *with_names(struct folio *folio, gfp_t gfp)
 
 	if (!names) {
 		if (folio)
-			folio_put(folio);
+			cowmem_large_abandon(folio);
 		return NULL;
 	}
 	folio->private = names;

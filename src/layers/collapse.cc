@@ -205,7 +205,7 @@ Collapsed Block::copy_to(folio *large) const
 			kapi_folio_mark_referenced(large);
 		kapi_cond_resched();
 	}
-	return kapi_large_has_failed(large) ? Collapsed::no_memory : Collapsed::done;
+	return Collapsed::done;
 }
 
 /* Those that are in slots are that no more: what is large has none. */
@@ -228,7 +228,7 @@ bool Block::freeze()
 	return true;
 }
 
-/* @large, which has the bytes, is what the object has there. False: somebody has a reference to a page. */
+/* @large, which has the bytes, and is at home, is what the object has there. False: somebody has a reference to a page. */
 bool Block::put_in_place(folio *large)
 {
 	{
@@ -236,7 +236,6 @@ bool Block::put_in_place(folio *large)
 
 		if (!freeze())
 			return false;
-		pages_.home().attach_large(large, first_);
 		{
 			const Rcu rcu;
 
@@ -282,9 +281,13 @@ Collapsed Block::collapse(FreshLarge &fresh)
 	if (const Collapsed result = copy_to(large); result != Collapsed::done)
 		return result;
 	leave_slots();
+	if (!pages_.bring_home(large, first_))
+		return Collapsed::no_memory;
 	for (int tries = 0; !put_in_place(large); tries++) {
-		if (tries == max_tries)
+		if (tries == max_tries) {
+			pages_.send_away(large);
 			return Collapsed::busy;
+		}
 		kapi_cond_resched();
 	}
 

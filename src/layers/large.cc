@@ -59,18 +59,34 @@ bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 	return false;
 }
 
+/* False: memory of @large has failed, and it is at no home. What fails from here on memory_failed() finds at home. */
+bool Pages::bring_home(folio *large, Index first)
+{
+	home_.attach_large(large, first);
+	kapi_smp_mb(); /* the kernel marks what has failed before memory_failed() looks for the home */
+	if (!kapi_large_has_failed(large))
+		return true;
+	send_away(large);
+	return false;
+}
+
+/* The reverse, as long as nothing in the tree is of it. */
+void Pages::send_away(folio *large)
+{
+	const PageLock lock{large}; /* with memory_failed() */
+
+	home_.unattach_large(large);
+}
+
 FolioRef Pages::fill_block(Index first, FreshLarge &fresh)
 {
 	folio *const large = fresh.get();
 
 	note_write(large);
-	home_.attach_large(large, first);
-	kapi_smp_mb(); /* from here on memory_failed() finds the home; what failed before is marked by now */
-	if (kapi_large_has_failed(large) ||
-	    !put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
-		const PageLock lock{large}; /* with memory_failed() */
-
-		home_.unattach_large(large);
+	if (!bring_home(large, first))
+		return {};
+	if (!put_leaves(first, large, KAPI_LARGE_PAGES / Node::entries)) {
+		send_away(large);
 		return {};
 	}
 

@@ -149,10 +149,12 @@ public:
 	int break_cow(Index index, const Asker &asker = {}) EXCLUDES(this);
 
 	/* --- large folios (layers/large.cc) --- */
-	/* Puts @fresh into the holes of the block at @first, all at once: that. None, and all is as it was: as fill_leaf(). */
+	/* Puts @fresh into the holes of the block at @first: that. None, and all is as it was: as fill_leaf(), or memory of it has failed. */
 	FolioRef fill_block(Index first, FreshLarge &fresh) REQUIRES_SHARED(this);
 	/* Puts @fresh into the leaf of @index: the page there. None, and all is as it was: no hole, no space, no memory for the tree. */
 	FolioRef fill_leaf(Index index, FreshLeaf &fresh) REQUIRES_SHARED(this);
+	bool bring_home(folio *large, Index first);
+	void send_away(folio *large);
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
 	bool sees_block(Index first, folio *large) const;
 	/*

@@ -701,7 +701,7 @@ struct cowmem_collapse {
 	__u64 shared; /* out: because a snapshot or a relative has, or had, a page of it, and it was not written since */
 	__u64 busy;      /* out: because a page of it is pinned, or just being used */
 	__u64 poisoned;  /* out: because a page of it is */
-	__u64 no_memory; /* out: because there is none, or not 2 MiB in one piece */
+	__u64 no_memory; /* out: because there is none, or not 2 MiB in one piece, or not sound */
 	__u64 io_error;  /* out: because the store cannot give a page of it back */
 };
 
