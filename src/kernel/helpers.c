@@ -233,7 +233,7 @@ HELPER struct folio *kapi_folio_alloc_ahead(int node) { return node == KAPI_ANY_
 HELPER struct folio *kapi_folio_alloc_for(const struct vm_fault *vmf, bool zeroed) { return vma_policy(vmf->vma) ? vma_alloc_folio(OBJECT_PAGE_GFP(zeroed), 0, vmf->vma, vmf->address) : kapi_folio_alloc(zeroed); }
 HELPER bool kapi_vma_has_policy(const struct vm_area_struct *vma) { return vma_policy(vma); }
 HELPER void kapi_folio_get(struct folio *folio) { folio_get(whole(folio)); }
-HELPER bool kapi_folio_try_get(struct folio *folio) { return has_large(folio) ? cowmem_part_try_get(folio) : folio_try_get(folio); }
+HELPER bool kapi_folio_try_get(struct folio *folio) { return has_large(folio) && PageTail(&folio->page) ? cowmem_part_try_get(folio) : folio_try_get(folio); }
 HELPER void kapi_cpu_relax(void) { cpu_relax(); }
 HELPER bool kapi_folio_locked(const struct folio *folio) { return folio_test_locked(whole(folio)); }
 HELPER bool kapi_folio_locked_atomic(struct folio *folio) { return atomic_long_fetch_add(0, (atomic_long_t *)folio_flags_word(whole(folio))) & BIT(PG_locked); }
@@ -243,7 +243,7 @@ HELPER void kapi_folio_unlock(struct folio *folio) { folio_unlock(whole(folio));
 HELPER void kapi_folio_mark_uptodate(struct folio *folio) { __folio_mark_uptodate(folio); }
 HELPER void kapi_folio_mark_dirty(struct folio *folio) { folio_mark_dirty(whole(folio)); }
 HELPER bool kapi_folio_poisoned(const struct folio *folio) { return PageHWPoison(&folio->page); }
-HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return has_large(folio) ? cowmem_large_mapping(folio) : READ_ONCE(folio->mapping); }
+HELPER struct address_space *kapi_folio_mapping(const struct folio *folio) { return has_large(folio) ? cowmem_part_mapping(folio) : READ_ONCE(folio->mapping); }
 HELPER unsigned long kapi_folio_index(const struct folio *folio) { return READ_ONCE(whole(folio)->index) + part_of(folio); }
 HELPER bool kapi_folio_uptodate(const struct folio *folio) { return folio_test_uptodate(whole(folio)); }
 HELPER bool kapi_folio_dirty(const struct folio *folio) { return folio_test_dirty(whole(folio)); }

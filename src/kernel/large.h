@@ -49,6 +49,15 @@ void cowmem_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *
 void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index);
 void cowmem_set_large_ops(struct vm_area_struct *vma, bool always);
 
+/* As cowmem_large_mapping(), of what may be a page. */
+static inline struct address_space *cowmem_part_mapping(const struct folio *part)
+{
+	if (unlikely(PageTail((struct page *)&part->page)))
+		return cowmem_large_mapping(part);
+	smp_rmb(); /* with make_page() */
+	return READ_ONCE(part->mapping);
+}
+
 /*
  * A reference on the folio that @part is of. False: it is being freed, or broken: who is asked
  * again finds another.
