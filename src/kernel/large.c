@@ -135,6 +135,7 @@ struct address_space *cowmem_large_mapping(const struct folio *part)
 
 	do {
 		folio = whole(part);
+		smp_rmb(); /* with make_page(): a part that is a page by now has its mapping */
 		mapping = READ_ONCE(folio->mapping);
 		smp_rmb(); /* with make_page() and cowmem_large_break() */
 	} while (unlikely(whole(part) != folio));

@@ -49,7 +49,10 @@ void cowmem_map_parts(struct vm_area_struct *vma, unsigned long address, pte_t *
 void cowmem_free_empty_table(struct vm_area_struct *vma, unsigned long index);
 void cowmem_set_large_ops(struct vm_area_struct *vma, bool always);
 
-/* As cowmem_large_mapping(), of what may be a page. */
+/*
+ * As cowmem_large_mapping(), of what may be a page. Of a page that is freed, and becomes part of somebody's folio meanwhile, any
+ * value, but no mapping: to be compared only.
+ */
 static inline struct address_space *cowmem_part_mapping(const struct folio *part)
 {
 	if (unlikely(PageTail((struct page *)&part->page)))
@@ -59,8 +62,8 @@ static inline struct address_space *cowmem_part_mapping(const struct folio *part
 }
 
 /*
- * A reference on the folio that @part is of. False: it is being freed, or broken: who is asked
- * again finds another.
+ * A reference on the folio that @part, a tail page, is of. False: it is being freed, or broken: who is asked
+ * again finds another. Any other page is asked itself: a tail has no reference to give, and what has one becomes no tail.
  */
 static inline bool cowmem_part_try_get(struct folio *part)
 {
