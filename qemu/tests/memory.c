@@ -1806,10 +1806,9 @@ static const struct test_case cases[] = {
 	{"memory that fails is unmapped, and who touches it told", "", failed_memory_is_poisoned},
 	{"the same of a part of a large page", "", failed_memory_of_a_large_page},
 	{"the same of one that nobody maps", "", failed_memory_of_an_unmapped_large_page},
-	{"a part of a large page that has failed is not freed", "",
-         failed_memory_of_a_large_page_is_kept},
 	{"the same of what the kernel has marked already", "", failed_memory_that_is_marked},
 	{"the same of what a snapshot has", "", failed_memory_of_relatives},
+	{"a failed part of a large page is not freed", "", failed_memory_of_a_large_page_is_kept},
 };
 
 int main(void)
