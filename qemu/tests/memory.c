@@ -1551,21 +1551,29 @@ static void failed_memory_is_poisoned(void)
 	check_returned(before);
 }
 
+/* A new object that takes large folios, or -1: there are none here. */
+static int large_object(void)
+{
+	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
+	const int device = object_open();
+	const int fd = ioctl(device, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+
+	close(device);
+	return fd;
+}
+
 /* A part of a large folio: all others live on, mapped each for itself. */
 static void failed_memory_of_a_large_page(void)
 {
 	enum { BAD = 100 };
 	const unsigned long pages = 1024;
-	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
 	struct counts before = counts_now();
-	int device, fd, then;
+	int fd, then;
 	char *p, byte;
 
 	if (access(INJECT "bank", W_OK))
 		SKIP("this kernel injects no machine checks");
-	device = object_open();
-	fd = ioctl(device, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
-	close(device);
+	fd = large_object();
 	if (fd < 0)
 		SKIP("no large pages");
 	MUST(!ftruncate(fd, PAGES(pages)));
@@ -1600,13 +1608,10 @@ enum { LARGE_PAGES = 512, BAD_PART = 100 };
 /* An object with a large folio, written by write(), that nobody maps. *@frame is that of part BAD_PART. -1: there are none here. */
 static int unmapped_large_object(uint64_t *frame)
 {
-	struct cowmem_create create = {.size = sizeof(create), .flags = COWMEM_CREATE_HUGE};
 	const unsigned long bytes = PAGES(LARGE_PAGES);
-	const int device = object_open();
-	const int fd = ioctl(device, COWMEM_IOC_CREATE, &create) ? -1 : create.fd;
+	const int fd = large_object();
 	char *from, *p;
 
-	close(device);
 	if (fd < 0)
 		return fd;
 	from = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
