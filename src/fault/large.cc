@@ -107,7 +107,7 @@ bool map_block(const Fault &fault, Index first, folio *large, bool filled)
 
 	const Rcu rcu;
 
-	/* What the kernel has marked, and nobody told the module of, is found by a look at each part. */
+	/* A part that only the kernel knows to have failed is found by a look at each. */
 	if (!filled && (!pages.sees_block(first, large) || kapi_large_has_failed(large)))
 		return false;
 	if (is_write(fault))

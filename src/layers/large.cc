@@ -59,7 +59,7 @@ bool Pages::put_leaves(Index index, folio *first, unsigned int count)
 	return false;
 }
 
-/* False: memory of @large has failed, and it is at no home. What fails from here on memory_failed() finds at home. */
+/* Memory that fails behind this, memory_failed() finds at home. */
 bool Pages::bring_home(folio *large, Index first)
 {
 	home_.attach_large(large, first);
@@ -70,7 +70,6 @@ bool Pages::bring_home(folio *large, Index first)
 	return false;
 }
 
-/* The reverse, as long as nothing in the tree is of it. */
 void Pages::send_away(folio *large)
 {
 	const PageLock lock{large}; /* with memory_failed() */

@@ -153,8 +153,8 @@ public:
 	FolioRef fill_block(Index first, FreshLarge &fresh) REQUIRES_SHARED(this);
 	/* Puts @fresh into the leaf of @index: the page there. None, and all is as it was: no hole, no space, no memory for the tree. */
 	FolioRef fill_leaf(Index index, FreshLeaf &fresh) REQUIRES_SHARED(this);
-	bool bring_home(folio *large, Index first);
-	void send_away(folio *large);
+	bool bring_home(folio *large, Index first); /* False: memory of it has failed. Sleeps. */
+	void send_away(folio *large); /* The reverse, with no part in a tree. Sleeps. */
 	/* Whether all of the block at @first is what @large is: under RCU, or with what keeps it so. */
 	bool sees_block(Index first, folio *large) const;
 	/*
